@@ -1,0 +1,42 @@
+"""Neural style transfer after Gatys, Ecker and Bethge (2015): pictures in, pictures and numbers out."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from nst.errors import ImageError, NSTError, WeightsError
+from nst.parameters import Parameters
+
+if TYPE_CHECKING:
+    from nst.pair import Pair, Style
+    from nst.transfer import Evaluation, Losses, Result, Stylizer
+
+__version__ = "0.1.0"
+__all__ = [
+    "Evaluation",
+    "ImageError",
+    "Losses",
+    "NSTError",
+    "Pair",
+    "Parameters",
+    "Result",
+    "Style",
+    "Stylizer",
+    "WeightsError",
+]
+
+
+_LAZY = {
+    "Evaluation": "nst.transfer",
+    "Losses": "nst.transfer",
+    "Pair": "nst.pair",
+    "Result": "nst.transfer",
+    "Style": "nst.pair",
+    "Stylizer": "nst.transfer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes seconds to import; checking a manifest must not wait for it.
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'nst' has no attribute '{name}'")

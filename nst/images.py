@@ -1,0 +1,145 @@
+"""Files to pictures and back: decode anything Pillow can, upright and in sRGB; resize; encode."""
+
+import io
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from nst.errors import ImageError
+from nst.parameters import Format
+
+with suppress(ImportError):  # HEIC needs this optional plug-in; Pillow brings all the others itself
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+
+_SRGB = ImageCms.createProfile("sRGB")
+_EXIF_DESCRIPTION, _EXIF_SOFTWARE = 0x010E, 0x0131
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An upright sRGB picture: `rgb` in mode RGB, `alpha` in mode L where anything is transparent."""
+
+    rgb: Image.Image
+    alpha: Image.Image | None = None
+
+
+def decode(data: bytes) -> Picture:
+    """Decode the bytes of an image file. Raises `ImageError` for anything that is not a whole picture."""
+    if not data:
+        raise ImageError("the file is empty")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            return normalise(image)
+    except UnidentifiedImageError:
+        raise ImageError("not an image in a format that can be read here") from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"too large to decode ({error})") from None
+    except MemoryError:
+        raise ImageError("too large to decode in the memory at hand") from None
+    except Exception as error:  # decoders raise whatever a damaged file makes of them
+        raise ImageError(f"damaged or truncated ({error})") from error
+
+
+def normalise(image: Image.Image) -> Picture:
+    """Turn any Pillow image upright, to 8 bits and to sRGB; what is transparent lies on white."""
+    profile = image.info.get("icc_profile")
+    image = _eight_bits(ImageOps.exif_transpose(image))
+    alpha = None
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        alpha = image.getchannel("A")
+        if alpha.getextrema() == (255, 255):
+            alpha = None
+    rgb = _to_srgb(image, profile)
+    if alpha is not None:
+        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
+    return Picture(rgb, alpha)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image, dtype=np.float32)
+    # 16-bit data may come as I;16 or as I; floating-point pictures are commonly in 0..1.
+    white = 1.0 if image.mode == "F" and values.max(initial=0) <= 1 else 255.0
+    if image.mode != "F":
+        white = 65535.0
+    return Image.fromarray((values / white * 255).round().clip(0, 255).astype(np.uint8))
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    if profile and image.mode in ("RGB", "RGBA", "L", "CMYK"):
+        source = image.convert("RGB") if image.mode == "RGBA" else image
+        # A profile that does not fit its picture is ignored, as every viewer does.
+        with suppress(ImageCms.PyCMSError, OSError):
+            converted = ImageCms.profileToProfile(
+                source, ImageCms.ImageCmsProfile(io.BytesIO(profile)), _SRGB, outputMode="RGB"
+            )
+            if converted is not None:
+                return converted
+    return image.convert("RGB")
+
+
+def scaled(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """`(width, height)` with the aspect kept and the long side as given, in pixels."""
+    factor = long_side / max(size)
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Resize with Lanczos; an image of that size already is returned as it is."""
+    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """RGB image -> `(3, H, W)`, fp32, 0..1."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(255)
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """`(3, H, W)` in 0..1, on any device -> RGB image, rounded to 8 bits."""
+    levels = pixels.detach().mul(255).round().clamp(0, 255).byte()
+    return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
+
+
+def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, Any]) -> bytes:
+    """Encode as PNG, JPEG (quality 95, 4:4:4, on white) or WebP (quality 95).
+
+    `software` and `notes` (as JSON) go into the metadata: PNG text chunks, elsewhere EXIF.
+    """
+    text = json.dumps(notes)
+    image = picture.rgb.copy()
+    if picture.alpha is not None and form != "jpg":
+        image.putalpha(picture.alpha)
+    out = io.BytesIO()
+    if form == "png":
+        info = PngInfo()
+        info.add_text("Software", software)
+        info.add_text("Parameters", text)
+        image.save(out, "PNG", pnginfo=info)
+        return out.getvalue()
+    exif = Image.Exif()
+    exif[_EXIF_SOFTWARE], exif[_EXIF_DESCRIPTION] = software, text
+    if form == "jpg":
+        image.save(out, "JPEG", quality=95, subsampling=0, exif=exif)
+    else:
+        image.save(out, "WEBP", quality=95, exif=exif)
+    return out.getvalue()
+
+
+def as_saved(image: Image.Image, form: Format) -> Image.Image:
+    """The pixels that a reader of the saved file will get, compression included."""
+    if form == "png":
+        return image
+    return decode(encode(Picture(image), form, "", {})).rgb

@@ -1,0 +1,100 @@
+"""Limited-memory BFGS over a batch of independent problems, without a line search."""
+
+import torch
+from torch import Tensor
+
+_SHORTEN = 0.25  # what a refused step is multiplied by
+_WILD = 1.1  # a step may raise the loss this far before it is undone
+_CURVATURE = 1e-8  # below this s·y / y·y a step tells nothing about curvature
+_WINDOW, _GAIN = (
+    20,
+    0.005,
+)  # converged: the best loss fell by less than this share over so many steps
+
+
+class LBFGS:
+    """Minimises B functions at once; `step` takes values and gradients and says where to look next.
+
+    Each problem has its own history, step length and acceptance, and nothing is ever read back to the
+    host, so that on a GPU whole iterations queue up without waiting. The product of the inverse Hessian
+    and a gradient is the compact form of Byrd, Nocedal and Schnabel (1994), theorem 2.2.
+    """
+
+    def __init__(self, start: Tensor, history: int = 20) -> None:
+        """`start` is `(B, N)`. Set `first_step`, `(B,)` lengths of the first steps, before stepping."""
+        b, n = start.shape
+        self.first_step = start.new_ones(b)
+        self.best, self.best_loss = start, start.new_full((b,), torch.inf)
+        self.converged = torch.zeros(b, dtype=torch.bool, device=start.device)
+        self._earlier_best = self.best_loss
+        self._point, self._trial = start, start
+        self._loss, self._grad = self.best_loss, torch.zeros_like(start)
+        self._direction, self._length = self._grad, start.new_ones(b)
+        self._s, self._y = start.new_zeros(b, history, n), start.new_zeros(b, history, n)
+        self._sy = start.new_zeros(b, history, history)
+        self._gamma = start.new_zeros(b)
+        self._count, self._history = 0, history
+
+    def step(self, loss: Tensor, grad: Tensor) -> Tensor:
+        """Take `(B,)` losses and `(B, N)` gradients at the last trial point; return the next one."""
+        finite = loss.isfinite() & grad.isfinite().all(1)
+        self._keep_best(finite, loss)
+        accepted = finite & ((loss <= _WILD * self._loss) | self._loss.isinf())
+        grad = torch.where(accepted[:, None], grad, self._grad)
+        if self._count:
+            self._remember(accepted, grad)
+        self._point = torch.where(accepted[:, None], self._trial, self._point)
+        self._loss = torch.where(accepted, loss, self._loss)
+        self._grad = grad
+        self._count += 1
+        self._length = torch.where(accepted, 1.0, _SHORTEN * self._length)
+        self._direction = torch.where(accepted[:, None], self._newton_direction(), self._direction)
+        self._trial = self._point + self._length[:, None] * self._direction
+        return self._trial
+
+    def _keep_best(self, finite: Tensor, loss: Tensor) -> None:
+        better = finite & (loss < self.best_loss) & ~self.converged
+        self.best = torch.where(better[:, None], self._trial, self.best)
+        self.best_loss = torch.where(better, loss, self.best_loss)
+        if self._count % _WINDOW == 0 and self._count:
+            gain = self._earlier_best - self.best_loss
+            self.converged = self.converged | (gain < _GAIN * self._earlier_best)
+            self._earlier_best = self.best_loss
+
+    def _remember(self, accepted: Tensor, grad: Tensor) -> None:
+        # A refused step or one without curvature leaves a zero row, which the solves below ignore.
+        s = torch.where(accepted[:, None], self._trial - self._point, 0.0)
+        y = grad - self._grad
+        sy, yy = (s * y).sum(1), (y * y).sum(1)
+        good = sy > _CURVATURE * yy
+        s, y = torch.where(good[:, None], s, 0.0), torch.where(good[:, None], y, 0.0)
+        slot = (self._count - 1) % self._history
+        self._s[:, slot], self._y[:, slot] = s, y
+        self._sy[:, slot] = torch.einsum("bn,bmn->bm", s, self._y)
+        self._sy[:, :, slot] = torch.einsum("bmn,bn->bm", self._s, y)
+        self._gamma = torch.where(good, sy / yy, self._gamma)
+
+    def _newton_direction(self) -> Tensor:
+        used = min(self._count - 1, self._history)
+        norm = self._grad.norm(dim=1)
+        first = self.first_step / norm.clamp_min(1e-30)
+        gamma = torch.where(self._gamma > 0, self._gamma, first)[:, None]
+        if not used:
+            return -gamma * self._grad
+        oldest = (self._count - 1) % self._history if self._count - 1 > self._history else 0
+        order = [(oldest + i) % used for i in range(used)]
+        s, y = self._s[:, :used], self._y[:, :used]
+        sy = self._sy[:, order][:, :, order]
+        diagonal = sy.diagonal(dim1=1, dim2=2)
+        r = sy.triu() + torch.diag_embed((diagonal == 0).to(sy.dtype))
+        back = sorted(range(used), key=order.__getitem__)
+
+        def solve(matrix: Tensor, right: Tensor, upper: bool) -> Tensor:
+            solved: Tensor = torch.linalg.solve_triangular(matrix, right[:, :, None], upper=upper)
+            return solved[:, :, 0]
+
+        alpha = solve(r, torch.einsum("bmn,bn->bm", s, self._grad)[:, order], upper=True)
+        q = gamma * (self._grad - torch.einsum("bmn,bm->bn", y, alpha[:, back]))
+        right = diagonal * alpha - torch.einsum("bmn,bn->bm", y, q)[:, order]
+        c = solve(r.transpose(1, 2), right, upper=False)
+        return -(q + torch.einsum("bmn,bm->bn", s, c[:, back]))

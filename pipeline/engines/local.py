@@ -1,0 +1,150 @@
+"""The engine that is this process: one thread works, the main thread watches for signals."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from nst.errors import NSTError
+from nst.transfer import Stylizer
+from pipeline import manifest
+from pipeline.engines.supervise import supervise
+from pipeline.errors import Problem, StoreError, problems_of
+from pipeline.inbox import Inbox
+from pipeline.job import Job, job_of_file
+from pipeline.outbox import Outbox
+from pipeline.progress import Listener
+from pipeline.runner import Runner
+from pipeline.settings import Settings
+from pipeline.sources import Sources
+from pipeline.stores.folder import FolderStore
+from pipeline.triggers import FolderEvents, Schedule
+
+_INTERVAL = 2.0  # seconds between two scans while nothing happens
+_SETTLING = 0.25  # the same while a file is being written
+
+T = TypeVar("T")
+
+
+class LocalEngine:
+    """Works on manifests in this process."""
+
+    def __init__(self, settings: Settings, outbox: Outbox, listener: Listener) -> None:
+        self._settings, self._outbox, self._listener = settings, outbox, listener
+        self._allowed = [FolderStore(path) for path in settings.allow]
+        self._stop, self._wake = threading.Event(), threading.Event()
+        self._runner: Runner | None = None
+        self._problems = 0
+        self._told: dict[str, str] = {}
+
+    def run(self, paths: Sequence[Path]) -> int:
+        """Work on manifest files, whose images are relative to each; returns the exit code."""
+        jobs = [job for path in paths if (job := self._job_of_file(path))]
+        return self._supervise(lambda: self._start().run(jobs)) if jobs else 1
+
+    def watch(self, store: FolderStore, once: bool, schedule: Schedule | None) -> int:
+        """Work on what is in an inbox, and comes into it, until a signal or until `once` is over."""
+        inbox, sources = Inbox(store), Sources(store, self._allowed)
+        trigger = None if self._settings.poll else FolderEvents(store.root, self._wake)
+
+        def work() -> None:
+            runner = self._start()
+            self._listener.note("watching", inbox=store.url, outbox=self._outbox.store.url)
+            while not self._stop.is_set():
+                if schedule:
+                    self._sleep_until(schedule)
+                self._drain(inbox, sources, runner, trigger)
+                if once:
+                    break
+                if not schedule:
+                    self._wake.wait(_INTERVAL)
+            if trigger:
+                trigger.close()
+
+        return self._supervise(work)
+
+    def _start(self) -> Runner:
+        settings = self._settings
+        stylizer = Stylizer(settings.weights, settings.device, settings.dtype)
+        self._runner = Runner(stylizer, self._outbox, self._listener, self._stop)
+        return self._runner
+
+    def _drain(self, inbox: Inbox, sources: Sources, runner: Runner, trigger: FolderEvents | None) -> None:
+        """Work until nothing is ready and no file is still being written."""
+        settling = True
+        while settling and not self._stop.is_set():
+            if trigger:
+                trigger.refresh()
+            self._wake.clear()
+            runner.run(self._jobs_of_inbox(inbox, sources))
+            settling = inbox.settling
+            if settling:
+                self._wake.wait(_SETTLING)
+
+    def _jobs_of_inbox(self, inbox: Inbox, sources: Sources) -> Iterator[Job]:
+        """Claim manifests as the runner asks for them, until a scan yields no more."""
+        taken = True
+        while taken:
+            taken = False
+            for name in self._told_once("the inbox", inbox.scan) or []:
+                if self._stop.is_set():
+                    return
+                claimed = self._told_once(name, partial(inbox.claim, name))
+                if claimed is None:
+                    continue
+                taken = True
+                try:
+                    pairs = manifest.expand(manifest.parse(claimed.read()), sources.glob)
+                except NSTError as error:
+                    problems = self._refuse(name, error)
+                    self._told_once(name, partial(claimed.fail, problems))
+                else:
+                    yield Job(name, pairs, sources, claimed)
+
+    def _job_of_file(self, path: Path) -> Job | None:
+        try:
+            return job_of_file(path, self._allowed)
+        except NSTError as error:
+            self._refuse(path.stem, error)
+            return None
+
+    def _refuse(self, name: str, error: NSTError) -> list[Problem]:
+        problems = problems_of(error)
+        self._problems += len(problems)
+        for problem in problems:
+            self._listener.pair_failed(name, problem)
+        self._listener.manifest_ended(name, len(problems))
+        return problems
+
+    def _told_once(self, key: str, action: Callable[[], T]) -> T | None:
+        """Try what may work later; a fault that goes on is told when it begins, not at every try."""
+        try:
+            result = action()
+        except StoreError as error:
+            if self._told.get(key) != str(error):
+                self._told[key] = str(error)
+                self._problems += 1
+                self._listener.note(str(error), level="error")
+            return None
+        self._told.pop(key, None)
+        return result
+
+    def _sleep_until(self, schedule: Schedule) -> None:
+        seconds = schedule.seconds_left()
+        self._listener.note("waiting for the schedule", seconds=round(seconds))
+        self._stop.wait(seconds)
+
+    def _supervise(self, work: Callable[[], None]) -> int:
+        code = supervise(work, self._end_soon, self._leave)
+        failed = self._problems + (self._runner.problems if self._runner else 0)
+        return code or int(failed > 0)
+
+    def _end_soon(self) -> None:
+        self._stop.set()
+        self._wake.set()
+
+    def _leave(self) -> None:
+        if self._runner:
+            self._runner.hand_back()
+        self._listener.close()

@@ -1,0 +1,45 @@
+"""What can go wrong with a manifest, its images or its stores; each message is one sentence for a person."""
+
+from dataclasses import asdict, dataclass
+
+from nst.errors import NSTError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: where in the manifest (empty: the whole of it), and what to do about it."""
+
+    place: str
+    message: str
+    id: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+    def to_json(self) -> dict[str, str]:
+        return {key: value for key, value in asdict(self).items() if value}
+
+
+class ManifestError(NSTError):
+    """A manifest that can't be worked on; holds every problem found in it."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class StoreError(NSTError):
+    """A folder or bucket that can't be read or written as asked."""
+
+
+class NotFoundError(StoreError):
+    """There is nothing under this key."""
+
+
+class UsageError(NSTError):
+    """The command line or the environment asks for something impossible."""
+
+
+def problems_of(error: NSTError) -> list[Problem]:
+    """What an error says is wrong with a manifest."""
+    return error.problems if isinstance(error, ManifestError) else [Problem("", str(error))]

@@ -1,0 +1,129 @@
+"""From a pair in a manifest to a pair ready for the device: read, digest, decode, resize."""
+
+import hashlib
+import io
+import json
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from PIL import Image
+
+from nst import images
+from nst.errors import ImageError
+from nst.images import Picture
+from nst.pair import Pair, Style
+from pipeline import manifest
+from pipeline.outbox import Source
+from pipeline.sources import Sources
+
+_CACHED_STYLES = 64
+_THUMBNAIL = 256  # pixels, long side
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The bytes of a pair's images, and the digest of all that decides its picture."""
+
+    content: bytes
+    styles: tuple[bytes, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A pair ready for the device, with what its record and page will tell of its images."""
+
+    pair: Pair
+    alpha: Image.Image | None
+    content: Source
+    styles: list[Source]
+    digest: str
+    thumbnails: dict[str, Image.Image]
+
+
+class Fetcher:
+    """Prepares pairs, from several threads; a style used by many pairs is decoded once."""
+
+    def __init__(self, weights_sha256: str) -> None:
+        self._weights = weights_sha256
+        self._styles: OrderedDict[str, Style] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, pair: manifest.Pair, sources: Sources) -> Inputs:
+        """Read a pair's images. Raises `StoreError`."""
+        content = sources.read(pair.content)
+        styles = tuple(sources.read(style.image) for style in pair.styles)
+        described = {
+            "content": _sha256(content),
+            "styles": [[_sha256(s), e.weight] for s, e in zip(styles, pair.styles, strict=True)],
+            "parameters": pair.parameters.model_dump(),
+            "weights": self._weights,
+        }
+        digest = _sha256(json.dumps(described, sort_keys=True).encode())
+        return Inputs(content, styles, digest)
+
+    def prepare(self, pair: manifest.Pair, inputs: Inputs) -> Prepared:
+        """Decode and resize. Raises `ImageError`, naming the image."""
+        content = _decode(inputs.content, pair.content)
+        styles, sources, thumbnails = [], [], {}
+        for entry, data in zip(pair.styles, inputs.styles, strict=True):
+            style = self._style(data, entry.image)
+            source = _source(entry.image, data, entry.weight)
+            styles.append((style, entry.weight))
+            sources.append(source)
+            thumbnails[source.thumbnail] = style.image
+        try:
+            ready = Pair.prepare(content.rgb, styles, pair.parameters)
+        except ImageError as error:
+            raise ImageError(f"{pair.content}: {error}") from None
+        source = _source(pair.content, inputs.content)
+        thumbnails[source.thumbnail] = ready.contents[0]
+        alpha = content.alpha and images.resize(content.alpha, ready.contents[-1].size)
+        return Prepared(ready, alpha, source, sources, inputs.digest, thumbnails)
+
+    def _style(self, data: bytes, reference: str) -> Style:
+        key = _sha256(data)
+        with self._lock:
+            if key in self._styles:
+                self._styles.move_to_end(key)
+                return self._styles[key]
+        picture = _decode(data, reference)
+        try:
+            style = Style(picture.rgb)
+        except ImageError as error:
+            raise ImageError(f"{reference}: {error}") from None
+        with self._lock:
+            self._styles[key] = style
+            if len(self._styles) > _CACHED_STYLES:
+                self._styles.popitem(last=False)
+        return style
+
+
+def thumbnail(image: Image.Image) -> bytes:
+    """A small JPEG for the page."""
+    small = images.resize(image, images.scaled(image.size, min(_THUMBNAIL, max(image.size))))
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+def _decode(data: bytes, reference: str) -> Picture:
+    try:
+        return images.decode(data)
+    except ImageError as error:
+        raise ImageError(f"{reference}: {error}") from error
+
+
+def _source(reference: str, data: bytes, weight: float = 1.0) -> Source:
+    digest = _sha256(data)
+    return Source(
+        reference=reference,
+        sha256=digest,
+        thumbnail=f"thumbs/{digest[:16]}.jpg",
+        weight=weight,
+    )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

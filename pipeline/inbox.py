@@ -1,0 +1,154 @@
+"""The life of a manifest: waiting, claimed, and then done or failed - or handed back."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pipeline.errors import NotFoundError, Problem, StoreError, UsageError
+from pipeline.manifest import MAX_BYTES
+from pipeline.stores.base import Claim, Entry, Store
+
+PROCESSING, DONE, FAILED = "processing", "done", "failed"
+
+_SETTLED = 1.0  # seconds that size and time must rest before a file counts as written
+_UNFINISHED = 5.0  # the same for a file that does not end like a JSON object: its writer may be slow
+_SUFFIX, _ERROR_SUFFIX = ".json", ".error.json"
+
+
+@dataclass(frozen=True)
+class ClaimedManifest:
+    """A manifest that this process alone works on, until one of the three endings."""
+
+    name: str
+    _store: Store
+    _claim: Claim
+
+    def read(self) -> bytes:
+        """The document. Raises `StoreError`."""
+        return self._store.read(f"{PROCESSING}/{self.name}{_SUFFIX}", MAX_BYTES)
+
+    def complete(self) -> None:
+        """Every pair is done."""
+        self._claim.move_to(f"{DONE}/{self.name}{_SUFFIX}")
+        # What failed under this name before has been corrected by now.
+        for suffix in (_ERROR_SUFFIX, _SUFFIX):
+            self._store.remove(f"{FAILED}/{self.name}{suffix}")
+
+    def fail(self, problems: Sequence[Problem]) -> None:
+        """Something is wrong with the manifest or with some of its pairs."""
+        errors = {
+            "manifest": f"{self.name}{_SUFFIX}",
+            "errors": [problem.to_json() for problem in problems],
+            "remedy": f"correct what is wrong, then: nst-pipeline retry {self.name}",
+        }
+        text = json.dumps(errors, indent=1, ensure_ascii=False)
+        self._store.write(f"{FAILED}/{self.name}{_ERROR_SUFFIX}", text.encode())
+        self._claim.move_to(f"{FAILED}/{self.name}{_SUFFIX}")
+
+    def release(self) -> None:
+        """Hand the manifest back for anyone to take up."""
+        waiting = f"{self.name}{_SUFFIX}"
+        if self._store.exists(waiting):
+            # A newer one of this name waits; this one stays in `processing/`, where the scan finds it.
+            self._claim.release()
+        else:
+            self._claim.move_to(waiting)
+
+
+@dataclass(frozen=True)
+class Status:
+    """Names by state; `failed` maps a name to its first error."""
+
+    waiting: list[str]
+    processing: list[str]
+    done: list[str]
+    failed: dict[str, str]
+
+
+class Inbox:
+    """Finds manifests that are ready and claims them. The scan is the only truth; events merely hasten it.
+
+    `settling` tells whether the last scan passed over a file that is still being written.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        self.store = store
+        self._clock = clock
+        self._resting: dict[str, tuple[str, float]] = {}
+        self.settling = False
+
+    def scan(self) -> list[str]:
+        """Names to claim now, first those that a dead runner left."""
+        abandoned = [_stem(entry) for entry in self._manifests(PROCESSING)]
+        waiting = self._manifests("")
+        now, resting = self._clock(), self._resting
+        self._resting = {
+            entry.name: known
+            if (known := resting.get(entry.name)) and known[0] == entry.version
+            else (entry.version, now)
+            for entry in waiting
+        }
+        ready, self.settling = [], False
+        for entry in waiting:
+            rested = now - self._resting[entry.name][1]
+            if entry.size == 0 or rested < _SETTLED:
+                self.settling |= entry.size > 0
+            elif rested < _UNFINISHED and not self._looks_whole(entry):
+                self.settling = True
+            else:
+                ready.append(_stem(entry))
+        return abandoned + ready
+
+    def claim(self, name: str) -> ClaimedManifest | None:
+        """Take a manifest, waiting or abandoned; none if another runner has it."""
+        held = f"{PROCESSING}/{name}{_SUFFIX}"
+        claim = self.store.claim(held, held) or self.store.claim(f"{name}{_SUFFIX}", held)
+        return ClaimedManifest(name, self.store, claim) if claim else None
+
+    def retry(self, name: str) -> None:
+        """Put a failed manifest back; pairs that are done are not done again. Raises `UsageError`."""
+        name = name.removesuffix(_SUFFIX)
+        if self.store.exists(f"{name}{_SUFFIX}"):
+            raise UsageError(f"{name}: a manifest of this name is waiting already")
+        try:
+            self.store.move(f"{FAILED}/{name}{_SUFFIX}", f"{name}{_SUFFIX}")
+        except NotFoundError:
+            raise UsageError(f"{name}: no failed manifest of this name in {self.store.url}") from None
+        self.store.remove(f"{FAILED}/{name}{_ERROR_SUFFIX}")
+
+    def status(self) -> Status:
+        """What waits, what is being worked on, what is done and what failed."""
+        names = {
+            folder: [_stem(entry) for entry in self._manifests(folder)]
+            for folder in ("", PROCESSING, DONE, FAILED)
+        }
+        failed = {name: self._first_error(name) for name in names[FAILED]}
+        return Status(names[""], names[PROCESSING], names[DONE], failed)
+
+    def _manifests(self, folder: str) -> list[Entry]:
+        return [
+            entry
+            for entry in self.store.entries(folder)
+            if entry.name.endswith(_SUFFIX) and not entry.name.endswith(_ERROR_SUFFIX)
+        ]
+
+    def _looks_whole(self, entry: Entry) -> bool:
+        if entry.size > MAX_BYTES:
+            return True
+        try:
+            return self.store.read(entry.name, MAX_BYTES).rstrip().endswith(b"}")
+        except StoreError:
+            return True  # claiming it will tell what is wrong
+
+    def _first_error(self, name: str) -> str:
+        try:
+            errors = json.loads(self.store.read(f"{FAILED}/{name}{_ERROR_SUFFIX}", MAX_BYTES))
+            first = errors["errors"][0]
+            return str(Problem(first.get("place", ""), first["message"]))
+        except (StoreError, ValueError, LookupError, TypeError):
+            return "no error file beside it"
+
+
+def _stem(entry: Entry) -> str:
+    return entry.name.removesuffix(_SUFFIX)

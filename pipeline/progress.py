@@ -1,0 +1,139 @@
+"""What people see while the pipeline works: bars on a terminal, one JSON object a line elsewhere."""
+
+import json
+import sys
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from pipeline.errors import Problem
+from pipeline.outbox import Record
+
+if TYPE_CHECKING:
+    from nst.transfer import Evaluation
+
+
+class Listener(Protocol):
+    """Is told what happens; called from several threads."""
+
+    def manifest_started(self, manifest: str, pairs: int) -> None:
+        """A manifest was taken in and stands for so many pairs."""
+
+    def evaluated(self, manifest: str, pair: str, evaluation: "Evaluation") -> None:
+        """The objective of a pair was evaluated once more."""
+
+    def pair_done(self, manifest: str, record: Record, computed: bool) -> None:
+        """A pair's result is in the outbox; not `computed` if it was there already."""
+
+    def pair_failed(self, manifest: str, problem: Problem) -> None:
+        """A pair can't be done."""
+
+    def manifest_ended(self, manifest: str, problems: int) -> None:
+        """Every pair is done, or a problem of it told."""
+
+    def note(self, message: str, **details: Any) -> None:
+        """Something that a person may want to know."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+class JsonLines:
+    """One JSON object a line, for log collectors."""
+
+    def __init__(self, out: TextIO = sys.stdout) -> None:
+        self._out, self._lock = out, threading.Lock()
+
+    def manifest_started(self, manifest: str, pairs: int) -> None:
+        self._log("manifest started", manifest=manifest, pairs=pairs)
+
+    def evaluated(self, manifest: str, pair: str, evaluation: "Evaluation") -> None:
+        if evaluation.step == 1:
+            self._log("pair started", manifest=manifest, pair=pair)
+
+    def pair_done(self, manifest: str, record: Record, computed: bool) -> None:
+        event = "pair done" if computed else "pair done already"
+        total, seconds = round(record.losses.total, 3), round(record.seconds, 3)
+        self._log(event, manifest=manifest, pair=record.id, total=total, seconds=seconds)
+
+    def pair_failed(self, manifest: str, problem: Problem) -> None:
+        self._log("pair failed", level="error", manifest=manifest, **problem.to_json())
+
+    def manifest_ended(self, manifest: str, problems: int) -> None:
+        event, level = ("manifest failed", "error") if problems else ("manifest done", "info")
+        self._log(event, level=level, manifest=manifest, problems=problems)
+
+    def note(self, message: str, **details: Any) -> None:
+        self._log(message, **details)
+
+    def close(self) -> None:
+        pass
+
+    def _log(self, event: str, level: str = "info", **details: Any) -> None:
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({"time": time, "level": level, "event": event, **details})
+        with self._lock:
+            print(line, file=self._out, flush=True)
+
+
+class Bars:
+    """A bar for each pair in work and one for all pairs known so far."""
+
+    def __init__(self, console: Console) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[losses]}"),
+            console=console,
+        )
+        self._all = self._bars.add_task("all pairs", total=0, losses="")
+        self._pairs: dict[tuple[str, str], TaskID] = {}
+        self._known, self._lock = 0, threading.Lock()
+        self._bars.start()
+
+    def close(self) -> None:
+        """Leave the last state on the screen."""
+        self._bars.stop()
+
+    def manifest_started(self, manifest: str, pairs: int) -> None:
+        with self._lock:
+            self._known += pairs
+            self._bars.update(self._all, total=self._known)
+
+    def evaluated(self, manifest: str, pair: str, evaluation: "Evaluation") -> None:
+        with self._lock:
+            task = self._pairs.get((manifest, pair))
+            if task is None:
+                name = f"{manifest}/{pair}"
+                task = self._bars.add_task(name, total=evaluation.steps, losses="")
+                self._pairs[manifest, pair] = task
+            losses = evaluation.losses
+            shown = f"content {losses.content:.4g}  style {losses.style:.4g}  total {losses.total:.4g}"
+            self._bars.update(task, completed=evaluation.step, losses=shown)
+
+    def pair_done(self, manifest: str, record: Record, computed: bool) -> None:
+        how = f"loss {record.losses.total:.1f}, {record.seconds:.1f} s"
+        self._end(manifest, record.id, f"✓ {manifest}/{record.id}: {how if computed else 'there already'}")
+
+    def pair_failed(self, manifest: str, problem: Problem) -> None:
+        self._end(manifest, problem.id or "", f"✗ {manifest}: {problem}")
+
+    def manifest_ended(self, manifest: str, problems: int) -> None:
+        if problems:
+            self.note(f"✗ {manifest}: {problems} problem{'s' * (problems > 1)}")
+
+    def note(self, message: str, **details: Any) -> None:
+        text = " ".join([message, *(f"{key}={value}" for key, value in details.items())])
+        self._bars.console.print(text, markup=False, highlight=False)
+
+    def _end(self, manifest: str, pair: str, message: str) -> None:
+        self.note(message)
+        with self._lock:
+            if (task := self._pairs.pop((manifest, pair), None)) is not None:
+                self._bars.remove_task(task)
+            self._bars.advance(self._all)

@@ -1,0 +1,176 @@
+"""Keeps the device busy: pairs are fetched ahead of it and published behind it."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+
+from nst.errors import NSTError
+from nst.transfer import Evaluation, Result, Stylizer
+from pipeline import manifest, report
+from pipeline.errors import Problem
+from pipeline.fetch import Fetcher, Prepared
+from pipeline.job import Job
+from pipeline.outbox import Outbox, Record
+from pipeline.progress import Listener
+from pipeline.publish import publish
+
+_FETCHERS = 2
+_AHEAD = 2  # batches that are fetched ahead of the one on the device
+_BEHIND = 64  # results that may wait to be published
+
+
+class StoppedError(Exception):
+    """The runner was asked to stop in the middle of a batch."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    job: Job
+    pair: manifest.Pair
+    outcome: "Future[Prepared | Record]"
+
+
+class Runner:
+    """Works on jobs; only its publishing thread ever settles pairs and ends manifests."""
+
+    def __init__(self, stylizer: Stylizer, outbox: Outbox, listener: Listener, stop: threading.Event) -> None:
+        self._stylizer, self._outbox, self._listener = stylizer, outbox, listener
+        self._stop = stop
+        self._fetcher = Fetcher(stylizer.weights.sha256)
+        self._open: set[Job] = set()
+        self._publishing: deque[Future[None]] = deque()
+        self.problems = 0
+
+    def run(self, jobs: Iterable[Job]) -> None:
+        """Work until there are no more jobs or `stop` is set; then hand back what is not done."""
+        with ExitStack() as stack:
+            stack.callback(self.hand_back)
+            self._publisher = stack.enter_context(ThreadPoolExecutor(1, "publish"))
+            self._fetchers = stack.enter_context(ThreadPoolExecutor(_FETCHERS, "fetch"))
+            tasks = self._tasks(jobs)
+            stack.callback(self._fetchers.shutdown, wait=False, cancel_futures=True)
+            with suppress(StoppedError):
+                self._work(tasks)
+
+    def hand_back(self) -> None:
+        """Release every manifest that has not ended, for another runner or another day."""
+        for job in list(self._open):
+            self._open.discard(job)
+            if job.claimed:
+                self._tell_errors(job, job.claimed.release)
+
+    def _work(self, tasks: Iterator[_Task]) -> None:
+        arriving: deque[_Task] = deque()
+        ready: list[tuple[_Task, Prepared]] = []
+        capacity = 1
+        while not self._stop.is_set():
+            room = _AHEAD * (capacity + 1) - len(arriving) - len(ready)
+            arriving.extend(islice(tasks, room))
+            while arriving and (len(ready) < capacity or arriving[0].outcome.done()):
+                task = arriving.popleft()
+                if prepared := self._arrived(task):
+                    ready.append((task, prepared))
+            if ready:
+                group = ready[0][1].pair.group
+                capacity = self._stylizer.capacity(ready[0][1].pair)
+                batch = [item for item in ready if item[1].pair.group == group][:capacity]
+                ready = [item for item in ready if item not in batch]
+                self._transfer(batch)
+            elif not arriving:
+                return
+
+    def _tasks(self, jobs: Iterable[Job]) -> Iterator[_Task]:
+        for job in jobs:
+            self._open.add(job)
+            self._listener.manifest_started(job.name, len(job.pairs))
+            for pair in job.pairs:
+                yield _Task(job, pair, self._fetchers.submit(self._prepare, job, pair))
+
+    def _prepare(self, job: Job, pair: manifest.Pair) -> Prepared | Record:
+        inputs = self._fetcher.read(pair, job.sources)
+        done = self._outbox.find(job.name, pair.id, inputs.digest)
+        return done or self._fetcher.prepare(pair, inputs)
+
+    def _arrived(self, task: _Task) -> Prepared | None:
+        try:
+            outcome = task.outcome.result()
+        except NSTError as error:
+            self._later(self._settle, task, Problem(task.pair.place, str(error), task.pair.id))
+            return None
+        if isinstance(outcome, Record):
+            self._listener.pair_done(task.job.name, outcome, computed=False)
+            self._later(self._settle, task)
+            return None
+        return outcome
+
+    def _transfer(self, batch: Sequence[tuple[_Task, Prepared]]) -> None:
+        def report_evaluation(index: int, evaluation: Evaluation) -> None:
+            if self._stop.is_set():
+                raise StoppedError
+            task = batch[index][0]
+            self._listener.evaluated(task.job.name, task.pair.id, evaluation)
+
+        try:
+            results = self._stylizer.run([p.pair for _, p in batch], report_evaluation)
+        except torch.OutOfMemoryError:
+            if len(batch) > 1:
+                self._transfer(batch[: len(batch) // 2])
+                self._transfer(batch[len(batch) // 2 :])
+                return
+            task, prepared = batch[0]
+            width, height = prepared.pair.contents[-1].size
+            message = f"{width}x{height} does not fit the device's memory; lower max_size"
+            self._later(self._settle, task, Problem(task.pair.place, message, task.pair.id))
+            return
+        for (task, prepared), result in zip(batch, results, strict=True):
+            self._later(self._publish, task, prepared, result)
+
+    def _publish(self, task: _Task, prepared: Prepared, result: Result) -> None:
+        problem = None
+        try:
+            record = publish(self._outbox, task.job.name, task.pair.id, prepared, result, self._stylizer)
+            self._listener.pair_done(task.job.name, record, computed=True)
+        except NSTError as error:
+            problem = Problem(task.pair.place, str(error), task.pair.id)
+        self._settle(task, problem)
+
+    def _settle(self, task: _Task, problem: Problem | None = None) -> None:
+        job = task.job
+        if problem:
+            job.problems.append(problem)
+            self.problems += 1
+            self._listener.pair_failed(job.name, problem)
+        job.settled += 1
+        if job.finished:
+            self._tell_errors(job, lambda: self._end(job))
+
+    def _end(self, job: Job) -> None:
+        records = self._outbox.records(job.name, [pair.id for pair in job.pairs])
+        self._outbox.put_page(job.name, report.page(job.name, records, job.problems))
+        if job.claimed and job.problems:
+            job.claimed.fail(job.problems)
+        elif job.claimed:
+            job.claimed.complete()
+        self._open.discard(job)
+        self._listener.manifest_ended(job.name, len(job.problems))
+
+    def _tell_errors(self, job: Job, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except NSTError as error:
+            self.problems += 1
+            self._listener.note(str(error), level="error", manifest=job.name)
+
+    def _later(self, action: Callable[..., None], *arguments: object) -> None:
+        """Queue for the publishing thread; wait where it has fallen behind."""
+        self._publishing.append(self._publisher.submit(action, *arguments))
+        while len(self._publishing) > _BEHIND or self._publishing[0].done():
+            self._publishing.popleft().result()
+            if not self._publishing:
+                return

@@ -1,0 +1,1 @@
+"""Where manifests, images and results live."""

@@ -1,0 +1,57 @@
+"""What the pipeline asks of a place that keeps files: a folder today, a bucket by the same few verbs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file as a listing shows it; `version` changes whenever the content may have changed."""
+
+    name: str
+    size: int
+    version: str
+
+
+class Claim(Protocol):
+    """The exclusive hold on one file; it ends with `move_to`, with `release`, or with this process."""
+
+    def move_to(self, key: str) -> None:
+        """Move the file, over whatever is there, and end the hold."""
+
+    def release(self) -> None:
+        """End the hold and leave the file where it is."""
+
+
+class Store(Protocol):
+    """Files under keys like `done/a.json`; every method raises `StoreError` with a sentence."""
+
+    url: str
+
+    def entries(self, folder: str) -> Iterable[Entry]:
+        """The files of one folder (`""` is the top), without those of folders in it."""
+
+    def exists(self, key: str) -> bool:
+        """Whether a file is there."""
+
+    def read(self, key: str, limit: int) -> bytes:
+        """The whole content. Raises `NotFoundError`, or `StoreError` above `limit` bytes."""
+
+    def write(self, key: str, data: bytes) -> None:
+        """Put a file in place, whole or not at all, and durably once this returns."""
+
+    def move(self, source: str, target: str) -> None:
+        """Rename a file. Raises `NotFoundError`."""
+
+    def remove(self, key: str) -> None:
+        """Delete a file; nothing happens where there is none."""
+
+    def claim(self, source: str, target: str) -> Claim | None:
+        """Move `source` to `target` and hold it; none if somebody holds it or a `target` is there.
+
+        With `source` equal to `target`, take over a file whose holder is gone.
+        """
+
+    def glob(self, pattern: str) -> list[str]:
+        """Keys of the files that match a pattern with `*`, `?`, `[...]` and `**`, sorted."""

@@ -1,0 +1,85 @@
+"""What says 'look at the inbox now'. A trigger carries no work, so that a lost event costs only time."""
+
+import threading
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from croniter import croniter
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
+from pipeline.errors import UsageError
+
+
+class Trigger(Protocol):
+    """Sets the event it was made with whenever the inbox is worth a look."""
+
+    def refresh(self) -> None:
+        """Called before each wait; mends what has broken."""
+
+    def close(self) -> None:
+        """Stop."""
+
+
+class FolderEvents(FileSystemEventHandler):
+    """File events of a folder, by watchdog."""
+
+    def __init__(self, folder: Path, wake: threading.Event) -> None:
+        self._folder, self._wake = folder, wake
+        self._observer: BaseObserver | None = None
+        self._watched: tuple[int, int] | None = None
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.event_type not in ("opened", "closed_no_write"):
+            self._wake.set()
+
+    def refresh(self) -> None:
+        # A removed folder ends the emitter while the observer claims to live, and the folder made anew
+        # under the same name is another one: compare what we watch with what is there.
+        identity = self._identity()
+        alive = self._observer is not None and all(e.is_alive() for e in self._observer.emitters)
+        if alive and identity == self._watched:
+            return
+        self.close()
+        if identity is None:
+            return
+        observer = Observer()
+        observer.schedule(self, str(self._folder))
+        try:
+            observer.start()
+        except OSError:
+            return  # out of inotify watches or gone again; the regular scan goes on alone
+        self._observer, self._watched = observer, identity
+
+    def close(self) -> None:
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join()
+        self._observer = self._watched = None
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            info = self._folder.stat()
+        except OSError:
+            return None
+        return info.st_dev, info.st_ino
+
+
+class Schedule:
+    """A cron expression in local time, like `0 2 * * *`. Raises `UsageError` for anything else."""
+
+    def __init__(self, expression: str) -> None:
+        if not croniter.is_valid(expression):
+            raise UsageError(
+                f"--schedule '{expression}' is no cron expression; five fields as in '0 2 * * *'"
+            )
+        self._expression = expression
+
+    def seconds_left(self) -> float:
+        """Seconds from now to the next time it fires."""
+        now = datetime.now().astimezone()
+        following: datetime = croniter(self._expression, now).get_next(datetime)
+        return max(0.0, following.timestamp() - time.time())
