@@ -51,7 +51,7 @@ class _Gram(torch.autograd.Function):
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
-    if a.dtype == torch.float32:
+    if a.dtype.itemsize >= 4:
         return torch.bmm(a, b)
     if a.is_cuda:
         return torch.bmm(a, b, out_dtype=torch.float32)

@@ -170,7 +170,9 @@ class _Run:
                 image = F.interpolate(image, (height, width), mode="bicubic").clamp(0, 1)
             objective = self.stylizer.objective(self.pairs, level)
             image = self._minimise(objective, image, steps)
-        return self._deliver(image)
+        if self.stylizer.dtype != torch.float32:
+            objective = self.stylizer.objective(self.pairs, -1, exact=True)
+        return self._deliver(objective, image)
 
     def _minimise(self, objective: Objective, image: Tensor, steps: int) -> Tensor:
         """Run one scale from `image`, `(B, 3, H, W)`, and return the best point of each pair."""
@@ -217,7 +219,7 @@ class _Run:
                 self.logs[index].append(evaluation)
                 self.on_evaluation(index, evaluation)
 
-    def _deliver(self, image: Tensor) -> list[Result]:
+    def _deliver(self, exact: Objective, image: Tensor) -> list[Result]:
         """Round to 8 bits, and measure what a reader of the saved file will get."""
         pictures = [images.to_image(pixels) for pixels in image]
         for index, pair in enumerate(self.pairs):
@@ -227,9 +229,8 @@ class _Run:
             images.to_tensor(images.as_saved(picture, pair.parameters.format))
             for picture, pair in zip(pictures, self.pairs, strict=True)
         ]
-        objective = self.stylizer.objective(self.pairs, -1, exact=True)
         with torch.no_grad():
-            terms = objective(self.stylizer.upload(torch.stack(saved)))
+            terms = exact(self.stylizer.upload(torch.stack(saved)))
             rows = torch.stack([terms.content, terms.style, terms.tv, self._total(terms)])
         losses = [Losses(*values) for values in rows.T.tolist()]
         seconds = (time.perf_counter() - self.began) / len(self.pairs)

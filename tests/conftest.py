@@ -1,0 +1,53 @@
+"""Pictures and a network that tests share; everything is made here, nothing is read from elsewhere."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nst import Stylizer
+from nst.vgg import VGG19
+from nst.weights import Weights, load_weights
+
+torch.set_num_threads(1)  # on pictures this small a second thread only waits
+
+
+def make_picture(width: int = 48, height: int = 40, seed: int = 0) -> Image.Image:
+    """Soft coloured blobs: enough structure for the network to look at."""
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="session")
+def weights() -> Weights:
+    return load_weights()
+
+
+@pytest.fixture(scope="session")
+def vgg(weights: Weights) -> VGG19:
+    return VGG19(weights)
+
+
+@pytest.fixture(scope="session")
+def stylizer() -> Stylizer:
+    return Stylizer(device="cpu", dtype="fp32")
+
+
+@pytest.fixture
+def content() -> Image.Image:
+    return make_picture(seed=1)
+
+
+@pytest.fixture
+def style() -> Image.Image:
+    return make_picture(64, 64, seed=2)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with `content.png` and `style.png`."""
+    make_picture(seed=1).save(tmp_path / "content.png")
+    make_picture(64, 64, seed=2).save(tmp_path / "style.png")
+    return tmp_path

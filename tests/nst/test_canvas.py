@@ -1,0 +1,51 @@
+import math
+
+import pytest
+import torch
+
+from nst.canvas import Canvas
+
+CPU = torch.device("cpu")
+
+
+def test_what_is_encoded_comes_back() -> None:
+    image = 0.1 + 0.8 * torch.rand(2, 3, 20, 33)
+    canvas = Canvas(20, 33, CPU)
+    assert torch.allclose(canvas.decode(canvas.encode(image)), image, atol=1e-5)
+
+
+def test_no_variables_lead_out_of_the_box() -> None:
+    picture = Canvas(16, 24, CPU).decode(100 * torch.randn(1, 3 * 16 * 24))
+    assert picture.min() >= 0
+    assert picture.max() <= 1
+
+
+def test_black_and_white_can_still_move() -> None:
+    canvas = Canvas(16, 16, CPU)
+    image = torch.zeros(1, 3, 16, 16)
+    image[..., 8:] = 1
+    variables = canvas.encode(image).requires_grad_()
+    (gradient,) = torch.autograd.grad((canvas.decode(variables) * torch.randn(16, 16)).sum(), variables)
+    assert gradient.norm() > 0.01
+    assert (canvas.decode(variables) - image).abs().max() < 0.06
+
+
+def test_a_push_on_one_pixel_spreads_like_one_over_f() -> None:
+    """The metric is the square of the amplitudes: white noise in variables is 1/f power in angles."""
+    canvas = Canvas(64, 64, CPU)
+    noise = torch.randn(64, 3 * 64 * 64, generator=torch.Generator().manual_seed(0)) * 1e-3
+    moved = torch.arccos(1 - 2 * canvas.decode(noise + canvas.encode(torch.full((1, 3, 64, 64), 0.5))))
+    rows = torch.arange(64)[:, None] + 0.5
+    waves = [torch.cos(math.pi * f * rows / 64) for f in (4, 16)]
+    slow, fast = (((moved - math.pi / 2) * wave).mean((2, 3)).var().item() for wave in waves)
+    assert slow / fast == pytest.approx(4, rel=0.35)
+
+
+def test_no_frame_is_left_by_the_metric() -> None:
+    """A push at the left border must not come out at the right one, as a periodic transform would have it."""
+    canvas = Canvas(32, 32, CPU)
+    middle = canvas.encode(torch.full((1, 3, 32, 32), 0.5)).requires_grad_()
+    (gradient,) = torch.autograd.grad(canvas.decode(middle)[..., 0].sum(), middle)
+    with torch.no_grad():
+        change = (canvas.decode(middle + 0.01 * gradient) - 0.5)[0, 0, 16]
+    assert change[31] < 0.5 * change[4]

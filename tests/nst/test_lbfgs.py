@@ -1,0 +1,130 @@
+import itertools
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from nst.lbfgs import LBFGS
+
+Function = Callable[[Tensor], Tensor]
+
+
+def minimise(function: Function, start: Tensor, steps: int, first: float = 0.1) -> LBFGS:
+    optimiser = LBFGS(start)
+    optimiser.first_step = start.new_full((len(start),), first)
+    point = start
+    for _ in range(steps):
+        point = point.detach().requires_grad_()
+        loss = function(point)
+        (grad,) = torch.autograd.grad(loss.sum(), point)
+        point = optimiser.step(loss.detach(), grad)
+    return optimiser
+
+
+def rosenbrock(x: Tensor) -> Tensor:
+    return (100 * (x[:, 1:] - x[:, :-1] ** 2) ** 2 + (1 - x[:, :-1]) ** 2).sum(1)
+
+
+def quadratic(x: Tensor) -> Tensor:
+    return (torch.logspace(0, 4, x.shape[1], dtype=x.dtype) * x**2).sum(1)
+
+
+def test_an_ill_conditioned_quadratic() -> None:
+    start = torch.ones(1, 30, dtype=torch.float64)
+    assert minimise(quadratic, start, 150).best_loss.item() < 1e-5 * quadratic(start).item()
+
+
+def test_the_first_step_has_the_length_asked_for() -> None:
+    start = torch.ones(2, 5)
+    optimiser = LBFGS(start)
+    optimiser.first_step = torch.tensor([0.5, 2.0])
+    trial = optimiser.step(torch.ones(2), torch.full((2, 5), 3.0))
+    assert (trial - start).norm(dim=1).tolist() == pytest.approx([0.5, 2.0])
+
+
+def test_direction_agrees_with_the_two_loop_recursion() -> None:
+    """Nocedal's recursion (1980), with the newest pair's scaling, on random history longer than memory."""
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.randn(8, 8, generator=generator, dtype=torch.float64)
+    hessian = matrix @ matrix.T + torch.eye(8, dtype=torch.float64)
+    optimiser = LBFGS(torch.randn(1, 8, generator=generator, dtype=torch.float64), history=4)
+    optimiser.first_step = torch.tensor([0.01], dtype=torch.float64)
+    point, points, grads = optimiser.best, [], []
+    for _ in range(7):
+        grad = point @ hessian
+        points.append(point)
+        grads.append(grad)
+        point = optimiser.step((0.5 * grad * point).sum(1), grad)
+    s = [b - a for a, b in itertools.pairwise(points)][-4:]
+    y = [b - a for a, b in itertools.pairwise(grads)][-4:]
+    q, alphas = grads[-1].clone(), []
+    for si, yi in zip(reversed(s), reversed(y), strict=True):
+        alphas.append((si * q).sum() / (si * yi).sum())
+        q = q - alphas[-1] * yi
+    q = q * (s[-1] * y[-1]).sum() / (y[-1] ** 2).sum()
+    for si, yi, alpha in zip(s, y, reversed(alphas), strict=True):
+        q = q + si * (alpha - (yi * q).sum() / (si * yi).sum())
+    assert torch.allclose(point, points[-1] - q)
+
+
+def test_each_problem_goes_its_own_way() -> None:
+    starts = torch.tensor([[-1.2, 1.0], [2.0, -1.0], [0.0, 0.5]], dtype=torch.float64)
+    together = minimise(rosenbrock, starts, 40)
+    for i in range(3):
+        alone = minimise(rosenbrock, starts[i : i + 1], 40)
+        assert torch.allclose(alone.best, together.best[i : i + 1])
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_step_into_nowhere_is_undone_and_shortened(bad: float) -> None:
+    def walled(x: Tensor) -> Tensor:
+        return quadratic(x) + torch.where(x.abs().amax(1) > 2, bad, 0.0)
+
+    optimiser = minimise(walled, torch.ones(1, 4, dtype=torch.float64), 60, first=100.0)
+    assert optimiser.best.isfinite().all()
+    assert optimiser.best_loss.item() < 1e-3
+
+
+def test_a_non_finite_problem_leaves_its_neighbour_alone() -> None:
+    def half_broken(x: Tensor) -> Tensor:
+        return quadratic(x) * torch.tensor([torch.nan, 1.0])
+
+    optimiser = minimise(half_broken, torch.ones(2, 4), 40)
+    assert optimiser.best_loss[1].item() < 1e-4
+    assert torch.equal(optimiser.best[0], torch.ones(4))
+
+
+def test_a_step_that_raises_the_loss_wildly_is_undone() -> None:
+    start = torch.full((1, 4), 0.01)
+    optimiser = LBFGS(start)
+    optimiser.first_step = torch.tensor([1000.0])
+    trial = optimiser.step(torch.tensor([1.0]), torch.ones(1, 4))
+    shorter = optimiser.step(torch.tensor([1e6]), -torch.ones(1, 4))
+    assert (shorter - start).norm().item() == pytest.approx(0.25 * (trial - start).norm().item())
+
+
+def test_the_best_point_is_kept_though_the_last_is_worse() -> None:
+    optimiser = LBFGS(torch.zeros(1, 2))
+    points = [torch.zeros(1, 2)]
+    for loss in (5.0, 3.0, 3.2, 3.1):
+        points.append(optimiser.step(torch.tensor([loss]), torch.ones(1, 2)))
+    assert optimiser.best_loss.item() == 3.0
+    assert torch.equal(optimiser.best, points[1])
+
+
+def test_convergence_is_told_for_each_problem() -> None:
+    flat = torch.tensor([0.0, 1.0])
+    optimiser = minimise(lambda x: flat * quadratic(x) + 1 - flat, torch.ones(2, 30), 41, first=0.01)
+    assert optimiser.converged.tolist() == [True, False]
+
+
+def test_nothing_is_read_back_to_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise AssertionError("the host waits for the device here")
+
+    optimiser = minimise(quadratic, torch.ones(2, 4), 2)
+    loss, grad = torch.ones(2), torch.ones(2, 4)
+    for name in ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__"):
+        monkeypatch.setattr(Tensor, name, refuse)
+    optimiser.step(loss, grad)

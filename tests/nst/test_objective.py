@@ -1,0 +1,90 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nst.objective import Layers, Objective, gram, mix_grams, style_grams, total_variation
+from nst.parameters import Parameters
+from nst.vgg import VGG19
+from nst.weights import Weights
+
+DEFAULT = Layers(Parameters().content_layers, Parameters().style_layers)
+
+
+def _plain_gram(features: Tensor) -> Tensor:
+    b, c, h, w = features.shape
+    flat = features.reshape(b, c, h * w)
+    return flat @ flat.transpose(1, 2) / (c * h * w)
+
+
+def test_the_documented_objective(vgg: VGG19) -> None:
+    image, content, style = (torch.rand(1, 3, 40, 48, generator=_seed(i)) for i in range(3))
+    objective = Objective(vgg, content, style_grams(vgg, style, DEFAULT), DEFAULT)
+    terms = objective(image)
+    layers = [*DEFAULT.style, "relu4_1"]
+    f, p, a = (vgg(x, layers) for x in (image, content, style))
+    expected = sum(F.mse_loss(_plain_gram(f[k]), _plain_gram(a[k])) for k in DEFAULT.style)
+    assert terms.content.item() == pytest.approx(F.mse_loss(f["relu4_1"], p["relu4_1"]).item())
+    assert terms.style.item() == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_the_gradient_of_the_gram_matrix() -> None:
+    features = torch.rand(2, 5, 4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(gram, features)
+
+
+def test_a_gram_matrix_of_half_precision_is_summed_in_full() -> None:
+    features = torch.rand(1, 8, 64, 64, generator=_seed(0)).bfloat16()
+    assert torch.allclose(gram(features), _plain_gram(features.float()), rtol=1e-5)
+
+
+def test_pairs_of_a_batch_do_not_mix(vgg: VGG19) -> None:
+    images = torch.rand(3, 3, 32, 32, generator=_seed(0))
+    grams = style_grams(vgg, torch.rand(1, 3, 32, 32, generator=_seed(1)), DEFAULT)
+    three = {k: g.expand(3, -1, -1) for k, g in grams.items()}
+    content = images.flip(0)
+    together = Objective(vgg, content, three, DEFAULT)(images)
+    for i in range(3):
+        alone = Objective(vgg, content[i : i + 1], grams, DEFAULT)(images[i : i + 1])
+        assert together.content[i].item() == pytest.approx(alone.content.item(), rel=1e-4)
+        assert together.style[i].item() == pytest.approx(alone.style.item(), rel=1e-4)
+
+
+def test_total_variation_of_a_known_picture() -> None:
+    image = torch.zeros(1, 3, 2, 2)
+    image[:, :, :, 1] = 0.5  # one step to the right in each of two rows, none down
+    assert total_variation(image).item() == pytest.approx(3 * 2 * 0.25 / 12)
+
+
+def test_mixed_styles_weigh_by_share() -> None:
+    a, b = ({"relu1_1": torch.full((1, 2, 2), v)} for v in (1.0, 5.0))
+    assert mix_grams([a, b], [3, 1])["relu1_1"].unique().tolist() == [2.0]
+
+
+def test_nothing_past_the_last_layer_is_computed(vgg: VGG19, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    convolve = F.conv2d
+
+    def counted(*args: Tensor, **options: int) -> Tensor:
+        calls.append(args)
+        return convolve(*args, **options)
+
+    monkeypatch.setattr(F, "conv2d", counted)
+    vgg(torch.rand(1, 3, 32, 32), ["relu1_1", "relu3_1"])
+    assert len(calls) == 5
+
+
+def test_weights_get_no_gradient(vgg: VGG19) -> None:
+    assert not list(vgg.parameters())
+    assert not any(buffer.requires_grad for buffer in vgg.buffers())
+
+
+def test_average_pooling(weights: Weights) -> None:
+    vgg, image = VGG19(weights), torch.rand(1, 3, 32, 32)
+    pooled = F.avg_pool2d(vgg(image, ["relu1_2"])["relu1_2"], 2)
+    expected = F.relu(F.conv2d(pooled, weights.kernels["conv2_1"], weights.biases["conv2_1"], padding=1))
+    assert torch.allclose(vgg(image, ["relu2_1"], "avg")["relu2_1"], expected, atol=1e-5)
+
+
+def _seed(value: int) -> torch.Generator:
+    return torch.Generator().manual_seed(value)

@@ -1,0 +1,313 @@
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pipeline import cli
+from tests.conftest import make_picture
+
+COMMAND = Path(sys.executable).with_name("nst-pipeline")
+NOBODY = 65534
+Call = Callable[..., tuple[int, str]]
+SMALL = {"epochs": 1, "max_size": 48}
+GOOD = {"good": "ok.png", "good from an allowed folder": "{allowed}/x.png"}
+# The id of a pair, its content, and what its one message says of it.
+BAD: dict[str, tuple[str, str]] = {
+    "missing": ("gone.png", "gone.png: no such file"),
+    "not an image": ("text.png", "text.png: not an image"),
+    "truncated": ("cut.png", "cut.png: damaged or truncated"),
+    "truncated TIFF": ("cut.tif", "cut.tif: "),
+    "no bytes": ("zero.png", "zero.png: the file is empty"),
+    "one pixel": ("one.png", "one.png: the content is 1x1; each side needs 16 pixels"),
+    "huge": ("huge.png", "huge.png: too large to decode"),
+    "narrow": ("narrow.png", "narrow.png: the content scaled to max_size 48 is 1x48; each side needs 16"),
+    "above": ("../elsewhere/x.png", "../elsewhere/x.png: lies outside"),
+    "absolute": ("{elsewhere}/x.png", "{elsewhere}/x.png: lies outside"),
+    "device": ("/dev/zero", "/dev/zero: lies outside"),
+    "link out": ("link.png", "link.png: lies outside"),
+    "link to nothing": ("bare.png", "bare.png: no such file"),
+    "circle": ("circle.png", "circle.png: its symbolic links go round in circles"),
+    "folder": ("folder.png", "folder.png: is a folder; an ordinary file is needed"),
+    "fifo": ("fifo.png", "fifo.png: is not a regular file; an ordinary file is needed"),
+    "below a file": ("ok.png/x.png", "ok.png/x.png: a part of the path is not a folder"),
+    "long": ("x" * 300, ": the name is too long"),
+    "null byte": ("a\0b.png", "a\\x00b.png': not a usable path"),
+    "escape": ("\x1b[31m.png", "\\x1b[31m.png: no such file"),
+    "bucket": ("s3://bucket/x.png", "s3://bucket/x.png: "),
+}
+BAD_STYLES = {
+    "style of one pixel": ("one.png", "one.png: the style is 1x1; each side needs 16 pixels"),
+    "style missing": ("gone.png", "gone.png: no such file"),
+}
+
+
+def fill(text: str, root: Path) -> str:
+    """Put folders in for names in braces."""
+    names = ("in", "allowed", "elsewhere", "out", "gone")
+    return text.format_map({name: root / name for name in names} | {"root": root})
+
+
+def write_manifest(root: Path, name: str, **keys: Any) -> Path:
+    path = root / "in" / f"{name}.json"
+    path.write_text(json.dumps({"defaults": SMALL, **keys}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders `in`, `allowed` and `elsewhere`; `in/m.json` names every bad picture and some good ones."""
+    root = tmp_path_factory.mktemp("bad")
+    for name in ("in", "allowed", "elsewhere"):
+        (root / name).mkdir()
+        make_picture().save(root / name / "x.png")
+    folder = root / "in"
+    make_picture().save(folder / "ok.png")
+    make_picture(20, 20, seed=2).save(folder / "style.png")
+    whole = (folder / "ok.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    make_picture().save(folder / "cut.tif")
+    os.truncate(folder / "cut.tif", 99)
+    (folder / "text.png").write_text("hello")
+    (folder / "zero.png").touch()
+    Image.new("RGB", (1, 1)).save(folder / "one.png")
+    Image.new("RGB", (16, 2000)).save(folder / "narrow.png")
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+    header = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (folder / "huge.png").write_bytes(whole[:8] + header + struct.pack(">I", 999) + b"IDAT")
+    (folder / "link.png").symlink_to(root / "elsewhere" / "x.png")
+    (folder / "bare.png").symlink_to("nothing")
+    (folder / "circle.png").symlink_to("circle.png")
+    (folder / "folder.png").mkdir()
+    os.mkfifo(folder / "fifo.png")
+    contents = {name: content for name, (content, _) in BAD.items()} | GOOD
+    pairs = [{"id": i, "content": fill(c, root), "style": "style.png"} for i, c in contents.items()]
+    pairs += [{"id": i, "content": "ok.png", "style": style} for i, (style, _) in BAD_STYLES.items()]
+    write_manifest(root, "m", pairs=pairs)
+    return root
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command as a process; the limit only ends one that hangs."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NST_")}
+    command = list(map(str, (COMMAND, *arguments)))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """The command within this process: its exit code and what it printed."""
+    for name in [name for name in os.environ if name.startswith("NST_")]:
+        monkeypatch.delenv(name)
+
+    def call(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["nst-pipeline", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, "".join(capsys.readouterr())
+
+    return call
+
+
+@contextmanager
+def as_ordinary_user() -> Iterator[None]:
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def expected(root: Path) -> dict[str, str]:
+    return {name: fill(told, root) for name, (_, told) in (BAD | BAD_STYLES).items()}
+
+
+def test_every_bad_pair_is_told_once_and_the_good_ones_are_done(root: Path) -> None:
+    allowed = ("--allow", root / "allowed", "--device", "cpu")
+    done = run("run", root / "in" / "m.json", "--outbox", root / "out", *allowed)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    failed = [event for event in events if event["event"] == "pair failed"]
+    assert {event["pair"] for event in events if event["event"] == "pair done"} == set(GOOD)
+    assert sorted(event["id"] for event in failed) == sorted(expected(root))
+    order = [*BAD, *GOOD, *BAD_STYLES]
+    for event in failed:
+        assert expected(root)[event["id"]] in event["message"]
+        assert event["message"].isprintable()
+        assert event["place"] == f"pairs[{order.index(event['id'])}]"
+    assert (events[-1]["event"], events[-1]["problems"]) == ("manifest failed", len(failed))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert {path.stem for path in (root / "out" / "m").glob("*.png")} == set(GOOD)
+
+
+def test_validate_tells_the_same(root: Path) -> None:
+    path = root / "in" / "m.json"
+    done = run("validate", path, "--allow", root / "allowed")
+    for line, told in zip(done.stdout.splitlines(), expected(root).values(), strict=True):
+        assert line.startswith(f"{path}: pairs[")
+        assert told in line
+        assert line.isprintable()
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (None, "no such file"),
+        (b"", "not valid JSON at line 1, column 1"),
+        (b"\x89PNG", "not UTF-8 text (byte 0); save it as UTF-8"),
+        (b'{"content": "x.png", "style": "x.png", "stile": 1}', "stile: unknown key; did you mean 'style'?"),
+        (b'{"content": "x.png", "style": "x.png", "style_layers": {"\\ud800": 1}}', "style_layers: no layer"),
+        (b'{"product": {"content": ["*.gif"], "style": ["x.png"]}}', "product.content[0]: no image matches"),
+    ],
+)
+def test_validate_tells_of_a_bad_manifest(root: Path, call: Call, data: bytes | None, told: str) -> None:
+    path = root / "in" / "bad.json"
+    path.unlink(missing_ok=True)
+    if data is not None:
+        path.write_bytes(data)
+    code, text = call("validate", path)
+    assert (code, text.count("\n")) == (1, 1)
+    assert text.startswith(f"{path}: ")
+    assert told in text
+    assert text.rstrip("\n").isprintable()
+
+
+def test_allowed_folders_are_read_and_no_others(
+    root: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_manifest(root, "outside", content=str(root / "elsewhere" / "x.png"), style="x.png")
+    # The empty part must not stand for the current folder, which is the very one.
+    monkeypatch.chdir(root / "elsewhere")
+    monkeypatch.setenv("NST_ALLOW", f"{root / 'allowed'}{os.pathsep}")
+    code, text = call("validate", path)
+    assert (code, "lies outside" in text) == (1, True)
+    monkeypatch.setenv("NST_ALLOW", f"{root / 'allowed'}{os.pathsep}{root / 'elsewhere'}")
+    assert call("validate", path) == (0, f"{path}: valid\n")
+
+
+def test_files_without_permission_are_told(call: Call) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "shut").mkdir()
+        for picture in ("secret.png", "shut/x.png", "x.png"):
+            make_picture().save(folder / picture)
+        pairs, globs = folder / "pairs.json", folder / "globs.json"
+        pairs.write_text('{"pairs": [{"content": "secret.png", "style": "x.png"}]}')
+        globs.write_text('{"product": {"content": ["shut/*.png"], "style": ["x.png"]}}')
+        assert call("validate", pairs, globs)[0] == 0  # this also imports what others may not read
+        folder.chmod(0o755)
+        (folder / "secret.png").chmod(0)
+        (folder / "shut").chmod(0o444)  # names can be listed, files not even looked at
+        with as_ordinary_user():
+            secret, shut, inbox = (
+                call("validate", pairs),
+                call("validate", globs),
+                call("status", "--inbox", folder / "shut" / "x"),
+            )
+        (folder / "shut").chmod(0o755)
+    assert secret == (1, f"{pairs}: pairs[0]: secret.png: no permission; check its owner and mode\n")
+    assert (shut[0], "product.content[0]: " in shut[1]) == (1, True)
+    assert inbox[0] == 2
+
+
+def test_a_folder_in_place_of_a_picture_leaves_no_file_open(root: Path, call: Call) -> None:
+    path = write_manifest(root, "folder", content="folder.png", style="x.png")
+    call("validate", path)
+    before = len(os.listdir("/dev/fd"))
+    assert call("validate", path)[0] == 1
+    assert len(os.listdir("/dev/fd")) == before
+
+
+@pytest.mark.parametrize("outbox", ["in/x.png", "in/x.png/out"])
+def test_an_outbox_that_is_a_file_is_told(root: Path, call: Call, outbox: str) -> None:
+    code, text = call("run", root / "in" / "m.json", "--outbox", root / outbox)
+    assert code in (1, 2)
+    assert text.startswith(f"nst-pipeline: {root / outbox}: ")
+    assert "folder" in text
+    assert text.count("\n") == 1
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a small disk takes the rights of root")
+    try:
+        with suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_told_and_leaves_no_halves(root: Path, full_disk: Path) -> None:
+    path = write_manifest(root, "one", content="x.png", style="x.png")
+    done = run("run", path, "--outbox", full_disk, "--device", "cpu")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    (message,) = (event["message"] for event in events if event["event"] == "pair failed")
+    assert message.startswith(str(full_disk))
+    assert message.endswith("the disk is full; make room and try again")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert [entry.name for entry in full_disk.rglob("*") if entry.is_file()] == ["filler"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("run {in}/m.json", "which outbox? give --outbox FOLDER or set NST_OUTBOX"),
+        ("watch --outbox {out}", "which inbox? give --inbox FOLDER or set NST_INBOX"),
+        ("status", "which inbox? give --inbox FOLDER or set NST_INBOX"),
+        ("watch --inbox {gone} --outbox {out}", "no such folder; make it first"),
+        ("watch --inbox {in} --outbox {in}/new", "lie in one another; choose two folders apart"),
+        ("watch --inbox {in} --outbox {root}", "lie in one another; choose two folders apart"),
+        (
+            "watch --inbox {in} --outbox {out} --schedule daily",
+            "--schedule 'daily' is no cron expression; five",
+        ),
+        ("run {in}/m.json --outbox {out} --device tpu", "device 'tpu' is unknown; use auto, cpu, cuda"),
+        ("run {in}/m.json --outbox {out} --dtype fp8", "dtype 'fp8' is unknown; use auto, fp32 or bf16"),
+        ("run {in}/m.json {in}/m.json --outbox {out}", "two manifests of the same name"),
+        ("retry --inbox {in} nothing", "nothing: no failed manifest of this name"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(root: Path, call: Call, arguments: str, told: str) -> None:
+    before = set((root / "in").iterdir())
+    code, text = call(*(fill(argument, root) for argument in arguments.split()))
+    assert code == 2
+    assert text.startswith("nst-pipeline: ")
+    assert told in text
+    assert text.count("\n") == 1
+    assert set((root / "in").iterdir()) == before
+
+
+def test_a_bad_variable_is_named(root: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NST_POLL", "perhaps")
+    code, text = call("run", root / "in" / "m.json", "--outbox", root / "out")
+    assert code == 2
+    assert text.startswith("nst-pipeline: NST_POLL: should be a valid boolean")
+    assert text.endswith("found 'perhaps'\n")
+
+
+@pytest.mark.parametrize("arguments", [["frob"], ["run"], ["run", "m.json", "--frob"], ["validate"]])
+def test_what_is_no_command_is_wrong_usage(call: Call, arguments: list[str]) -> None:
+    code, text = call(*arguments)
+    assert code == 2
+    assert text.startswith("Usage: ")

@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+
+from nst import Parameters
+from pipeline.outbox import Losses, Outbox, Record, Source, WeightFile
+from pipeline.stores.folder import FolderStore
+
+
+def make_record(digest: str = "d1", picture: str = "p.png") -> Record:
+    return Record(
+        id="p",
+        input_digest=digest,
+        picture=picture,
+        content=Source(reference="c.png", sha256="0", thumbnail="thumbs/0.jpg"),
+        styles=[Source(reference="s.png", sha256="1", thumbnail="thumbs/1.jpg")],
+        parameters=Parameters(),
+        width=4,
+        height=3,
+        losses=Losses(content=1, style=2, tv=3, total=4),
+        evaluations=20,
+        seconds=1.5,
+        device="cpu",
+        dtype="float32",
+        weights=WeightFile(source="embedded", sha256="2"),
+        versions={"torch": "2"},
+        finished="2026-01-01T00:00:00+00:00",
+        curve=[(1, 5.0), (20, 4.0)],
+    )
+
+
+class Diary(FolderStore):
+    """A folder that writes down what is done to it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.lines: list[str] = []
+
+    def write(self, key: str, data: bytes) -> None:
+        self.lines.append(f"write {key}")
+        super().write(key, data)
+
+    def remove(self, key: str) -> None:
+        self.lines.append(f"remove {key}")
+        super().remove(key)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Diary:
+    return Diary(tmp_path)
+
+
+def test_the_record_is_written_last(store: Diary) -> None:
+    Outbox(store).publish("m", make_record(), b"picture", b"log")
+    assert store.lines == ["write m/p.png", "write m/p.loss.jsonl", "write m/p.json"]
+
+
+def test_a_new_picture_never_stands_beside_an_old_record(store: Diary) -> None:
+    outbox = Outbox(store)
+    outbox.publish("m", make_record(), b"picture", b"log")
+    store.lines.clear()
+    outbox.publish("m", make_record("d2", "p.webp"), b"picture", b"log")
+    assert store.lines == [
+        "remove m/p.json",
+        "write m/p.webp",
+        "write m/p.loss.jsonl",
+        "write m/p.json",
+        "remove m/p.png",
+    ]
+
+
+def test_only_the_same_digest_is_there_already(store: Diary) -> None:
+    outbox = Outbox(store)
+    assert outbox.find("m", "p", "d1") is None
+    outbox.publish("m", make_record(), b"picture", b"log")
+    assert outbox.find("m", "p", "d1") == make_record()
+    assert outbox.find("m", "p", "d2") is None
+
+
+@pytest.mark.parametrize("lost", ["p.png", "p.loss.jsonl", "p.json"])
+def test_an_incomplete_result_is_not_there(store: Diary, lost: str) -> None:
+    outbox = Outbox(store)
+    outbox.publish("m", make_record(), b"picture", b"log")
+    store.remove(f"m/{lost}")
+    assert outbox.find("m", "p", "d1") is None
+
+
+def test_a_record_that_can_not_be_read_is_none(store: Diary) -> None:
+    store.write("m/p.json", b'{"id": "p"')
+    assert Outbox(store).find("m", "p", "d1") is None

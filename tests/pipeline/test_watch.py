@@ -1,0 +1,205 @@
+"""Real runners on real folders: what is dropped in comes out, whatever happens to a runner meanwhile."""
+
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import make_picture
+
+QUICK = {"epochs": 1, "max_size": 48}
+ENDLESS = {"epochs": 1000, "max_size": 48, "init": "random"}
+Event = dict[str, Any]
+
+
+class Runner:
+    """An `nst-pipeline` process, and what it logs."""
+
+    def __init__(self, *arguments: str | Path) -> None:
+        command = [sys.executable, "-c", "from pipeline.cli import main; main()"]
+        self.process = subprocess.Popen(
+            [*command, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"},
+        )
+        self.events: list[Event] = []
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        with self.process.stdout as lines:
+            for line in lines:
+                self._lines.put(line)
+        self._lines.put(None)
+
+    def wait_for(self, event: str, **details: str) -> Event:
+        """The next log line like this."""
+        while (line := self._lines.get(timeout=120)) is not None:
+            found: Event = json.loads(line)
+            self.events.append(found)
+            if found["event"] == event and details.items() <= found.items():
+                return found
+        raise AssertionError(f"no '{event}' before the end; there was {self.events}")
+
+    def finish(self) -> int:
+        """Read to the end; the exit code."""
+        while (line := self._lines.get(timeout=120)) is not None:
+            self.events.append(json.loads(line))
+        return self.process.wait(timeout=60)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+
+    def count(self, event: str) -> int:
+        return sum(e["event"] == event for e in self.events)
+
+
+Start = Callable[..., Runner]
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    make_picture(seed=1).save(folder / "content.png")
+    make_picture(64, 64, seed=2).save(folder / "style.png")
+    return folder
+
+
+@pytest.fixture
+def start(inbox: Path, tmp_path: Path) -> Iterator[Start]:
+    runners = []
+
+    def watch(*options: str) -> Runner:
+        runner = Runner("watch", "--inbox", inbox, "--outbox", tmp_path / "outbox", *options)
+        runners.append(runner)
+        return runner
+
+    yield watch
+    for runner in runners:
+        runner.kill()
+
+
+def drop(inbox: Path, name: str, *pairs: dict[str, object]) -> None:
+    images = {"content": "content.png", "style": "style.png"}
+    entries = [{"id": f"p{i}", **images, **pair} for i, pair in enumerate(pairs)]
+    (inbox / f"{name}.json").write_text(json.dumps({"pairs": entries}))
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("*.json")} if folder.is_dir() else set()
+
+
+def test_once_works_off_what_is_there(start: Start, inbox: Path, tmp_path: Path) -> None:
+    drop(inbox, "good", QUICK, {**QUICK, "style_weight": 1e5})
+    drop(inbox, "half", QUICK, {**QUICK, "content": "gone.png"})
+    (inbox / "broken.json").write_text('{"pairs": [}')
+    (inbox / "placeholder.json").touch()
+    runner = start("--once")
+    assert runner.finish() == 1
+    assert names(inbox) == {"placeholder.json"}
+    assert names(inbox / "done") == {"good.json"}
+    assert names(inbox / "failed") == {
+        "half.json",
+        "half.error.json",
+        "broken.json",
+        "broken.error.json",
+    }
+    files = {path.name for path in (tmp_path / "outbox" / "half").iterdir()}
+    assert files == {"p0.png", "p0.json", "p0.loss.jsonl", "index.html", "thumbs"}
+    record = json.loads((tmp_path / "outbox" / "good" / "p0.json").read_text())
+    lines = (tmp_path / "outbox" / "good" / "p0.loss.jsonl").read_text().splitlines()
+    assert record["status"] == "done"
+    assert record["evaluations"] == len(lines) == 20
+    assert json.loads(lines[-1]).keys() == {"step", "scale", "content", "style", "tv", "total", "seconds"}
+
+    shutil.copy(inbox / "content.png", inbox / "gone.png")
+    (inbox / "failed" / "half.json").rename(inbox / "half.json")
+    again = start("--once")
+    assert again.finish() == 0
+    assert (again.count("pair done already"), again.count("pair done")) == (1, 1)
+    assert names(inbox / "failed") == {"broken.json", "broken.error.json"}
+
+
+def test_what_is_dropped_in_later_is_noticed(start: Start, inbox: Path, tmp_path: Path) -> None:
+    runner = start()
+    runner.wait_for("watching")
+    drop(inbox, "dropped", QUICK)
+    runner.wait_for("manifest done", manifest="dropped")
+    drop(tmp_path, "moved", QUICK)
+    (tmp_path / "moved.json").rename(inbox / "moved.json")
+    runner.wait_for("manifest done", manifest="moved")
+    runner.process.terminate()
+    assert runner.finish() == 128 + signal.SIGTERM
+
+
+def test_an_inbox_made_anew_is_watched_again(start: Start, inbox: Path) -> None:
+    runner = start()
+    runner.wait_for("watching")
+    kept = inbox.with_name("kept")
+    inbox.rename(kept)
+    assert "no such folder" in runner.wait_for(f"{inbox}: no such folder")["event"]
+    shutil.copytree(kept, inbox)
+    drop(inbox, "late", QUICK)
+    runner.wait_for("manifest done", manifest="late")
+
+
+def test_polling_needs_no_events(start: Start, inbox: Path) -> None:
+    runner = start("--poll")
+    runner.wait_for("watching")
+    drop(inbox, "polled", QUICK)
+    runner.wait_for("manifest done", manifest="polled")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_hands_the_manifest_back(start: Start, inbox: Path, number: int) -> None:
+    drop(inbox, "long", QUICK, ENDLESS)
+    runner = start()
+    runner.wait_for("pair done")
+    runner.wait_for("pair started", pair="p1")
+    runner.process.send_signal(number)
+    assert runner.finish() == 128 + number
+    assert names(inbox) == {"long.json"}
+    assert names(inbox / "processing") == set()
+
+    drop(inbox, "long", QUICK, QUICK)
+    again = start("--once")
+    assert again.finish() == 0
+    assert (again.count("pair done already"), again.count("pair done")) == (1, 1)
+
+
+def test_what_a_killed_runner_held_is_taken_up(start: Start, inbox: Path, tmp_path: Path) -> None:
+    drop(inbox, "long", QUICK, ENDLESS)
+    runner = start()
+    runner.wait_for("pair started", pair="p1")
+    runner.kill()
+    assert names(inbox / "processing") == {"long.json"}
+
+    heir = start()
+    assert heir.wait_for("pair done already")["pair"] == "p0"
+    heir.wait_for("pair started", pair="p1")
+    assert not (tmp_path / "outbox" / "long" / "p1.json").exists()
+
+
+def test_two_runners_share_an_inbox(start: Start, inbox: Path) -> None:
+    for number in range(12):
+        drop(inbox, f"m{number}", QUICK)
+    runners = [start("--once"), start("--once")]
+    assert [runner.finish() for runner in runners] == [0, 0]
+    assert sum(runner.count("pair done") for runner in runners) == 12
+    assert sum(runner.count("pair done already") for runner in runners) == 0
+    assert len(names(inbox / "done")) == 12
