@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test check format clean
+.PHONY: install demo test check format bench-cpu bench-gpu clean
 
 install: $(INSTALLED)
 
@@ -29,6 +29,14 @@ check: install
 format: install
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+bench-cpu: install
+	@$(BIN)/python -m benchmarks.baseline
+	@$(BIN)/python -m benchmarks.shape
+	@$(BIN)/python -m benchmarks.overhead
+
+bench-gpu: install
+	@$(BIN)/python -m benchmarks.gpu
 
 clean:
 	rm -rf .venv outbox

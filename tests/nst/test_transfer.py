@@ -1,9 +1,8 @@
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageStat
 
-import nst
-from nst import ImageError, Pair, Parameters, Style, Stylizer
+from nst import ImageError, Pair, Parameters, Style, Stylizer, images
 from nst.objective import Layers, Objective, style_grams
 from nst.transfer import Evaluation, split
 from nst.vgg import VGG19
@@ -13,6 +12,10 @@ from tests.conftest import make_picture
 def prepared(seed: int = 1, **parameters: object) -> Pair:
     chosen = Parameters.model_validate({"epochs": 1, "max_size": 48, **parameters})
     return Pair.prepare(make_picture(seed=seed), [(Style(make_picture(64, 64, seed=2)), 1.0)], chosen)
+
+
+def mean_levels(picture: Image.Image) -> list[float]:
+    return ImageStat.Stat(picture).mean
 
 
 def test_five_lines_stylise_two_pictures(content: Image.Image, style: Image.Image) -> None:
@@ -27,8 +30,8 @@ def test_the_delivered_loss_is_that_of_the_saved_pixels(
 ) -> None:
     result = stylizer.stylize(content, style, epochs=1, max_size=48, tv_weight=3.0)
     layers = Layers(Parameters().content_layers, Parameters().style_layers)
-    to_tensor = nst.images.to_tensor  # type: ignore[attr-defined]
-    size = nst.images.scaled(style.size, 48)  # type: ignore[attr-defined]
+    to_tensor = images.to_tensor
+    size = images.scaled(style.size, 48)
     resized = style.resize(size, Image.Resampling.LANCZOS)
     grams = style_grams(vgg, to_tensor(resized)[None], layers)
     with torch.no_grad():
@@ -111,7 +114,7 @@ def test_two_styles_pull_both_ways(stylizer: Stylizer, content: Image.Image) -> 
     for share in (0.1, 0.9):
         styles = [(red, share), (blue, 1 - share)]
         picture = stylizer.stylize(content, styles, epochs=2, max_size=32).image
-        means[share] = picture.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
+        means[share] = mean_levels(picture)
     assert means[0.9][0] > means[0.1][0] + 20
     assert means[0.9][2] < means[0.1][2] - 20
 
@@ -120,9 +123,7 @@ def test_colours_can_be_kept(stylizer: Stylizer, style: Image.Image) -> None:
     content = Image.new("RGB", (48, 48), (30, 160, 60))
     content.paste((40, 130, 80), (0, 0, 24, 48))
     picture = stylizer.stylize(content, style, epochs=1, preserve_color=True).image
-    chroma = [
-        p.convert("YCbCr").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)) for p in (content, picture)
-    ]
+    chroma = [mean_levels(p.convert("YCbCr")) for p in (content, picture)]
     assert chroma[0][1:] == pytest.approx(chroma[1][1:], abs=4)
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ def start(inbox: Path, tmp_path: Path) -> Iterator[Start]:
         runner.kill()
 
 
-def drop(inbox: Path, name: str, *pairs: dict[str, object]) -> None:
+def drop(inbox: Path, name: str, *pairs: Mapping[str, object]) -> None:
     images = {"content": "content.png", "style": "style.png"}
     entries = [{"id": f"p{i}", **images, **pair} for i, pair in enumerate(pairs)]
     (inbox / f"{name}.json").write_text(json.dumps({"pairs": entries}))

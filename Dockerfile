@@ -1,0 +1,27 @@
+# syntax=docker/dockerfile:1
+FROM python:3.12-slim
+
+# Dependencies change less often than the code, so they have a layer of their own. The VGG19 weights are
+# among them: nothing is downloaded when a container runs.
+COPY constraints.txt pyproject.toml LICENSE README.md /app/
+WORKDIR /app
+RUN mkdir -p nst pipeline/engines pipeline/stores \
+    && touch nst/__init__.py pipeline/__init__.py pipeline/engines/__init__.py pipeline/stores/__init__.py \
+    && pip install --no-cache-dir --constraint constraints.txt . \
+    && pip uninstall --yes nst-pipeline
+
+COPY nst /app/nst
+COPY pipeline /app/pipeline
+RUN pip install --no-cache-dir --no-deps --constraint constraints.txt . \
+    && useradd --create-home --uid 1000 nst \
+    && mkdir /inbox /outbox \
+    && chown nst /inbox /outbox
+
+USER 1000
+WORKDIR /home/nst
+# File events do not cross into a container from every host, so the inbox is polled.
+ENV NST_INBOX=/inbox NST_OUTBOX=/outbox NST_POLL=1 PYTHONUNBUFFERED=1
+VOLUME ["/inbox", "/outbox"]
+HEALTHCHECK --interval=60s --timeout=20s --start-period=60s CMD ["nst-pipeline", "status"]
+ENTRYPOINT ["nst-pipeline"]
+CMD ["watch"]

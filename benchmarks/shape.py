@@ -1,0 +1,75 @@
+"""Where an evaluation's time goes, and how much memory a picture of each size takes."""
+
+import resource
+import subprocess
+import sys
+
+import torch
+from PIL import Image
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.machine import describe
+from nst import Pair, Parameters, Style, Stylizer
+from nst.canvas import Canvas
+from nst.images import to_tensor
+
+SIZES = (256, 512, 1024, 2048)
+
+
+def prepared(size: int) -> Pair:
+    """A square pair of this size; what it shows does not matter here."""
+    noise = Image.effect_noise((size, size), 80).convert("RGB")
+    return Pair.prepare(noise, [(Style(noise), 1.0)], Parameters(epochs=1, max_size=size))
+
+
+def convolution_share(size: int) -> float:
+    """Share of an evaluation's processor time that is spent in convolutions."""
+    stylizer, pair = Stylizer(device="cpu"), prepared(size)
+    objective = stylizer.objective([pair], -1)
+    image = to_tensor(pair.contents[-1])[None]
+    canvas = Canvas(size, size, image.device)
+    variables = canvas.encode(image).requires_grad_()
+
+    def evaluate() -> None:
+        terms = objective(canvas.decode(variables))
+        torch.autograd.grad((terms.content + 1e6 * terms.style).sum(), variables)
+
+    evaluate()
+    with profile(activities=[ProfilerActivity.CPU]) as trace:
+        for _ in range(5):
+            evaluate()
+    events = trace.key_averages()
+    convolutions = [
+        e for e in events if "mkldnn_convolution" in e.key or e.key == "aten::convolution_backward"
+    ]
+    total = sum(float(e.self_cpu_time_total) for e in events)
+    return sum(float(e.self_cpu_time_total) for e in convolutions) / total
+
+
+def peak_memory(size: int) -> float:
+    """Peak resident memory in GiB of a process that makes one picture of this size."""
+    code = f"from benchmarks.shape import one; one({size})"
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return float(output.stdout)
+
+
+def one(size: int) -> None:
+    """Make one picture, coarse scales left out to save time, and print this process's peak."""
+    pair = prepared(size)
+    finest = Pair(pair.contents[-1:], pair.styles, pair.parameters)
+    Stylizer(device="cpu").run([finest])
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def main() -> None:
+    """Print the tables."""
+    print(f"Measured on: {describe()}\n")
+    print(f"Convolutions' share of an evaluation at 384 px: {convolution_share(384):.0%}\n")
+    print("| one pair, px | peak memory, GiB |")
+    print("|---|---|")
+    for size in SIZES:
+        print(f"| {size} x {size} | {peak_memory(size):.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,322 @@
+import io
+import json
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import EpsImagePlugin, Image, ImageCms, features
+
+from nst import ImageError, Parameters, images
+from nst.images import Picture
+from nst.parameters import Format
+from tests.conftest import make_picture
+
+FORMATS: tuple[Format, ...] = ("png", "jpg", "webp")
+RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
+SIZE = (20, 20)
+needs_avif = pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+# Warnings are no errors in use, so what only warns has to be gone through to its end in a test, too.
+as_in_use = pytest.mark.filterwarnings("ignore")
+CONTAINERS = ["PNG", "JPEG", "WEBP", "TIFF", "GIF", pytest.param("AVIF", marks=needs_avif)]
+
+
+def file_of(image: Image.Image, form: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, form, **options)
+    return out.getvalue()
+
+
+def plain(mode: str, color: Any, size: tuple[int, int] = SIZE) -> Image.Image:
+    return Image.new(mode, size, color)
+
+
+def palette_picture() -> Image.Image:
+    image = plain("P", 1)
+    image.putpalette([*BLUE, *RED])
+    return image
+
+
+def of_array(value: float, dtype: str) -> Image.Image:
+    return Image.fromarray(np.full(SIZE, value, dtype))
+
+
+def distance(one: Image.Image, other: Image.Image) -> float:
+    return (images.to_tensor(one) - images.to_tensor(other)).abs().max().item() * 255
+
+
+def red_and_blue_swapped() -> bytes:
+    """The sRGB profile with the colourants of red and blue exchanged."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    (count,) = struct.unpack_from(">I", profile, 128)
+    other = {b"rXYZ": b"bXYZ", b"bXYZ": b"rXYZ"}
+    for at in range(132, 132 + 12 * count, 12):
+        tag = bytes(profile[at : at + 4])
+        profile[at : at + 4] = other.get(tag, tag)
+    return bytes(profile)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that ends where its pixels would begin."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    checked = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + checked + struct.pack(">I", 999) + b"IDAT"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_upright(orientation: int) -> None:
+    stored = Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3) * 40).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.asarray(stored)
+    upright = {
+        1: pixels,
+        2: pixels[:, ::-1],
+        3: pixels[::-1, ::-1],
+        4: pixels[::-1],
+        5: pixels.transpose(1, 0, 2),
+        6: pixels[::-1].transpose(1, 0, 2),
+        7: pixels[::-1, ::-1].transpose(1, 0, 2),
+        8: pixels[:, ::-1].transpose(1, 0, 2),
+    }[orientation]
+    found = images.decode(file_of(stored, "PNG", exif=exif)).rgb
+    assert np.array_equal(np.asarray(found), upright)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+def test_broken_exif_is_ignored(form: str) -> None:
+    data = file_of(make_picture(), form, exif=b"garbage, not EXIF")
+    assert images.decode(data).rgb.size == make_picture().size
+
+
+@pytest.mark.parametrize(
+    "image", [plain("RGB", RED), palette_picture(), plain("RGBA", (*RED, 255))], ids=lambda i: i.mode
+)
+def test_colours_are_converted_from_the_profile_to_srgb(image: Image.Image) -> None:
+    found = images.decode(file_of(image, "PNG", icc_profile=red_and_blue_swapped()))
+    assert distance(found.rgb, plain("RGB", BLUE)) <= 2
+
+
+def test_a_profile_is_applied_below_transparency() -> None:
+    data = file_of(plain("RGBA", (*RED, 128)), "PNG", icc_profile=red_and_blue_swapped())
+    found = images.decode(data)
+    assert distance(found.rgb, plain("RGB", (127, 127, 255))) <= 2
+    assert found.alpha is not None
+
+
+@pytest.mark.parametrize(
+    ("mode", "profile"),
+    [("RGB", b"nonsense"), ("RGB", red_and_blue_swapped()[:200]), ("L", red_and_blue_swapped())],
+    ids=["nonsense", "truncated", "of RGB in a grey picture"],
+)
+def test_a_profile_that_does_not_fit_is_ignored(mode: str, profile: bytes) -> None:
+    image = make_picture().convert(mode)
+    found = images.decode(file_of(image, "PNG", icc_profile=profile)).rgb
+    assert distance(found, image.convert("RGB")) == 0
+
+
+@pytest.mark.parametrize(
+    ("image", "form", "level"),
+    [
+        (plain("L", 99), "PNG", 99),
+        (plain("1", 1), "PNG", 255),
+        (plain("1", 0), "TIFF", 0),
+        (of_array(40000, "uint16"), "PNG", 156),
+        (of_array(40000, "uint16"), "TIFF", 156),
+        (of_array(40000, ">u2"), "TIFF", 156),
+        (of_array(40000, "int32"), "TIFF", 156),
+        (of_array(0.5, "float32"), "TIFF", 128),
+        (of_array(128.0, "float32"), "TIFF", 128),
+        (of_array(-3.0, "float32"), "TIFF", 0),
+    ],
+    ids=["L", "1", "1 tiff", "16 bits", "16 tiff", "big-endian", "I", "F to 1", "F to 255", "F below 0"],
+)
+def test_grey_of_any_depth_becomes_8_bits(image: Image.Image, form: str, level: int) -> None:
+    found = images.decode(file_of(image, form))
+    assert np.asarray(found.rgb).tolist() == np.full((*SIZE, 3), level).tolist()
+    assert found.alpha is None
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_one_odd_number_leaves_the_rest_of_a_float_picture(odd: float) -> None:
+    values = np.full(SIZE, 0.5, np.float32)
+    values[3, 3] = odd
+    assert images.decode(file_of(Image.fromarray(values), "TIFF")).rgb.getpixel((0, 0)) == (128, 128, 128)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "TIFF"])
+def test_cmyk_becomes_rgb(form: str) -> None:
+    found = images.decode(file_of(plain("CMYK", (0, 255, 255, 0)), form))
+    assert distance(found.rgb, plain("RGB", RED)) <= 2
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "rgb", "alpha"),
+    [
+        (plain("RGBA", (0, 0, 0, 51)), {}, (204, 204, 204), 51),
+        (plain("LA", (0, 51)), {}, (204, 204, 204), 51),
+        (palette_picture(), {"transparency": 1}, WHITE, 0),
+        (palette_picture(), {"transparency": b"\xff\x33"}, (255, 204, 204), 51),
+        (plain("RGB", RED), {"transparency": RED}, WHITE, 0),
+        (plain("L", 7), {"transparency": 7}, WHITE, 0),
+    ],
+    ids=["RGBA", "LA", "palette", "palette with shades", "RGB key", "grey key"],
+)
+def test_transparency_is_kept_and_lies_on_white(
+    image: Image.Image, options: dict[str, Any], rgb: tuple[int, ...], alpha: int
+) -> None:
+    found = images.decode(file_of(image, "PNG", **options))
+    assert found.rgb.mode == "RGB"
+    assert found.rgb.getpixel((5, 5)) == rgb
+    assert found.alpha is not None
+    assert found.alpha.getpixel((5, 5)) == alpha
+
+
+def test_an_opaque_alpha_channel_is_none() -> None:
+    assert images.decode(file_of(plain("RGBA", (*RED, 255)), "PNG")).alpha is None
+
+
+@pytest.mark.parametrize(
+    ("form", "options", "most"),
+    [
+        ("PNG", {}, 0),
+        ("TIFF", {"compression": "tiff_lzw"}, 0),
+        ("WEBP", {"lossless": True}, 0),
+        ("WEBP", {"quality": 95}, 24),
+        ("JPEG", {"quality": 95, "subsampling": 0}, 12),
+        pytest.param("AVIF", {"quality": 95, "subsampling": "4:4:4"}, 24, marks=needs_avif),
+    ],
+)
+def test_common_formats_are_read(form: str, options: dict[str, Any], most: float) -> None:
+    assert distance(images.decode(file_of(make_picture(), form, **options)).rgb, make_picture()) <= most
+
+
+def test_an_empty_file_is_called_so() -> None:
+    with pytest.raises(ImageError, match=r"^the file is empty$"):
+        images.decode(b"")
+
+
+@pytest.mark.parametrize("data", [b"\0", b"hello, world", b"<svg/>", b"%PDF-1.7\n", png_header(0, 0)])
+def test_what_is_no_image_is_refused(data: bytes) -> None:
+    with pytest.raises(ImageError, match=r"^not an image in a format that can be read"):
+        images.decode(data)
+
+
+def test_a_program_that_draws_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EPS is PostScript, which Pillow would hand to Ghostscript."""
+    ran: list[object] = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args, **options: ran.append(args))
+    with pytest.raises(ImageError):
+        images.decode(file_of(plain("RGB", RED), "EPS"))
+    assert not ran
+
+
+@pytest.mark.parametrize("form", CONTAINERS)
+@as_in_use
+def test_a_truncated_file_is_refused_at_any_length(form: str) -> None:
+    data = file_of(make_picture(), form)
+    # The last bytes of some formats only say that nothing more comes, so there the picture is whole.
+    for length in [*range(1, 60), *range(60, len(data) - 40, len(data) // 40)]:
+        with pytest.raises(ImageError) as caught:
+            images.decode(data[:length])
+        assert str(caught.value).isprintable()
+        assert " at 0x" not in str(caught.value)
+
+
+@pytest.mark.parametrize("form", CONTAINERS)
+@as_in_use
+def test_damage_anywhere_is_an_image_error_or_nothing(form: str) -> None:
+    data = np.frombuffer(file_of(make_picture(), form), np.uint8)
+    generator = np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        damaged = data.copy()
+        damaged[generator.integers(0, len(data), 8)] ^= 0x55
+        try:
+            assert images.decode(damaged.tobytes()).rgb.mode == "RGB"
+        except ImageError:
+            refused += 1
+    assert refused
+
+
+def test_a_huge_picture_is_refused_by_its_header() -> None:
+    with pytest.raises(ImageError, match=r"^too large to decode") as caught:
+        images.decode(png_header(30000, 30000))
+    assert "DOS" not in str(caught.value)  # what Pillow says of it is not for the person who sent it
+
+
+def _metadata(data: bytes, form: Format) -> tuple[str, str]:
+    with Image.open(io.BytesIO(data)) as image:
+        if form == "png":
+            return image.info["Software"], image.info["Parameters"]
+        return image.getexif()[0x0131], image.getexif()[0x010E]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_saved_picture_tells_what_made_it(form: Format) -> None:
+    notes = {"id": "Köln ☂ \n", "parameters": {"style_weight": 1e6}}
+    software, text = _metadata(images.encode(Picture(make_picture()), form, "nst 1.0", notes), form)
+    assert software == "nst 1.0"
+    assert json.loads(text) == notes
+
+
+@pytest.mark.parametrize(("form", "kind"), [("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP")])
+def test_alpha_is_saved_where_the_format_has_it(form: Format, kind: str) -> None:
+    alpha = plain("L", 0)
+    alpha.paste(255, (0, 0, 20, 10))
+    data = images.encode(Picture(plain("RGB", RED), alpha), form, "", {})
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.format == kind
+    found = images.decode(data)
+    assert distance(found.rgb.crop((0, 12, 20, 20)), plain("RGB", WHITE, (20, 8))) <= 2
+    assert distance(found.rgb.crop((0, 0, 20, 8)), plain("RGB", RED, (20, 8))) <= 4
+    assert (found.alpha is None) == (form == "jpg")
+    if found.alpha:
+        assert found.alpha.tobytes() == alpha.tobytes()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_encoding_leaves_the_picture_as_it_was(form: Format) -> None:
+    picture = Picture(make_picture(), plain("L", 128, (48, 40)))
+    images.encode(picture, form, "", {})
+    assert distance(picture.rgb, make_picture()) == 0
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_as_saved_is_what_a_reader_of_the_file_gets(form: Format) -> None:
+    image = make_picture()
+    read = images.decode(images.encode(Picture(image), form, "nst", {"id": "a"})).rgb
+    assert distance(images.as_saved(image, form), read) == 0
+    assert (distance(read, image) == 0) == (form == "png")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_holds_the_largest_picture(form: Format) -> None:
+    schema = Parameters.model_json_schema()["properties"]["max_size"]
+    image = plain("RGB", RED, (schema["maximum"], 16))
+    assert images.as_saved(image, form).size == image.size
+
+
+@pytest.mark.parametrize(
+    ("size", "long_side", "expected"),
+    [((400, 200), 100, (100, 50)), ((200, 400), 100, (50, 100)), ((1, 4000), 100, (1, 100))],
+)
+def test_scaling_keeps_the_aspect(size: tuple[int, int], long_side: int, expected: tuple[int, int]) -> None:
+    assert images.scaled(size, long_side) == expected
+
+
+def test_resizing_has_the_size_asked_for_and_keeps_a_picture_of_that_size() -> None:
+    image = make_picture()
+    assert images.resize(image, (12, 10)).size == (12, 10)
+    assert images.resize(image, image.size) is image
+
+
+def test_tensors_are_rgb_in_0_to_1_and_come_back() -> None:
+    image = make_picture()
+    tensor = images.to_tensor(image)
+    assert tensor.shape == (3, image.height, image.width)
+    assert tensor[0, 2, 5].item() * 255 == pytest.approx(image.getpixel((5, 2))[0])  # type: ignore[index]
+    assert distance(images.to_image(tensor), image) == 0
+    assert images.to_image(torch.tensor([-1.0, 0.0, 2.0]).view(3, 1, 1)).getpixel((0, 0)) == (0, 0, 255)
