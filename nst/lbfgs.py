@@ -70,8 +70,8 @@ class LBFGS:
         s, y = torch.where(good[:, None], s, 0.0), torch.where(good[:, None], y, 0.0)
         slot = (self._count - 1) % self._history
         self._s[:, slot], self._y[:, slot] = s, y
-        self._sy[:, slot] = torch.einsum("bn,bmn->bm", s, self._y)
-        self._sy[:, :, slot] = torch.einsum("bmn,bn->bm", self._s, y)
+        self._sy[:, slot] = _products(self._y, s)
+        self._sy[:, :, slot] = _products(self._s, y)
         self._gamma = torch.where(good, sy / yy, self._gamma)
 
     def _newton_direction(self) -> Tensor:
@@ -82,19 +82,32 @@ class LBFGS:
         if not used:
             return -gamma * self._grad
         oldest = (self._count - 1) % self._history if self._count - 1 > self._history else 0
-        order = [(oldest + i) % used for i in range(used)]
+
+        def by_age(x: Tensor) -> Tensor:
+            # Rolled, not indexed by a list, which would be copied to the device at every step.
+            return x.roll(-oldest, 1)
+
+        def by_slot(x: Tensor) -> Tensor:
+            return x.roll(oldest, 1)
+
         s, y = self._s[:, :used], self._y[:, :used]
-        sy = self._sy[:, order][:, :, order]
+        sy = self._sy[:, :used, :used].roll((-oldest, -oldest), (1, 2))
         diagonal = sy.diagonal(dim1=1, dim2=2)
         r = sy.triu() + torch.diag_embed((diagonal == 0).to(sy.dtype))
-        back = sorted(range(used), key=order.__getitem__)
+        alpha = _solve(r, by_age(_products(s, self._grad)), upper=True)
+        q = gamma * (self._grad - _combination(y, by_slot(alpha)))
+        c = _solve(r.mT, diagonal * alpha - by_age(_products(y, q)), upper=False)
+        return -(q + _combination(s, by_slot(c)))
 
-        def solve(matrix: Tensor, right: Tensor, upper: bool) -> Tensor:
-            solved: Tensor = torch.linalg.solve_triangular(matrix, right[:, :, None], upper=upper)
-            return solved[:, :, 0]
 
-        alpha = solve(r, torch.einsum("bmn,bn->bm", s, self._grad)[:, order], upper=True)
-        q = gamma * (self._grad - torch.einsum("bmn,bm->bn", y, alpha[:, back]))
-        right = diagonal * alpha - torch.einsum("bmn,bn->bm", y, q)[:, order]
-        c = solve(r.transpose(1, 2), right, upper=False)
-        return -(q + torch.einsum("bmn,bm->bn", s, c[:, back]))
+def _products(rows: Tensor, vector: Tensor) -> Tensor:
+    return torch.einsum("bmn,bn->bm", rows, vector)
+
+
+def _combination(rows: Tensor, factors: Tensor) -> Tensor:
+    return torch.einsum("bmn,bm->bn", rows, factors)
+
+
+def _solve(matrix: Tensor, right: Tensor, upper: bool) -> Tensor:
+    solution: Tensor = torch.linalg.solve_triangular(matrix, right[:, :, None], upper=upper)
+    return solution[:, :, 0]

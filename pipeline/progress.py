@@ -128,6 +128,7 @@ class Bars:
             self.note(f"✗ {manifest}: {problems} problem{'s' * (problems > 1)}")
 
     def note(self, message: str, **details: Any) -> None:
+        details.pop("level", None)
         text = " ".join([message, *(f"{key}={value}" for key, value in details.items())])
         self._bars.console.print(text, markup=False, highlight=False)
 

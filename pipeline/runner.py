@@ -100,8 +100,8 @@ class Runner:
     def _arrived(self, task: _Task) -> Prepared | None:
         try:
             outcome = task.outcome.result()
-        except NSTError as error:
-            self._later(self._settle, task, Problem(task.pair.place, str(error), task.pair.id))
+        except Exception as error:
+            self._later(self._settle, task, _problem(task, error))
             return None
         if isinstance(outcome, Record):
             self._listener.pair_done(task.job.name, outcome, computed=False)
@@ -118,15 +118,15 @@ class Runner:
 
         try:
             results = self._stylizer.run([p.pair for _, p in batch], report_evaluation)
-        except torch.OutOfMemoryError:
+        except StoppedError:
+            raise
+        except Exception as error:
             if len(batch) > 1:
+                # Too much for the memory, or one of them is bad: smaller batches tell.
                 self._transfer(batch[: len(batch) // 2])
                 self._transfer(batch[len(batch) // 2 :])
-                return
-            task, prepared = batch[0]
-            width, height = prepared.pair.contents[-1].size
-            message = f"{width}x{height} does not fit the device's memory; lower max_size"
-            self._later(self._settle, task, Problem(task.pair.place, message, task.pair.id))
+            else:
+                self._later(self._settle, batch[0][0], _problem(batch[0][0], error))
             return
         for (task, prepared), result in zip(batch, results, strict=True):
             self._later(self._publish, task, prepared, result)
@@ -136,8 +136,8 @@ class Runner:
         try:
             record = publish(self._outbox, task.job.name, task.pair.id, prepared, result, self._stylizer)
             self._listener.pair_done(task.job.name, record, computed=True)
-        except NSTError as error:
-            problem = Problem(task.pair.place, str(error), task.pair.id)
+        except Exception as error:
+            problem = _problem(task, error)
         self._settle(task, problem)
 
     def _settle(self, task: _Task, problem: Problem | None = None) -> None:
@@ -174,3 +174,13 @@ class Runner:
             self._publishing.popleft().result()
             if not self._publishing:
                 return
+
+
+def _problem(task: _Task, error: Exception) -> Problem:
+    if isinstance(error, NSTError):
+        message = str(error)
+    elif isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error):
+        message = f"too large for the memory at hand; lower max_size from {task.pair.parameters.max_size}"
+    else:
+        message = f"failed unexpectedly, which is a bug worth reporting: {error!r}"
+    return Problem(task.pair.place, message, task.pair.id)

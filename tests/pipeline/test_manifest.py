@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from pipeline.stores.folder import FolderStore
 
 SCHEMA = Path(__file__).parents[2] / "manifests" / "schema.json"
 PAIR = {"content": "a.png", "style": "b.png"}
+PRODUCT = {"content": ["a.png"], "style": ["b.png"]}
 EXAMPLE: dict[str, Any] = json.loads("""
     {"version": 1,
      "defaults": {"epochs": 10, "content_weight": 1.0, "style_weight": 1000000.0, "max_size": 512},
@@ -50,8 +52,7 @@ def problems(document: object, glob: Glob = FOLDERS.__getitem__) -> list[Problem
     for problem in caught.value.problems:
         assert str(problem).isprintable()
         assert len(str(problem)) < 500
-        for jargon in ("Input", "instance", "dictionary", "List ", "String ", "sys.", "pydantic"):
-            assert jargon not in str(problem)
+        assert not re.search(r"Input|instance|dictionary|List |String |sys\.|pydantic", str(problem))
     return caught.value.problems
 
 
@@ -141,11 +142,9 @@ def test_what_is_no_json_object_is_refused_with_the_place(data: bytes, told: str
 
 
 def test_depth_that_json_only_just_bears_is_told_like_any_other_fault() -> None:
-    limit = sys.getrecursionlimit()
-    for depth in range(limit - 200, limit):
-        assert "version" in (text := problem(b'{"version":' + b"[" * depth + b"]" * depth + b"}")) or (
-            "nested too deeply" in text
-        )
+    for depth in range(sys.getrecursionlimit() - 200, sys.getrecursionlimit()):
+        text = problem(b'{"version":' + b"[" * depth + b"]" * depth + b"}")
+        assert text.startswith(("version: should be 1; found", "nested too deeply"))
 
 
 @pytest.mark.parametrize(
@@ -157,13 +156,10 @@ def test_depth_that_json_only_just_bears_is_told_like_any_other_fault() -> None:
         ({**EXAMPLE, "defaults": {"epoch": 1}}, "defaults.epoch: unknown key; did you mean 'epochs'?"),
         (of_pair(style_wieght=1), "pairs[3].style_wieght: unknown key; did you mean 'style_weight'?"),
         (
-            {"pairs": [{"content": "a", "styles": [{"image": "x", "wieght": 1}]}]},
-            "pairs[0].styles[0].wieght: unknown key; did you mean 'weight'?",
+            {"content": "a", "styles": [{"image": "b", "wight": 1}]},
+            "styles[0].wight: unknown key; did you mean 'w",
         ),
-        (
-            {"product": {"content": ["a"], "style": ["b"], "stiles": []}},
-            "product.stiles: unknown key; did you mean 'style'?",
-        ),
+        ({"product": {**PRODUCT, "stiles": []}}, "product.stiles: unknown key; did you mean 'style'?"),
         (of_pair(zzzz=1), "pairs[3].zzzz: unknown key; known are epochs, content_weight, "),
     ],
 )
@@ -213,10 +209,10 @@ def test_a_bad_value_is_told_with_its_place_and_what_is_allowed(keys: str, told:
         ({"pairs": [{"content": "", "style": "b"}]}, 'pairs[0].content: should not be empty; found ""'),
         ({"pairs": [{"content": "a", "styles": []}]}, "pairs[0].styles: should not be empty; found []"),
         (
-            {"pairs": [{"content": "a", "styles": [{"image": "b", "weight": 0}]}]},
-            "pairs[0].styles[0].weight: should be greater than 0; found 0",
+            {"content": "a", "styles": [{"image": "b", "weight": 0}]},
+            "styles[0].weight: should be greater than",
         ),
-        ({"product": {"content": ["a"], "style": []}}, "product.style: should not be empty; found []"),
+        ({"product": {**PRODUCT, "style": []}}, "product.style: should not be empty; found []"),
     ],
 )
 def test_a_bad_shape_is_told_with_its_place(document: object, told: str) -> None:
@@ -248,7 +244,7 @@ def test_two_pairs_of_one_id_are_refused_also_where_only_case_differs(second: st
 
 
 def test_a_pair_that_a_product_makes_otherwise_is_told_where_an_id_can_be_given() -> None:
-    document = {"pairs": [{**PAIR, "epochs": 3}], "product": {"content": ["a.png"], "style": ["b.png"]}}
+    document = {"pairs": [{**PAIR, "epochs": 3}], "product": PRODUCT}
     assert problem(document).startswith("pairs[0].id: ")
 
 
@@ -337,15 +333,12 @@ INVALID = [
     *({"pairs": [{**PAIR, **wrong}]} for wrong in WRONG),
     *({**SINGLE, **wrong} for wrong in (*WRONG, {"version": 2})),
     *json.loads('[{"pairs": [{"content": "a"}]}, {"content": "a"}, {"pairs": []}, {}, []]'),
-    {"product": {"content": ["a"], "style": []}},
+    {"product": {**PRODUCT, "style": []}},
 ]
 
 
 def test_the_committed_schema_is_current() -> None:
     assert json.loads(SCHEMA.read_text(encoding="utf-8")) == json_schema()
-
-
-def test_the_schema_is_one() -> None:
     Draft202012Validator.check_schema(json_schema())
 
 
