@@ -59,7 +59,9 @@ def main() -> None:
     ratios = []
     for names in PAIRS:
         content, style = (resized(name) for name in names)
-        pair = Pair.prepare(content, [(Style(style), 1.0)], Parameters(epochs=10, max_size=SIZE))
+        pair = Pair.prepare(
+            images.Picture(content), [(Style(style), 1.0)], Parameters(epochs=10, max_size=SIZE)
+        )
         objective = stylizer.objective([pair], -1, exact=True)
         slow, goal = documented(objective, stylizer.upload(images.to_tensor(content)[None]), 10)
         (result,) = stylizer.run([pair])

@@ -8,6 +8,7 @@ from PIL import Image
 
 from benchmarks.machine import describe
 from nst import Pair, Parameters, Style, Stylizer
+from nst.images import Picture
 
 SIZE, EPOCHS = 512, 5
 # Multiply-adds of the convolutions up to conv5_1 for each pixel of the picture: in * out * 9 over the area.
@@ -33,7 +34,7 @@ def batch(count: int, size: int) -> list[Pair]:
     """Pairs of noise; what they show does not change the time."""
     noise = Image.effect_noise((size, size), 80).convert("RGB")
     parameters = Parameters(epochs=EPOCHS, max_size=size)
-    return [Pair.prepare(noise, [(Style(noise), 1.0)], parameters) for _ in range(count)]
+    return [Pair.prepare(Picture(noise), [(Style(noise), 1.0)], parameters) for _ in range(count)]
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.machine import describe
 from nst import Pair, Parameters, Style, Stylizer
 from nst.canvas import Canvas
-from nst.images import to_tensor
+from nst.images import Picture, to_tensor
 
 SIZES = (256, 512, 1024, 2048)
 
@@ -19,7 +19,7 @@ SIZES = (256, 512, 1024, 2048)
 def prepared(size: int) -> Pair:
     """A square pair of this size; what it shows does not matter here."""
     noise = Image.effect_noise((size, size), 80).convert("RGB")
-    return Pair.prepare(noise, [(Style(noise), 1.0)], Parameters(epochs=1, max_size=size))
+    return Pair.prepare(Picture(noise), [(Style(noise), 1.0)], Parameters(epochs=1, max_size=size))
 
 
 def convolution_share(size: int) -> float:
@@ -56,7 +56,7 @@ def peak_memory(size: int) -> float:
 def one(size: int) -> None:
     """Make one picture, coarse scales left out to save time, and print this process's peak."""
     pair = prepared(size)
-    finest = Pair(pair.contents[-1:], pair.styles, pair.parameters)
+    finest = Pair(pair.contents[-1:], None, pair.styles, pair.parameters)
     Stylizer(device="cpu").run([finest])
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 

@@ -21,6 +21,9 @@ with suppress(ImportError):  # HEIC needs this optional plug-in; Pillow brings a
 
     register_heif_opener()
 
+Image.init()
+# EPS is a program, which Pillow hands to Ghostscript; the others are only ever recognised, never decoded.
+_FORMATS = [name for name in Image.OPEN if name not in ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")]
 _SRGB = ImageCms.createProfile("sRGB")
 _EXIF_DESCRIPTION, _EXIF_SOFTWARE = 0x010E, 0x0131
 
@@ -38,13 +41,14 @@ def decode(data: bytes) -> Picture:
     if not data:
         raise ImageError("the file is empty")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             image.load()
             return normalise(image)
     except UnidentifiedImageError:
         raise ImageError("not an image in a format that can be read here") from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"too large to decode ({error})") from None
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise ImageError(f"too large to decode; at most {most} million pixels are") from None
     except MemoryError:
         raise ImageError("too large to decode in the memory at hand") from None
     except Exception as error:  # decoders raise whatever a damaged file makes of them
@@ -54,7 +58,7 @@ def decode(data: bytes) -> Picture:
 def normalise(image: Image.Image) -> Picture:
     """Turn any Pillow image upright, to 8 bits and to sRGB; what is transparent lies on white."""
     profile = image.info.get("icc_profile")
-    image = _eight_bits(ImageOps.exif_transpose(image))
+    image = _eight_bits(_upright(image))
     alpha = None
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -67,10 +71,17 @@ def normalise(image: Image.Image) -> Picture:
     return Picture(rgb, alpha)
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    # Broken EXIF data is ignored, as every viewer does.
+    with suppress(Exception):
+        return ImageOps.exif_transpose(image)
+    return image
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
     if not image.mode.startswith(("I", "F")):
         return image
-    values = np.asarray(image, dtype=np.float32)
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0, posinf=0, neginf=0)
     # 16-bit data may come as I;16 or as I; floating-point pictures are commonly in 0..1.
     white = 1.0 if image.mode == "F" and values.max(initial=0) <= 1 else 255.0
     if image.mode != "F":
@@ -79,8 +90,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    if profile and image.mode in ("RGB", "RGBA", "L", "CMYK"):
-        source = image.convert("RGB") if image.mode == "RGBA" else image
+    if profile and image.mode in ("RGB", "RGBA", "P", "L", "CMYK"):
+        source = image.convert("RGB") if image.mode in ("RGBA", "P") else image
         # A profile that does not fit its picture is ignored, as every viewer does.
         with suppress(ImageCms.PyCMSError, OSError):
             converted = ImageCms.profileToProfile(
@@ -120,7 +131,9 @@ def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, An
     """
     text = json.dumps(notes)
     image = picture.rgb.copy()
-    if picture.alpha is not None and form != "jpg":
+    if picture.alpha is not None and form == "jpg":
+        image = Image.composite(image, Image.new("RGB", image.size, "white"), picture.alpha)
+    elif picture.alpha is not None:
         image.putalpha(picture.alpha)
     out = io.BytesIO()
     if form == "png":
@@ -138,8 +151,9 @@ def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, An
     return out.getvalue()
 
 
-def as_saved(image: Image.Image, form: Format) -> Image.Image:
-    """The pixels that a reader of the saved file will get, compression included."""
+def as_saved(picture: Picture, form: Format) -> Image.Image:
+    """The colours that a reader of the saved file will get, compression included."""
     if form == "png":
-        return image
-    return decode(encode(Picture(image), form, "", {})).rgb
+        return picture.rgb
+    with Image.open(io.BytesIO(encode(picture, form, "", {}))) as image:
+        return image.convert("RGB")

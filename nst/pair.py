@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nst import color, images
 from nst.errors import ImageError
+from nst.images import Picture
 from nst.parameters import Parameters
 
 _SMALLEST_SIDE = 16  # four poolings leave one pixel of it to relu5_1
@@ -42,29 +43,32 @@ class Pair:
     """One content picture with its styles, ready for a device; made by `Pair.prepare`."""
 
     contents: tuple[Image.Image, ...]  # coarse to fine; the last has the size of the result
+    alpha: Image.Image | None  # what of the result will be seen, in its size
     styles: tuple[tuple[Style, float], ...]
     parameters: Parameters
 
     @classmethod
     def prepare(
-        cls, content: Image.Image, styles: Sequence[tuple[Style, float]], parameters: Parameters
+        cls, content: Picture, styles: Sequence[tuple[Style, float]], parameters: Parameters
     ) -> "Pair":
-        """Resize RGB pictures for every scale; needs no device, so it can go on beside one.
+        """Resize a picture for every scale; needs no device, so it can go on beside one.
 
         Raises `ImageError` where a side of the content is, or becomes, shorter than 16 px.
         """
-        _check_size(content, "the content")
-        longest = min(parameters.max_size, max(content.size))
-        sizes = [images.scaled(content.size, side) for side in _scales(longest)]
-        contents = [images.resize(content, size) for size in sizes if min(size) >= _SMALLEST_SIDE]
+        rgb, alpha = content.rgb, content.alpha
+        _check_size(rgb, "the content")
+        longest = min(parameters.max_size, max(rgb.size))
+        sizes = [images.scaled(rgb.size, side) for side in _scales(longest)]
+        contents = [images.resize(rgb, size) for size in sizes if min(size) >= _SMALLEST_SIDE]
         if not contents or contents[-1].size != sizes[-1]:
             raise ImageError(
                 f"the content scaled to max_size {longest} is {sizes[-1][0]}x{sizes[-1][1]}; "
                 f"each side needs {_SMALLEST_SIDE} pixels"
             )
         if parameters.preserve_color:
-            styles = [(Style(color.match_colors(s.image, content)), w) for s, w in styles]
-        return cls(tuple(contents), tuple(styles), parameters)
+            styles = [(Style(color.match_colors(s.image, rgb)), w) for s, w in styles]
+        alpha = alpha and images.resize(alpha, sizes[-1])
+        return cls(tuple(contents), alpha, tuple(styles), parameters)
 
     @property
     def group(self) -> tuple[object, ...]:

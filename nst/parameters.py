@@ -20,7 +20,7 @@ def _known_layers(weights: dict[str, float]) -> dict[str, float]:
     # `conv4_1` is common for the same place: the activation after that convolution's ReLU.
     named = {re.sub(r"^conv", "relu", name): weight for name, weight in weights.items()}
     if unknown := [name for name in weights if re.sub(r"^conv", "relu", name) not in LAYERS]:
-        raise ValueError(f"no layer '{unknown[0]}'; the layers are relu1_1 to relu5_4")
+        raise ValueError(f"no layer {unknown[0][:40]!a}; the layers are relu1_1 to relu5_4")
     if len(named) < len(weights):
         raise ValueError("a layer is named twice")
     if not any(named.values()):
@@ -42,7 +42,7 @@ class Parameters(BaseModel):
     style_weight: Weight = Field(1e6, description="Weight of the style term.")
     tv_weight: Weight = Field(0.0, description="Weight of the total-variation term.")
     max_size: int = Field(
-        1024, ge=16, le=16384, description="Long side of the picture in pixels; never enlarged."
+        1024, ge=16, le=16383, description="Long side of the picture in pixels; never enlarged."
     )
     style_scale: float = Field(
         1.0,

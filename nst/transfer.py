@@ -13,6 +13,7 @@ from torch import Tensor
 from nst import color, images
 from nst.canvas import Canvas
 from nst.device import pick_device, pick_dtype
+from nst.images import Picture
 from nst.lbfgs import LBFGS
 from nst.objective import Layers, Objective, Terms, mix_grams, style_grams
 from nst.pair import Pair, Style
@@ -90,7 +91,7 @@ class Stylizer:
         """Stylise one picture after one style, or several with weights; keywords are `Parameters`."""
         styles = [(style, 1.0)] if isinstance(style, Image.Image) else style
         pair = Pair.prepare(
-            images.normalise(content).rgb,
+            images.normalise(content),
             [(Style(images.normalise(image).rgb), weight) for image, weight in styles],
             Parameters.model_validate(parameters),
         )
@@ -226,7 +227,7 @@ class _Run:
             if pair.parameters.preserve_color:
                 pictures[index] = color.keep_chroma(pictures[index], pair.contents[-1])
         saved = [
-            images.to_tensor(images.as_saved(picture, pair.parameters.format))
+            images.to_tensor(images.as_saved(Picture(picture, pair.alpha), pair.parameters.format))
             for picture, pair in zip(pictures, self.pairs, strict=True)
         ]
         with torch.no_grad():

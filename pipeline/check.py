@@ -1,12 +1,11 @@
 """Everything about a manifest that can be found wrong without working on it."""
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
-from nst import images
 from nst.errors import NSTError
 from pipeline.errors import Problem, problems_of
+from pipeline.fetch import Fetcher
 from pipeline.job import job_of_file
 from pipeline.stores.folder import FolderStore
 
@@ -17,22 +16,10 @@ def check(path: Path, allowed: Sequence[FolderStore]) -> list[Problem]:
         job = job_of_file(path, allowed)
     except NSTError as error:
         return problems_of(error)
-
-    @cache
-    def fault(reference: str) -> str | None:
+    fetcher, problems = Fetcher(""), []
+    for pair in job.pairs:
         try:
-            images.decode(job.sources.read(reference))
+            fetcher.prepare(pair, fetcher.read(pair, job.sources))
         except NSTError as error:
-            return str(error)
-        return None
-
-    return [
-        Problem(
-            pair.place,
-            f"{reference}: {message}".removeprefix(f"{reference}: {reference}: "),
-            pair.id,
-        )
-        for pair in job.pairs
-        for reference in (pair.content, *(style.image for style in pair.styles))
-        if (message := fault(reference))
-    ]
+            problems.append(Problem(pair.place, str(error), pair.id))
+    return problems

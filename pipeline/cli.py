@@ -1,7 +1,9 @@
 """The commands of `nst-pipeline`."""
 
 import json
+import os
 import sys
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -96,11 +98,8 @@ def watch(
         dtype=dtype,
     )
     times = Schedule(schedule) if schedule else None
-    source, target = _inbox(settings), _outbox(settings)
-    if target.root.is_relative_to(source.root) or source.root.is_relative_to(target.root):
-        raise UsageError(
-            f"inbox {source.url} and outbox {target.url} lie in one another; choose two folders apart"
-        )
+    source = _inbox(settings)
+    target = _outbox(settings, apart_from=source)
     listener = _listener()
     try:
         code = LocalEngine(settings, Outbox(target), listener).watch(source, once, times)
@@ -160,6 +159,8 @@ def retry(
 
 def main() -> None:
     """Entry point; exit codes: 0 all done, 1 something failed, 2 wrong usage, 128 + N on signal N."""
+    # What Pillow finds odd in a picture it decodes all the same is not for the log.
+    warnings.filterwarnings("ignore", module="PIL")
     try:
         app()
     except UsageError as error:
@@ -174,14 +175,22 @@ def _inbox(settings: Settings) -> FolderStore:
     if not settings.inbox:
         raise UsageError("which inbox? give --inbox FOLDER or set NST_INBOX")
     store = FolderStore(settings.inbox)
-    if not store.root.is_dir():
+    if not os.path.isdir(store.root):
         raise UsageError(f"inbox {settings.inbox}: no such folder; make it first")
     return store
 
 
-def _outbox(settings: Settings) -> FolderStore:
+def _outbox(settings: Settings, apart_from: FolderStore | None = None) -> FolderStore:
     if not settings.outbox:
         raise UsageError("which outbox? give --outbox FOLDER or set NST_OUTBOX")
+    if "://" in settings.outbox:
+        raise UsageError(f"outbox {settings.outbox}: only folders can be written to; name one")
+    root = FolderStore(settings.outbox).root
+    if apart_from and (root.is_relative_to(apart_from.root) or apart_from.root.is_relative_to(root)):
+        raise UsageError(
+            f"inbox {apart_from.url} and outbox {settings.outbox} lie in one another; "
+            "choose two folders apart"
+        )
     return FolderStore.make(settings.outbox)
 
 

@@ -5,6 +5,11 @@ from dataclasses import asdict, dataclass
 from nst.errors import NSTError
 
 
+def printable(text: str) -> str:
+    """The text with what a terminal would obey, and what it can't show, escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong: where in the manifest (empty: the whole of it), and what to do about it."""
@@ -14,10 +19,10 @@ class Problem:
     id: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.message}" if self.place else self.message
+        return printable(f"{self.place}: {self.message}" if self.place else self.message)
 
     def to_json(self) -> dict[str, str]:
-        return {key: value for key, value in asdict(self).items() if value}
+        return {key: printable(value) for key, value in asdict(self).items() if value}
 
 
 class ManifestError(NSTError):

@@ -35,7 +35,6 @@ class Prepared:
     """A pair ready for the device, with what its record and page will tell of its images."""
 
     pair: Pair
-    alpha: Image.Image | None
     content: Source
     styles: list[Source]
     digest: str
@@ -74,13 +73,12 @@ class Fetcher:
             sources.append(source)
             thumbnails[source.thumbnail] = style.image
         try:
-            ready = Pair.prepare(content.rgb, styles, pair.parameters)
+            ready = Pair.prepare(content, styles, pair.parameters)
         except ImageError as error:
             raise ImageError(f"{pair.content}: {error}") from None
         source = _source(pair.content, inputs.content)
         thumbnails[source.thumbnail] = ready.contents[0]
-        alpha = content.alpha and images.resize(content.alpha, ready.contents[-1].size)
-        return Prepared(ready, alpha, source, sources, inputs.digest, thumbnails)
+        return Prepared(ready, source, sources, inputs.digest, thumbnails)
 
     def _style(self, data: bytes, reference: str) -> Style:
         key = _sha256(data)

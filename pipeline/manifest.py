@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -20,25 +19,29 @@ from pydantic import (
 )
 
 from nst.parameters import Parameters
-from pipeline.errors import ManifestError, Problem
+from pipeline.document import MAX_BYTES, cut, load_object, shown
+from pipeline.errors import ManifestError, Problem, StoreError, printable
 
-MAX_BYTES = 32 * 2**20
+__all__ = ["MAX_BYTES", "Manifest", "Pair", "expand", "json_schema", "parse"]
 _SINGLE_KEYS = ("content", "style", "styles")
 _NOT_IN_NAMES = r'[/\\<>:"|?*\x00-\x1f\x7f]'
+_PLAIN_NAME = r'^(?![. ])[^/\\<>:"|?*\x00-\x1f\x7f]*[^. /\\<>:"|?*\x00-\x1f\x7f]$'
 _LONGEST_NAME = 180  # bytes; what we append must fit into 255
 
 
 def _plain_file_name(name: str) -> str:
     if name.startswith((".", " ")) or name.endswith((".", " ")):
         raise ValueError("an id must not begin or end with a dot or a space")
-    if re.search(_NOT_IN_NAMES, name):
+    if re.search(_NOT_IN_NAMES, name) or not name.isprintable():
         raise ValueError('an id is a plain file name, without / \\ < > : " | ? * or control characters')
     if len(name.encode()) > _LONGEST_NAME:
         raise ValueError(f"an id must not be longer than {_LONGEST_NAME} bytes")
     return name
 
 
-Id = Annotated[str, Field(min_length=1), AfterValidator(_plain_file_name)]
+Id = Annotated[
+    str, Field(min_length=1, json_schema_extra={"pattern": _PLAIN_NAME}), AfterValidator(_plain_file_name)
+]
 Reference = Annotated[str, Field(min_length=1, max_length=4096, description="Path relative to the inbox.")]
 
 
@@ -55,6 +58,10 @@ class StyleEntry(_Strict):
 
 class PairEntry(Parameters):
     """One content image, one or more styles, and parameters that differ from the defaults."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["style"]}, {"required": ["styles"]}]}
+    )
 
     id: Id | None = Field(None, description="File name of the picture, without extension.")
     content: Reference
@@ -78,6 +85,15 @@ class Product(_Strict):
 class Manifest(_Strict):
     """Defaults and one or more pairs."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["pairs"], "properties": {"pairs": {"minItems": 1}}},
+                {"required": ["product"], "properties": {"product": {"not": {"type": "null"}}}},
+            ]
+        }
+    )
+
     version: Literal[1] = 1
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
     defaults: Parameters = Field(Parameters(), description="Parameters of every pair.")
@@ -96,6 +112,7 @@ class SinglePair(PairEntry):
 
     version: Literal[1] = 1
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    defaults: Parameters = Field(Parameters(), description="As in a manifest of many pairs.")
 
 
 class Pair(_Strict):
@@ -120,7 +137,7 @@ def json_schema() -> dict[str, Any]:
 
 def parse(data: bytes) -> Manifest:
     """Read a manifest from its bytes. Raises `ManifestError` with every problem and its place."""
-    document = _load_json(data)
+    document = load_object(data)
     single = any(key in document for key in _SINGLE_KEYS) and "pairs" not in document
     if single:
         outer: dict[str, Any] = {
@@ -140,49 +157,32 @@ def expand(manifest: Manifest, glob: Callable[[str], list[str]]) -> list[Pair]:
     Raises `ManifestError` for patterns that match nothing and for pairs named twice.
     """
     pairs = [_pair_of(entry, index, manifest.defaults) for index, entry in enumerate(manifest.pairs)]
+    listed = {
+        (pair.content, pair.styles) for pair in pairs if not pair.id and pair.parameters == manifest.defaults
+    }
     if manifest.product:
         contents = _matches(manifest.product.content, "product.content", glob)
         styles = _matches(manifest.product.style, "product.style", glob)
         for content in contents:
             for style in styles:
                 entry = PairEntry(content=content, style=style)
-                pairs.append(_pair_of(entry, None, manifest.defaults))
+                pair = _pair_of(entry, None, manifest.defaults)
+                # A product that comes upon a pair as `pairs` spells it out does not make it twice.
+                if (pair.content, pair.styles) not in listed:
+                    pairs.append(pair)
     named = _name(pairs)
     if twice := _named_twice(named):
         raise ManifestError(twice)
     return named
 
 
-def _load_json(data: bytes) -> dict[str, Any]:
-    if len(data) > MAX_BYTES:
-        raise _broken(f"larger than {MAX_BYTES >> 20} MiB; split it into several manifests")
-    try:
-        document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique_keys)
-    except UnicodeDecodeError as error:
-        raise _broken(f"not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    except json.JSONDecodeError as error:
-        at = f"line {error.lineno}, column {error.colno}"
-        raise _broken(f"not valid JSON at {at}: {error.msg}") from None
-    except RecursionError:
-        raise _broken("nested too deeply to be a manifest") from None
-    except ValueError as error:  # numbers of thousands of digits
-        raise _broken(f"not valid JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise _broken(f"a manifest is a JSON object; found {_shown(document)}")
-    return document
-
-
-def _broken(message: str) -> ManifestError:
-    return ManifestError([Problem("", message)])
-
-
-def _unique_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(items)
-    if len(found) < len(items):
-        keys = [key for key, _ in items]
-        key = next(key for key in keys if keys.count(key) > 1)
-        raise _broken(f"the key {_shown(key)} stands twice in one object")
-    return found
+_SAID_BETTER = {
+    "model_type": "should be an object",
+    "dict_type": "should be an object",
+    "too_short": "should not be empty",
+    "string_too_short": "should not be empty",
+    "string_unicode": "should be text; half of a surrogate pair is none",
+}
 
 
 def _problem(details: dict[str, Any], single: bool) -> Problem:
@@ -193,20 +193,23 @@ def _problem(details: dict[str, Any], single: bool) -> Problem:
     place = _place(tuple(part for part in path if part != "[key]"))
     if kind == "extra_forbidden":
         known = _known_keys(details["loc"])
+        if single and len(details["loc"]) == 3:
+            known += [key for key in _known_keys(("",)) if key not in ("pairs", "product")]
         near = difflib.get_close_matches(str(path[-1]), known, 1)
         hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
         return Problem(place, f"unknown key; {hint}")
     if kind == "missing":
         return Problem(place, "is missing")
-    message = message.removeprefix("Value error, ").replace("Input should", "should")
+    message = re.sub("^(Value error, |(Input|String|List) (?=should))", "", message)
+    message = _SAID_BETTER.get(kind, message)
     if kind == "value_error" and isinstance(details["input"], dict):
         return Problem(place, message)
-    return Problem(place, f"{message}; found {_shown(details['input'])}")
+    return Problem(place, f"{message}; found {shown(details['input'])}")
 
 
 def _place(path: tuple[int | str, ...]) -> str:
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return _printable(text.removeprefix("."))
+    return cut(printable(text.removeprefix(".")), 200)
 
 
 def _known_keys(path: tuple[int | str, ...]) -> list[str]:
@@ -217,15 +220,6 @@ def _known_keys(path: tuple[int | str, ...]) -> list[str]:
     if path[0] == "pairs" and len(path) > 1:
         return list((StyleEntry if "styles" in path else PairEntry).model_fields)
     return [field.alias or name for name, field in Manifest.model_fields.items()]
-
-
-def _shown(value: Any) -> str:
-    text = _printable(json.dumps(value, ensure_ascii=False, default=str))
-    return text if len(text) <= 60 else f"{text[:60]}…"
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _pair_of(entry: PairEntry, index: int | None, defaults: Parameters) -> Pair:
@@ -243,13 +237,20 @@ def _pair_of(entry: PairEntry, index: int | None, defaults: Parameters) -> Pair:
 
 
 def _matches(patterns: list[str], place: str, glob: Callable[[str], list[str]]) -> list[str]:
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}
     for index, pattern in enumerate(patterns):
-        matches = glob(pattern) if any(c in pattern for c in "*?[") else [pattern]
+        at = f"{place}[{index}]"
+        try:
+            matches = glob(pattern) if any(c in pattern for c in "*?[") else [pattern]
+        except StoreError as error:
+            raise ManifestError([Problem(at, str(error))]) from None
         if not matches:
-            raise ManifestError([Problem(f"{place}[{index}]", f"no image matches '{pattern}'")])
-        found.update(dict.fromkeys(matches))
-    return list(found)
+            raise ManifestError([Problem(at, f"no image matches '{pattern}'")])
+        for match in matches:
+            if any("\ud800" <= c <= "\udfff" for c in match):
+                raise ManifestError([Problem(at, f"the file name '{match}' is not UTF-8; rename it")])
+            found.setdefault(str(PurePosixPath(match)), match)
+    return list(found.values())
 
 
 def _name(pairs: list[Pair]) -> list[Pair]:
@@ -267,7 +268,9 @@ def _name(pairs: list[Pair]) -> list[Pair]:
 def _joined(pair: Pair, part: Callable[[PurePosixPath], str]) -> str:
     images = [pair.content, *(style.image for style in pair.styles)]
     name = "-".join(part(PurePosixPath(image)) for image in images)
-    name = re.sub(_NOT_IN_NAMES, "_", name).strip(". ") or "pair"
+    name = (
+        "".join(c if c.isprintable() else "_" for c in re.sub(_NOT_IN_NAMES, "_", name)).strip(". ") or "pair"
+    )
     if len(name.encode()) <= _LONGEST_NAME:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
@@ -285,6 +288,8 @@ def _named_twice(pairs: list[Pair]) -> list[Problem]:
         # Folders on some systems do not tell upper from lower case.
         other = first.setdefault(pair.id.casefold(), pair)
         if other is not pair:
+            # A product has no place for an id.
+            at, other = (other, pair) if pair.place == "product" else (pair, other)
             message = f"'{pair.id}' is named twice, here and in {other.place}; give one another 'id'"
-            problems.append(Problem(f"{pair.place}.id", message, pair.id))
+            problems.append(Problem(f"{at.place}.id", message, pair.id))
     return problems

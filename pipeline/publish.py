@@ -50,7 +50,7 @@ def publish(
         curve=_curve(result.evaluations),
     )
     notes = record.model_dump(include={"id", "parameters", "losses", "weights"})
-    picture = Picture(result.image, prepared.alpha)
+    picture = Picture(result.image, prepared.pair.alpha)
     data = images.encode(picture, parameters.format, _SOFTWARE, notes)
     for source in (record.content, *record.styles):
         image = prepared.thumbnails[source.thumbnail]

@@ -71,7 +71,8 @@ class Runner:
         capacity = 1
         while not self._stop.is_set():
             room = _AHEAD * (capacity + 1) - len(arriving) - len(ready)
-            arriving.extend(islice(tasks, room))
+            taken = list(islice(tasks, max(0, room)))
+            arriving.extend(taken)
             while arriving and (len(ready) < capacity or arriving[0].outcome.done()):
                 task = arriving.popleft()
                 if prepared := self._arrived(task):
@@ -82,7 +83,7 @@ class Runner:
                 batch = [item for item in ready if item[1].pair.group == group][:capacity]
                 ready = [item for item in ready if item not in batch]
                 self._transfer(batch)
-            elif not arriving:
+            elif room > 0 and not taken:
                 return
 
     def _tasks(self, jobs: Iterable[Job]) -> Iterator[_Task]:

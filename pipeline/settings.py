@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     @field_validator("allow", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return value.split(os.pathsep) if isinstance(value, str) else value
+        return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
 
 def load_settings(**flags: Any) -> Settings:

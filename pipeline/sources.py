@@ -20,7 +20,11 @@ class Sources:
     def read(self, reference: str) -> bytes:
         """The bytes of an image. Raises `StoreError` with the reference and the reason."""
         store, key = self._locate(reference)
-        return store.read(key, MAX_BYTES)
+        try:
+            return store.read(key, MAX_BYTES)
+        except StoreError as error:
+            reason = str(error).removeprefix(f"{store.root / key}: ")
+            raise StoreError(f"{reference}: {reason}") from None
 
     def glob(self, pattern: str) -> list[str]:
         """The references that a pattern stands for, sorted."""
@@ -39,5 +43,5 @@ class Sources:
             if path.is_relative_to(store.root):
                 return store, str(path.relative_to(store.root))
         raise StoreError(
-            f"{reference}: lies outside {self._base.url}; move it there, or allow its folder with --allow"
+            f"{reference}: lies outside {self._base.root}; move it there, or allow its folder with --allow"
         )

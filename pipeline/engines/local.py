@@ -10,7 +10,7 @@ from nst.errors import NSTError
 from nst.transfer import Stylizer
 from pipeline import manifest
 from pipeline.engines.supervise import supervise
-from pipeline.errors import Problem, StoreError, problems_of
+from pipeline.errors import Problem, StoreError, UsageError, problems_of
 from pipeline.inbox import Inbox
 from pipeline.job import Job, job_of_file
 from pipeline.outbox import Outbox
@@ -66,7 +66,10 @@ class LocalEngine:
 
     def _start(self) -> Runner:
         settings = self._settings
-        stylizer = Stylizer(settings.weights, settings.device, settings.dtype)
+        try:
+            stylizer = Stylizer(settings.weights, settings.device, settings.dtype)
+        except NSTError as error:
+            raise UsageError(str(error)) from error
         self._runner = Runner(stylizer, self._outbox, self._listener, self._stop)
         return self._runner
 

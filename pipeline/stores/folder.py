@@ -73,13 +73,13 @@ class FolderStore:
         return sorted(found, key=lambda entry: entry.name)
 
     def exists(self, key: str) -> bool:
-        return self._path(key).is_file()
+        return os.path.isfile(self._path(key))
 
     def read(self, key: str, limit: int) -> bytes:
         path = self._path(key)
         try:
             # Non-blocking, because a FIFO would otherwise wait for a writer for ever.
-            with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
                 info = os.fstat(file.fileno())
                 if not stat.S_ISREG(info.st_mode):
                     kind = "a folder" if stat.S_ISDIR(info.st_mode) else "not a regular file"
@@ -157,8 +157,10 @@ class FolderStore:
         parts = Path(pattern).parts
         if ".." in parts or os.path.isabs(pattern):
             raise StoreError(f"'{pattern}': a pattern must stay below {self.url}")
+        if os.path.isfile(self.root / pattern):
+            return [pattern]  # a name with brackets, as browsers give to second downloads
         matches = glob.glob(pattern, root_dir=self.root, recursive=True)
-        return sorted(match for match in matches if (self.root / match).is_file())
+        return sorted(match for match in matches if os.path.isfile(self.root / match))
 
     def _path(self, key: str) -> Path:
         """Where a key lives; raises `StoreError` if that is outside the root, links followed."""
@@ -233,6 +235,7 @@ def _sync(folder: Path) -> None:
 
 _REASONS = {
     errno.ENOENT: "no such file",
+    errno.EEXIST: "is a file; a folder is needed",
     errno.EACCES: "no permission; check its owner and mode",
     errno.EPERM: "no permission; check its owner and mode",
     errno.ENOSPC: "the disk is full; make room and try again",

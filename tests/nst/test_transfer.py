@@ -11,7 +11,9 @@ from tests.conftest import make_picture
 
 def prepared(seed: int = 1, **parameters: object) -> Pair:
     chosen = Parameters.model_validate({"epochs": 1, "max_size": 48, **parameters})
-    return Pair.prepare(make_picture(seed=seed), [(Style(make_picture(64, 64, seed=2)), 1.0)], chosen)
+    return Pair.prepare(
+        images.Picture(make_picture(seed=seed)), [(Style(make_picture(64, 64, seed=2)), 1.0)], chosen
+    )
 
 
 def mean_levels(picture: Image.Image) -> list[float]:
@@ -78,7 +80,7 @@ def test_what_the_callback_raises_ends_the_run(stylizer: Stylizer) -> None:
 
 def test_large_pictures_go_from_coarse_to_fine(stylizer: Stylizer) -> None:
     content = make_picture(400, 100, seed=1)
-    pair = Pair.prepare(content, [(Style(make_picture()), 1.0)], Parameters(epochs=1))
+    pair = Pair.prepare(images.Picture(content), [(Style(make_picture()), 1.0)], Parameters(epochs=1))
     (result,) = stylizer.run([pair])
     assert {e.scale for e in result.evaluations} == {200, 400}
     assert result.image.size == (400, 100)
@@ -154,7 +156,9 @@ def test_a_style_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (15, 200), (3000, 20)])
 def test_pictures_too_small_for_the_network_are_refused(size: tuple[int, int]) -> None:
     with pytest.raises(ImageError, match="each side needs 16 pixels"):
-        Pair.prepare(Image.new("RGB", size), [(Style(make_picture()), 1.0)], Parameters(max_size=512))
+        Pair.prepare(
+            images.Picture(Image.new("RGB", size)), [(Style(make_picture()), 1.0)], Parameters(max_size=512)
+        )
 
 
 def test_bf16_features_lose_nothing_measurable(stylizer: Stylizer) -> None:
