@@ -1,18 +1,17 @@
-# syntax=docker/dockerfile:1
 FROM python:3.12-slim
 
 # Dependencies change less often than the code, so they have a layer of their own. The VGG19 weights are
 # among them: nothing is downloaded when a container runs.
-COPY constraints.txt pyproject.toml LICENSE README.md /app/
 WORKDIR /app
-RUN mkdir -p nst pipeline/engines pipeline/stores \
-    && touch nst/__init__.py pipeline/__init__.py pipeline/engines/__init__.py pipeline/stores/__init__.py \
-    && pip install --no-cache-dir --constraint constraints.txt . \
-    && pip uninstall --yes nst-pipeline
+COPY constraints.txt pyproject.toml ./
+RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+        > requirements.txt \
+    && pip install --no-cache-dir --constraint constraints.txt --requirement requirements.txt
 
-COPY nst /app/nst
-COPY pipeline /app/pipeline
-RUN pip install --no-cache-dir --no-deps --constraint constraints.txt . \
+COPY LICENSE README.md ./
+COPY nst nst
+COPY pipeline pipeline
+RUN pip install --no-cache-dir --no-deps . \
     && useradd --create-home --uid 1000 nst \
     && mkdir /inbox /outbox \
     && chown nst /inbox /outbox
