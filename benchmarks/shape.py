@@ -3,6 +3,7 @@
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 
 import torch
 from PIL import Image
@@ -56,7 +57,7 @@ def peak_memory(size: int) -> float:
 def one(size: int) -> None:
     """Make one picture, coarse scales left out to save time, and print this process's peak."""
     pair = prepared(size)
-    finest = Pair(pair.contents[-1:], None, pair.styles, pair.parameters)
+    finest = replace(pair, contents=pair.contents[-1:], starts=to_tensor(pair.contents[-1])[None])
     Stylizer(device="cpu").run([finest])
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 

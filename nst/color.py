@@ -7,12 +7,12 @@ from PIL import Image
 Array = npt.NDArray[np.float64]
 
 
-def match_colors(style: Image.Image, content: Image.Image) -> Image.Image:
-    """Give the style the content's mean colour and colour covariance (section 4, by matrix square roots)."""
-    source, target = (np.asarray(image, np.float64).reshape(-1, 3) for image in (style, content))
+def match_colors(picture: Image.Image, reference: Image.Image) -> Image.Image:
+    """Give a picture the mean colour and colour covariance of another (section 4, by matrix square roots)."""
+    source, target = (np.asarray(image, np.float64).reshape(-1, 3) for image in (picture, reference))
     transform = _root(_covariance(target)) @ np.linalg.inv(_root(_covariance(source)))
     matched = (source - source.mean(0)) @ transform.T + target.mean(0)
-    return Image.fromarray(matched.round().clip(0, 255).astype(np.uint8).reshape(*style.size[::-1], 3))
+    return Image.fromarray(matched.round().clip(0, 255).astype(np.uint8).reshape(*picture.size[::-1], 3))
 
 
 def keep_chroma(result: Image.Image, content: Image.Image) -> Image.Image:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from nst.images import Picture
 from nst.parameters import Parameters
 
 _SMALLEST_SIDE = 16  # four poolings leave one pixel of it to relu5_1
-_COARSEST = 192  # the long side of the coarsest scale lies between this and twice this
+_COARSEST = 96  # the long side of the coarsest scale lies between this and twice this
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Pair:
     """One content picture with its styles, ready for a device; made by `Pair.prepare`."""
 
     contents: tuple[Image.Image, ...]  # coarse to fine; the last has the size of the result
+    starts: Tensor  # (K, 3, H, W), what the coarsest scale may start from: the one of least loss is taken
     alpha: Image.Image | None  # what of the result will be seen, in its size
     styles: tuple[tuple[Style, float], ...]
     parameters: Parameters
@@ -68,14 +70,15 @@ class Pair:
         if parameters.preserve_color:
             styles = [(Style(color.match_colors(s.image, rgb)), w) for s, w in styles]
         alpha = alpha and images.resize(alpha, sizes[-1])
-        return cls(tuple(contents), alpha, tuple(styles), parameters)
+        starts = _starts(contents[0], styles, parameters)
+        return cls(tuple(contents), starts, alpha, tuple(styles), parameters)
 
     @property
     def group(self) -> tuple[object, ...]:
         """Pairs of equal group can share a batch."""
         p = self.parameters
         layers = (tuple(p.content_layers.items()), tuple(p.style_layers.items()))
-        return tuple(c.size for c in self.contents), p.epochs, p.pooling, *layers
+        return tuple(c.size for c in self.contents), p.epochs, p.init, p.pooling, *layers
 
 
 def _scales(longest: int) -> list[int]:
@@ -83,6 +86,21 @@ def _scales(longest: int) -> list[int]:
     while sides[0] // 2 >= _COARSEST:
         sides.insert(0, sides[0] // 2)
     return sides
+
+
+def _starts(content: Image.Image, styles: Sequence[tuple[Style, float]], parameters: Parameters) -> Tensor:
+    plain = images.to_tensor(content)
+    if parameters.init == "random":
+        # On the CPU, so that a seed means the same picture on every device.
+        generator = torch.Generator().manual_seed(parameters.seed)
+        return (0.5 + 0.1 * torch.randn(plain.shape, generator=generator)).clamp(0, 1)[None]
+    # The content in the style's colours saves the first tenth of the steps, unless the style weighs little.
+    colored = torch.zeros_like(plain)
+    for style, weight in styles:
+        small = images.resize(style.image, images.scaled(style.image.size, max(content.size)))
+        matched = images.to_tensor(color.match_colors(content, small))
+        colored += matched * weight / sum(weight for _, weight in styles)
+    return torch.stack([plain, colored])
 
 
 def _check_size(image: Image.Image, what: str) -> None:

@@ -22,7 +22,7 @@ from nst.tape import Tape
 from nst.vgg import VGG19
 from nst.weights import load_weights
 
-_COARSE_SHARE = 0.5  # of the iterations left, spent on each scale that has finer ones above it
+_FINE_SHARE = 0.7  # of the iterations left, spent on each scale that has coarser ones below it
 _FIRST_CHANGE = 0.02  # the mean change of a pixel that the very first step is to make
 _CACHED_STYLES = 64
 _BYTES_PER_PIXEL = 3000  # of device memory at the finest scale, with features of two bytes
@@ -122,11 +122,14 @@ class Stylizer:
         """The objective of a batch at one of its scales, all in fp32 if `exact`."""
         p = pairs[0].parameters
         layers = Layers(p.content_layers, p.style_layers, p.pooling)
-        contents = torch.stack([images.to_tensor(pair.contents[level]) for pair in pairs])
         mixed = [self._style_targets(pair, level, layers) for pair in pairs]
         grams = {name: torch.cat([targets[name] for targets in mixed]) for name in layers.style}
         network = self._exact if exact else self._fast
-        return Objective(network, self.upload(contents), grams, layers)
+        return Objective(network, self.contents(pairs, level), grams, layers)
+
+    def contents(self, pairs: Sequence[Pair], level: int) -> Tensor:
+        """The content pictures of a batch at one of its scales, `(B, 3, H, W)`."""
+        return self.upload(torch.stack([images.to_tensor(pair.contents[level]) for pair in pairs]))
 
     def upload(self, tensor: Tensor) -> Tensor:
         """Copy a tensor to the device without waiting for it."""
@@ -163,17 +166,28 @@ class _Run:
         self.logs: list[list[Evaluation]] = [[] for _ in pairs]
 
     def results(self) -> list[Result]:
-        image = torch.stack([_first_picture(pair) for pair in self.pairs])
-        image = self.stylizer.upload(image)
-        for level, steps in enumerate(self.schedule):
-            width, height = self.pairs[0].contents[level].size
-            if level:
-                image = F.interpolate(image, (height, width), mode="bicubic").clamp(0, 1)
+        objective = self.stylizer.objective(self.pairs, 0)
+        image = self._minimise(objective, self._best_start(objective), self.schedule[0])
+        for level, steps in enumerate(self.schedule[1:], start=1):
             objective = self.stylizer.objective(self.pairs, level)
-            image = self._minimise(objective, image, steps)
+            image = self._minimise(objective, self._refine(image, level), steps)
         if self.stylizer.dtype != torch.float32:
             objective = self.stylizer.objective(self.pairs, -1, exact=True)
         return self._deliver(objective, image)
+
+    def _best_start(self, objective: Objective) -> Tensor:
+        starts = self.stylizer.upload(torch.stack([pair.starts for pair in self.pairs], dim=1))
+        with torch.no_grad():
+            best = torch.stack([self._total(objective(picture)) for picture in starts]).argmin(0)
+        return starts[best, torch.arange(len(self.pairs), device=best.device)]
+
+    def _refine(self, image: Tensor, level: int) -> Tensor:
+        """Enlarge a coarser result; what a picture of that size could not show comes from the content."""
+        fine = self.stylizer.contents(self.pairs, level)
+        if self.pairs[0].parameters.init == "random":
+            return _enlarged(image, fine).clamp(0, 1)
+        coarse = self.stylizer.contents(self.pairs, level - 1)
+        return (fine + _enlarged(image - coarse, fine)).clamp(0, 1)
 
     def _minimise(self, objective: Objective, image: Tensor, steps: int) -> Tensor:
         """Run one scale from `image`, `(B, 3, H, W)`, and return the best point of each pair."""
@@ -244,19 +258,14 @@ class _Run:
 def split(iterations: int, levels: int) -> list[int]:
     """How many iterations each scale gets, coarse to fine; every scale gets one at least."""
     shares: list[int] = []
-    for finer in range(levels - 1, 0, -1):
+    for coarser in range(levels - 1, 0, -1):
         left = iterations - sum(shares)
-        shares.append(max(1, min(left - finer, round(_COARSE_SHARE * left))))
-    return [*shares, iterations - sum(shares)]
+        shares.insert(0, max(1, min(left - coarser, round(_FINE_SHARE * left))))
+    return [iterations - sum(shares), *shares]
 
 
-def _first_picture(pair: Pair) -> Tensor:
-    content = images.to_tensor(pair.contents[0])
-    if pair.parameters.init == "content":
-        return content
-    # On the CPU, so that a seed means the same picture on every device.
-    generator = torch.Generator().manual_seed(pair.parameters.seed)
-    return (0.5 + 0.1 * torch.randn(content.shape, generator=generator)).clamp(0, 1)
+def _enlarged(image: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(image, like.shape[2:], mode="bicubic")
 
 
 def _first_step(canvas: Canvas, variables: Tensor, gradient: Tensor) -> Tensor:

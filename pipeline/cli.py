@@ -55,13 +55,14 @@ def run(
     dtype: DtypeOption = None,
 ) -> None:
     """Work on manifest files; their images are relative to each file's folder."""
-    from pipeline.engines.local import LocalEngine
-
     settings = load_settings(outbox=outbox, allow=allow, weights=weights, device=device, dtype=dtype)
     names = [path.stem for path in manifests]
     if len(set(names)) < len(names):
         raise UsageError("two manifests of the same name would write into one folder; rename one")
     store = _outbox(settings)
+    # Only now, because torch takes seconds to import, and wrong usage should be told at once.
+    from pipeline.engines.local import LocalEngine
+
     listener = _listener()
     try:
         code = LocalEngine(settings, Outbox(store), listener).run(manifests)
@@ -85,7 +86,6 @@ def watch(
     dtype: DtypeOption = None,
 ) -> None:
     """Work on manifests as they come into a folder; images come from there, too."""
-    from pipeline.engines.local import LocalEngine
     from pipeline.triggers import Schedule
 
     settings = load_settings(
@@ -100,6 +100,8 @@ def watch(
     times = Schedule(schedule) if schedule else None
     source = _inbox(settings)
     target = _outbox(settings, apart_from=source)
+    from pipeline.engines.local import LocalEngine
+
     listener = _listener()
     try:
         code = LocalEngine(settings, Outbox(target), listener).watch(source, once, times)

@@ -45,6 +45,10 @@ class UsageError(NSTError):
     """The command line or the environment asks for something impossible."""
 
 
-def problems_of(error: NSTError) -> list[Problem]:
-    """What an error says is wrong with a manifest."""
-    return error.problems if isinstance(error, ManifestError) else [Problem("", str(error))]
+def problems_of(error: Exception, place: str = "", pair: str | None = None) -> list[Problem]:
+    """What an error says is wrong with a manifest, or with the pair that stands at a place in it."""
+    if isinstance(error, ManifestError):
+        return error.problems
+    if isinstance(error, NSTError):
+        return [Problem(place, str(error), pair)]
+    return [Problem(place, f"failed unexpectedly, which is a bug worth reporting: {error!r}", pair)]

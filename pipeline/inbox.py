@@ -36,15 +36,22 @@ class ClaimedManifest:
             self._store.remove(f"{FAILED}/{self.name}{suffix}")
 
     def fail(self, problems: Sequence[Problem]) -> None:
-        """Something is wrong with the manifest or with some of its pairs."""
+        """Something is wrong with the manifest or with some of its pairs.
+
+        Raises `StoreError` if that can't be written down; the manifest is then handed back.
+        """
         errors = {
             "manifest": f"{self.name}{_SUFFIX}",
             "errors": [problem.to_json() for problem in problems],
             "remedy": f"correct what is wrong, then: nst-pipeline retry {self.name}",
         }
         text = json.dumps(errors, indent=1, ensure_ascii=False)
-        self._store.write(f"{FAILED}/{self.name}{_ERROR_SUFFIX}", text.encode())
-        self._claim.move_to(f"{FAILED}/{self.name}{_SUFFIX}")
+        try:
+            self._store.write(f"{FAILED}/{self.name}{_ERROR_SUFFIX}", text.encode())
+            self._claim.move_to(f"{FAILED}/{self.name}{_SUFFIX}")
+        except StoreError:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Hand the manifest back for anyone to take up."""

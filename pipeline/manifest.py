@@ -1,9 +1,7 @@
 """Manifests: what a JSON document may say, what is wrong with one, and the pairs it stands for."""
 
 import difflib
-import hashlib
 import re
-from collections import Counter
 from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
@@ -11,8 +9,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     TypeAdapter,
     ValidationError,
     model_validator,
@@ -21,27 +21,24 @@ from pydantic import (
 from nst.parameters import Parameters
 from pipeline.document import MAX_BYTES, cut, load_object, shown
 from pipeline.errors import ManifestError, Problem, StoreError, printable
+from pipeline.naming import PLAIN_NAME, complete_names, plain_file_name
 
 __all__ = ["MAX_BYTES", "Manifest", "Pair", "expand", "json_schema", "parse"]
 _SINGLE_KEYS = ("content", "style", "styles")
-_NOT_IN_NAMES = r'[/\\<>:"|?*\x00-\x1f\x7f]'
-_PLAIN_NAME = r'^(?![. ])[^/\\<>:"|?*\x00-\x1f\x7f]*[^. /\\<>:"|?*\x00-\x1f\x7f]$'
-_LONGEST_NAME = 180  # bytes; what we append must fit into 255
 
 
-def _plain_file_name(name: str) -> str:
-    if name.startswith((".", " ")) or name.endswith((".", " ")):
-        raise ValueError("an id must not begin or end with a dot or a space")
-    if re.search(_NOT_IN_NAMES, name) or not name.isprintable():
-        raise ValueError('an id is a plain file name, without / \\ < > : " | ? * or control characters')
-    if len(name.encode()) > _LONGEST_NAME:
-        raise ValueError(f"an id must not be longer than {_LONGEST_NAME} bytes")
-    return name
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):  # which Python takes for 1
+        raise ValueError("should be 1")
+    return value
 
+
+_MOST_PAIRS = 100_000  # of one manifest; so many still fit into memory and onto a page
 
 Id = Annotated[
-    str, Field(min_length=1, json_schema_extra={"pattern": _PLAIN_NAME}), AfterValidator(_plain_file_name)
+    str, Field(min_length=1, json_schema_extra={"pattern": PLAIN_NAME}), AfterValidator(plain_file_name)
 ]
+Version = Annotated[Literal[1], BeforeValidator(_no_bool)]
 Reference = Annotated[str, Field(min_length=1, max_length=4096, description="Path relative to the inbox.")]
 
 
@@ -94,11 +91,12 @@ class Manifest(_Strict):
         }
     )
 
-    version: Literal[1] = 1
+    version: Version = 1
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
     defaults: Parameters = Field(Parameters(), description="Parameters of every pair.")
     pairs: list[PairEntry] = Field([], description="Pairs one by one.")
     product: Product | None = Field(None, description="Every content with every style.")
+    _single: bool = PrivateAttr(False)  # its pair stood at the top level
 
     @model_validator(mode="after")
     def _some_pair(self) -> Self:
@@ -110,7 +108,7 @@ class Manifest(_Strict):
 class SinglePair(PairEntry):
     """A manifest of one pair, with its keys at the top level."""
 
-    version: Literal[1] = 1
+    version: Version = 1
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
     defaults: Parameters = Field(Parameters(), description="As in a manifest of many pairs.")
 
@@ -145,10 +143,12 @@ def parse(data: bytes) -> Manifest:
         }
         document = {**outer, "pairs": [document]}
     try:
-        return Manifest.model_validate(document)
+        manifest = Manifest.model_validate(document)
     except ValidationError as error:
         problems = [_problem(dict(details), single) for details in error.errors()]
         raise ManifestError(problems) from None
+    manifest._single = single
+    return manifest
 
 
 def expand(manifest: Manifest, glob: Callable[[str], list[str]]) -> list[Pair]:
@@ -156,21 +156,29 @@ def expand(manifest: Manifest, glob: Callable[[str], list[str]]) -> list[Pair]:
 
     Raises `ManifestError` for patterns that match nothing and for pairs named twice.
     """
-    pairs = [_pair_of(entry, index, manifest.defaults) for index, entry in enumerate(manifest.pairs)]
+    pairs = [
+        _pair_of(entry, "" if manifest._single else f"pairs[{index}]", manifest.defaults)
+        for index, entry in enumerate(manifest.pairs)
+    ]
     listed = {
         (pair.content, pair.styles) for pair in pairs if not pair.id and pair.parameters == manifest.defaults
     }
     if manifest.product:
         contents = _matches(manifest.product.content, "product.content", glob)
         styles = _matches(manifest.product.style, "product.style", glob)
+        if (count := len(contents) * len(styles)) > _MOST_PAIRS:
+            message = f"stands for {count} pairs; at most {_MOST_PAIRS} go into one manifest, so split it"
+            raise ManifestError([Problem("product", message)])
         for content in contents:
             for style in styles:
                 entry = PairEntry(content=content, style=style)
-                pair = _pair_of(entry, None, manifest.defaults)
+                pair = _pair_of(entry, "product", manifest.defaults)
                 # A product that comes upon a pair as `pairs` spells it out does not make it twice.
                 if (pair.content, pair.styles) not in listed:
                     pairs.append(pair)
-    named = _name(pairs)
+    images = [[pair.content, *(style.image for style in pair.styles)] for pair in pairs]
+    names = complete_names([pair.id for pair in pairs], images)
+    named = [pair.model_copy(update={"id": name}) for pair, name in zip(pairs, names, strict=True)]
     if twice := _named_twice(named):
         raise ManifestError(twice)
     return named
@@ -222,11 +230,10 @@ def _known_keys(path: tuple[int | str, ...]) -> list[str]:
     return [field.alias or name for name, field in Manifest.model_fields.items()]
 
 
-def _pair_of(entry: PairEntry, index: int | None, defaults: Parameters) -> Pair:
+def _pair_of(entry: PairEntry, place: str, defaults: Parameters) -> Pair:
     own = entry.model_dump(exclude_unset=True, include=set(Parameters.model_fields))
     parameters = defaults.model_copy(update=own)
     styles = entry.styles or [StyleEntry(image=str(entry.style))]
-    place = "product" if index is None else f"pairs[{index}]"
     return Pair(
         id=entry.id or "",
         place=place,
@@ -251,34 +258,6 @@ def _matches(patterns: list[str], place: str, glob: Callable[[str], list[str]]) 
                 raise ManifestError([Problem(at, f"the file name '{match}' is not UTF-8; rename it")])
             found.setdefault(str(PurePosixPath(match)), match)
     return list(found.values())
-
-
-def _name(pairs: list[Pair]) -> list[Pair]:
-    """Name pairs without an id after their images: by stem, and by whole path where stems are shared."""
-    short = [pair.id or _joined(pair, lambda path: path.stem) for pair in pairs]
-    count = Counter(name.casefold() for name in short)
-    return [
-        pair
-        if pair.id
-        else pair.model_copy(update={"id": name if count[name.casefold()] == 1 else _joined(pair, _whole)})
-        for pair, name in zip(pairs, short, strict=True)
-    ]
-
-
-def _joined(pair: Pair, part: Callable[[PurePosixPath], str]) -> str:
-    images = [pair.content, *(style.image for style in pair.styles)]
-    name = "-".join(part(PurePosixPath(image)) for image in images)
-    name = (
-        "".join(c if c.isprintable() else "_" for c in re.sub(_NOT_IN_NAMES, "_", name)).strip(". ") or "pair"
-    )
-    if len(name.encode()) <= _LONGEST_NAME:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name.encode()[: _LONGEST_NAME - 9].decode(errors='ignore')}-{digest}"
-
-
-def _whole(path: PurePosixPath) -> str:
-    return "_".join(part for part in path.parts if part != "/")
 
 
 def _named_twice(pairs: list[Pair]) -> list[Problem]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import torch
@@ -13,8 +14,9 @@ import torch
 from nst.errors import NSTError
 from nst.transfer import Evaluation, Result, Stylizer
 from pipeline import manifest, report
-from pipeline.errors import Problem
+from pipeline.errors import Problem, problems_of
 from pipeline.fetch import Fetcher, Prepared
+from pipeline.inbox import ClaimedManifest
 from pipeline.job import Job
 from pipeline.outbox import Outbox, Record
 from pipeline.progress import Listener
@@ -63,7 +65,11 @@ class Runner:
         for job in list(self._open):
             self._open.discard(job)
             if job.claimed:
-                self._tell_errors(job, job.claimed.release)
+                self._tell_errors(job, partial(self._release, job.name, job.claimed))
+
+    def _release(self, name: str, claimed: ClaimedManifest) -> None:
+        claimed.release()
+        self._listener.note("manifest handed back", manifest=name)
 
     def _work(self, tasks: Iterator[_Task]) -> None:
         arriving: deque[_Task] = deque()
@@ -149,7 +155,7 @@ class Runner:
             self._listener.pair_failed(job.name, problem)
         job.settled += 1
         if job.finished:
-            self._tell_errors(job, lambda: self._end(job))
+            self._tell_errors(job, partial(self._end, job))
 
     def _end(self, job: Job) -> None:
         records = self._outbox.records(job.name, [pair.id for pair in job.pairs])
@@ -178,10 +184,7 @@ class Runner:
 
 
 def _problem(task: _Task, error: Exception) -> Problem:
-    if isinstance(error, NSTError):
-        message = str(error)
-    elif isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error):
-        message = f"too large for the memory at hand; lower max_size from {task.pair.parameters.max_size}"
-    else:
-        message = f"failed unexpectedly, which is a bug worth reporting: {error!r}"
-    return Problem(task.pair.place, message, task.pair.id)
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error):
+        largest = task.pair.parameters.max_size
+        error = NSTError(f"too large for the memory at hand; lower max_size from {largest}")
+    return problems_of(error, task.pair.place, task.pair.id)[0]

@@ -1,6 +1,7 @@
 """What the operator chooses: flags, or NST_* environment variables where a flag is not given."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,13 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
+    @field_validator("allow")
+    @classmethod
+    def _folders(cls, paths: list[Path]) -> list[Path]:
+        if missing := [str(path) for path in paths if not path.is_dir()]:
+            raise ValueError(f"no such folder as {missing[0]}")
+        return paths
+
 
 def load_settings(**flags: Any) -> Settings:
     """Settings from the flags that are given, over the environment. Raises `UsageError`."""
@@ -37,5 +45,5 @@ def load_settings(**flags: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        message = str(first["msg"]).replace("Input should", "should")
+        message = re.sub("^Value error, |^Input (?=should)", "", str(first["msg"]))
         raise UsageError(f"NST_{name.upper()}: {message}; found {first['input']!r}") from None

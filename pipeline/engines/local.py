@@ -99,9 +99,9 @@ class LocalEngine:
                 taken = True
                 try:
                     pairs = manifest.expand(manifest.parse(claimed.read()), sources.glob)
-                except NSTError as error:
-                    problems = self._refuse(name, error)
-                    self._told_once(name, partial(claimed.fail, problems))
+                except Exception as error:
+                    # Whatever one manifest does to us, the next ones must not wait for it.
+                    self._told_once(name, partial(claimed.fail, self._refuse(name, error)))
                 else:
                     yield Job(name, pairs, sources, claimed)
 
@@ -112,7 +112,7 @@ class LocalEngine:
             self._refuse(path.stem, error)
             return None
 
-    def _refuse(self, name: str, error: NSTError) -> list[Problem]:
+    def _refuse(self, name: str, error: Exception) -> list[Problem]:
         problems = problems_of(error)
         self._problems += len(problems)
         for problem in problems:

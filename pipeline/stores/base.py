@@ -15,7 +15,10 @@ class Entry:
 
 
 class Claim(Protocol):
-    """The exclusive hold on one file; it ends with `move_to`, with `release`, or with this process."""
+    """The exclusive hold on one file; it ends with `move_to`, with `release`, or with this process.
+
+    Once it has ended, both do nothing: the file may be somebody else's by then.
+    """
 
     def move_to(self, key: str) -> None:
         """Move the file, over whatever is there, and end the hold."""

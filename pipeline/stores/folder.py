@@ -27,8 +27,9 @@ class FolderClaim:
         self._store, self._key, self._descriptor = store, key, descriptor
 
     def move_to(self, key: str) -> None:
-        self._store.move(self._key, key)
-        self.release()
+        if self._descriptor >= 0:
+            self._store.move(self._key, key)
+            self.release()
 
     def release(self) -> None:
         if self._descriptor >= 0:

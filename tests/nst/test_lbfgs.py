@@ -44,25 +44,26 @@ def test_the_first_step_has_the_length_asked_for() -> None:
 
 
 def test_direction_agrees_with_the_two_loop_recursion() -> None:
-    """Nocedal's recursion (1980), with the newest pair's scaling, on random history longer than memory."""
+    """Nocedal's recursion (1980), with twice the newest pair's scaling, on history longer than memory."""
     generator = torch.Generator().manual_seed(0)
     matrix = torch.randn(8, 8, generator=generator, dtype=torch.float64)
     hessian = matrix @ matrix.T + torch.eye(8, dtype=torch.float64)
     optimiser = LBFGS(torch.randn(1, 8, generator=generator, dtype=torch.float64), history=4)
     optimiser.first_step = torch.tensor([0.01], dtype=torch.float64)
     point, points, grads = optimiser.best, [], []
-    for _ in range(7):
+    for step in range(7):
         grad = point @ hessian
         points.append(point)
         grads.append(grad)
-        point = optimiser.step((0.5 * grad * point).sum(1), grad)
+        always_better = torch.tensor([-float(step)], dtype=torch.float64)
+        point = optimiser.step(always_better, grad)
     s = [b - a for a, b in itertools.pairwise(points)][-4:]
     y = [b - a for a, b in itertools.pairwise(grads)][-4:]
     q, alphas = grads[-1].clone(), []
     for si, yi in zip(reversed(s), reversed(y), strict=True):
         alphas.append((si * q).sum() / (si * yi).sum())
         q = q - alphas[-1] * yi
-    q = q * (s[-1] * y[-1]).sum() / (y[-1] ** 2).sum()
+    q = 2 * q * (s[-1] * y[-1]).sum() / (y[-1] ** 2).sum()
     for si, yi, alpha in zip(s, y, reversed(alphas), strict=True):
         q = q + si * (alpha - (yi * q).sum() / (si * yi).sum())
     assert torch.allclose(point, points[-1] - q)

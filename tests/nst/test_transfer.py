@@ -82,7 +82,7 @@ def test_large_pictures_go_from_coarse_to_fine(stylizer: Stylizer) -> None:
     content = make_picture(400, 100, seed=1)
     pair = Pair.prepare(images.Picture(content), [(Style(make_picture()), 1.0)], Parameters(epochs=1))
     (result,) = stylizer.run([pair])
-    assert {e.scale for e in result.evaluations} == {200, 400}
+    assert {e.scale for e in result.evaluations} == {100, 200, 400}
     assert result.image.size == (400, 100)
 
 
@@ -103,6 +103,17 @@ def test_a_random_start_follows_its_seed(stylizer: Stylizer) -> None:
     one, same, other = (stylizer.run([prepared(init="random", seed=seed)])[0].image for seed in (7, 7, 8))
     assert one.tobytes() == same.tobytes()
     assert one.tobytes() != other.tobytes()
+
+
+def test_a_strong_style_starts_from_its_colours_and_a_weak_one_from_the_content(stylizer: Stylizer) -> None:
+    content = Image.eval(make_picture(seed=1), lambda level: 90 + level // 8)
+    style = make_picture(64, 64, seed=2)
+    strong, weak = (
+        stylizer.stylize(content, style, epochs=1, style_weight=weight).evaluations[0].losses
+        for weight in (1e6, 1e-6)
+    )
+    assert weak.content < 1e-6 < strong.content
+    assert strong.style < weak.style
 
 
 def test_total_variation_smooths(stylizer: Stylizer) -> None:
@@ -148,9 +159,9 @@ def test_a_style_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     stylizer.run([prepared(1)])
     first = len(passes)
     stylizer.run([prepared(3)])
-    # Twenty evaluations, the content's targets and the delivered loss; the style's only once.
+    # Twenty evaluations, two starts, the content's targets and the delivered loss; the style's only once.
     assert passes.count(True) == 40
-    assert len(passes) - first == first - 1 == 22
+    assert len(passes) - first == first - 1 == 24
 
 
 @pytest.mark.parametrize("size", [(1, 1), (15, 200), (3000, 20)])

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Problem, UsageError
+from pipeline.errors import Problem, StoreError, UsageError
 from pipeline.inbox import Inbox
 from pipeline.stores.folder import FolderStore
 
@@ -123,6 +123,19 @@ def test_handing_back_never_covers_a_newer_manifest(inbox: Inbox, tmp_path: Path
     second = inbox.claim("a")
     assert second
     assert second.read() == b'{"new": 1}'
+
+
+def test_what_can_not_be_set_aside_is_handed_back(inbox: Inbox, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    (tmp_path / "failed").write_text("a file, where a folder is needed")
+    claimed = inbox.claim("a")
+    assert claimed
+    with pytest.raises(StoreError, match="failed"):
+        claimed.fail([Problem("", "bad")])
+    heir = inbox.claim("a")
+    assert heir
+    claimed.release()  # comes late, and must not take it away from its new holder
+    assert names(tmp_path / "processing") == ["a.json"]
 
 
 def test_what_a_dead_runner_left_is_found(inbox: Inbox, tmp_path: Path) -> None:

@@ -14,10 +14,18 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     assert (settings.inbox, settings.outbox) == ("from-flag", "from-environment")
 
 
-def test_several_folders_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NST_ALLOW", os.pathsep.join(["/a", "/b"]))
-    assert load_settings().allow == [Path("/a"), Path("/b")]
-    assert load_settings(allow=[Path("/c")]).allow == [Path("/c")]
+def test_several_folders_are_allowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+    monkeypatch.setenv("NST_ALLOW", os.pathsep.join(map(str, folders[:2])))
+    assert load_settings().allow == folders[:2]
+    assert load_settings(allow=folders[2:]).allow == folders[2:]
+
+
+def test_an_allowed_folder_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^NST_ALLOW: no such folder as .*/none; found"):
+        load_settings(allow=[tmp_path / "none"])
 
 
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,6 +173,7 @@ def test_a_signal_hands_the_manifest_back(start: Start, inbox: Path, number: int
     runner.wait_for("pair started", pair="p1")
     runner.process.send_signal(number)
     assert runner.finish() == 128 + number
+    assert runner.count("manifest handed back") == 1
     assert names(inbox) == {"long.json"}
     assert names(inbox / "processing") == set()
 

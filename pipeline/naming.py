@@ -1,0 +1,49 @@
+"""Names of pairs, which become names of files."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
+
+PLAIN_NAME = r'^(?![. ])[^/\\<>:"|?*\x00-\x1f\x7f]*[^. /\\<>:"|?*\x00-\x1f\x7f]$'
+_NOT_IN_NAMES = r'[/\\<>:"|?*\x00-\x1f\x7f]'
+_LONGEST_NAME = 180  # bytes; what we append must fit into 255
+
+
+def plain_file_name(name: str) -> str:
+    """The name itself. Raises `ValueError` where some file system would not take it."""
+    if name.startswith((".", " ")) or name.endswith((".", " ")):
+        raise ValueError("an id must not begin or end with a dot or a space")
+    if re.search(_NOT_IN_NAMES, name) or not name.isprintable():
+        raise ValueError('an id is a plain file name, without / \\ < > : " | ? * or control characters')
+    if len(name.encode()) > _LONGEST_NAME:
+        raise ValueError(f"an id must not be longer than {_LONGEST_NAME} bytes")
+    return name
+
+
+def complete_names(given: Sequence[str | None], images: Sequence[Sequence[str]]) -> list[str]:
+    """Name what has no name after its images: by stem, and by whole path where stems are shared."""
+    short = [name or _joined(paths, _stem) for name, paths in zip(given, images, strict=True)]
+    count = Counter(name.casefold() for name in short)
+    return [
+        name or (brief if count[brief.casefold()] == 1 else _joined(paths, _whole))
+        for name, brief, paths in zip(given, short, images, strict=True)
+    ]
+
+
+def _joined(paths: Sequence[str], part: Callable[[PurePosixPath], str]) -> str:
+    name = re.sub(_NOT_IN_NAMES, "_", "-".join(part(PurePosixPath(path)) for path in paths))
+    name = "".join(c if c.isprintable() else "_" for c in name).strip(". ") or "pair"
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name.encode()[: _LONGEST_NAME - 9].decode(errors='ignore')}-{digest}"
+
+
+def _stem(path: PurePosixPath) -> str:
+    return path.stem
+
+
+def _whole(path: PurePosixPath) -> str:
+    return "_".join(part for part in path.parts if part != "/")
