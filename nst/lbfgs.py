@@ -76,7 +76,7 @@ class LBFGS:
     def _newton_direction(self) -> Tensor:
         used = min(self._count - 1, self._history)
         norm = self._grad.norm(dim=1)
-        first = self.first_step / norm.clamp_min(1e-30)
+        first = torch.where(norm > 0, self.first_step / norm, 0.0)
         gamma = torch.where(self._gamma > 0, self._gamma, first)[:, None]
         if not used:
             return -gamma * self._grad

@@ -45,7 +45,6 @@ class _Gram(torch.autograd.Function):
         b, c, h, w = features.shape
         flat = features.permute(0, 2, 3, 1).reshape(b, h * w, c)
         both = (grads[0] + grads[0].transpose(1, 2)) / (c * h * w)
-        # The factor keeps half-precision gradients of large layers out of the subnormal range.
         grad = torch.bmm(flat, both.to(flat.dtype))
         return grad.view(b, h, w, c).permute(0, 3, 1, 2)
 

@@ -1,9 +1,9 @@
 """Everything a person can choose about one transfer, with its range and its default."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Pooling = Literal["max", "avg"]
 Format = Literal["png", "jpg", "webp"]
@@ -63,3 +63,9 @@ class Parameters(BaseModel):
     )
     preserve_color: bool = Field(False, description="Keep the content's colours; take only strokes.")
     format: Format = Field("png", description="File format of the picture.")
+
+    @model_validator(mode="after")
+    def _something_to_minimise(self) -> Self:
+        if not (self.content_weight or self.style_weight or self.tv_weight):
+            raise ValueError("one of content_weight, style_weight and tv_weight must be above 0")
+        return self

@@ -23,7 +23,7 @@ class Tape:
         copy = torch.empty(row.shape, dtype=row.dtype, pin_memory=True)
         copy.copy_(row, non_blocking=True)
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        event.record()
+        event.record(torch.cuda.current_stream(row.device))
         self._rows.append((copy, event))
 
     def read(self, everything: bool = False) -> Iterator[Tensor]:

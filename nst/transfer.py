@@ -1,5 +1,6 @@
 """A batch of pairs to pictures, coarse to fine."""
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +14,7 @@ from torch import Tensor
 from nst import color, images
 from nst.canvas import Canvas
 from nst.device import pick_device, pick_dtype
+from nst.errors import NSTError
 from nst.images import Picture
 from nst.lbfgs import LBFGS
 from nst.objective import Layers, Objective, Terms, mix_grams, style_grams
@@ -22,7 +24,7 @@ from nst.tape import Tape
 from nst.vgg import VGG19
 from nst.weights import load_weights
 
-_FINE_SHARE = 0.7  # of the iterations left, spent on each scale that has coarser ones below it
+_FINE_SHARE = 0.8  # of the iterations left, spent on each scale that has coarser ones below it
 _FIRST_CHANGE = 0.02  # the mean change of a pixel that the very first step is to make
 _CACHED_STYLES = 64
 _BYTES_PER_PIXEL = 3000  # of device memory at the finest scale, with features of two bytes
@@ -71,10 +73,15 @@ class Stylizer:
     """Turns pairs into pictures; keeps the network and the styles' targets from one batch to the next."""
 
     def __init__(self, weights: str = "embedded", device: str = "auto", dtype: str = "auto") -> None:
-        """See `load_weights`, `pick_device` and `pick_dtype` for what the arguments may be."""
+        """See `load_weights`, `pick_device` and `pick_dtype` for what the arguments may be.
+
+        On a GPU this turns TF32 off for the whole process, so that fp32 means fp32.
+        """
         self.weights = load_weights(weights)
         self.device = pick_device(device)
         self.dtype = pick_dtype(dtype, self.device)
+        if self.device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False
         self._exact = VGG19(self.weights).to(self.device)
         self._fast = self._exact
         if self.dtype != torch.float32:
@@ -248,6 +255,8 @@ class _Run:
             terms = exact(self.stylizer.upload(torch.stack(saved)))
             rows = torch.stack([terms.content, terms.style, terms.tv, self._total(terms)])
         losses = [Losses(*values) for values in rows.T.tolist()]
+        if not all(math.isfinite(loss.total) for loss in losses):
+            raise NSTError("the loss is not a finite number; lower the weights, or check the weight file")
         seconds = (time.perf_counter() - self.began) / len(self.pairs)
         return [
             Result(picture, loss, log, seconds)
@@ -270,6 +279,6 @@ def _enlarged(image: Tensor, like: Tensor) -> Tensor:
 
 def _first_step(canvas: Canvas, variables: Tensor, gradient: Tensor) -> Tensor:
     """How far to go down the gradient, `(B,)`, so that pixels change by `_FIRST_CHANGE` in the mean."""
-    probe = 1e-3 * gradient / gradient.norm(dim=1, keepdim=True).clamp_min(1e-30)
+    probe = 1e-3 * F.normalize(gradient)
     change = (canvas.decode(variables - probe) - canvas.decode(variables)).abs().mean((1, 2, 3))
     return 1e-3 * _FIRST_CHANGE / change.clamp_min(1e-30)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from nst.errors import NSTError
 from pipeline import manifest
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, printable
 from pipeline.inbox import Inbox
 from pipeline.outbox import Outbox
 from pipeline.progress import Bars, JsonLines, Listener
@@ -141,8 +141,8 @@ def status(inbox: InboxOption = None) -> None:
     table = Table("state", "manifests", "names")
     for state in ("waiting", "processing", "done"):
         names = getattr(found, state)
-        table.add_row(state, str(len(names)), Text(", ".join(names[:_NAMES_SHOWN])))
-    errors = [f"{name}: {error}" for name, error in found.failed.items()]
+        table.add_row(state, str(len(names)), Text(printable(", ".join(names[:_NAMES_SHOWN]))))
+    errors = [printable(f"{name}: {error}") for name, error in found.failed.items()]
     table.add_row("failed", str(len(errors)), Text("\n".join(errors)))
     Console().print(table)
 

@@ -41,6 +41,10 @@ class NotFoundError(StoreError):
     """There is nothing under this key."""
 
 
+class ConflictError(StoreError):
+    """There is a file already where one was to be put."""
+
+
 class UsageError(NSTError):
     """The command line or the environment asks for something impossible."""
 

@@ -17,7 +17,7 @@ from pipeline import manifest
 from pipeline.outbox import Source
 from pipeline.sources import Sources
 
-_CACHED_STYLES = 64
+_CACHED_PIXELS = 2**28  # of decoded styles, three bytes each
 _THUMBNAIL = 256  # pixels, long side
 
 
@@ -93,7 +93,7 @@ class Fetcher:
             raise ImageError(f"{reference}: {error}") from None
         with self._lock:
             self._styles[key] = style
-            if len(self._styles) > _CACHED_STYLES:
+            while sum(_pixels(kept) for kept in self._styles.values()) > _CACHED_PIXELS:
                 self._styles.popitem(last=False)
         return style
 
@@ -104,6 +104,10 @@ def thumbnail(image: Image.Image) -> bytes:
     out = io.BytesIO()
     small.save(out, "JPEG", quality=85)
     return out.getvalue()
+
+
+def _pixels(style: Style) -> int:
+    return style.image.width * style.image.height
 
 
 def _decode(data: bytes, reference: str) -> Picture:

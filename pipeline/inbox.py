@@ -5,14 +5,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pipeline.errors import NotFoundError, Problem, StoreError, UsageError
-from pipeline.manifest import MAX_BYTES
+from pipeline.document import MAX_BYTES, load_object
+from pipeline.errors import (
+    ConflictError,
+    ManifestError,
+    NotFoundError,
+    Problem,
+    StoreError,
+    UsageError,
+    printable,
+)
 from pipeline.stores.base import Claim, Entry, Store
 
 PROCESSING, DONE, FAILED = "processing", "done", "failed"
 
 _SETTLED = 1.0  # seconds that size and time must rest before a file counts as written
-_UNFINISHED = 5.0  # the same for a file that does not end like a JSON object: its writer may be slow
+_UNFINISHED = 5.0  # the same for a file that is not JSON: its writer may be slow
 _SUFFIX, _ERROR_SUFFIX = ".json", ".error.json"
 
 
@@ -41,9 +49,9 @@ class ClaimedManifest:
         Raises `StoreError` if that can't be written down; the manifest is then handed back.
         """
         errors = {
-            "manifest": f"{self.name}{_SUFFIX}",
+            "manifest": f"{printable(self.name)}{_SUFFIX}",
             "errors": [problem.to_json() for problem in problems],
-            "remedy": f"correct what is wrong, then: nst-pipeline retry {self.name}",
+            "remedy": f"correct what is wrong, then: nst-pipeline retry {printable(self.name)}",
         }
         text = json.dumps(errors, indent=1, ensure_ascii=False)
         try:
@@ -55,12 +63,7 @@ class ClaimedManifest:
 
     def release(self) -> None:
         """Hand the manifest back for anyone to take up."""
-        waiting = f"{self.name}{_SUFFIX}"
-        if self._store.exists(waiting):
-            # A newer one of this name waits; this one stays in `processing/`, where the scan finds it.
-            self._claim.release()
-        else:
-            self._claim.move_to(waiting)
+        self._claim.release()
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ class Inbox:
         self.settling = False
 
     def scan(self) -> list[str]:
-        """Names to claim now, first those that a dead runner left."""
+        """Names to claim now, first those that a dead runner left. Raises `StoreError`."""
+        self.settling = False
         abandoned = [_stem(entry) for entry in self._manifests(PROCESSING)]
         waiting = self._manifests("")
         now, resting = self._clock(), self._resting
@@ -96,7 +100,7 @@ class Inbox:
             else (entry.version, now)
             for entry in waiting
         }
-        ready, self.settling = [], False
+        ready = []
         for entry in waiting:
             rested = now - self._resting[entry.name][1]
             if entry.size == 0 or rested < _SETTLED:
@@ -109,17 +113,16 @@ class Inbox:
 
     def claim(self, name: str) -> ClaimedManifest | None:
         """Take a manifest, waiting or abandoned; none if another runner has it."""
-        held = f"{PROCESSING}/{name}{_SUFFIX}"
-        claim = self.store.claim(held, held) or self.store.claim(f"{name}{_SUFFIX}", held)
+        claim = self.store.claim(f"{name}{_SUFFIX}", f"{PROCESSING}/{name}{_SUFFIX}")
         return ClaimedManifest(name, self.store, claim) if claim else None
 
     def retry(self, name: str) -> None:
         """Put a failed manifest back; pairs that are done are not done again. Raises `UsageError`."""
         name = name.removesuffix(_SUFFIX)
-        if self.store.exists(f"{name}{_SUFFIX}"):
-            raise UsageError(f"{name}: a manifest of this name is waiting already")
         try:
             self.store.move(f"{FAILED}/{name}{_SUFFIX}", f"{name}{_SUFFIX}")
+        except ConflictError:
+            raise UsageError(f"{name}: a manifest of this name is waiting already") from None
         except NotFoundError:
             raise UsageError(f"{name}: no failed manifest of this name in {self.store.url}") from None
         self.store.remove(f"{FAILED}/{name}{_ERROR_SUFFIX}")
@@ -144,9 +147,12 @@ class Inbox:
         if entry.size > MAX_BYTES:
             return True
         try:
-            return self.store.read(entry.name, MAX_BYTES).rstrip().endswith(b"}")
+            load_object(self.store.read(entry.name, MAX_BYTES))
+        except ManifestError:
+            return False
         except StoreError:
             return True  # claiming it will tell what is wrong
+        return True
 
     def _first_error(self, name: str) -> str:
         try:

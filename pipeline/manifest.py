@@ -208,11 +208,14 @@ def _problem(details: dict[str, Any], single: bool) -> Problem:
         return Problem(place, f"unknown key; {hint}")
     if kind == "missing":
         return Problem(place, "is missing")
-    message = re.sub("^(Value error, |(Input|String|List) (?=should))", "", message)
-    message = _SAID_BETTER.get(kind, message)
+    message = _SAID_BETTER.get(kind, _message(message))
     if kind == "value_error" and isinstance(details["input"], dict):
         return Problem(place, message)
     return Problem(place, f"{message}; found {shown(details['input'])}")
+
+
+def _message(text: str) -> str:
+    return re.sub("^(Value error, |(Input|String|List) (?=should))", "", text)
 
 
 def _place(path: tuple[int | str, ...]) -> str:
@@ -232,7 +235,10 @@ def _known_keys(path: tuple[int | str, ...]) -> list[str]:
 
 def _pair_of(entry: PairEntry, place: str, defaults: Parameters) -> Pair:
     own = entry.model_dump(exclude_unset=True, include=set(Parameters.model_fields))
-    parameters = defaults.model_copy(update=own)
+    try:
+        parameters = Parameters.model_validate({**defaults.model_dump(), **own})
+    except ValidationError as error:
+        raise ManifestError([Problem(place, _message(error.errors()[0]["msg"]))]) from None
     styles = entry.styles or [StyleEntry(image=str(entry.style))]
     return Pair(
         id=entry.id or "",

@@ -110,8 +110,6 @@ class Outbox:
     def _record(self, manifest: str, pair: str) -> Record | None:
         try:
             return Record.model_validate_json(self.store.read(f"{manifest}/{pair}.json", _MAX_RECORD))
-        except NotFoundError:
-            return None
-        except ValidationError:
-            # Not a record of ours, or of another version: as good as none, the pair is done anew.
+        except (NotFoundError, ValidationError):
+            # None, or not one of ours, or of another version: the pair is done anew.
             return None

@@ -3,13 +3,14 @@
 import json
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from pipeline.errors import Problem
+from pipeline.errors import Problem, printable
 from pipeline.outbox import Record
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class JsonLines:
     def _log(self, event: str, level: str = "info", **details: Any) -> None:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": time, "level": level, "event": event, **details})
-        with self._lock:
+        # A log that has no reader any more is no reason to stop working.
+        with self._lock, suppress(OSError):
             print(line, file=self._out, flush=True)
 
 
@@ -93,6 +95,7 @@ class Bars:
         )
         self._all = self._bars.add_task("all pairs", total=0, losses="")
         self._pairs: dict[tuple[str, str], TaskID] = {}
+        self._open: set[str] = set()
         self._known, self._lock = 0, threading.Lock()
         self._bars.start()
 
@@ -102,7 +105,8 @@ class Bars:
 
     def manifest_started(self, manifest: str, pairs: int) -> None:
         with self._lock:
-            self._known += pairs
+            self._known += pairs if manifest not in self._open else 0
+            self._open.add(manifest)
             self._bars.update(self._all, total=self._known)
 
     def evaluated(self, manifest: str, pair: str, evaluation: "Evaluation") -> None:
@@ -124,17 +128,19 @@ class Bars:
         self._end(manifest, problem.id or "", f"✗ {manifest}: {problem}")
 
     def manifest_ended(self, manifest: str, problems: int) -> None:
+        with self._lock:
+            self._open.discard(manifest)
         if problems:
             self.note(f"✗ {manifest}: {problems} problem{'s' * (problems > 1)}")
 
     def note(self, message: str, **details: Any) -> None:
         details.pop("level", None)
         text = " ".join([message, *(f"{key}={value}" for key, value in details.items())])
-        self._bars.console.print(text, markup=False, highlight=False)
+        self._bars.console.print(printable(text), markup=False, highlight=False)
 
     def _end(self, manifest: str, pair: str, message: str) -> None:
         self.note(message)
         with self._lock:
             if (task := self._pairs.pop((manifest, pair), None)) is not None:
                 self._bars.remove_task(task)
-            self._bars.advance(self._all)
+            self._bars.advance(self._all, manifest in self._open)

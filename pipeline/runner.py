@@ -16,7 +16,6 @@ from nst.transfer import Evaluation, Result, Stylizer
 from pipeline import manifest, report
 from pipeline.errors import Problem, problems_of
 from pipeline.fetch import Fetcher, Prepared
-from pipeline.inbox import ClaimedManifest
 from pipeline.job import Job
 from pipeline.outbox import Outbox, Record
 from pipeline.progress import Listener
@@ -59,17 +58,19 @@ class Runner:
             stack.callback(self._fetchers.shutdown, wait=False, cancel_futures=True)
             with suppress(StoppedError):
                 self._work(tasks)
+        while self._publishing:
+            self._publishing.popleft().result()
 
     def hand_back(self) -> None:
         """Release every manifest that has not ended, for another runner or another day."""
-        for job in list(self._open):
-            self._open.discard(job)
+        unfinished, self._open = self._open, set()
+        for job in unfinished:
             if job.claimed:
-                self._tell_errors(job, partial(self._release, job.name, job.claimed))
-
-    def _release(self, name: str, claimed: ClaimedManifest) -> None:
-        claimed.release()
-        self._listener.note("manifest handed back", manifest=name)
+                self._tell_errors(job, job.claimed.release)
+        # Afterwards, because a log that nobody reads may block.
+        for job in unfinished:
+            if job.claimed:
+                self._listener.note("manifest handed back", manifest=job.name)
 
     def _work(self, tasks: Iterator[_Task]) -> None:
         arriving: deque[_Task] = deque()
@@ -123,29 +124,34 @@ class Runner:
             task = batch[index][0]
             self._listener.evaluated(task.job.name, task.pair.id, evaluation)
 
+        problem = None
         try:
             results = self._stylizer.run([p.pair for _, p in batch], report_evaluation)
         except StoppedError:
             raise
         except Exception as error:
-            if len(batch) > 1:
-                # Too much for the memory, or one of them is bad: smaller batches tell.
-                self._transfer(batch[: len(batch) // 2])
-                self._transfer(batch[len(batch) // 2 :])
-            else:
-                self._later(self._settle, batch[0][0], _problem(batch[0][0], error))
-            return
-        for (task, prepared), result in zip(batch, results, strict=True):
-            self._later(self._publish, task, prepared, result)
+            if isinstance(error, torch.AcceleratorError):
+                raise NSTError(f"the GPU has failed, and only a new process can use it: {error}") from error
+            problem = _problem(batch[0][0], error)
+        # Only out here is the memory free again that the error's traceback held.
+        if problem is None:
+            for (task, prepared), result in zip(batch, results, strict=True):
+                self._later(self._publish, task, prepared, result)
+        elif len(batch) == 1:
+            self._later(self._settle, batch[0][0], problem)
+        else:
+            # Too much for the memory, or one of them is bad: smaller batches tell.
+            self._transfer(batch[: len(batch) // 2])
+            self._transfer(batch[len(batch) // 2 :])
 
     def _publish(self, task: _Task, prepared: Prepared, result: Result) -> None:
-        problem = None
         try:
             record = publish(self._outbox, task.job.name, task.pair.id, prepared, result, self._stylizer)
-            self._listener.pair_done(task.job.name, record, computed=True)
         except Exception as error:
-            problem = _problem(task, error)
-        self._settle(task, problem)
+            self._settle(task, _problem(task, error))
+        else:
+            self._listener.pair_done(task.job.name, record, computed=True)
+            self._settle(task)
 
     def _settle(self, task: _Task, problem: Problem | None = None) -> None:
         job = task.job
@@ -158,8 +164,7 @@ class Runner:
             self._tell_errors(job, partial(self._end, job))
 
     def _end(self, job: Job) -> None:
-        records = self._outbox.records(job.name, [pair.id for pair in job.pairs])
-        self._outbox.put_page(job.name, report.page(job.name, records, job.problems))
+        self._tell_errors(job, partial(self._put_page, job))
         if job.claimed and job.problems:
             job.claimed.fail(job.problems)
         elif job.claimed:
@@ -167,12 +172,17 @@ class Runner:
         self._open.discard(job)
         self._listener.manifest_ended(job.name, len(job.problems))
 
+    def _put_page(self, job: Job) -> None:
+        records = self._outbox.records(job.name, [pair.id for pair in job.pairs])
+        self._outbox.put_page(job.name, report.page(job.name, records, job.problems))
+
     def _tell_errors(self, job: Job, action: Callable[[], None]) -> None:
         try:
             action()
-        except NSTError as error:
-            self.problems += 1
-            self._listener.note(str(error), level="error", manifest=job.name)
+        except Exception as error:
+            for problem in problems_of(error):
+                self.problems += 1
+                self._listener.note(str(problem), level="error", manifest=job.name)
 
     def _later(self, action: Callable[..., None], *arguments: object) -> None:
         """Queue for the publishing thread; wait where it has fallen behind."""

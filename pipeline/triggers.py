@@ -1,27 +1,15 @@
 """What says 'look at the inbox now'. A trigger carries no work, so that a lost event costs only time."""
 
 import threading
-import time
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
-from croniter import croniter
+from croniter import CroniterError, croniter
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 from pipeline.errors import UsageError
-
-
-class Trigger(Protocol):
-    """Sets the event it was made with whenever the inbox is worth a look."""
-
-    def refresh(self) -> None:
-        """Called before each wait; mends what has broken."""
-
-    def close(self) -> None:
-        """Stop."""
 
 
 class FolderEvents(FileSystemEventHandler):
@@ -72,14 +60,20 @@ class Schedule:
     """A cron expression in local time, like `0 2 * * *`. Raises `UsageError` for anything else."""
 
     def __init__(self, expression: str) -> None:
-        if not croniter.is_valid(expression):
+        self._expression = expression
+        try:
+            self.next_after(datetime.now())
+        except CroniterError:
             raise UsageError(
                 f"--schedule '{expression}' is no cron expression; five fields as in '0 2 * * *'"
-            )
-        self._expression = expression
+            ) from None
+
+    def next_after(self, now: datetime) -> datetime:
+        """The next time it fires; both by the clock on the wall, so that summer time changes nothing."""
+        following: datetime = croniter(self._expression, now).get_next(datetime)
+        return following
 
     def seconds_left(self) -> float:
         """Seconds from now to the next time it fires."""
-        now = datetime.now().astimezone()
-        following: datetime = croniter(self._expression, now).get_next(datetime)
-        return max(0.0, following.timestamp() - time.time())
+        now = datetime.now()
+        return max(0.0, self.next_after(now).timestamp() - now.timestamp())

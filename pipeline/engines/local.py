@@ -6,12 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+
 from nst.errors import NSTError
 from nst.transfer import Stylizer
 from pipeline import manifest
 from pipeline.engines.supervise import supervise
 from pipeline.errors import Problem, StoreError, UsageError, problems_of
-from pipeline.inbox import Inbox
+from pipeline.inbox import ClaimedManifest, Inbox
 from pipeline.job import Job, job_of_file
 from pipeline.outbox import Outbox
 from pipeline.progress import Listener
@@ -70,6 +72,8 @@ class LocalEngine:
             stylizer = Stylizer(settings.weights, settings.device, settings.dtype)
         except NSTError as error:
             raise UsageError(str(error)) from error
+        except (torch.OutOfMemoryError, torch.AcceleratorError) as error:
+            raise NSTError(f"the GPU can't be used: {error}") from error
         self._runner = Runner(stylizer, self._outbox, self._listener, self._stop)
         return self._runner
 
@@ -87,13 +91,14 @@ class LocalEngine:
 
     def _jobs_of_inbox(self, inbox: Inbox, sources: Sources) -> Iterator[Job]:
         """Claim manifests as the runner asks for them, until a scan yields no more."""
+        stuck: set[str] = set()
         taken = True
         while taken:
             taken = False
             for name in self._told_once("the inbox", inbox.scan) or []:
                 if self._stop.is_set():
                     return
-                claimed = self._told_once(name, partial(inbox.claim, name))
+                claimed = None if name in stuck else self._told_once(name, partial(inbox.claim, name))
                 if claimed is None:
                     continue
                 taken = True
@@ -101,7 +106,8 @@ class LocalEngine:
                     pairs = manifest.expand(manifest.parse(claimed.read()), sources.glob)
                 except Exception as error:
                     # Whatever one manifest does to us, the next ones must not wait for it.
-                    self._told_once(name, partial(claimed.fail, self._refuse(name, error)))
+                    if not self._told_once(name, partial(self._refuse, claimed, error)):
+                        stuck.add(name)
                 else:
                     yield Job(name, pairs, sources, claimed)
 
@@ -109,16 +115,20 @@ class LocalEngine:
         try:
             return job_of_file(path, self._allowed)
         except NSTError as error:
-            self._refuse(path.stem, error)
+            self._tell(path.stem, problems_of(error))
             return None
 
-    def _refuse(self, name: str, error: Exception) -> list[Problem]:
+    def _refuse(self, claimed: ClaimedManifest, error: Exception) -> bool:
         problems = problems_of(error)
+        claimed.fail(problems)
+        self._tell(claimed.name, problems)
+        return True
+
+    def _tell(self, name: str, problems: Sequence[Problem]) -> None:
         self._problems += len(problems)
         for problem in problems:
             self._listener.pair_failed(name, problem)
         self._listener.manifest_ended(name, len(problems))
-        return problems
 
     def _told_once(self, key: str, action: Callable[[], T]) -> T | None:
         """Try what may work later; a fault that goes on is told when it begins, not at every try."""

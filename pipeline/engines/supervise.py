@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-_GRACE = 1.5  # seconds that work has to end by itself after a signal
+_GRACE = 1.4  # seconds that work has to end by itself after a signal
+_LAST = 0.5  # seconds for leaving, once it is abandoned
 
 
 def supervise(work: Callable[[], None], stop: Callable[[], None], leave: Callable[[], None]) -> int:
@@ -49,6 +50,10 @@ def supervise(work: Callable[[], None], stop: Callable[[], None], leave: Callabl
 
 
 def _abandon(leave: Callable[[], None], number: int) -> None:
+    # Leaving may hang, on a dead network or on a log that nobody reads.
+    last = threading.Timer(_LAST, os._exit, (128 + number,))
+    last.daemon = True
+    last.start()
     try:
         leave()
     finally:

@@ -24,7 +24,7 @@ class Claim(Protocol):
         """Move the file, over whatever is there, and end the hold."""
 
     def release(self) -> None:
-        """End the hold and leave the file where it is."""
+        """End the hold and put the file back; where a newer one waits already, leave it as abandoned."""
 
 
 class Store(Protocol):
@@ -45,16 +45,13 @@ class Store(Protocol):
         """Put a file in place, whole or not at all, and durably once this returns."""
 
     def move(self, source: str, target: str) -> None:
-        """Rename a file. Raises `NotFoundError`."""
+        """Rename a file. Raises `NotFoundError`, and `ConflictError` where there is a `target`."""
 
     def remove(self, key: str) -> None:
         """Delete a file; nothing happens where there is none."""
 
     def claim(self, source: str, target: str) -> Claim | None:
-        """Move `source` to `target` and hold it; none if somebody holds it or a `target` is there.
-
-        With `source` equal to `target`, take over a file whose holder is gone.
-        """
+        """Hold `target`, if its holder is gone, or else move `source` there; none if somebody holds it."""
 
     def glob(self, pattern: str) -> list[str]:
         """Keys of the files that match a pattern with `*`, `?`, `[...]` and `**`, sorted."""

@@ -4,37 +4,61 @@ import contextlib
 import errno
 import fcntl
 import glob
+import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.errors import NotFoundError, StoreError
+from pipeline.errors import ConflictError, NotFoundError, StoreError
 from pipeline.stores.base import Entry
 
 _TEMPORARY = ".writing-"
-_MUTEX = ".lock"
+_LOCK = ".lock-"
 _UMASK = os.umask(0o077)  # can only be read by setting it, which is not for threads to do
 os.umask(_UMASK)
+# What a file system says that has no hard links, such as exFAT or some network shares.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _FILE_MODE = 0o666 & ~_UMASK
 
 
-class FolderClaim:
-    """A file whose descriptor carries the lock; the kernel drops it when this process dies."""
+class _Lock:
+    """A locked file of our own; the kernel drops the lock when this process dies."""
 
-    def __init__(self, store: "FolderStore", key: str, descriptor: int) -> None:
-        self._store, self._key, self._descriptor = store, key, descriptor
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path, self._descriptor = path, descriptor
 
-    def move_to(self, key: str) -> None:
-        if self._descriptor >= 0:
-            self._store.move(self._key, key)
-            self.release()
+    @property
+    def held(self) -> bool:
+        return self._descriptor >= 0
 
-    def release(self) -> None:
-        if self._descriptor >= 0:
+    def close(self) -> None:
+        if self.held:
+            with contextlib.suppress(OSError):  # one that stays behind locks nobody out
+                self._path.unlink()
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+class FolderClaim:
+    """The hold on a file by the lock of its name."""
+
+    def __init__(self, store: "FolderStore", source: str, key: str, lock: _Lock) -> None:
+        self._store, self._source, self._key, self._lock = store, source, key, lock
+
+    def move_to(self, key: str) -> None:
+        if self._lock.held:
+            self._store._replace(self._key, key)
+            self._lock.close()
+
+    def release(self) -> None:
+        try:
+            if self._lock.held:
+                self._store.move(self._key, self._source)
+        except ConflictError:
+            pass  # a newer one waits; this one stays where the scan finds it
+        finally:
+            self._lock.close()
 
 
 class FolderStore:
@@ -116,6 +140,25 @@ class FolderStore:
         old, new = self._path(source), self._path(target)
         try:
             self._make_folder(new.parent)
+            try:
+                os.link(old, new)
+            except OSError as error:
+                if error.errno not in _NO_LINKS or new.exists():
+                    raise
+                os.replace(old, new)
+            else:
+                os.unlink(old)
+            _sync(new.parent)
+            _sync(old.parent)
+        except FileExistsError:
+            raise ConflictError(f"{new}: a newer file has this name") from None
+        except OSError as error:
+            raise _explained(old, error) from error
+
+    def _replace(self, source: str, target: str) -> None:
+        old, new = self._path(source), self._path(target)
+        try:
+            self._make_folder(new.parent)
             os.replace(old, new)
             _sync(new.parent)
             _sync(old.parent)
@@ -130,29 +173,19 @@ class FolderStore:
             raise _explained(path, error) from error
 
     def claim(self, source: str, target: str) -> FolderClaim | None:
-        descriptor = self._lock(source)
-        if descriptor is None:
+        lock = self._lock(target)
+        if lock is None:
             return None
-        claim = FolderClaim(self, target, descriptor)
         try:
-            if source == target:
-                return claim
-            with self._mutex(target):
-                if self.exists(target) or not self._is_at(descriptor, source):
-                    claim.release()
-                    return None
-                self.move(source, target)
-            if self._is_at(descriptor, target):
-                return claim
+            if not self.exists(target):
+                self._replace(source, target)
         except NotFoundError:
-            claim.release()
+            lock.close()
             return None
         except BaseException:
-            claim.release()
+            lock.close()
             raise
-        # Somebody replaced the file between our look and our move: hold what was moved.
-        claim.release()
-        return self.claim(target, target)
+        return FolderClaim(self, source, target, lock)
 
     def glob(self, pattern: str) -> list[str]:
         parts = Path(pattern).parts
@@ -174,47 +207,24 @@ class FolderStore:
             raise StoreError(f"{key}: leads outside {self.url}, where nothing may be read")
         return path
 
-    def _lock(self, key: str) -> int | None:
+    def _lock(self, key: str) -> "_Lock | None":
         path = self._path(key)
+        # Not the file itself: NFS needs a writable descriptor, and on SMB a lock would keep us from reading.
+        lock = path.parent / (_LOCK + hashlib.sha256(os.fsencode(path.name)).hexdigest()[:24])
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
+            self._make_folder(path.parent)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Whoever had it may have deleted it, and a third may hold a new one by now.
+                if os.path.samestat(os.fstat(descriptor), os.lstat(lock)):
+                    return _Lock(lock, descriptor)
+            except (BlockingIOError, FileNotFoundError):
+                pass
+            os.close(descriptor)
         except OSError as error:
-            raise _explained(path, error) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except OSError as error:
-            os.close(descriptor)
-            raise StoreError(f"{self.url}: this file system has no locks ({error})") from error
-        if not self._is_at(descriptor, key):
-            os.close(descriptor)
-            return None
-        return descriptor
-
-    def _is_at(self, descriptor: int, key: str) -> bool:
-        try:
-            return os.path.samestat(os.fstat(descriptor), os.lstat(self._path(key)))
-        except FileNotFoundError:
-            return False
-
-    @contextlib.contextmanager
-    def _mutex(self, key: str) -> Iterator[None]:
-        """Keeps two runners from moving onto the same key at once."""
-        folder = self._path(key).parent
-        try:
-            self._make_folder(folder)
-            descriptor = os.open(folder / _MUTEX, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise _explained(folder, error) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+            raise _explained(lock, error) from error
+        return None
 
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():

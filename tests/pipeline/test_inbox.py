@@ -148,6 +148,8 @@ def test_what_a_dead_runner_left_is_found(inbox: Inbox, tmp_path: Path) -> None:
 def test_retry_says_why_it_can_not(inbox: Inbox, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="b: no failed manifest of this name"):
         inbox.retry("b")
-    (tmp_path / "b.json").write_text("{}")
+    (tmp_path / "failed").mkdir()
+    for folder in ("", "failed"):
+        (tmp_path / folder / "b.json").write_text("{}")
     with pytest.raises(UsageError, match="waiting already"):
         inbox.retry("b")

@@ -1,5 +1,6 @@
 import shutil
 import threading
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -32,12 +33,14 @@ def test_a_folder_made_anew_is_watched_again(tmp_path: Path) -> None:
     events.close()
 
 
-def test_a_schedule_fires_within_its_period() -> None:
-    assert 0 <= Schedule("* * * * *").seconds_left() <= 60
-    assert 0 <= Schedule("0 2 * * *").seconds_left() <= 25 * 3600
+def test_a_schedule_fires_at_its_time() -> None:
+    schedule = Schedule("0 2 * * *")
+    assert schedule.next_after(datetime(2026, 3, 28, 1, 59)) == datetime(2026, 3, 28, 2)
+    assert schedule.next_after(datetime(2026, 3, 28, 2)) == datetime(2026, 3, 29, 2)
+    assert 0 <= schedule.seconds_left() <= 25 * 3600
 
 
-@pytest.mark.parametrize("expression", ["", "2 o'clock", "61 * * * *", "* * *"])
+@pytest.mark.parametrize("expression", ["", "2 o'clock", "61 * * * *", "* * *", "0 0 30 2 *"])
 def test_what_is_no_schedule_is_told(expression: str) -> None:
     with pytest.raises(UsageError, match="is no cron expression"):
         Schedule(expression)

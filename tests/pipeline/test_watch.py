@@ -108,6 +108,7 @@ def test_once_works_off_what_is_there(start: Start, inbox: Path, tmp_path: Path)
     drop(inbox, "good", QUICK, {**QUICK, "style_weight": 1e5})
     drop(inbox, "half", QUICK, {**QUICK, "content": "gone.png"})
     (inbox / "broken.json").write_text('{"pairs": [}')
+    Path(os.fsdecode(bytes(inbox) + b"/caf\xe9.json")).write_text("[]")
     (inbox / "placeholder.json").touch()
     runner = start("--once")
     assert runner.finish() == 1
@@ -118,6 +119,8 @@ def test_once_works_off_what_is_there(start: Start, inbox: Path, tmp_path: Path)
         "half.error.json",
         "broken.json",
         "broken.error.json",
+        "caf\udce9.json",
+        "caf\udce9.error.json",
     }
     files = {path.name for path in (tmp_path / "outbox" / "half").iterdir()}
     assert files == {"p0.png", "p0.json", "p0.loss.jsonl", "index.html", "thumbs"}
@@ -132,7 +135,17 @@ def test_once_works_off_what_is_there(start: Start, inbox: Path, tmp_path: Path)
     again = start("--once")
     assert again.finish() == 0
     assert (again.count("pair done already"), again.count("pair done")) == (1, 1)
-    assert names(inbox / "failed") == {"broken.json", "broken.error.json"}
+    assert "half.json" not in names(inbox / "failed")
+
+
+def test_what_can_not_be_set_aside_holds_up_nothing_else(start: Start, inbox: Path) -> None:
+    (inbox / "failed").write_text("a file, where a folder is needed")
+    (inbox / "broken.json").write_text("[]")
+    drop(inbox, "good", QUICK)
+    runner = start("--once")
+    assert runner.finish() == 1
+    assert names(inbox / "done") == {"good.json"}
+    assert names(inbox) == {"broken.json"}
 
 
 def test_what_is_dropped_in_later_is_noticed(start: Start, inbox: Path, tmp_path: Path) -> None:
@@ -158,11 +171,16 @@ def test_an_inbox_made_anew_is_watched_again(start: Start, inbox: Path) -> None:
     runner.wait_for("manifest done", manifest="late")
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux shows what a process listens to")
 def test_polling_needs_no_events(start: Start, inbox: Path) -> None:
-    runner = start("--poll")
-    runner.wait_for("watching")
-    drop(inbox, "polled", QUICK)
-    runner.wait_for("manifest done", manifest="polled")
+    for options, listens in (((), True), (("--poll",), False)):
+        runner = start(*options)
+        runner.wait_for("watching")
+        drop(inbox, f"dropped{listens}", QUICK)
+        runner.wait_for("manifest done", manifest=f"dropped{listens}")
+        files = [os.readlink(link) for link in Path(f"/proc/{runner.process.pid}/fd").iterdir()]
+        assert any("inotify" in file for file in files) == listens
+        runner.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

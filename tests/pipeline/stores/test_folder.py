@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import NotFoundError, StoreError
+from pipeline.errors import ConflictError, NotFoundError, StoreError
 from pipeline.stores.folder import FolderStore
 
 LIMIT = 1000
@@ -100,25 +100,37 @@ def test_globs_are_sorted_and_stay_inside(store: FolderStore) -> None:
 
 
 def test_a_claim_excludes_others_until_it_is_released(store: FolderStore) -> None:
-    store.write("a", b"")
+    store.write("a", b"text")
     claim = store.claim("a", "held/a")
     assert claim
     assert not store.exists("a")
-    assert store.claim("held/a", "held/a") is None
+    assert store.claim("a", "held/a") is None
     claim.release()
-    again = store.claim("held/a", "held/a")
+    assert store.exists("a")
+    again = store.claim("a", "held/a")
     assert again
     again.move_to("done/a")
+    claim.release()  # has ended long ago, and must not do anything
     assert store.exists("done/a")
     assert not store.exists("held/a")
 
 
-def test_a_claim_never_covers_what_is_there(store: FolderStore) -> None:
+def test_what_was_held_before_comes_first_and_nothing_is_covered(store: FolderStore) -> None:
     store.write("held/a", b"older")
     store.write("a", b"newer")
-    assert store.claim("a", "held/a") is None
+    claim = store.claim("a", "held/a")
+    assert claim
+    claim.release()
     assert store.read("held/a", LIMIT) == b"older"
     assert store.read("a", LIMIT) == b"newer"
+    with pytest.raises(ConflictError):
+        store.move("held/a", "a")
+    assert store.read("a", LIMIT) == b"newer"
+
+
+def test_nothing_is_claimed_where_nothing_is(store: FolderStore, tmp_path: Path) -> None:
+    assert store.claim("a", "held/a") is None
+    assert list((tmp_path / "held").iterdir()) == []
 
 
 def _claim_all(root: str, barrier: object, won: object) -> None:

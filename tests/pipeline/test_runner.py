@@ -1,0 +1,78 @@
+import json
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+import torch
+
+from nst import Evaluation, Pair, Result, Stylizer
+from pipeline.job import Job, job_of_file
+from pipeline.outbox import Outbox
+from pipeline.progress import JsonLines
+from pipeline.runner import Runner
+from pipeline.stores.folder import FolderStore
+from tests.conftest import make_picture
+
+
+class Roomy:
+    """A stylizer that takes four pairs at once, until `fits` says that they are too many."""
+
+    def __init__(self, stylizer: Stylizer, fits: Callable[[Sequence[Pair]], bool]) -> None:
+        self.weights, self.device, self.dtype = stylizer.weights, stylizer.device, stylizer.dtype
+        self._stylizer, self._fits = stylizer, fits
+        self.batches: list[int] = []
+
+    def capacity(self, pair: Pair) -> int:
+        return 4
+
+    def run(self, pairs: Sequence[Pair], on_evaluation: Callable[[int, Evaluation], None]) -> list[Result]:
+        self.batches.append(len(pairs))
+        assert len({pair.group for pair in pairs}) == 1
+        if not self._fits(pairs):
+            raise torch.OutOfMemoryError
+        return self._stylizer.run(pairs, on_evaluation)
+
+
+@pytest.fixture
+def job(folder: Path) -> Job:
+    make_picture(48, 48, seed=3).save(folder / "square.png")
+    contents = ["content.png"] * 6 + ["square.png"]
+    pairs = [
+        {"id": f"{n}", "content": content, "style": "style.png", "seed": n}
+        for n, content in enumerate(contents)
+    ]
+    document = {"defaults": {"epochs": 1, "max_size": 48}, "pairs": pairs}
+    (folder / "m.json").write_text(json.dumps(document))
+    return job_of_file(folder / "m.json", [])
+
+
+def work(stylizer: Roomy, job: Job, folder: Path) -> Runner:
+    store = FolderStore.make(folder / "outbox")
+    runner = Runner(cast(Stylizer, stylizer), Outbox(store), JsonLines(), threading.Event())
+    runner.run([job])
+    return runner
+
+
+def test_pairs_of_one_shape_go_together(stylizer: Stylizer, job: Job, folder: Path) -> None:
+    roomy = Roomy(stylizer, lambda pairs: True)
+    assert work(roomy, job, folder).problems == 0
+    assert sum(roomy.batches) == 7
+    assert 1 < max(roomy.batches) <= 4
+    assert len(list((folder / "outbox" / "m").glob("*.png"))) == 7
+
+
+def test_a_batch_that_is_too_large_is_halved(stylizer: Stylizer, job: Job, folder: Path) -> None:
+    roomy = Roomy(stylizer, lambda pairs: len(pairs) == 1)
+    assert work(roomy, job, folder).problems == 0
+    assert len(list((folder / "outbox" / "m").glob("*.png"))) == 7
+
+
+def test_a_pair_that_never_fits_fails_alone(stylizer: Stylizer, job: Job, folder: Path) -> None:
+    roomy = Roomy(stylizer, lambda pairs: all(pair.parameters.seed != 2 for pair in pairs))
+    assert work(roomy, job, folder).problems == 1
+    (problem,) = job.problems
+    assert (problem.place, problem.id) == ("pairs[2]", "2")
+    assert "too large for the memory at hand; lower max_size from 48" in problem.message
+    assert len(list((folder / "outbox" / "m").glob("*.png"))) == 6
