@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test check format bench-cpu bench-gpu clean
+.PHONY: install demo demo-s3 test check format bench-cpu bench-gpu clean
 
 install: $(INSTALLED)
 
@@ -17,6 +17,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	@$(BIN)/nst-pipeline run manifests/demo.json --outbox outbox
 	@echo "Open outbox/demo/index.html in a browser to look at the pictures."
+
+demo-s3: install
+	@$(BIN)/python -m manifests.demo_s3
 
 test: install
 	@$(BIN)/python -m pytest

@@ -13,6 +13,7 @@ from pipeline.outbox import Outbox
 from pipeline.progress import JsonLines
 from pipeline.settings import Settings
 from pipeline.stores.folder import FolderStore
+from pipeline.stores.opening import Stores
 
 COUNT = 1000
 
@@ -28,7 +29,9 @@ def main() -> None:
         for number in range(COUNT):
             (inbox / f"{number}.json").write_text(json.dumps({**pair, "seed": number}))
         with Path(folder, "log").open("w") as log:
-            engine = LocalEngine(Settings(device="cpu"), Outbox(FolderStore(outbox)), JsonLines(log))
+            engine = LocalEngine(
+                Settings(device="cpu"), Stores(), Outbox(FolderStore(outbox)), JsonLines(log)
+            )
             began = time.perf_counter()
             engine.watch(FolderStore(inbox), once=True, schedule=None)
             seconds = time.perf_counter() - began

@@ -7,10 +7,10 @@ from nst.errors import NSTError
 from pipeline.errors import Problem, problems_of
 from pipeline.fetch import Fetcher
 from pipeline.job import job_of_file
-from pipeline.stores.folder import FolderStore
+from pipeline.stores.base import Store
 
 
-def check(path: Path, allowed: Sequence[FolderStore]) -> list[Problem]:
+def check(path: Path, allowed: Sequence[Store]) -> list[Problem]:
     """The problems of a manifest file and of the images it names; none if it can be worked on."""
     try:
         job = job_of_file(path, allowed)

@@ -1,7 +1,6 @@
 """The commands of `nst-pipeline`."""
 
 import json
-import os
 import sys
 import warnings
 from dataclasses import asdict
@@ -20,7 +19,8 @@ from pipeline.inbox import Inbox
 from pipeline.outbox import Outbox
 from pipeline.progress import Bars, JsonLines, Listener
 from pipeline.settings import Settings, load_settings
-from pipeline.stores.folder import FolderStore
+from pipeline.stores.base import Store
+from pipeline.stores.opening import Stores
 
 _NAMES_SHOWN = 10
 
@@ -33,12 +33,19 @@ app = typer.Typer(
 
 Manifests = Annotated[list[Path], typer.Argument(metavar="MANIFEST...", help="Manifest files.")]
 InboxOption = Annotated[
-    str | None, typer.Option("--inbox", help="Folder that manifests come into. [NST_INBOX]")
+    str | None,
+    typer.Option("--inbox", help="Folder or s3://BUCKET/PREFIX that manifests come into. [NST_INBOX]"),
 ]
-OutboxOption = Annotated[str | None, typer.Option("--outbox", help="Folder that results go to. [NST_OUTBOX]")]
+OutboxOption = Annotated[
+    str | None,
+    typer.Option("--outbox", help="Folder or s3://BUCKET/PREFIX that results go to. [NST_OUTBOX]"),
+]
 AllowOption = Annotated[
-    list[Path] | None,
-    typer.Option("--allow", help="One more folder that images may come from. [NST_ALLOW]"),
+    list[str] | None,
+    typer.Option("--allow", help="One more folder or s3:// URL that images may come from. [NST_ALLOW]"),
+]
+EndpointOption = Annotated[
+    str | None, typer.Option(help="Of an S3 server that is not AWS. [NST_ENDPOINT_URL]")
 ]
 WeightsOption = Annotated[str | None, typer.Option(help="embedded, imagenet or a path. [NST_WEIGHTS]")]
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N. [NST_DEVICE]")]
@@ -50,22 +57,31 @@ def run(
     manifests: Manifests,
     outbox: OutboxOption = None,
     allow: AllowOption = None,
+    endpoint_url: EndpointOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
 ) -> None:
     """Work on manifest files; their images are relative to each file's folder."""
-    settings = load_settings(outbox=outbox, allow=allow, weights=weights, device=device, dtype=dtype)
+    settings = load_settings(
+        outbox=outbox,
+        allow=allow,
+        endpoint_url=endpoint_url,
+        weights=weights,
+        device=device,
+        dtype=dtype,
+    )
     names = [path.stem for path in manifests]
     if len(set(names)) < len(names):
         raise UsageError("two manifests of the same name would write into one folder; rename one")
-    store = _outbox(settings)
+    stores = Stores(settings.endpoint_url)
+    store = _outbox(settings, stores)
     # Only now, because torch takes seconds to import, and wrong usage should be told at once.
     from pipeline.engines.local import LocalEngine
 
     listener = _listener()
     try:
-        code = LocalEngine(settings, Outbox(store), listener).run(manifests)
+        code = LocalEngine(settings, stores, Outbox(store), listener).run(manifests)
     finally:
         listener.close()
     raise typer.Exit(code)
@@ -76,46 +92,59 @@ def watch(
     inbox: InboxOption = None,
     outbox: OutboxOption = None,
     allow: AllowOption = None,
+    endpoint_url: EndpointOption = None,
     once: Annotated[bool, typer.Option("--once", help="Stop when nothing is left.")] = False,
     schedule: Annotated[str | None, typer.Option(help="Look only at these times, as in '0 2 * * *'.")] = None,
     poll: Annotated[
         bool, typer.Option("--poll", help="No file events: NFS, SMB, Docker volumes. [NST_POLL]")
     ] = False,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="No other runner is at this inbox. [NST_ALONE]")
+    ] = False,
     weights: WeightsOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
 ) -> None:
-    """Work on manifests as they come into a folder; images come from there, too."""
+    """Work on manifests as they come into a folder or bucket; images come from there, too."""
     from pipeline.triggers import Schedule
 
     settings = load_settings(
         inbox=inbox,
         outbox=outbox,
         allow=allow,
+        endpoint_url=endpoint_url,
         poll=poll,
+        alone=alone,
         weights=weights,
         device=device,
         dtype=dtype,
     )
     times = Schedule(schedule) if schedule else None
-    source = _inbox(settings)
-    target = _outbox(settings, apart_from=source)
+    stores = Stores(settings.endpoint_url)
+    source = _inbox(settings, stores)
+    if not settings.alone and not source.exclusive():
+        raise UsageError(
+            f"inbox {source.url}: the server ignores conditional writes, so that two runners could take one "
+            "manifest; start just one, with --alone"
+        )
+    target = _outbox(settings, stores, apart_from=source)
     from pipeline.engines.local import LocalEngine
 
     listener = _listener()
     try:
-        code = LocalEngine(settings, Outbox(target), listener).watch(source, once, times)
+        code = LocalEngine(settings, stores, Outbox(target), listener).watch(source, once, times)
     finally:
         listener.close()
     raise typer.Exit(code)
 
 
 @app.command()
-def validate(manifests: Manifests, allow: AllowOption = None) -> None:
+def validate(manifests: Manifests, allow: AllowOption = None, endpoint_url: EndpointOption = None) -> None:
     """Check manifests and every image they name, without working on them."""
     from pipeline.check import check
 
-    allowed = [FolderStore(path) for path in load_settings(allow=allow).allow]
+    settings = load_settings(allow=allow, endpoint_url=endpoint_url)
+    allowed = [Stores(settings.endpoint_url).open(url) for url in settings.allow]
     failed = False
     for path in manifests:
         problems = check(path, allowed)
@@ -132,9 +161,9 @@ def schema() -> None:
 
 
 @app.command()
-def status(inbox: InboxOption = None) -> None:
+def status(inbox: InboxOption = None, endpoint_url: EndpointOption = None) -> None:
     """Tell what waits, is worked on, is done, and has failed."""
-    found = Inbox(_inbox(load_settings(inbox=inbox))).status()
+    found = _opened(inbox, endpoint_url).status()
     if not sys.stdout.isatty():
         print(json.dumps(asdict(found), ensure_ascii=False))
         return
@@ -151,9 +180,10 @@ def status(inbox: InboxOption = None) -> None:
 def retry(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Failed manifests.")],
     inbox: InboxOption = None,
+    endpoint_url: EndpointOption = None,
 ) -> None:
     """Put failed manifests back into the inbox; only their failed pairs are done again."""
-    box = Inbox(_inbox(load_settings(inbox=inbox)))
+    box = _opened(inbox, endpoint_url)
     for name in names:
         box.retry(name)
         print(f"{name}: waiting again")
@@ -173,27 +203,21 @@ def main() -> None:
         sys.exit(1)
 
 
-def _inbox(settings: Settings) -> FolderStore:
+def _inbox(settings: Settings, stores: Stores) -> Store:
     if not settings.inbox:
         raise UsageError("which inbox? give --inbox FOLDER or set NST_INBOX")
-    store = FolderStore(settings.inbox)
-    if not os.path.isdir(store.root):
-        raise UsageError(f"inbox {settings.inbox}: no such folder; make it first")
-    return store
+    return stores.inbox(settings.inbox)
 
 
-def _outbox(settings: Settings, apart_from: FolderStore | None = None) -> FolderStore:
+def _opened(inbox: str | None, endpoint_url: str | None) -> Inbox:
+    settings = load_settings(inbox=inbox, endpoint_url=endpoint_url)
+    return Inbox(_inbox(settings, Stores(settings.endpoint_url)))
+
+
+def _outbox(settings: Settings, stores: Stores, apart_from: Store | None = None) -> Store:
     if not settings.outbox:
         raise UsageError("which outbox? give --outbox FOLDER or set NST_OUTBOX")
-    if "://" in settings.outbox:
-        raise UsageError(f"outbox {settings.outbox}: only folders can be written to; name one")
-    root = FolderStore(settings.outbox).root
-    if apart_from and (root.is_relative_to(apart_from.root) or apart_from.root.is_relative_to(root)):
-        raise UsageError(
-            f"inbox {apart_from.url} and outbox {settings.outbox} lie in one another; "
-            "choose two folders apart"
-        )
-    return FolderStore.make(settings.outbox)
+    return stores.outbox(settings.outbox, apart_from)
 
 
 def _listener() -> Listener:

@@ -42,7 +42,15 @@ class NotFoundError(StoreError):
 
 
 class ConflictError(StoreError):
-    """There is a file already where one was to be put."""
+    """What is there is not what was to be written over."""
+
+
+class UnavailableError(StoreError):
+    """A bucket that can't be reached for now; trying again later may do."""
+
+
+class ClaimLostError(StoreError):
+    """Another runner holds the manifest by now; nothing of it may be published here."""
 
 
 class UsageError(NSTError):

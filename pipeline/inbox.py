@@ -34,14 +34,17 @@ class ClaimedManifest:
 
     def read(self) -> bytes:
         """The document. Raises `StoreError`."""
-        return self._store.read(f"{PROCESSING}/{self.name}{_SUFFIX}", MAX_BYTES)
+        return self._claim.read(MAX_BYTES)
+
+    def confirm(self) -> None:
+        """Make sure that it is still ours before anything is published. Raises `ClaimLostError`."""
+        self._claim.confirm()
 
     def complete(self) -> None:
         """Every pair is done."""
-        self._claim.move_to(f"{DONE}/{self.name}{_SUFFIX}")
         # What failed under this name before has been corrected by now.
-        for suffix in (_ERROR_SUFFIX, _SUFFIX):
-            self._store.remove(f"{FAILED}/{self.name}{suffix}")
+        failed = [f"{FAILED}/{self.name}{suffix}" for suffix in (_ERROR_SUFFIX, _SUFFIX)]
+        self._claim.move_to(f"{DONE}/{self.name}{_SUFFIX}", clearing=failed)
 
     def fail(self, problems: Sequence[Problem]) -> None:
         """Something is wrong with the manifest or with some of its pairs.
@@ -103,7 +106,9 @@ class Inbox:
         ready = []
         for entry in waiting:
             rested = now - self._resting[entry.name][1]
-            if entry.size == 0 or rested < _SETTLED:
+            if entry.size and self.store.atomic:
+                ready.append(_stem(entry))
+            elif entry.size == 0 or rested < _SETTLED:
                 self.settling |= entry.size > 0
             elif rested < _UNFINISHED and not self._looks_whole(entry):
                 self.settling = True

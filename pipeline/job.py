@@ -9,6 +9,7 @@ from pipeline.errors import Problem
 from pipeline.inbox import ClaimedManifest
 from pipeline.manifest import Pair
 from pipeline.sources import Sources
+from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 
 
@@ -22,6 +23,7 @@ class Job:
     claimed: ClaimedManifest | None = None
     problems: list[Problem] = field(default_factory=list)
     settled: int = 0
+    lost: bool = False  # to another runner, which works on it now
 
     @property
     def finished(self) -> bool:
@@ -29,7 +31,7 @@ class Job:
         return self.settled == len(self.pairs)
 
 
-def job_of_file(path: Path, allowed: Sequence[FolderStore]) -> Job:
+def job_of_file(path: Path, allowed: Sequence[Store]) -> Job:
     """The job of a manifest file, whose images are relative to its folder. Raises `NSTError`."""
     folder = FolderStore(path.parent)
     sources = Sources(folder, allowed)

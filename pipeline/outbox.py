@@ -48,6 +48,7 @@ class Record(_Model):
     status: Literal["done"] = "done"
     input_digest: str
     picture: str
+    tags: dict[str, str] = {}  # of picture and loss log, as the store knows them (a bucket's ETags)
     content: Source
     styles: list[Source]
     parameters: Parameters
@@ -76,18 +77,19 @@ class Outbox:
         if record is None or record.input_digest != digest:
             return None
         parts = (record.picture, f"{pair}.loss.jsonl")
-        whole = all(self.store.exists(f"{manifest}/{part}") for part in parts)
+        whole = all(self.store.tag(f"{manifest}/{part}") == record.tags.get(part, "") for part in parts)
         return record if whole else None
 
     def publish(self, manifest: str, record: Record, picture: bytes, log: bytes) -> None:
-        """Put picture and loss log in place, then the record that stands for them."""
+        """Put picture and loss log in place, then the record that stands for just these two."""
         earlier = self._record(manifest, record.id)
         key = f"{manifest}/{record.id}"
         if earlier is not None:
             # Otherwise the new picture would for a moment stand beside the old record.
             self.store.remove(f"{key}.json")
-        self.store.write(f"{manifest}/{record.picture}", picture)
-        self.store.write(f"{key}.loss.jsonl", log)
+        parts = {record.picture: picture, f"{record.id}.loss.jsonl": log}
+        tags = {name: self.store.write(f"{manifest}/{name}", data) for name, data in parts.items()}
+        record = record.model_copy(update={"tags": tags})
         self.store.write(f"{key}.json", record.model_dump_json(indent=1).encode())
         if earlier is not None and earlier.picture != record.picture:
             self.store.remove(f"{manifest}/{earlier.picture}")
@@ -95,7 +97,7 @@ class Outbox:
     def put_thumbnail(self, manifest: str, source: Source, make: Callable[[], bytes]) -> None:
         """Keep a small copy of a source image for the page; it is made where none is there yet."""
         key = f"{manifest}/{source.thumbnail}"
-        if not self.store.exists(key):
+        if self.store.tag(key) is None:
             self.store.write(key, make())
 
     def records(self, manifest: str, pairs: list[str]) -> list[Record]:

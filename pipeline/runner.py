@@ -8,13 +8,14 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 
 import torch
 
 from nst.errors import NSTError
 from nst.transfer import Evaluation, Result, Stylizer
 from pipeline import manifest, report
-from pipeline.errors import Problem, problems_of
+from pipeline.errors import ClaimLostError, Problem, UnavailableError, problems_of
 from pipeline.fetch import Fetcher, Prepared
 from pipeline.job import Job
 from pipeline.outbox import Outbox, Record
@@ -24,6 +25,9 @@ from pipeline.publish import publish
 _FETCHERS = 2
 _AHEAD = 2  # batches that are fetched ahead of the one on the device
 _BEHIND = 64  # results that may wait to be published
+_SOON, _SELDOM = 1.0, 60.0  # seconds between tries at a store that is out of reach, at first and at last
+
+T = TypeVar("T")
 
 
 class StoppedError(Exception):
@@ -58,8 +62,9 @@ class Runner:
             stack.callback(self._fetchers.shutdown, wait=False, cancel_futures=True)
             with suppress(StoppedError):
                 self._work(tasks)
-        while self._publishing:
-            self._publishing.popleft().result()
+        with suppress(StoppedError):
+            while self._publishing:
+                self._publishing.popleft().result()
 
     def hand_back(self) -> None:
         """Release every manifest that has not ended, for another runner or another day."""
@@ -101,15 +106,19 @@ class Runner:
                 yield _Task(job, pair, self._fetchers.submit(self._prepare, job, pair))
 
     def _prepare(self, job: Job, pair: manifest.Pair) -> Prepared | Record:
-        inputs = self._fetcher.read(pair, job.sources)
-        done = self._outbox.find(job.name, pair.id, inputs.digest)
+        inputs = self._patiently(partial(self._fetcher.read, pair, job.sources))
+        done = self._patiently(partial(self._outbox.find, job.name, pair.id, inputs.digest))
         return done or self._fetcher.prepare(pair, inputs)
 
     def _arrived(self, task: _Task) -> Prepared | None:
         try:
             outcome = task.outcome.result()
+        except StoppedError:
+            raise
         except Exception as error:
             self._later(self._settle, task, _problem(task, error))
+            return None
+        if task.job.lost:
             return None
         if isinstance(outcome, Record):
             self._listener.pair_done(task.job.name, outcome, computed=False)
@@ -145,25 +154,42 @@ class Runner:
             self._transfer(batch[len(batch) // 2 :])
 
     def _publish(self, task: _Task, prepared: Prepared, result: Result) -> None:
+        job = task.job
+
+        def put() -> Record:
+            if job.claimed:
+                job.claimed.confirm()
+            return publish(self._outbox, job.name, task.pair.id, prepared, result, self._stylizer)
+
+        if job.lost:
+            return
         try:
-            record = publish(self._outbox, task.job.name, task.pair.id, prepared, result, self._stylizer)
+            record = self._patiently(put)
+        except StoppedError:
+            raise
+        except ClaimLostError as error:
+            self._lose(job, error)
         except Exception as error:
             self._settle(task, _problem(task, error))
         else:
-            self._listener.pair_done(task.job.name, record, computed=True)
+            self._listener.pair_done(job.name, record, computed=True)
             self._settle(task)
 
     def _settle(self, task: _Task, problem: Problem | None = None) -> None:
         job = task.job
+        if job.lost:
+            return
         if problem:
             job.problems.append(problem)
             self.problems += 1
             self._listener.pair_failed(job.name, problem)
         job.settled += 1
         if job.finished:
-            self._tell_errors(job, partial(self._end, job))
+            self._tell_errors(job, partial(self._patiently, partial(self._end, job)))
 
     def _end(self, job: Job) -> None:
+        if job.claimed:
+            job.claimed.confirm()
         self._tell_errors(job, partial(self._put_page, job))
         if job.claimed and job.problems:
             job.claimed.fail(job.problems)
@@ -176,9 +202,31 @@ class Runner:
         records = self._outbox.records(job.name, [pair.id for pair in job.pairs])
         self._outbox.put_page(job.name, report.page(job.name, records, job.problems))
 
+    def _lose(self, job: Job, error: ClaimLostError) -> None:
+        job.lost = True
+        self._open.discard(job)
+        self._listener.note(str(error), level="warning", manifest=job.name)
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        """Try for as long as the store is out of reach, which is nobody's fault, and we are not to stop."""
+        wait = _SOON
+        while True:
+            try:
+                return action()
+            except UnavailableError as error:
+                if wait == _SOON:
+                    self._listener.note(f"{error}; trying again", level="warning")
+            if self._stop.wait(wait):
+                raise StoppedError
+            wait = min(2 * wait, _SELDOM)
+
     def _tell_errors(self, job: Job, action: Callable[[], None]) -> None:
         try:
             action()
+        except StoppedError:
+            raise
+        except ClaimLostError as error:
+            self._lose(job, error)
         except Exception as error:
             for problem in problems_of(error):
                 self.problems += 1

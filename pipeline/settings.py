@@ -2,7 +2,6 @@
 
 import os
 import re
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
@@ -18,21 +17,25 @@ class Settings(BaseSettings):
 
     inbox: str | None = None
     outbox: str | None = None
-    allow: Annotated[list[Path], NoDecode] = Field(default=[])
+    allow: Annotated[list[str], NoDecode] = Field(default=[])
+    endpoint_url: str | None = None
     weights: str = "embedded"
     device: str = "auto"
     dtype: str = "auto"
     poll: bool = False
+    alone: bool = False
 
     @field_validator("allow", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
-        return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+    def _split(cls, value: str | list[str]) -> list[str]:
+        # A colon divides, but not the one in `s3://`.
+        parts = re.split(f"{os.pathsep}(?!//)", value) if isinstance(value, str) else value
+        return [str(part) for part in parts if part]
 
     @field_validator("allow")
     @classmethod
-    def _folders(cls, paths: list[Path]) -> list[Path]:
-        if missing := [str(path) for path in paths if not path.is_dir()]:
+    def _folders(cls, paths: list[str]) -> list[str]:
+        if missing := [path for path in paths if "://" not in path and not os.path.isdir(path)]:
             raise ValueError(f"no such folder as {missing[0]}")
         return paths
 

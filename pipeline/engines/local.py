@@ -20,10 +20,13 @@ from pipeline.progress import Listener
 from pipeline.runner import Runner
 from pipeline.settings import Settings
 from pipeline.sources import Sources
+from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
+from pipeline.stores.opening import Stores
 from pipeline.triggers import FolderEvents, Schedule
 
 _INTERVAL = 2.0  # seconds between two scans while nothing happens
+_LONGEST = 30.0  # the same at most, for a bucket
 _SETTLING = 0.25  # the same while a file is being written
 
 T = TypeVar("T")
@@ -32,35 +35,44 @@ T = TypeVar("T")
 class LocalEngine:
     """Works on manifests in this process."""
 
-    def __init__(self, settings: Settings, outbox: Outbox, listener: Listener) -> None:
-        self._settings, self._outbox, self._listener = settings, outbox, listener
-        self._allowed = [FolderStore(path) for path in settings.allow]
+    def __init__(self, settings: Settings, stores: Stores, outbox: Outbox, listener: Listener) -> None:
+        self._settings, self._stores, self._outbox, self._listener = settings, stores, outbox, listener
+        self._allowed = [stores.open(url) for url in settings.allow]
         self._stop, self._wake = threading.Event(), threading.Event()
         self._runner: Runner | None = None
         self._problems = 0
         self._told: dict[str, str] = {}
+        self._took = False
 
     def run(self, paths: Sequence[Path]) -> int:
         """Work on manifest files, whose images are relative to each; returns the exit code."""
         jobs = [job for path in paths if (job := self._job_of_file(path))]
         return self._supervise(lambda: self._start().run(jobs)) if jobs else 1
 
-    def watch(self, store: FolderStore, once: bool, schedule: Schedule | None) -> int:
+    def watch(self, store: Store, once: bool, schedule: Schedule | None) -> int:
         """Work on what is in an inbox, and comes into it, until a signal or until `once` is over."""
-        inbox, sources = Inbox(store), Sources(store, self._allowed)
-        trigger = None if self._settings.poll else FolderEvents(store.root, self._wake)
+        inbox = Inbox(store)
+        sources = Sources(store, [*self._stores.sources(store), *self._allowed])
+        trigger = None
+        if isinstance(store, FolderStore) and not self._settings.poll:
+            trigger = FolderEvents(store.root, self._wake)
+
+        longest = _INTERVAL if isinstance(store, FolderStore) else _LONGEST
 
         def work() -> None:
-            runner = self._start()
+            runner, interval = self._start(), _INTERVAL
             self._listener.note("watching", inbox=store.url, outbox=self._outbox.store.url)
             while not self._stop.is_set():
                 if schedule:
                     self._sleep_until(schedule)
+                self._took = False
                 self._drain(inbox, sources, runner, trigger)
                 if once:
                     break
+                # Requests cost money: a bucket where nothing happens is looked at ever less often.
+                interval = _INTERVAL if self._took else min(1.5 * interval, longest)
                 if not schedule:
-                    self._wake.wait(_INTERVAL)
+                    self._wake.wait(interval)
             if trigger:
                 trigger.close()
 
@@ -101,7 +113,7 @@ class LocalEngine:
                 claimed = None if name in stuck else self._told_once(name, partial(inbox.claim, name))
                 if claimed is None:
                     continue
-                taken = True
+                taken = self._took = True
                 try:
                     pairs = manifest.expand(manifest.parse(claimed.read()), sources.glob)
                 except Exception as error:

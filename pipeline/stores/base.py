@@ -1,6 +1,6 @@
 """What the pipeline asks of a place that keeps files: a folder today, a bucket by the same few verbs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,8 +20,14 @@ class Claim(Protocol):
     Once it has ended, both do nothing: the file may be somebody else's by then.
     """
 
-    def move_to(self, key: str) -> None:
-        """Move the file, over whatever is there, and end the hold."""
+    def read(self, limit: int) -> bytes:
+        """The file's content, as `Store.read`."""
+
+    def confirm(self) -> None:
+        """Make sure that the hold is still ours. Raises `ClaimLostError`."""
+
+    def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
+        """Move the file, over whatever is there, delete what is under `clearing`, and end the hold."""
 
     def release(self) -> None:
         """End the hold and put the file back; where a newer one waits already, leave it as abandoned."""
@@ -31,18 +37,22 @@ class Store(Protocol):
     """Files under keys like `done/a.json`; every method raises `StoreError` with a sentence."""
 
     url: str
+    atomic: bool  # files appear whole, whoever writes them
+
+    def exclusive(self) -> bool:
+        """Whether a claim keeps other runners out, which some servers can't see to."""
 
     def entries(self, folder: str) -> Iterable[Entry]:
         """The files of one folder (`""` is the top), without those of folders in it."""
 
-    def exists(self, key: str) -> bool:
-        """Whether a file is there."""
+    def tag(self, key: str) -> str | None:
+        """What `write` said of the file, as long as it is the very same; none where there is no file."""
 
     def read(self, key: str, limit: int) -> bytes:
         """The whole content. Raises `NotFoundError`, or `StoreError` above `limit` bytes."""
 
-    def write(self, key: str, data: bytes) -> None:
-        """Put a file in place, whole or not at all, and durably once this returns."""
+    def write(self, key: str, data: bytes) -> str:
+        """Put a file in place, whole or not at all, and durably once this returns; its tag."""
 
     def move(self, source: str, target: str) -> None:
         """Rename a file. Raises `NotFoundError`, and `ConflictError` where there is a `target`."""
@@ -55,3 +65,9 @@ class Store(Protocol):
 
     def glob(self, pattern: str) -> list[str]:
         """Keys of the files that match a pattern with `*`, `?`, `[...]` and `**`, sorted."""
+
+    def absolute(self, reference: str) -> str:
+        """A reference that is relative to this store made whole: a path, or a URL. Raises `StoreError`."""
+
+    def key(self, absolute: str) -> str | None:
+        """The key that a whole reference stands for; none if it leads elsewhere."""

@@ -8,6 +8,7 @@ import hashlib
 import os
 import stat
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import ConflictError, NotFoundError, StoreError
@@ -46,9 +47,17 @@ class FolderClaim:
     def __init__(self, store: "FolderStore", source: str, key: str, lock: _Lock) -> None:
         self._store, self._source, self._key, self._lock = store, source, key, lock
 
-    def move_to(self, key: str) -> None:
+    def read(self, limit: int) -> bytes:
+        return self._store.read(self._key, limit)
+
+    def confirm(self) -> None:
+        pass  # nobody else can hold the lock while this process lives
+
+    def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
         if self._lock.held:
             self._store._replace(self._key, key)
+            for other in clearing:
+                self._store.remove(other)
             self._lock.close()
 
     def release(self) -> None:
@@ -63,6 +72,8 @@ class FolderClaim:
 
 class FolderStore:
     """Files below one folder; nothing outside of it, or of folders it links to, is ever touched."""
+
+    atomic = False
 
     def __init__(self, path: str | Path) -> None:
         self.root = Path(path).resolve()
@@ -79,6 +90,9 @@ class FolderStore:
         except OSError as error:
             raise _explained(store.root, error) from error
         return store
+
+    def exclusive(self) -> bool:
+        return True
 
     def entries(self, folder: str) -> list[Entry]:
         found = []
@@ -97,8 +111,14 @@ class FolderStore:
             raise _explained(self._path(folder), error) from error
         return sorted(found, key=lambda entry: entry.name)
 
-    def exists(self, key: str) -> bool:
-        return os.path.isfile(self._path(key))
+    def tag(self, key: str) -> str | None:
+        try:
+            info = os.stat(self._path(key))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _explained(self._path(key), error) from error
+        return str(info.st_size) if stat.S_ISREG(info.st_mode) else None
 
     def read(self, key: str, limit: int) -> bytes:
         path = self._path(key)
@@ -116,7 +136,7 @@ class FolderStore:
         except OSError as error:
             raise _explained(path, error) from error
 
-    def write(self, key: str, data: bytes) -> None:
+    def write(self, key: str, data: bytes) -> str:
         path = self._path(key)
         try:
             self._make_folder(path.parent)
@@ -135,6 +155,7 @@ class FolderStore:
             _sync(path.parent)
         except OSError as error:
             raise _explained(path, error) from error
+        return str(len(data))
 
     def move(self, source: str, target: str) -> None:
         old, new = self._path(source), self._path(target)
@@ -177,7 +198,7 @@ class FolderStore:
         if lock is None:
             return None
         try:
-            if not self.exists(target):
+            if self.tag(target) is None:
                 self._replace(source, target)
         except NotFoundError:
             lock.close()
@@ -186,6 +207,18 @@ class FolderStore:
             lock.close()
             raise
         return FolderClaim(self, source, target, lock)
+
+    def absolute(self, reference: str) -> str:
+        if "://" in reference:
+            return reference
+        try:
+            return os.path.realpath(self.root / reference)
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{reference!r}: not a usable path ({error})") from None
+
+    def key(self, absolute: str) -> str | None:
+        inside = "://" not in absolute and Path(absolute).is_relative_to(self.root)
+        return str(Path(absolute).relative_to(self.root)) if inside else None
 
     def glob(self, pattern: str) -> list[str]:
         parts = Path(pattern).parts

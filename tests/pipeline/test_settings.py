@@ -19,13 +19,15 @@ def test_several_folders_are_allowed(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     for folder in folders:
         folder.mkdir()
     monkeypatch.setenv("NST_ALLOW", os.pathsep.join(map(str, folders[:2])))
-    assert load_settings().allow == folders[:2]
-    assert load_settings(allow=folders[2:]).allow == folders[2:]
+    assert load_settings().allow == [str(folder) for folder in folders[:2]]
+    monkeypatch.setenv("NST_ALLOW", f"s3://bucket/art{os.pathsep}{folders[0]}")
+    assert load_settings().allow == ["s3://bucket/art", str(folders[0])]
+    assert load_settings(allow=[str(folders[2])]).allow == [str(folders[2])]
 
 
 def test_an_allowed_folder_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"^NST_ALLOW: no such folder as .*/none; found"):
-        load_settings(allow=[tmp_path / "none"])
+        load_settings(allow=[str(tmp_path / "none")])
 
 
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ def test_what_is_written_is_read(store: FolderStore, tmp_path: Path) -> None:
     store.write("a/b.txt", b"one")
     store.write("a/b.txt", b"two")
     assert store.read("a/b.txt", LIMIT) == b"two"
-    assert store.exists("a/b.txt")
+    assert store.tag("a/b.txt") is not None
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.txt"]
 
 
@@ -103,16 +103,16 @@ def test_a_claim_excludes_others_until_it_is_released(store: FolderStore) -> Non
     store.write("a", b"text")
     claim = store.claim("a", "held/a")
     assert claim
-    assert not store.exists("a")
+    assert store.tag("a") is None
     assert store.claim("a", "held/a") is None
     claim.release()
-    assert store.exists("a")
+    assert store.tag("a") is not None
     again = store.claim("a", "held/a")
     assert again
     again.move_to("done/a")
     claim.release()  # has ended long ago, and must not do anything
-    assert store.exists("done/a")
-    assert not store.exists("held/a")
+    assert store.tag("done/a") is not None
+    assert store.tag("held/a") is None
 
 
 def test_what_was_held_before_comes_first_and_nothing_is_covered(store: FolderStore) -> None:

@@ -1,0 +1,85 @@
+"""The demo on object storage: a real S3 server on this machine, filled, worked off, and stopped again."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.stores.s3 import S3Store, connect
+
+HERE = Path(__file__).parent
+KEYS = {"accessKey": "demo", "secretKey": "demo-secret"}
+BUCKET = "bucket"
+
+
+@contextlib.contextmanager
+def server(folder: Path) -> Iterator[str]:
+    """A SeaweedFS that keeps its data in a folder; the endpoint, with an empty bucket behind it."""
+    identity = {"name": "demo", "credentials": [KEYS], "actions": ["Admin", "Read", "Write", "List"]}
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    names = [f"{part}.port" for part in ("master", "volume", "filer", "s3")]
+    names += [f"{name}.grpc" for name in names] + ["s3.port.iceberg", "s3.port.lance"]
+    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    command = [str(Path(sys.executable).parent / "weed"), "server", "-s3", "-ip=127.0.0.1"]
+    command += [f"-dir={folder}", f"-s3.config={folder / 's3.json'}"]
+    command += [f"-{name}={port}" for name, port in ports.items()]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        endpoint_url = f"http://127.0.0.1:{ports['s3.port']}"
+        _wait_until_up(process, ports["s3.port"], folder / "log")
+        os.environ.setdefault("AWS_ACCESS_KEY_ID", KEYS["accessKey"])
+        os.environ.setdefault("AWS_SECRET_ACCESS_KEY", KEYS["secretKey"])
+        os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+        connect(endpoint_url).create_bucket(Bucket=BUCKET)
+        yield endpoint_url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _wait_until_up(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    for _ in range(600):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.1)
+    raise RuntimeError(f"SeaweedFS did not start: {log.read_text()[-1000:]}")
+
+
+def main() -> int:
+    """Run the demo; the exit code of the pipeline."""
+    # Keys of this machine's owner have no business on the demo's server.
+    os.environ.update(AWS_ACCESS_KEY_ID=KEYS["accessKey"], AWS_SECRET_ACCESS_KEY=KEYS["secretKey"])
+    with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as endpoint_url:
+        client = connect(endpoint_url)
+        inbox, outbox = (S3Store(f"s3://{BUCKET}/{name}", client) for name in ("in", "out"))
+        for path in sorted((HERE / "images").glob("*.jpg")):
+            inbox.write(f"images/{path.name}", path.read_bytes())
+        inbox.write("demo.json", (HERE / "demo.json").read_bytes())
+        command = [str(Path(sys.executable).parent / "nst-pipeline"), "watch", "--once"]
+        command += ["--inbox", inbox.url, "--outbox", outbox.url, "--endpoint-url", endpoint_url]
+        code = subprocess.run(command).returncode
+        print(f"\nWhat lies under {outbox.url}/demo now:")
+        for entry in outbox.entries("demo"):
+            print(f"{entry.size:>9,} bytes  {entry.name}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

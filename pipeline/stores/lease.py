@@ -1,0 +1,135 @@
+"""The hold on an object in a bucket: a lease beside it that lapses where it is not renewed."""
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError
+
+if TYPE_CHECKING:
+    from pipeline.stores.s3 import S3Store
+
+LEASE = 60.0  # seconds after which a lease that nobody has renewed may be taken over
+_RENEWALS = 4  # in that time
+_MOST = 1000  # bytes
+
+
+class Lease:
+    """A small object that only its holder can rewrite; a thread renews it until `end`.
+
+    No machine's clock is compared with another's: a lease's age is what the server says of both the
+    present and the last writing, and whoever writes names the ETag that he saw.
+    """
+
+    def __init__(self, store: "S3Store", key: str, etag: str) -> None:
+        self._store, self._key, self._etag = store, key, etag
+        self._ended, self._lock = threading.Event(), threading.Lock()
+        self.lost = False
+        threading.Thread(target=self._keep, name="lease", daemon=True).start()
+
+    @classmethod
+    def take(cls, store: "S3Store", key: str) -> "Lease | None":
+        """Take a lease that is free or has lapsed; none if somebody holds it."""
+        etag = _write(store, key, None)
+        if etag is None:
+            try:
+                found = store.look(key, _MOST)
+            except NotFoundError:
+                return None  # given up this moment; the next scan will see
+            if found.age < LEASE:
+                return None
+            etag = _write(store, key, found.etag)
+        return cls(store, key, etag) if etag else None
+
+    def renew(self) -> None:
+        """Raises `ClaimLostError` if somebody else has taken it over."""
+        with self._lock:
+            etag = None if self.lost else _write(self._store, self._key, self._etag)
+            if etag is None:
+                self.lost = True
+                raise ClaimLostError(f"{self._store.url}/{self._key}: another runner has taken over")
+            self._etag = etag
+
+    def stop(self) -> None:
+        """No longer renew it; whoever calls this deletes it."""
+        self._ended.set()
+
+    def end(self) -> None:
+        """Give it up."""
+        self.stop()
+        with self._lock:
+            if not self.lost:
+                self._store.remove(self._key, match=self._etag)
+
+    @property
+    def key(self) -> str:
+        return self._key
+
+    def _keep(self) -> None:
+        while not self._ended.wait(LEASE / _RENEWALS):
+            try:
+                self.renew()
+            except ClaimLostError:
+                return
+            except StoreError:
+                continue  # out of reach for the moment; whoever publishes will look again
+
+
+def _write(store: "S3Store", key: str, match: str | None) -> str | None:
+    """Write with a condition; the new ETag, or none where the condition does not hold."""
+    ours = uuid4().hex.encode()
+    try:
+        return store.put(key, ours, absent=match is None, match=match)
+    except NotFoundError:
+        return None
+    except ConflictError:
+        # A retried request meets its own first try, if that one's answer was lost.
+        try:
+            found = store.look(key, _MOST)
+        except NotFoundError:
+            return None
+        return found.etag if found.data == ours else None
+
+
+class S3Claim:
+    """An object under `processing/` with the lease that makes it ours."""
+
+    def __init__(self, store: "S3Store", source: str, key: str, data: bytes, lease: Lease) -> None:
+        self._store, self._source, self._key, self._data = store, source, key, data
+        self._lease, self._open = lease, True
+
+    def read(self, limit: int) -> bytes:
+        if len(self._data) > limit:
+            size, most = len(self._data) / 2**20, limit / 2**20
+            raise StoreError(
+                f"{self._store.url}/{self._key}: has {size:.0f} MiB; at most {most:.0f} are read"
+            )
+        return self._data
+
+    def confirm(self) -> None:
+        self._lease.renew()
+
+    def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
+        if not self._open:
+            return
+        self._lease.renew()
+        self._store.write(key, self._data)
+        self._lease.stop()
+        self._store.remove_all([self._key, *clearing, self._lease.key])
+        self._open = False
+
+    def release(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        try:
+            self._lease.renew()
+            self._store.put(self._source, self._data, absent=True)
+            self._store.remove(self._key)
+        except ClaimLostError:
+            return
+        except ConflictError:
+            pass  # a newer one waits; this one stays where the scan finds it
+        finally:
+            self._lease.end()

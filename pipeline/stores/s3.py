@@ -1,0 +1,311 @@
+"""A bucket, or a part of one, as a store: every object whole, claims as leases, by conditional writes."""
+
+import base64
+import fnmatch
+import hashlib
+import mimetypes
+import posixpath
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+from uuid import uuid4
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+    ProfileNotFound,
+)
+
+from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
+from pipeline.stores.base import Entry
+from pipeline.stores.lease import Lease, S3Claim
+
+_SCHEME = "s3://"
+_CACHED = 2**28  # bytes of images kept, so that a style of many pairs is fetched once
+_READS = 4  # attempts at a body that breaks off, which botocore leaves to its callers
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object as it was found; `age` is the seconds since it was written, both by the server's clock."""
+
+    data: bytes
+    etag: str
+    age: float
+
+
+def connect(endpoint_url: str | None = None) -> Any:
+    """A client with what `AWS_*` variables, profiles and roles say, as every user of boto3 knows it."""
+    config = Config(
+        retries={"mode": "standard", "max_attempts": 5},
+        connect_timeout=10,
+        read_timeout=60,
+        # Checksums of our own go with every upload; the default ones are unknown to older servers.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": "path" if endpoint_url else "auto"},
+    )
+    try:
+        return boto3.Session().client("s3", endpoint_url=endpoint_url, config=config)
+    except (BotoCoreError, ValueError) as error:
+        raise StoreError(f"S3: {_reason(error)}") from None
+
+
+class S3Store:
+    """Objects under `s3://bucket/prefix`."""
+
+    atomic = True
+
+    def __init__(self, url: str, client: Any) -> None:
+        """Raises `StoreError` for what is no such URL."""
+        bucket, _, prefix = url.removeprefix(_SCHEME).partition("/")
+        if not url.startswith(_SCHEME) or not re.fullmatch(r"[\w.-]{3,63}", bucket):
+            raise StoreError(f"{url}: an S3 URL is s3://BUCKET/PREFIX")
+        self.bucket, self.prefix = bucket, f"{prefix.strip('/')}/".lstrip("/")
+        self.url = f"{_SCHEME}{bucket}/{self.prefix}".rstrip("/")
+        self._client = client
+        self._cache = _Cache()
+
+    def exclusive(self) -> bool:
+        # A second write of what must be absent has to fail; some servers answer 200 all the same.
+        key = f"processing/.probe-{uuid4().hex}"
+        try:
+            self.put(key, b"first", absent=True)
+            self.put(key, b"second", absent=True)
+        except ConflictError:
+            return True
+        finally:
+            self.remove(key)
+        return False
+
+    def entries(self, folder: str) -> list[Entry]:
+        prefix = self.prefix + (f"{folder}/" if folder else "")
+        return [
+            Entry(item["Key"].removeprefix(prefix), item["Size"], f"{item['ETag']} {item['LastModified']}")
+            for item in self._listed(prefix, Delimiter="/")
+            if not item["Key"].removeprefix(prefix).startswith(".")
+        ]
+
+    def tag(self, key: str) -> str | None:
+        try:
+            return str(self._call("head_object", key)["ETag"])
+        except NotFoundError:
+            return None
+
+    def read(self, key: str, limit: int) -> bytes:
+        known = self._cache.find(key)
+        if known is None:
+            found = self.look(key, limit)
+        else:
+            try:
+                found = self.look(key, limit, IfNoneMatch=known.etag)
+            except _NotModifiedError:
+                return known.data
+        self._cache.keep(key, found)
+        return found.data
+
+    def look(self, key: str, limit: int, **condition: str) -> Object:
+        """An object with its ETag and age, uncached."""
+        for attempt in range(_READS):
+            answer = self._call("get_object", key, **condition)
+            if answer["ContentLength"] > limit:
+                size, most = answer["ContentLength"] / 2**20, limit / 2**20
+                raise StoreError(f"{self.url}/{key}: has {size:.0f} MiB; at most {most:.0f} are read")
+            try:
+                data = answer["Body"].read()
+            except (BotoCoreError, HTTPClientError, OSError):
+                if attempt + 1 == _READS:
+                    raise UnavailableError(
+                        f"{self.url}/{key}: the connection broke off again and again"
+                    ) from None
+                continue
+            written = answer["LastModified"]
+            date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+            now = parsedate_to_datetime(date) if date else written
+            return Object(data, answer["ETag"], (now - written).total_seconds())
+        raise AssertionError("unreachable")
+
+    def write(self, key: str, data: bytes) -> str:
+        return self.put(key, data)
+
+    def put(self, key: str, data: bytes, absent: bool = False, match: str | None = None) -> str:
+        """Write if nothing is there (`absent`), or if this ETag is (`match`); else raise `ConflictError`."""
+        condition = {"IfNoneMatch": "*"} if absent else {"IfMatch": match} if match else {}
+        kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
+        kind = "application/x-ndjson" if key.endswith(".jsonl") else kind
+        checksum = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        answer = self._call("put_object", key, Body=data, ContentType=kind, ContentMD5=checksum, **condition)
+        return str(answer["ETag"])
+
+    def move(self, source: str, target: str) -> None:
+        found = self.look(source, 2**30)
+        self.put(target, found.data, absent=True)
+        self.remove(source, match=found.etag)
+
+    def remove(self, key: str, match: str | None = None) -> None:
+        """Delete an object; with `match`, only while it has this ETag (where the server knows of that)."""
+        # A conflict means that a newer one has come, which is not ours to delete.
+        with suppress(ConflictError, NotFoundError):
+            self._call("delete_object", key, **({"IfMatch": match} if match else {}))
+
+    def remove_all(self, keys: Sequence[str]) -> None:
+        """Delete several objects in one request."""
+        listed = [{"Key": self.prefix + key} for key in keys]
+        try:
+            answer = self._client.delete_objects(
+                Bucket=self.bucket, Delete={"Objects": listed, "Quiet": True}
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise _explained(self.url, error) from None
+        for failed in answer.get("Errors", []):
+            raise StoreError(f"{self.url}: {failed['Key']} can't be deleted ({failed.get('Code')})")
+
+    def claim(self, source: str, target: str) -> S3Claim | None:
+        lease = Lease.take(self, f"{target}.lease")
+        if lease is None:
+            return None
+        try:
+            data = self._take(source, target)
+        except BaseException:
+            lease.end()
+            raise
+        if data is None:
+            lease.end()
+            return None
+        return S3Claim(self, source, target, data, lease)
+
+    def glob(self, pattern: str) -> list[str]:
+        literal = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+        parts = pattern.split("/")
+        keys = (item["Key"].removeprefix(self.prefix) for item in self._listed(self.prefix + literal))
+        return sorted(key for key in keys if key == pattern or _fits(key.split("/"), parts))
+
+    def absolute(self, reference: str) -> str:
+        if "://" in reference or reference.startswith("/"):
+            return reference
+        return f"{_SCHEME}{self.bucket}{posixpath.normpath(f'/{self.prefix}{reference}')}"
+
+    def key(self, absolute: str) -> str | None:
+        root = f"{_SCHEME}{self.bucket}/{self.prefix}"
+        inside = f"{absolute}/".startswith(root) and ".." not in absolute.split("/")
+        return absolute[len(root) :] if inside else None
+
+    def _take(self, source: str, target: str) -> bytes | None:
+        try:
+            found = self.look(source, 2**30)
+        except NotFoundError:
+            found = None
+        try:
+            if found is not None:
+                self.put(target, found.data, absent=True)
+                self.remove(source, match=found.etag)
+                return found.data
+        except ConflictError:
+            pass  # what a dead runner held comes first
+        try:
+            return self.look(target, 2**30).data
+        except NotFoundError:
+            return None
+
+    def _listed(self, prefix: str, **arguments: str) -> list[dict[str, Any]]:
+        pages = self._client.get_paginator("list_objects_v2")
+        try:
+            return [
+                item
+                for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, **arguments)
+                for item in page.get("Contents", [])
+                if not item["Key"].endswith("/")
+            ]
+        except (BotoCoreError, ClientError) as error:
+            raise _explained(self.url, error) from None
+
+    def _call(self, operation: str, key: str, **arguments: object) -> Any:
+        try:
+            return getattr(self._client, operation)(Bucket=self.bucket, Key=self.prefix + key, **arguments)
+        except (BotoCoreError, ClientError) as error:
+            raise _explained(f"{self.url}/{key}", error) from None
+
+
+class _Cache:
+    """The objects read last, up to a number of bytes."""
+
+    def __init__(self) -> None:
+        self._objects: OrderedDict[str, Object] = OrderedDict()
+        self._size = 0
+
+    def find(self, key: str) -> Object | None:
+        return self._objects.get(key)
+
+    def keep(self, key: str, found: Object) -> None:
+        earlier = self._objects.pop(key, None)
+        self._size += len(found.data) - (len(earlier.data) if earlier else 0)
+        self._objects[key] = found
+        while self._size > _CACHED:
+            self._size -= len(self._objects.popitem(last=False)[1].data)
+
+
+class _NotModifiedError(StoreError):
+    """The object is what it was."""
+
+
+_REASONS = {
+    "NoSuchBucket": "there is no such bucket",
+    "AccessDenied": "access is denied; the credentials need the permissions that the README lists",
+    "403": "access is denied; the credentials need the permissions that the README lists",
+    "ExpiredToken": "the credentials have expired; renew them",
+    "ExpiredTokenException": "the credentials have expired; renew them",
+    "InvalidAccessKeyId": "the access key is unknown there; check the credentials",
+    "SignatureDoesNotMatch": "the secret key is wrong; check the credentials",
+    "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
+    "PermanentRedirect": "the bucket is in another region; set AWS_REGION",
+}
+
+
+def _explained(where: str, error: Exception) -> StoreError:
+    message = f"{where}: {_reason(error)}"
+    if not isinstance(error, ClientError):
+        transient = isinstance(error, HTTPClientError)
+        return (UnavailableError if transient else StoreError)(message)
+    code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status == 304:
+        return _NotModifiedError(message)
+    if status in (409, 412):
+        return ConflictError(message)
+    if status == 404 and code != "NoSuchBucket":
+        return NotFoundError(message)
+    return (UnavailableError if status >= 500 or status == 429 else StoreError)(message)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ClientError):
+        code = str(error.response.get("Error", {}).get("Code", "unknown error"))
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if status == 404 and code != "NoSuchBucket":
+            return "no such object"
+        return _REASONS.get(code, f"the server answers {status} {code}")
+    if isinstance(error, NoCredentialsError):
+        return "no credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    if isinstance(error, ProfileNotFound):
+        return "AWS_PROFILE names no known profile"
+    if isinstance(error, HTTPClientError):
+        return f"the server can't be reached ({type(error).__name__})"
+    return f"{type(error).__name__}; check the AWS_* variables and --endpoint-url"
+
+
+def _fits(key: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a key's parts match a pattern's, where `**` stands for any number of parts."""
+    if not pattern or not key:
+        return not pattern and not key
+    if pattern[0] == "**":
+        return _fits(key, pattern[1:]) or (not key[0].startswith(".") and _fits(key[1:], pattern))
+    hidden = key[0].startswith(".") and not pattern[0].startswith(".")
+    return not hidden and fnmatch.fnmatchcase(key[0], pattern[0]) and _fits(key[1:], pattern[1:])

@@ -1,0 +1,161 @@
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from pipeline.errors import ClaimLostError, StoreError
+from pipeline.sources import Sources
+from pipeline.stores import lease
+from pipeline.stores.s3 import S3Store, connect
+from tests.conftest import make_picture
+
+LIMIT = 1000
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    with mock_aws():
+        boto3.client("s3").create_bucket(Bucket="bucket")
+        yield connect()
+
+
+@pytest.fixture
+def real(seaweed: str) -> S3Store:
+    return S3Store(f"s3://bucket/{uuid4().hex}", connect(seaweed))
+
+
+def test_a_lease_that_lapsed_is_taken_over_and_its_holder_notices(
+    real: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "LEASE", 2.0)
+    real.write("a", b"text")
+    late = real.claim("a", "held/a")
+    assert late
+    late._lease.stop()  # as a process does that has been put to sleep
+    while (heir := real.claim("a", "held/a")) is None:
+        pass
+    assert heir.read(LIMIT) == b"text"
+    with pytest.raises(ClaimLostError, match="another runner has taken over"):
+        late.confirm()
+    with pytest.raises(ClaimLostError):
+        late.move_to("failed/a")
+    late.release()
+    heir.confirm()
+    heir.move_to("done/a")
+    assert real.read("done/a", LIMIT) == b"text"
+    assert real.tag("failed/a") is None
+
+
+def test_a_lease_that_is_renewed_is_kept(real: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "LEASE", 2.0)
+    real.write("a", b"text")
+    claim = real.claim("a", "held/a")
+    assert claim
+    tags = {real.tag("held/a.lease")}
+    while len(tags) < 6:  # of which four take as long as a lease lasts
+        tags.add(real.tag("held/a.lease"))
+        assert real.claim("a", "held/a") is None
+    claim.release()
+
+
+def test_a_server_that_ignores_conditions_is_found_out(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = S3Store("s3://bucket", client)
+    put = client.put_object
+    monkeypatch.setattr(client, "put_object", lambda IfNoneMatch="", **given: put(**given))  # noqa: N803
+    assert not store.exclusive()
+    assert list(store.entries("processing")) == []
+
+
+def test_an_object_read_again_is_not_fetched_again(client: Any) -> None:
+    store, lengths = S3Store("s3://bucket", client), list[int]()
+    store.write("style", b"x" * 100)
+    client.meta.events.register(
+        "after-call.s3.GetObject", lambda parsed, **_: lengths.append(parsed.get("ContentLength", 0))
+    )
+    assert [store.read("style", LIMIT) for _ in range(3)] == [b"x" * 100] * 3
+    assert lengths == [100, 0, 0]
+
+
+def test_what_goes_up_opens_in_a_browser(client: Any) -> None:
+    store = S3Store("s3://bucket/out", client)
+    kinds = {"a.png": "image/png", "index.html": "text/html", "a.json": "application/json"}
+    for name, kind in {**kinds, "a.loss.jsonl": "application/x-ndjson"}.items():
+        store.write(name, b"x")
+        assert client.head_object(Bucket="bucket", Key=f"out/{name}")["ContentType"] == kind
+
+
+def test_images_come_from_allowed_places_only(client: Any) -> None:
+    boto3.client("s3").create_bucket(Bucket="other")
+    stores = [S3Store(url, client) for url in ("s3://bucket/in", "s3://bucket", "s3://other/art")]
+    for store in stores:
+        store.write("x.png", store.url.encode())
+    S3Store("s3://other", client).write("secret.png", b"s")
+    sources = Sources(stores[0], stores[1:])
+    for reference in ("x.png", "s3://bucket/x.png", "s3://other/art/x.png"):
+        assert sources.read(reference)
+    for reference in ("s3://other/secret.png", "s3://other/art/../secret.png", "/etc/hostname", "http://x/y"):
+        with pytest.raises(StoreError, match="lies outside"):
+            sources.read(reference)
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3://a/b", "s3://UPPER CASE/x", "s3:///x"])
+def test_what_is_no_url_is_told(url: str, client: Any) -> None:
+    with pytest.raises(StoreError, match="s3://BUCKET/PREFIX"):
+        S3Store(url, client)
+
+
+def test_faults_are_told_in_one_sentence_without_secrets(
+    seaweed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StoreError, match="there is no such bucket"):
+        list(S3Store("s3://nowhere", connect(seaweed)).entries(""))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
+    with pytest.raises(StoreError, match=r"the secret key is wrong|access is denied") as caught:
+        S3Store("s3://bucket", connect(seaweed)).read("a", LIMIT)
+    assert "not-the-secret" not in str(caught.value)
+
+
+def test_a_bucket_is_worked_off_like_a_folder(seaweed: str) -> None:
+    client, run = connect(seaweed), uuid4().hex
+    inbox, outbox = S3Store(f"s3://bucket/{run}/in", client), S3Store(f"s3://bucket/{run}/out", client)
+    for number, name in enumerate(("content", "style"), start=1):
+        inbox.write(f"images/{name}.png", _png(number))
+    good = {"content": "images/content.png", "style": f"{inbox.url}/images/style.png"}
+    bad = {"content": "images/content.png", "style": "gone.png"}
+    for name, pairs in {"good": [good], "half": [good, bad]}.items():
+        document = {"defaults": {"epochs": 1, "max_size": 48}, "pairs": pairs}
+        inbox.write(f"{name}.json", json.dumps(document).encode())
+    inbox.write("broken.json", b"{")
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "watch", "--once"]
+    command += ["--inbox", inbox.url, "--outbox", outbox.url, "--endpoint-url", seaweed]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1, done.stderr + done.stdout
+    assert "demo-secret" not in done.stdout + done.stderr
+    listed = {
+        folder: [e.name for e in inbox.entries(folder)] for folder in ("", "processing", "done", "failed")
+    }
+    assert listed == {
+        "": [],
+        "processing": [],
+        "done": ["good.json"],
+        "failed": ["broken.error.json", "broken.json", "half.error.json", "half.json"],
+    }
+    record = json.loads(outbox.read("good/content-style.json", 10**6))
+    assert record["tags"]["content-style.png"] == outbox.tag("good/content-style.png")
+    assert outbox.tag("half/content-style.png")
+    assert outbox.tag("good/index.html")
+
+
+def _png(seed: int) -> bytes:
+    out = io.BytesIO()
+    make_picture(seed=seed).save(out, "PNG")
+    return out.getvalue()
