@@ -276,8 +276,8 @@ def test_a_full_disk_is_told_and_leaves_no_halves(root: Path, full_disk: Path) -
         ("watch --outbox {out}", "which inbox? give --inbox FOLDER or set NST_INBOX"),
         ("status", "which inbox? give --inbox FOLDER or set NST_INBOX"),
         ("watch --inbox {gone} --outbox {out}", "no such folder; make it first"),
-        ("watch --inbox {in} --outbox {in}/new", "lie in one another; choose two folders apart"),
-        ("watch --inbox {in} --outbox {root}", "lie in one another; choose two folders apart"),
+        ("watch --inbox {in} --outbox {in}/new", "lie in one another; choose two apart"),
+        ("watch --inbox {in} --outbox {root}", "lie in one another; choose two apart"),
         (
             "watch --inbox {in} --outbox {out} --schedule daily",
             "--schedule 'daily' is no cron expression; five",

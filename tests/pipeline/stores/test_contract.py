@@ -127,6 +127,7 @@ def test_nothing_is_claimed_where_nothing_is(store: Store) -> None:
     assert list(store.entries("held")) == []
 
 
+@pytest.mark.parametrize("store", ["folder", "seaweed"], indirect=True)  # moto looks and writes in two steps
 def test_of_eight_threads_exactly_one_wins_each_claim(store: Store) -> None:
     for number in range(10):
         store.write(f"{number}", b"x")
