@@ -16,7 +16,7 @@ from benchmarks import documented
 from benchmarks.machine import describe
 from nst import Pair, Parameters, Style, Stylizer, images
 from nst.images import to_tensor
-from nst.transfer import Evaluation
+from nst.result import Evaluation
 
 IMAGES = Path(__file__).parent.parent / "manifests" / "images"
 PAIRS = [(content, style) for content in ("cat", "coffee") for style in ("strokes", "mosaic")]

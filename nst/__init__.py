@@ -8,7 +8,8 @@ from nst.parameters import Parameters
 
 if TYPE_CHECKING:
     from nst.pair import Pair, Style
-    from nst.transfer import Evaluation, Losses, Result, Stylizer
+    from nst.result import Evaluation, Losses, Result
+    from nst.transfer import Stylizer
 
 __version__ = "0.1.0"
 __all__ = [
@@ -26,10 +27,10 @@ __all__ = [
 
 
 _LAZY = {
-    "Evaluation": "nst.transfer",
-    "Losses": "nst.transfer",
+    "Evaluation": "nst.result",
+    "Losses": "nst.result",
     "Pair": "nst.pair",
-    "Result": "nst.transfer",
+    "Result": "nst.result",
     "Style": "nst.pair",
     "Stylizer": "nst.transfer",
 }

@@ -7,6 +7,7 @@ _SHORTEN = 0.25  # what a refused step is multiplied by
 _WILD = 1.1  # a step may raise the loss this far before it is undone
 _CURVATURE = 1e-8  # below this s·y / y·y a step tells nothing about curvature
 _BOLDNESS = 2.0  # on s·y / y·y, a low estimate of the inverse Hessian; doubling it saves a tenth of the steps
+_LONGEST = 5.0  # times the first step: no step is longer, or where curvature is negative one runs far away
 
 _WINDOW, _GAIN = 20, 0.005  # converged: over so many steps the best loss fell by less than this share
 
@@ -47,7 +48,7 @@ class LBFGS:
         self._grad = grad
         self._count += 1
         self._length = torch.where(accepted, 1.0, _SHORTEN * self._length)
-        self._direction = torch.where(accepted[:, None], self._newton_direction(), self._direction)
+        self._direction = torch.where(accepted[:, None], self._bounded_direction(), self._direction)
         self._trial = self._point + self._length[:, None] * self._direction
         return self._trial
 
@@ -72,6 +73,11 @@ class LBFGS:
         self._sy[:, slot] = _products(self._y, s)
         self._sy[:, :, slot] = _products(self._s, y)
         self._gamma = torch.where(good, _BOLDNESS * sy / yy, self._gamma)
+
+    def _bounded_direction(self) -> Tensor:
+        direction: Tensor = self._newton_direction()
+        most: Tensor = _LONGEST * self.first_step / direction.norm(dim=1).clamp_min(1e-30)
+        return direction * most.clamp_max(1.0)[:, None]
 
     def _newton_direction(self) -> Tensor:
         used = min(self._count - 1, self._history)

@@ -1,7 +1,8 @@
 """What a stylised picture is asked to be: close to one picture's content and to another's style."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -89,6 +90,11 @@ def mix_grams(grams: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) -
     }
 
 
+def gram_error(found: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference of Gram matrices, `(B, C, C)` each -> `(B,)`."""
+    return (found - target).square().mean((1, 2))
+
+
 class Objective:
     """The terms of a batch of pictures against targets that are computed once.
 
@@ -104,10 +110,22 @@ class Objective:
 
     def __call__(self, image: Tensor) -> Terms:
         """`(B, 3, H, W)` in 0..1 -> the three terms of each picture."""
-        found = self.vgg(image, {*self.layers.content, *self.layers.style}, self.layers.pooling)
-        content = style = image.new_zeros(len(image))
+        content, style = self.by_layer(
+            image, {name: partial(gram_error, target=gram) for name, gram in self.grams.items()}
+        )
+        return Terms(content, torch.stack(list(style.values())).sum(0), total_variation(image))
+
+    def by_layer(
+        self, image: Tensor, errors: Mapping[str, Callable[[Tensor], Tensor]]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The content term, and for each style layer in `errors` its weighted share of the style term.
+
+        `errors` says how far a layer's Gram matrices, `(B, C, C)`, are from where they should be, `(B,)`.
+        """
+        found = self.vgg(image, {*self.layers.content, *errors}, self.layers.pooling)
+        content = image.new_zeros(len(image))
         for name, weight in self.layers.content.items():
             content = content + weight * (found[name] - self.features[name]).float().square().mean((1, 2, 3))
-        for name, weight in self.layers.style.items():
-            style = style + weight * (gram(found[name]) - self.grams[name]).square().mean((1, 2))
-        return Terms(content, style, total_variation(image))
+        return content, {
+            name: self.layers.style[name] * error(gram(found[name])) for name, error in errors.items()
+        }

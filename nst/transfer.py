@@ -3,8 +3,7 @@
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +14,13 @@ from nst import color, images
 from nst.canvas import Canvas
 from nst.device import pick_device, pick_dtype
 from nst.errors import NSTError
+from nst.guide import Guide
 from nst.images import Picture
 from nst.lbfgs import LBFGS
 from nst.objective import Layers, Objective, Terms, mix_grams, style_grams
 from nst.pair import Pair, Style
 from nst.parameters import ITERATIONS_PER_EPOCH, Parameters
+from nst.result import Evaluation, Losses, Result
 from nst.tape import Tape
 from nst.vgg import VGG19
 from nst.weights import load_weights
@@ -29,42 +30,6 @@ _FIRST_CHANGE = 0.02  # the mean change of a pixel that the very first step is t
 _CACHED_STYLES = 64
 _BYTES_PER_PIXEL = 3000  # of device memory at the finest scale, with features of two bytes
 _LARGEST_BATCH = 16
-
-
-@dataclass(frozen=True)
-class Losses:
-    """The unweighted terms, and `total`, their weighted sum."""
-
-    content: float
-    style: float
-    tv: float
-    total: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One evaluation of the objective.
-
-    `step` counts from 1 to at most `steps` over all scales; `scale` is the long side in pixels; `seconds`
-    is this pair's share of the batch's time so far.
-    """
-
-    step: int
-    steps: int
-    scale: int
-    losses: Losses
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Result:
-    """A stylised picture with its delivered losses (fp32, on the 8-bit pixels as they will be saved)."""
-
-    image: Image.Image
-    losses: Losses
-    evaluations: list[Evaluation] = field(repr=False)
-    seconds: float
-
 
 OnEvaluation = Callable[[int, Evaluation], None]
 
@@ -200,23 +165,27 @@ class _Run:
         """Run one scale from `image`, `(B, 3, H, W)`, and return the best point of each pair."""
         canvas = Canvas(image.shape[2], image.shape[3], image.device)
         variables = canvas.encode(image)
-        optimiser = LBFGS(variables)
+        optimiser, guide = LBFGS(variables), Guide(objective, len(image))
         tape, finished = Tape(), [False for _ in self.pairs]
         for step in range(steps):
             variables.requires_grad_(True)
-            terms = objective(canvas.decode(variables))
+            terms, deep = guide(canvas.decode(variables))
             total = self._total(terms)
             (gradient,) = torch.autograd.grad(total.sum(), variables)
             with torch.no_grad():
                 if step == 0:
                     optimiser.first_step = _first_step(canvas, variables, gradient)
                 variables = optimiser.step(total.detach(), gradient)
+                guide.progress(optimiser.best_loss)
                 done = optimiser.converged.to(total.dtype)
-                tape.write(torch.stack([terms.content, terms.style, terms.tv, total, done]).detach())
-            self._report(tape.read(), image, finished)
+                tape.write(torch.stack([terms.content, terms.style, terms.tv, total, done, deep]).detach())
+            for row in tape.read():
+                self._report(row, image, finished)
+                guide.weigh(row[-1].max().item())
             if all(finished):
                 break
-        self._report(tape.read(everything=True), image, finished)
+        for row in tape.read(everything=True):
+            self._report(row, image, finished)
         with torch.no_grad():
             return canvas.decode(optimiser.best)
 
@@ -224,22 +193,21 @@ class _Run:
         content, style, tv = self.weights.unbind()
         return content * terms.content + style * terms.style + tv * terms.tv
 
-    def _report(self, rows: Iterable[Tensor], image: Tensor, finished: list[bool]) -> None:
-        for row in rows:
-            seconds = (time.perf_counter() - self.began) / len(self.pairs)
-            for index, (*losses, done) in enumerate(row.T.tolist()):
-                if finished[index]:
-                    continue
-                finished[index] = bool(done)
-                evaluation = Evaluation(
-                    step=len(self.logs[index]) + 1,
-                    steps=sum(self.schedule),
-                    scale=max(image.shape[2:]),
-                    losses=Losses(*losses),
-                    seconds=seconds,
-                )
-                self.logs[index].append(evaluation)
-                self.on_evaluation(index, evaluation)
+    def _report(self, row: Tensor, image: Tensor, finished: list[bool]) -> None:
+        seconds = (time.perf_counter() - self.began) / len(self.pairs)
+        for index, (*losses, done, _) in enumerate(row.T.tolist()):
+            if finished[index]:
+                continue
+            finished[index] = bool(done)
+            evaluation = Evaluation(
+                step=len(self.logs[index]) + 1,
+                steps=sum(self.schedule),
+                scale=max(image.shape[2:]),
+                losses=Losses(*losses),
+                seconds=seconds,
+            )
+            self.logs[index].append(evaluation)
+            self.on_evaluation(index, evaluation)
 
     def _deliver(self, exact: Objective, image: Tensor) -> list[Result]:
         """Round to 8 bits, and measure what a reader of the saved file will get."""

@@ -14,7 +14,7 @@ from pipeline.errors import Problem, printable
 from pipeline.outbox import Record
 
 if TYPE_CHECKING:
-    from nst.transfer import Evaluation
+    from nst.result import Evaluation
 
 
 class Listener(Protocol):

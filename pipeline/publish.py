@@ -13,7 +13,8 @@ import nst
 from nst import images
 from nst.device import device_name
 from nst.images import Picture
-from nst.transfer import Evaluation, Result, Stylizer
+from nst.result import Evaluation, Result
+from nst.transfer import Stylizer
 from pipeline.fetch import Prepared, thumbnail
 from pipeline.outbox import Losses, Outbox, Record, WeightFile
 

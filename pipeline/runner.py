@@ -13,7 +13,8 @@ from typing import TypeVar
 import torch
 
 from nst.errors import NSTError
-from nst.transfer import Evaluation, Result, Stylizer
+from nst.result import Evaluation, Result
+from nst.transfer import Stylizer
 from pipeline import manifest, report
 from pipeline.errors import ClaimLostError, Problem, UnavailableError, problems_of
 from pipeline.fetch import Fetcher, Prepared

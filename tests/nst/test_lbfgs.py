@@ -49,7 +49,7 @@ def test_direction_agrees_with_the_two_loop_recursion() -> None:
     matrix = torch.randn(8, 8, generator=generator, dtype=torch.float64)
     hessian = matrix @ matrix.T + torch.eye(8, dtype=torch.float64)
     optimiser = LBFGS(torch.randn(1, 8, generator=generator, dtype=torch.float64), history=4)
-    optimiser.first_step = torch.tensor([0.01], dtype=torch.float64)
+    optimiser.first_step = torch.tensor([1.0], dtype=torch.float64)
     point, points, grads = optimiser.best, [], []
     for step in range(7):
         grad = point @ hessian
@@ -129,3 +129,12 @@ def test_nothing_is_read_back_to_the_host(monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__"):
         monkeypatch.setattr(Tensor, name, refuse)
     optimiser.step(loss, grad)
+
+
+def test_no_step_runs_away_where_curvature_is_negative() -> None:
+    start = torch.full((1, 4), 0.1)
+    optimiser = LBFGS(start)
+    optimiser.first_step = torch.tensor([0.1])
+    before = optimiser.step(torch.tensor([1.0]), torch.full((1, 4), -1.0))
+    after = optimiser.step(torch.tensor([0.9]), torch.full((1, 4), -1.0 + 1e-7))  # as good as flat
+    assert (after - before).norm().item() == pytest.approx(0.5)

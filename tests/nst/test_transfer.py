@@ -6,7 +6,8 @@ from PIL import Image, ImageStat
 
 from nst import ImageError, Pair, Parameters, Style, Stylizer, images
 from nst.objective import Layers, Objective, style_grams
-from nst.transfer import Evaluation, split
+from nst.result import Evaluation
+from nst.transfer import split
 from nst.vgg import VGG19
 from tests.conftest import make_picture
 
