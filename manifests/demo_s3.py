@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.stores.s3 import S3Store, connect
+from pipeline.aws import connect
+from pipeline.stores.s3 import S3Store
 
 HERE = Path(__file__).parent
 KEYS = {"accessKey": "demo", "secretKey": "demo-secret"}
@@ -37,7 +38,7 @@ def server(folder: Path) -> Iterator[str]:
         os.environ.setdefault("AWS_ACCESS_KEY_ID", KEYS["accessKey"])
         os.environ.setdefault("AWS_SECRET_ACCESS_KEY", KEYS["secretKey"])
         os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
-        connect(endpoint_url).create_bucket(Bucket=BUCKET)
+        connect("s3", endpoint_url).create_bucket(Bucket=BUCKET)
         yield endpoint_url
     finally:
         process.kill()
@@ -67,7 +68,7 @@ def main() -> int:
     # Keys of this machine's owner have no business on the demo's server.
     os.environ.update(AWS_ACCESS_KEY_ID=KEYS["accessKey"], AWS_SECRET_ACCESS_KEY=KEYS["secretKey"])
     with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as endpoint_url:
-        client = connect(endpoint_url)
+        client = connect("s3", endpoint_url)
         inbox, outbox = (S3Store(f"s3://{BUCKET}/{name}", client) for name in ("in", "out"))
         for path in sorted((HERE / "images").glob("*.jpg")):
             inbox.write(f"images/{path.name}", path.read_bytes())

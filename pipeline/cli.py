@@ -95,6 +95,9 @@ def watch(
     endpoint_url: EndpointOption = None,
     once: Annotated[bool, typer.Option("--once", help="Stop when nothing is left.")] = False,
     schedule: Annotated[str | None, typer.Option(help="Look only at these times, as in '0 2 * * *'.")] = None,
+    queue: Annotated[
+        str | None, typer.Option(help="URL of the SQS queue with the bucket's notifications. [NST_QUEUE]")
+    ] = None,
     poll: Annotated[
         bool, typer.Option("--poll", help="No file events: NFS, SMB, Docker volumes. [NST_POLL]")
     ] = False,
@@ -113,12 +116,15 @@ def watch(
         outbox=outbox,
         allow=allow,
         endpoint_url=endpoint_url,
+        queue=queue,
         poll=poll,
         alone=alone,
         weights=weights,
         device=device,
         dtype=dtype,
     )
+    if settings.queue and (schedule or not str(settings.inbox).startswith("s3://")):
+        raise UsageError("--queue goes with an s3:// inbox, and not with --schedule")
     times = Schedule(schedule) if schedule else None
     stores = Stores(settings.endpoint_url)
     source = _inbox(settings, stores)

@@ -82,7 +82,8 @@ class Status:
 class Inbox:
     """Finds manifests that are ready and claims them. The scan is the only truth; events merely hasten it.
 
-    `settling` tells whether the last scan passed over a file that is still being written.
+    `settling` tells whether the last scan passed over a file that is still being written, and `unended`
+    which manifests it saw that are neither done nor failed.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
@@ -90,12 +91,14 @@ class Inbox:
         self._clock = clock
         self._resting: dict[str, tuple[str, float]] = {}
         self.settling = False
+        self.unended: set[str] = set()
 
     def scan(self) -> list[str]:
         """Names to claim now, first those that a dead runner left. Raises `StoreError`."""
         self.settling = False
         abandoned = [_stem(entry) for entry in self._manifests(PROCESSING)]
         waiting = self._manifests("")
+        self.unended = {*abandoned, *map(_stem, waiting)}
         now, resting = self._clock(), self._resting
         self._resting = {
             entry.name: known
@@ -142,11 +145,7 @@ class Inbox:
         return Status(names[""], names[PROCESSING], names[DONE], failed)
 
     def _manifests(self, folder: str) -> list[Entry]:
-        return [
-            entry
-            for entry in self.store.entries(folder)
-            if entry.name.endswith(_SUFFIX) and not entry.name.endswith(_ERROR_SUFFIX)
-        ]
+        return [entry for entry in self.store.entries(folder) if manifest_name(entry.name)]
 
     def _looks_whole(self, entry: Entry) -> bool:
         if entry.size > MAX_BYTES:
@@ -166,6 +165,13 @@ class Inbox:
             return str(Problem(first.get("place", ""), first["message"]))
         except (StoreError, ValueError, LookupError, TypeError):
             return "no error file beside it"
+
+
+def manifest_name(key: str) -> str | None:
+    """The name of the manifest that lies under a key of the inbox; none if it is something else."""
+    if "/" in key or not key.endswith(_SUFFIX) or key.endswith(_ERROR_SUFFIX):
+        return None
+    return key.removesuffix(_SUFFIX) or None
 
 
 def _stem(entry: Entry) -> str:

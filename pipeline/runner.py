@@ -67,6 +67,10 @@ class Runner:
             while self._publishing:
                 self._publishing.popleft().result()
 
+    def holds(self, name: str) -> bool:
+        """Whether a manifest of this name is being worked on here."""
+        return any(job.name == name for job in list(self._open))
+
     def hand_back(self) -> None:
         """Release every manifest that has not ended, for another runner or another day."""
         unfinished, self._open = self._open, set()

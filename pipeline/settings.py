@@ -18,6 +18,7 @@ class Settings(BaseSettings):
     inbox: str | None = None
     outbox: str | None = None
     allow: Annotated[list[str], NoDecode] = Field(default=[])
+    queue: str | None = None
     endpoint_url: str | None = None
     weights: str = "embedded"
     device: str = "auto"

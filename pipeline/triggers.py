@@ -12,7 +12,25 @@ from watchdog.observers.api import BaseObserver
 from pipeline.errors import UsageError
 
 
-class FolderEvents(FileSystemEventHandler):
+class Trigger:
+    """Wakes the scan of an inbox; this one never does, so that only the regular scan is left."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether it waits to see that manifests have ended."""
+        return False
+
+    def refresh(self) -> None:
+        """Called before each scan: make sure that the next event will come through."""
+
+    def seen(self, names: set[str]) -> None:
+        """Called after each scan, with the names of all manifests that wait or are worked on."""
+
+    def close(self) -> None:
+        """Stop, and let go of everything."""
+
+
+class FolderEvents(FileSystemEventHandler, Trigger):
     """File events of a folder, by watchdog."""
 
     def __init__(self, folder: Path, wake: threading.Event) -> None:

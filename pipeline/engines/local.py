@@ -1,6 +1,8 @@
 """The engine that is this process: one thread works, the main thread watches for signals."""
 
+import random
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,10 +25,11 @@ from pipeline.sources import Sources
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.opening import Stores
-from pipeline.triggers import FolderEvents, Schedule
+from pipeline.triggers import FolderEvents, Schedule, Trigger
 
 _INTERVAL = 2.0  # seconds between two scans while nothing happens
 _LONGEST = 30.0  # the same at most, for a bucket
+_BESIDE_QUEUE = 300.0  # the same where a queue tells of what comes, but for what it loses
 _SETTLING = 0.25  # the same while a file is being written
 
 T = TypeVar("T")
@@ -53,11 +56,7 @@ class LocalEngine:
         """Work on what is in an inbox, and comes into it, until a signal or until `once` is over."""
         inbox = Inbox(store)
         sources = Sources(store, [*self._stores.sources(store), *self._allowed])
-        trigger = None
-        if isinstance(store, FolderStore) and not self._settings.poll:
-            trigger = FolderEvents(store.root, self._wake)
-
-        longest = _INTERVAL if isinstance(store, FolderStore) else _LONGEST
+        trigger = self._trigger(store)
 
         def work() -> None:
             runner, interval = self._start(), _INTERVAL
@@ -67,16 +66,33 @@ class LocalEngine:
                     self._sleep_until(schedule)
                 self._took = False
                 self._drain(inbox, sources, runner, trigger)
+                self._show_ends(inbox, trigger)
                 if once:
                     break
                 # Requests cost money: a bucket where nothing happens is looked at ever less often.
-                interval = _INTERVAL if self._took else min(1.5 * interval, longest)
+                interval = _INTERVAL if self._took else min(1.5 * interval, self._longest(store, trigger))
                 if not schedule:
                     self._wake.wait(interval)
-            if trigger:
-                trigger.close()
 
-        return self._supervise(work)
+        try:
+            return self._supervise(work)
+        finally:
+            trigger.close()
+
+    def _trigger(self, store: Store) -> Trigger:
+        if self._settings.queue:
+            # boto3 takes a while to import.
+            from pipeline.queue import QueueEvents
+
+            return QueueEvents(self._settings.queue, store, self._wake, self._listener.note)
+        if isinstance(store, FolderStore) and not self._settings.poll:
+            return FolderEvents(store.root, self._wake)
+        return Trigger()
+
+    def _longest(self, store: Store, trigger: Trigger) -> float:
+        if isinstance(store, FolderStore):
+            return _INTERVAL
+        return _BESIDE_QUEUE if self._settings.queue and not trigger.pending else _LONGEST
 
     def _start(self) -> Runner:
         settings = self._settings
@@ -89,29 +105,44 @@ class LocalEngine:
         self._runner = Runner(stylizer, self._outbox, self._listener, self._stop)
         return self._runner
 
-    def _drain(self, inbox: Inbox, sources: Sources, runner: Runner, trigger: FolderEvents | None) -> None:
+    def _drain(self, inbox: Inbox, sources: Sources, runner: Runner, trigger: Trigger) -> None:
         """Work until nothing is ready and no file is still being written."""
         settling = True
         while settling and not self._stop.is_set():
-            if trigger:
-                trigger.refresh()
+            trigger.refresh()
             self._wake.clear()
-            runner.run(self._jobs_of_inbox(inbox, sources))
+            runner.run(self._jobs_of_inbox(inbox, sources, trigger, runner))
             settling = inbox.settling
             if settling:
                 self._wake.wait(_SETTLING)
 
-    def _jobs_of_inbox(self, inbox: Inbox, sources: Sources) -> Iterator[Job]:
+    def _show_ends(self, inbox: Inbox, trigger: Trigger) -> None:
+        """Let a trigger that waits for manifests to end see that those of this round have."""
+        for _ in range(2):
+            if trigger.pending and self._told_once("the inbox", inbox.scan) is not None:
+                trigger.seen(inbox.unended)
+
+    def _jobs_of_inbox(
+        self, inbox: Inbox, sources: Sources, trigger: Trigger, runner: Runner
+    ) -> Iterator[Job]:
         """Claim manifests as the runner asks for them, until a scan yields no more."""
         stuck: set[str] = set()
         taken = True
         while taken:
             taken = False
-            for name in self._told_once("the inbox", inbox.scan) or []:
+            names = self._told_once("the inbox", inbox.scan)
+            if names is None:
+                return
+            trigger.seen(inbox.unended)
+            waiting = deque(name for name in names if name not in stuck and not runner.holds(name))
+            while waiting:
                 if self._stop.is_set():
                     return
-                claimed = None if name in stuck else self._told_once(name, partial(inbox.claim, name))
+                name = waiting.popleft()
+                claimed = self._told_once(name, partial(inbox.claim, name))
                 if claimed is None:
+                    # Other runners are at work here; in another order we don't race for every one.
+                    random.shuffle(waiting)
                     continue
                 taken = self._took = True
                 try:

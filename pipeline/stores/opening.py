@@ -21,9 +21,10 @@ class Stores:
                 raise UsageError(f"{url}: a folder or s3://BUCKET/PREFIX is needed")
             return FolderStore(url)
         # boto3 takes a while to import, and most people use folders.
-        from pipeline.stores.s3 import S3Store, connect
+        from pipeline.aws import connect
+        from pipeline.stores.s3 import S3Store
 
-        self._client = self._client or connect(self._endpoint_url)
+        self._client = self._client or connect("s3", self._endpoint_url)
         return S3Store(url, self._client)
 
     def inbox(self, url: str) -> Store:

@@ -14,16 +14,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from uuid import uuid4
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    HTTPClientError,
-    NoCredentialsError,
-    ProfileNotFound,
-)
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from pipeline.aws import NotModifiedError, explained
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
 from pipeline.stores.base import Entry
 from pipeline.stores.lease import Lease, S3Claim
@@ -40,23 +33,6 @@ class Object:
     data: bytes
     etag: str
     age: float
-
-
-def connect(endpoint_url: str | None = None) -> Any:
-    """A client with what `AWS_*` variables, profiles and roles say, as every user of boto3 knows it."""
-    config = Config(
-        retries={"mode": "standard", "max_attempts": 5},
-        connect_timeout=10,
-        read_timeout=60,
-        # Checksums of our own go with every upload; the default ones are unknown to older servers.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        s3={"addressing_style": "path" if endpoint_url else "auto"},
-    )
-    try:
-        return boto3.Session().client("s3", endpoint_url=endpoint_url, config=config)
-    except (BotoCoreError, ValueError) as error:
-        raise StoreError(f"S3: {_reason(error)}") from None
 
 
 class S3Store:
@@ -107,7 +83,7 @@ class S3Store:
         else:
             try:
                 found = self.look(key, limit, IfNoneMatch=known.etag)
-            except _NotModifiedError:
+            except NotModifiedError:
                 return known.data
         self._cache.keep(key, found)
         return found.data
@@ -164,7 +140,7 @@ class S3Store:
                 Bucket=self.bucket, Delete={"Objects": listed, "Quiet": True}
             )
         except (BotoCoreError, ClientError) as error:
-            raise _explained(self.url, error) from None
+            raise explained(self.url, error) from None
         for failed in answer.get("Errors", []):
             raise StoreError(f"{self.url}: {failed['Key']} can't be deleted ({failed.get('Code')})")
 
@@ -225,13 +201,13 @@ class S3Store:
                 if not item["Key"].endswith("/")
             ]
         except (BotoCoreError, ClientError) as error:
-            raise _explained(self.url, error) from None
+            raise explained(self.url, error) from None
 
     def _call(self, operation: str, key: str, **arguments: object) -> Any:
         try:
             return getattr(self._client, operation)(Bucket=self.bucket, Key=self.prefix + key, **arguments)
         except (BotoCoreError, ClientError) as error:
-            raise _explained(f"{self.url}/{key}", error) from None
+            raise explained(f"{self.url}/{key}", error) from None
 
 
 class _Cache:
@@ -250,55 +226,6 @@ class _Cache:
         self._objects[key] = found
         while self._size > _CACHED:
             self._size -= len(self._objects.popitem(last=False)[1].data)
-
-
-class _NotModifiedError(StoreError):
-    """The object is what it was."""
-
-
-_REASONS = {
-    "NoSuchBucket": "there is no such bucket",
-    "AccessDenied": "access is denied; the credentials need the permissions that the README lists",
-    "403": "access is denied; the credentials need the permissions that the README lists",
-    "ExpiredToken": "the credentials have expired; renew them",
-    "ExpiredTokenException": "the credentials have expired; renew them",
-    "InvalidAccessKeyId": "the access key is unknown there; check the credentials",
-    "SignatureDoesNotMatch": "the secret key is wrong; check the credentials",
-    "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
-    "PermanentRedirect": "the bucket is in another region; set AWS_REGION",
-}
-
-
-def _explained(where: str, error: Exception) -> StoreError:
-    message = f"{where}: {_reason(error)}"
-    if not isinstance(error, ClientError):
-        transient = isinstance(error, HTTPClientError)
-        return (UnavailableError if transient else StoreError)(message)
-    code = error.response.get("Error", {}).get("Code", "")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if status == 304:
-        return _NotModifiedError(message)
-    if status in (409, 412):
-        return ConflictError(message)
-    if status == 404 and code != "NoSuchBucket":
-        return NotFoundError(message)
-    return (UnavailableError if status >= 500 or status == 429 else StoreError)(message)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ClientError):
-        code = str(error.response.get("Error", {}).get("Code", "unknown error"))
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if status == 404 and code != "NoSuchBucket":
-            return "no such object"
-        return _REASONS.get(code, f"the server answers {status} {code}")
-    if isinstance(error, NoCredentialsError):
-        return "no credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    if isinstance(error, ProfileNotFound):
-        return "AWS_PROFILE names no known profile"
-    if isinstance(error, HTTPClientError):
-        return f"the server can't be reached ({type(error).__name__})"
-    return f"{type(error).__name__}; check the AWS_* variables and --endpoint-url"
 
 
 def _fits(key: Sequence[str], pattern: Sequence[str]) -> bool:

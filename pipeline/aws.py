@@ -1,0 +1,84 @@
+"""Clients of AWS and of servers like it, and their errors in a person's words."""
+
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+    ProfileNotFound,
+)
+
+from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
+
+
+def connect(service: str, endpoint_url: str | None = None, region: str | None = None) -> Any:
+    """A client with what `AWS_*` variables, profiles and roles say, as every user of boto3 knows it."""
+    config = Config(
+        retries={"mode": "standard", "max_attempts": 5},
+        connect_timeout=10,
+        read_timeout=60,
+        # Checksums of our own go with every upload; the default ones are unknown to older servers.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": "path" if endpoint_url else "auto"},
+    )
+    try:
+        return boto3.Session().client(service, endpoint_url=endpoint_url, region_name=region, config=config)
+    except (BotoCoreError, ValueError) as error:
+        raise StoreError(f"{service.upper()}: {_reason(error)}") from None
+
+
+class NotModifiedError(StoreError):
+    """The object is what it was."""
+
+
+_REASONS = {
+    "NoSuchBucket": "there is no such bucket",
+    "AWS.SimpleQueueService.NonExistentQueue": "there is no such queue",
+    "QueueDoesNotExist": "there is no such queue",
+    "AccessDenied": "access is denied; the credentials need the permissions that the README lists",
+    "403": "access is denied; the credentials need the permissions that the README lists",
+    "ExpiredToken": "the credentials have expired; renew them",
+    "ExpiredTokenException": "the credentials have expired; renew them",
+    "InvalidAccessKeyId": "the access key is unknown there; check the credentials",
+    "SignatureDoesNotMatch": "the secret key is wrong; check the credentials",
+    "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
+    "PermanentRedirect": "the bucket is in another region; set AWS_REGION",
+}
+
+
+def explained(where: str, error: Exception) -> StoreError:
+    """What a call of a client has raised, as a sentence that names no credential."""
+    message = f"{where}: {_reason(error)}"
+    if not isinstance(error, ClientError):
+        transient = isinstance(error, HTTPClientError)
+        return (UnavailableError if transient else StoreError)(message)
+    code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status == 304:
+        return NotModifiedError(message)
+    if status in (409, 412):
+        return ConflictError(message)
+    if status == 404 and code != "NoSuchBucket":
+        return NotFoundError(message)
+    return (UnavailableError if status >= 500 or status == 429 else StoreError)(message)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ClientError):
+        code = str(error.response.get("Error", {}).get("Code", "unknown error"))
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if status == 404 and code != "NoSuchBucket":
+            return "no such object"
+        return _REASONS.get(code, f"the server answers {status} {code}")
+    if isinstance(error, NoCredentialsError):
+        return "no credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    if isinstance(error, ProfileNotFound):
+        return "AWS_PROFILE names no known profile"
+    if isinstance(error, HTTPClientError):
+        return f"the server can't be reached ({type(error).__name__})"
+    return f"{type(error).__name__}; check the AWS_* variables and --endpoint-url"

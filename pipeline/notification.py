@@ -1,0 +1,35 @@
+"""What a message about a bucket says: S3's own, or wrapped by SNS, or from EventBridge."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote_plus
+
+from nst.errors import NSTError
+
+
+class UnreadableError(NSTError):
+    """A message that is not about objects in a bucket."""
+
+
+def objects(body: str) -> list[str]:
+    """The URLs of the objects that a message tells of, `s3://bucket/key`. Raises `UnreadableError`."""
+    try:
+        return _objects(json.loads(body))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise UnreadableError("not a notification of S3, SNS or EventBridge") from None
+
+
+def _objects(message: dict[str, Any]) -> list[str]:
+    if message.get("Event") == "s3:TestEvent":
+        return []
+    if message.get("Type") == "Notification":
+        return objects(message["Message"])
+    if message.get("source") == "aws.s3":
+        # EventBridge gives keys as they are; S3 encodes them as forms do.
+        return [_url(message["detail"], lambda key: key)]
+    return [_url(record["s3"], unquote_plus) for record in message["Records"]]
+
+
+def _url(detail: dict[str, Any], decoded: Callable[[str], str]) -> str:
+    return f"s3://{detail['bucket']['name']}/{decoded(detail['object']['key'])}"

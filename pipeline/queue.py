@@ -1,0 +1,160 @@
+"""An SQS queue of a bucket's notifications: its messages wake the scan at once."""
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pipeline.aws import connect, explained
+from pipeline.errors import StoreError, UsageError
+from pipeline.inbox import manifest_name
+from pipeline.notification import UnreadableError, objects
+from pipeline.stores.base import Store
+from pipeline.triggers import Trigger
+
+_WAIT = 20  # seconds that one request for messages lasts; the longest that SQS allows
+_HIDDEN = 120  # seconds that a message stays hidden from others before it must be renewed
+_HELD = 100  # messages, beyond which no more are taken until some are settled
+_BATCH = 10  # messages to a request, the most that SQS allows
+_AGAIN = 10.0  # seconds before the next try at a queue that can't be reached
+_SCANS = 2  # that must miss a manifest: one that changes hands may escape a single one
+
+T = TypeVar("T")
+
+
+@dataclass
+class _Message:
+    receipt: str
+    names: set[str]
+    missed: int = 0
+
+
+class QueueEvents(Trigger):
+    """Holds messages until the manifests they tell of are done or failed, and only then deletes them.
+
+    What can't be read is left to come again, until the queue moves it to its dead-letter queue.
+    """
+
+    def __init__(
+        self, url: str, inbox: Store, wake: threading.Event, note: Callable[..., None], hidden: int = _HIDDEN
+    ) -> None:
+        """Raises `UsageError` for what is no queue's URL, and `StoreError` if it can't be used."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or parts.path.count("/") < 2:
+            raise UsageError(
+                f"--queue {url}: the URL of a queue is https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"
+            )
+        region = re.match(r"sqs\.([\w-]+)\.amazonaws\.", parts.netloc)
+        self._url, self._inbox, self._wake, self._note = url, inbox, wake, note
+        self._client = connect("sqs", f"{parts.scheme}://{parts.netloc}", region and region[1])
+        self._call("get_queue_attributes")
+        self._hidden = hidden
+        self._held: dict[str, _Message] = {}
+        self._told: set[str] = set()
+        self._lock, self._closed = threading.Lock(), threading.Event()
+        threading.Thread(target=self._listen, name="queue", daemon=True).start()
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._held)
+
+    def seen(self, names: set[str]) -> None:
+        with self._lock:
+            for message in self._held.values():
+                message.missed = 0 if message.names & names else message.missed + 1
+            settled = {key: m for key, m in self._held.items() if m.missed >= _SCANS}
+        for entries in _batches(settled.items()):
+            if self._batch("delete_message_batch", entries):
+                with self._lock:
+                    for key, _ in entries:
+                        self._held.pop(key, None)
+
+    def close(self) -> None:
+        """Stop listening, and show what is held to other runners."""
+        self._closed.set()
+        with self._lock:
+            held, self._held = self._held, {}
+        for entries in _batches(held.items()):
+            self._batch("change_message_visibility_batch", entries, VisibilityTimeout=0)
+
+    def _listen(self) -> None:
+        pause = 0.0
+        while not self._closed.wait(pause):
+            try:
+                self._renew()
+                room = len(self._held) < _HELD
+                messages = self._receive() if room else []
+                pause = 0.0 if room else self._hidden / 4
+            except StoreError as error:
+                self._tell_once(str(error), f"{error}; looking at the inbox without it")
+                pause = _AGAIN
+                continue
+            for message in messages:
+                self._take(message)
+
+    def _receive(self) -> list[dict[str, Any]]:
+        answer = self._call(
+            "receive_message",
+            MaxNumberOfMessages=_BATCH,
+            WaitTimeSeconds=min(_WAIT, self._hidden // 4),
+            VisibilityTimeout=self._hidden,
+        )
+        found: list[dict[str, Any]] = answer.get("Messages", [])
+        return found
+
+    def _take(self, message: dict[str, Any]) -> None:
+        key, receipt = message["MessageId"], message["ReceiptHandle"]
+        try:
+            names = self._names(message["Body"])
+        except UnreadableError as error:
+            self._tell_once(key, f"{self._url}: message {key} is {error}; left for the dead-letter queue")
+            return
+        if not names:
+            self._batch("delete_message_batch", [(key, _Message(receipt, names))])
+            return
+        with self._lock:
+            if not self._closed.is_set():
+                self._held[key] = _Message(receipt, names)
+        self._wake.set()
+
+    def _names(self, body: str) -> set[str]:
+        keys = (self._inbox.key(url) for url in objects(body))
+        return {name for key in keys if key and (name := manifest_name(key))}
+
+    def _renew(self) -> None:
+        with self._lock:
+            held = list(self._held.items())
+        for entries in _batches(held):
+            self._batch("change_message_visibility_batch", entries, VisibilityTimeout=self._hidden)
+
+    def _batch(self, operation: str, entries: Sequence[tuple[str, _Message]], **fields: int) -> bool:
+        """Whether the queue was reached. A message whose receipt is stale comes again, which does no harm."""
+        listed = [{"Id": str(n), "ReceiptHandle": m.receipt, **fields} for n, (_, m) in enumerate(entries)]
+        try:
+            self._call(operation, Entries=listed)
+        except StoreError as error:
+            self._tell_once(str(error), str(error))
+            return False
+        return True
+
+    def _tell_once(self, key: str, message: str) -> None:
+        if key not in self._told:
+            self._told.add(key)
+            self._note(message, level="warning")
+
+    def _call(self, operation: str, **arguments: object) -> Any:
+        try:
+            return getattr(self._client, operation)(QueueUrl=self._url, **arguments)
+        except (BotoCoreError, ClientError) as error:
+            raise explained(self._url, error) from None
+
+
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch

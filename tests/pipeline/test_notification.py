@@ -1,0 +1,43 @@
+import json
+from typing import Any
+
+import pytest
+
+from pipeline.notification import UnreadableError, objects
+
+
+def s3(*keys: str, event: str = "ObjectCreated:Put") -> dict[str, Any]:
+    records = [{"eventName": event, "s3": {"bucket": {"name": "b"}, "object": {"key": key}}} for key in keys]
+    return {"Records": records}
+
+
+def test_several_records_and_encoded_keys() -> None:
+    body = json.dumps(s3("in/a+b%2Bc%25.json", "in/%C3%A9.json"))
+    assert objects(body) == ["s3://b/in/a b+c%.json", "s3://b/in/é.json"]
+
+
+def test_wrapped_by_sns() -> None:
+    assert objects(json.dumps({"Type": "Notification", "Message": json.dumps(s3("x"))})) == ["s3://b/x"]
+
+
+def test_eventbridge_leaves_keys_as_they_are() -> None:
+    detail = {"bucket": {"name": "b"}, "object": {"key": "a+b%2B.json"}}
+    event = {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
+    assert objects(json.dumps(event)) == ["s3://b/a+b%2B.json"]
+
+
+def test_the_message_by_which_s3_tries_the_queue_tells_of_nothing() -> None:
+    assert objects(json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"})) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("", "hello", "null", "[]", "7", "{}", "[" * 10**5),
+        *('{"Records": [{}]}', '{"Records": 3}', '{"Records": [{"s3": null}]}'),
+        *('{"Type": "Notification", "Message": 3}', '{"source": "aws.s3", "detail": []}'),
+    ],
+)
+def test_what_is_none_is_told(body: str) -> None:
+    with pytest.raises(UnreadableError):
+        objects(body)

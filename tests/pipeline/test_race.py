@@ -1,0 +1,62 @@
+"""Eight runners on one prefix, as eight processes against a real server."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from manifests.demo_s3 import BUCKET
+from pipeline.aws import connect
+from pipeline.stores.s3 import S3Store
+from tests.conftest import make_picture
+
+RUNNERS, MANIFESTS = 8, 200
+SHALLOW = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}  # for the time it saves
+
+
+def test_of_eight_runners_each_manifest_is_worked_on_by_one(seaweed: str, tmp_path: Path) -> None:
+    client, run = connect("s3", seaweed), uuid4().hex
+    inbox, outbox = (S3Store(f"s3://{BUCKET}/{run}/{name}", client) for name in ("in", "out"))
+    picture = io.BytesIO()
+    make_picture(16, 16).save(picture, "PNG")
+    inbox.write("a.png", picture.getvalue())
+    names = {f"{number:03}" for number in range(MANIFESTS)}
+    for name in names:
+        pair = {
+            "content": "a.png",
+            "style": "a.png",
+            "epochs": 1,
+            "max_size": 16,
+            "seed": int(name),
+            **SHALLOW,
+        }
+        inbox.write(f"{name}.json", json.dumps(pair).encode())
+
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "watch", "--once"]
+    command += ["--inbox", inbox.url, "--outbox", outbox.url, "--endpoint-url", seaweed]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"}
+    logs = [tmp_path / f"{number}.log" for number in range(RUNNERS)]
+    with ExitStack() as stack:
+        outs = [stack.enter_context(log.open("w")) for log in logs]
+        runners = [subprocess.Popen(command, stdout=out, env=environment) for out in outs]
+        assert [runner.wait(timeout=300) for runner in runners] == [0] * RUNNERS
+
+    events = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+    # Not what lies there in the end tells whether work was doubled, but how often it was begun.
+    for event in ("pair started", "pair done", "manifest done"):
+        assert counted(events, event) == Counter(names)
+    assert {entry.name.removesuffix(".json") for entry in inbox.entries("done")} == names
+    assert not [
+        e for folder in ("", "processing", "failed") for e in inbox.entries(folder) if "json" in e.name
+    ]
+    assert sum(bool(log.read_text().count("manifest done")) for log in logs) > 1  # they did share it
+
+
+def counted(events: list[dict[str, Any]], event: str) -> Counter[str]:
+    return Counter(found["manifest"] for found in events if found["event"] == event)
