@@ -14,7 +14,7 @@ from nst.errors import ImageError
 from nst.images import Picture
 from nst.pair import Pair, Style
 from pipeline import manifest
-from pipeline.outbox import Source
+from pipeline.outbox import Record, Source
 from pipeline.sources import Sources
 
 _CACHED_PIXELS = 2**28  # of decoded styles, three bytes each
@@ -39,6 +39,7 @@ class Prepared:
     styles: list[Source]
     digest: str
     thumbnails: dict[str, Image.Image]
+    earlier: Record | None  # what lies in the outbox, of other inputs or parameters
 
 
 class Fetcher:
@@ -62,7 +63,7 @@ class Fetcher:
         digest = _sha256(json.dumps(described, sort_keys=True).encode())
         return Inputs(content, styles, digest)
 
-    def prepare(self, pair: manifest.Pair, inputs: Inputs) -> Prepared:
+    def prepare(self, pair: manifest.Pair, inputs: Inputs, earlier: Record | None = None) -> Prepared:
         """Decode and resize. Raises `ImageError`, naming the image."""
         content = _decode(inputs.content, pair.content)
         styles, sources, thumbnails = [], [], {}
@@ -78,7 +79,7 @@ class Fetcher:
             raise ImageError(f"{pair.content}: {error}") from None
         source = _source(pair.content, inputs.content)
         thumbnails[source.thumbnail] = ready.contents[0]
-        return Prepared(ready, source, sources, inputs.digest, thumbnails)
+        return Prepared(ready, source, sources, inputs.digest, thumbnails, earlier)
 
     def _style(self, data: bytes, reference: str) -> Style:
         key = _sha256(data)

@@ -8,6 +8,7 @@ from pipeline import manifest
 from pipeline.errors import Problem
 from pipeline.inbox import ClaimedManifest
 from pipeline.manifest import Pair
+from pipeline.outbox import Record
 from pipeline.sources import Sources
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
@@ -21,14 +22,14 @@ class Job:
     pairs: Sequence[Pair]
     sources: Sources
     claimed: ClaimedManifest | None = None
+    records: list[Record] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    settled: int = 0
     lost: bool = False  # to another runner, which works on it now
 
     @property
     def finished(self) -> bool:
         """Whether each pair is done or has its problem told."""
-        return self.settled == len(self.pairs)
+        return len(self.records) + len(self.problems) == len(self.pairs)
 
 
 def job_of_file(path: Path, allowed: Sequence[Store]) -> Job:

@@ -1,5 +1,6 @@
 """Results: their names, the order in which they are written, and whether one is there already."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
@@ -10,6 +11,7 @@ from pipeline.errors import NotFoundError
 from pipeline.stores.base import Store
 
 _MAX_RECORD = 2**20
+_REMEMBERED = 256
 
 
 class _Model(BaseModel):
@@ -70,19 +72,27 @@ class Outbox:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._thumbnails: deque[str] = deque(maxlen=_REMEMBERED)  # the last that are known to be there
 
-    def find(self, manifest: str, pair: str, digest: str) -> Record | None:
-        """The record of a pair that is done with this digest and complete."""
-        record = self._record(manifest, pair)
-        if record is None or record.input_digest != digest:
+    def record(self, manifest: str, pair: str) -> Record | None:
+        """The record of a pair that was done once."""
+        try:
+            return Record.model_validate_json(self.store.read(f"{manifest}/{pair}.json", _MAX_RECORD))
+        except (NotFoundError, ValidationError):
+            # None, or not one of ours, or of another version: the pair is done anew.
             return None
-        parts = (record.picture, f"{pair}.loss.jsonl")
-        whole = all(self.store.tag(f"{manifest}/{part}") == record.tags.get(part, "") for part in parts)
-        return record if whole else None
 
-    def publish(self, manifest: str, record: Record, picture: bytes, log: bytes) -> None:
-        """Put picture and loss log in place, then the record that stands for just these two."""
-        earlier = self._record(manifest, record.id)
+    def is_current(self, manifest: str, record: Record, digest: str) -> bool:
+        """Whether a record is of this digest, and picture and loss log are those that it stands for."""
+        parts = (record.picture, f"{record.id}.loss.jsonl")
+        return record.input_digest == digest and all(
+            self.store.tag(f"{manifest}/{part}") == record.tags.get(part, "") for part in parts
+        )
+
+    def publish(
+        self, manifest: str, record: Record, picture: bytes, log: bytes, earlier: Record | None = None
+    ) -> None:
+        """Put picture and loss log in place of those of `earlier`, then the record that stands for both."""
         key = f"{manifest}/{record.id}"
         if earlier is not None:
             # Otherwise the new picture would for a moment stand beside the old record.
@@ -97,21 +107,10 @@ class Outbox:
     def put_thumbnail(self, manifest: str, source: Source, make: Callable[[], bytes]) -> None:
         """Keep a small copy of a source image for the page; it is made where none is there yet."""
         key = f"{manifest}/{source.thumbnail}"
-        if self.store.tag(key) is None:
+        if key not in self._thumbnails and self.store.tag(key) is None:
             self.store.write(key, make())
-
-    def records(self, manifest: str, pairs: list[str]) -> list[Record]:
-        """The records of those pairs that are done, in the order given."""
-        found = (self._record(manifest, pair) for pair in pairs)
-        return [record for record in found if record is not None]
+        self._thumbnails.append(key)
 
     def put_page(self, manifest: str, page: str) -> None:
         """Write `NAME/index.html`."""
         self.store.write(f"{manifest}/index.html", page.encode())
-
-    def _record(self, manifest: str, pair: str) -> Record | None:
-        try:
-            return Record.model_validate_json(self.store.read(f"{manifest}/{pair}.json", _MAX_RECORD))
-        except (NotFoundError, ValidationError):
-            # None, or not one of ours, or of another version: the pair is done anew.
-            return None

@@ -56,7 +56,7 @@ def publish(
     for source in (record.content, *record.styles):
         image = prepared.thumbnails[source.thumbnail]
         outbox.put_thumbnail(manifest, source, partial(thumbnail, image))
-    outbox.publish(manifest, record, data, _loss_log(result.evaluations))
+    outbox.publish(manifest, record, data, _loss_log(result.evaluations), prepared.earlier)
     return record
 
 

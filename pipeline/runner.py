@@ -59,6 +59,7 @@ class Runner:
             stack.callback(self.hand_back)
             self._publisher = stack.enter_context(ThreadPoolExecutor(1, "publish"))
             self._fetchers = stack.enter_context(ThreadPoolExecutor(_FETCHERS, "fetch"))
+            self._claimer = stack.enter_context(ThreadPoolExecutor(1, "claim"))
             tasks = self._tasks(jobs)
             stack.callback(self._fetchers.shutdown, wait=False, cancel_futures=True)
             with suppress(StoppedError):
@@ -85,11 +86,18 @@ class Runner:
     def _work(self, tasks: Iterator[_Task]) -> None:
         arriving: deque[_Task] = deque()
         ready: list[tuple[_Task, Prepared]] = []
-        capacity = 1
+        claiming: Future[list[_Task]] | None = None
+        capacity, more = 1, True
         while not self._stop.is_set():
-            room = _AHEAD * (capacity + 1) - len(arriving) - len(ready)
-            taken = list(islice(tasks, max(0, room)))
-            arriving.extend(taken)
+            waiting = len(arriving) + len(ready)
+            # The first one alone, so that the device need not wait for the second.
+            room = _AHEAD * (capacity + 1) - waiting if waiting else 1
+            if more and claiming is None and room > 0:
+                claiming = self._claimer.submit(_take, tasks, room)
+            if claiming and (claiming.done() or waiting < capacity):
+                taken, claiming = claiming.result(), None
+                more = bool(taken)
+                arriving.extend(taken)
             while arriving and (len(ready) < capacity or arriving[0].outcome.done()):
                 task = arriving.popleft()
                 if prepared := self._arrived(task):
@@ -97,10 +105,12 @@ class Runner:
             if ready:
                 group = ready[0][1].pair.group
                 capacity = self._stylizer.capacity(ready[0][1].pair)
+                if more and len(arriving) + len(ready) < capacity:
+                    continue
                 batch = [item for item in ready if item[1].pair.group == group][:capacity]
                 ready = [item for item in ready if item not in batch]
                 self._transfer(batch)
-            elif room > 0 and not taken:
+            elif not (more or arriving):
                 return
 
     def _tasks(self, jobs: Iterable[Job]) -> Iterator[_Task]:
@@ -112,8 +122,12 @@ class Runner:
 
     def _prepare(self, job: Job, pair: manifest.Pair) -> Prepared | Record:
         inputs = self._patiently(partial(self._fetcher.read, pair, job.sources))
-        done = self._patiently(partial(self._outbox.find, job.name, pair.id, inputs.digest))
-        return done or self._fetcher.prepare(pair, inputs)
+        earlier = self._patiently(partial(self._outbox.record, job.name, pair.id))
+        if earlier:
+            current = partial(self._outbox.is_current, job.name, earlier, inputs.digest)
+            if self._patiently(current):
+                return earlier
+        return self._fetcher.prepare(pair, inputs, earlier)
 
     def _arrived(self, task: _Task) -> Prepared | None:
         try:
@@ -127,7 +141,7 @@ class Runner:
             return None
         if isinstance(outcome, Record):
             self._listener.pair_done(task.job.name, outcome, computed=False)
-            self._later(self._settle, task)
+            self._later(self._settle, task, None, outcome)
             return None
         return outcome
 
@@ -178,9 +192,9 @@ class Runner:
             self._settle(task, _problem(task, error))
         else:
             self._listener.pair_done(job.name, record, computed=True)
-            self._settle(task)
+            self._settle(task, record=record)
 
-    def _settle(self, task: _Task, problem: Problem | None = None) -> None:
+    def _settle(self, task: _Task, problem: Problem | None = None, record: Record | None = None) -> None:
         job = task.job
         if job.lost:
             return
@@ -188,7 +202,8 @@ class Runner:
             job.problems.append(problem)
             self.problems += 1
             self._listener.pair_failed(job.name, problem)
-        job.settled += 1
+        if record:
+            job.records.append(record)
         if job.finished:
             self._tell_errors(job, partial(self._patiently, partial(self._end, job)))
 
@@ -204,7 +219,8 @@ class Runner:
         self._listener.manifest_ended(job.name, len(job.problems))
 
     def _put_page(self, job: Job) -> None:
-        records = self._outbox.records(job.name, [pair.id for pair in job.pairs])
+        place = {pair.id: index for index, pair in enumerate(job.pairs)}
+        records = sorted(job.records, key=lambda record: place[record.id])
         self._outbox.put_page(job.name, report.page(job.name, records, job.problems))
 
     def _lose(self, job: Job, error: ClaimLostError) -> None:
@@ -244,6 +260,10 @@ class Runner:
             self._publishing.popleft().result()
             if not self._publishing:
                 return
+
+
+def _take(tasks: Iterator[_Task], count: int) -> list[_Task]:
+    return list(islice(tasks, count))
 
 
 def _problem(task: _Task, error: Exception) -> Problem:

@@ -73,11 +73,10 @@ class LocalEngine:
                 interval = _INTERVAL if self._took else min(1.5 * interval, self._longest(store, trigger))
                 if not schedule:
                     self._wake.wait(interval)
-
-        try:
-            return self._supervise(work)
-        finally:
+            # Here, where a stop does not wait for it for ever: watchdog's threads may fail to end.
             trigger.close()
+
+        return self._supervise(work)
 
     def _trigger(self, store: Store) -> Trigger:
         if self._settings.queue:

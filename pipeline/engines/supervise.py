@@ -1,12 +1,15 @@
 """Work in a thread, signals in the main one, so that a stop never waits for a long computation."""
 
+import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 
-_GRACE = 1.4  # seconds that work has to end by itself after a signal
+_GRACE = 1.3  # seconds that work has to end by itself after a signal
+_GLANCE = 0.1  # seconds between two looks for signals
 _LAST = 0.5  # seconds for leaving, once it is abandoned
 
 
@@ -38,8 +41,8 @@ def supervise(work: Callable[[], None], stop: Callable[[], None], leave: Callabl
     earlier = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         threading.Thread(target=guarded, name="runner", daemon=True).start()
-        news.wait()
-        if received and not ended.wait(_GRACE):
+        _await(news)
+        if received and not _await(ended, _GRACE):
             _abandon(leave, received[0])
     finally:
         for number, handler in earlier.items():
@@ -47,6 +50,15 @@ def supervise(work: Callable[[], None], stop: Callable[[], None], leave: Callabl
     if errors:
         raise errors[0]
     return 128 + received[0] if received else 0
+
+
+def _await(event: threading.Event, seconds: float = math.inf) -> bool:
+    # A signal that lands on another thread does not wake this one, which alone may handle it.
+    until = time.monotonic() + seconds
+    while not event.wait(_GLANCE):
+        if time.monotonic() > until:
+            return False
+    return True
 
 
 def _abandon(leave: Callable[[], None], number: int) -> None:

@@ -1,6 +1,7 @@
 """The hold on an object in a bucket: a lease beside it that lapses where it is not renewed."""
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from pipeline.stores.s3 import S3Store
 
 LEASE = 60.0  # seconds after which a lease that nobody has renewed may be taken over
+_FRESH = 1 / 12  # of that time after a renewal, in which it need not be asked for again
 _RENEWALS = 4  # in that time
 _MOST = 1000  # bytes
 
@@ -25,6 +27,7 @@ class Lease:
     def __init__(self, store: "S3Store", key: str, etag: str) -> None:
         self._store, self._key, self._etag = store, key, etag
         self._ended, self._lock = threading.Event(), threading.Lock()
+        self._renewed = _now()
         self.lost = False
         threading.Thread(target=self._keep, name="lease", daemon=True).start()
 
@@ -42,14 +45,20 @@ class Lease:
             etag = _write(store, key, found.etag)
         return cls(store, key, etag) if etag else None
 
+    def confirm(self) -> None:
+        """Renew it, unless that was done a moment ago. Raises `ClaimLostError`."""
+        if self.lost or _now() - self._renewed > _FRESH * LEASE:
+            self.renew()
+
     def renew(self) -> None:
         """Raises `ClaimLostError` if somebody else has taken it over."""
         with self._lock:
+            asked = _now()
             etag = None if self.lost else _write(self._store, self._key, self._etag)
             if etag is None:
                 self.lost = True
                 raise ClaimLostError(f"{self._store.url}/{self._key}: another runner has taken over")
-            self._etag = etag
+            self._etag, self._renewed = etag, asked
 
     def stop(self) -> None:
         """No longer renew it; whoever calls this deletes it."""
@@ -74,6 +83,11 @@ class Lease:
                 return
             except StoreError:
                 continue  # out of reach for the moment; whoever publishes will look again
+
+
+def _now() -> float:
+    # Where there is one, a clock that goes on while the machine is suspended.
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _write(store: "S3Store", key: str, match: str | None) -> str | None:
@@ -108,7 +122,7 @@ class S3Claim:
         return self._data
 
     def confirm(self) -> None:
-        self._lease.renew()
+        self._lease.confirm()
 
     def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
         if not self._open:
