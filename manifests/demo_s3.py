@@ -16,14 +16,18 @@ from pipeline.stores.s3 import S3Store
 
 HERE = Path(__file__).parent
 KEYS = {"accessKey": "demo", "secretKey": "demo-secret"}
+READER_KEYS = {"accessKey": "reader", "secretKey": "reader-secret"}  # may not write
 BUCKET = "bucket"
 
 
 @contextlib.contextmanager
 def server(folder: Path) -> Iterator[str]:
     """A SeaweedFS that keeps its data in a folder; the endpoint, with an empty bucket behind it."""
-    identity = {"name": "demo", "credentials": [KEYS], "actions": ["Admin", "Read", "Write", "List"]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    identities = [
+        {"name": "demo", "credentials": [KEYS], "actions": ["Admin", "Read", "Write", "List"]},
+        {"name": "reader", "credentials": [READER_KEYS], "actions": ["Read", "List"]},
+    ]
+    (folder / "s3.json").write_text(json.dumps({"identities": identities}))
     names = [f"{part}.port" for part in ("master", "volume", "filer", "s3")]
     names += [f"{name}.grpc" for name in names] + ["s3.port.iceberg", "s3.port.lance"]
     ports = dict(zip(names, _free_ports(len(names)), strict=True))

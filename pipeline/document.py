@@ -13,6 +13,8 @@ def load_object(data: bytes) -> dict[str, Any]:
     """The JSON object in a manifest's bytes. Raises `ManifestError` with line and column."""
     if len(data) > MAX_BYTES:
         raise _broken(f"larger than {MAX_BYTES >> 20} MiB; split it into several manifests")
+    if not data.strip():
+        raise _broken("the file is empty")
     try:
         document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique_keys)
     except UnicodeDecodeError as error:

@@ -109,7 +109,7 @@ class Inbox:
         ready = []
         for entry in waiting:
             rested = now - self._resting[entry.name][1]
-            if entry.size and self.store.atomic:
+            if self.store.atomic:
                 ready.append(_stem(entry))
             elif entry.size == 0 or rested < _SETTLED:
                 self.settling |= entry.size > 0

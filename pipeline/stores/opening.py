@@ -1,6 +1,7 @@
 """From what an operator writes to a store."""
 
 import os
+from uuid import uuid4
 
 from pipeline.errors import UsageError
 from pipeline.stores.base import Store
@@ -45,7 +46,10 @@ class Stores:
             raise UsageError(f"inbox {apart_from.url} and outbox {url} lie in one another; choose two apart")
         if isinstance(store, FolderStore):
             return FolderStore.make(url)
-        store.entries("index")  # tells whether the bucket is there and may be read
+        # Better now than after the first picture.
+        probe = f".probe-{uuid4().hex}"
+        store.write(probe, b"")
+        store.remove(probe)
         return store
 
     def sources(self, inbox: Store) -> list[Store]:

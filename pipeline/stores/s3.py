@@ -23,6 +23,7 @@ from pipeline.stores.lease import Lease, S3Claim
 
 _SCHEME = "s3://"
 _CACHED = 2**28  # bytes of images kept, so that a style of many pairs is fetched once
+_LONGEST_KEY = 1024  # bytes, of which not every server takes care
 _READS = 4  # attempts at a body that breaks off, which botocore leaves to its callers
 
 
@@ -204,6 +205,10 @@ class S3Store:
             raise explained(self.url, error) from None
 
     def _call(self, operation: str, key: str, **arguments: object) -> Any:
+        if len((self.prefix + key).encode()) > _LONGEST_KEY:
+            raise StoreError(
+                f"{self.url}/{key}: the name is too long; with all prefixes it may have 1,024 bytes"
+            )
         try:
             return getattr(self._client, operation)(Bucket=self.bucket, Key=self.prefix + key, **arguments)
         except (BotoCoreError, ClientError) as error:

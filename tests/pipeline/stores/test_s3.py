@@ -168,7 +168,7 @@ def test_a_bucket_is_worked_off_like_a_folder(seaweed: str) -> None:
     client, run = connect("s3", seaweed), uuid4().hex
     inbox, outbox = S3Store(f"s3://bucket/{run}/in", client), S3Store(f"s3://bucket/{run}/out", client)
     for number, name in enumerate(("content", "style"), start=1):
-        inbox.write(f"images/{name}.png", _png(number))
+        inbox.write(f"images/{name}.png", png(number))
     good = {"content": "images/content.png", "style": f"{inbox.url}/images/style.png"}
     bad = {"content": "images/content.png", "style": "gone.png"}
     for name, pairs in {"good": [good], "half": [good, bad]}.items():
@@ -196,7 +196,7 @@ def test_a_bucket_is_worked_off_like_a_folder(seaweed: str) -> None:
     assert outbox.tag("good/index.html")
 
 
-def _png(seed: int) -> bytes:
+def png(seed: int) -> bytes:
     out = io.BytesIO()
     make_picture(seed=seed).save(out, "PNG")
     return out.getvalue()
