@@ -50,9 +50,9 @@ def worked_off(endpoint_url: str, manifests: int) -> tuple[float, Counter[str]]:
     """Spread the pairs over so many manifests; the share of time the device was busy, and the requests."""
     client, folder = connect("s3", endpoint_url), uuid4().hex
     inbox, outbox = (S3Store(f"s3://{BUCKET}/{folder}/{name}", client) for name in ("in", "out"))
-    image = io.BytesIO()
-    Image.effect_noise((SIZE, SIZE), 80).convert("RGB").save(image, "PNG")
     for name in ["style", *map(str, range(PAIRS))]:
+        image = io.BytesIO()
+        Image.effect_noise((SIZE, SIZE), 80).convert("RGB").save(image, "PNG")
         inbox.write(f"images/{name}.png", image.getvalue())
     pairs = [
         {"content": f"images/{n}.png", "style": "images/style.png", "max_size": SIZE} for n in range(PAIRS)

@@ -72,7 +72,7 @@ class Outbox:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._thumbnails: deque[str] = deque(maxlen=_REMEMBERED)  # the last that are known to be there
+        self._thumbnails: deque[str] = deque(maxlen=_REMEMBERED)  # the last that were written
 
     def record(self, manifest: str, pair: str) -> Record | None:
         """The record of a pair that was done once."""
@@ -105,11 +105,11 @@ class Outbox:
             self.store.remove(f"{manifest}/{earlier.picture}")
 
     def put_thumbnail(self, manifest: str, source: Source, make: Callable[[], bytes]) -> None:
-        """Keep a small copy of a source image for the page; it is made where none is there yet."""
+        """Keep a small copy of a source image for the page, once for all pairs of a manifest."""
         key = f"{manifest}/{source.thumbnail}"
-        if key not in self._thumbnails and self.store.tag(key) is None:
+        if key not in self._thumbnails:
             self.store.write(key, make())
-        self._thumbnails.append(key)
+            self._thumbnails.append(key)
 
     def put_page(self, manifest: str, page: str) -> None:
         """Write `NAME/index.html`."""

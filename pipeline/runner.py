@@ -88,12 +88,17 @@ class Runner:
         ready: list[tuple[_Task, Prepared]] = []
         claiming: Future[list[_Task]] | None = None
         capacity, more = 1, True
+
+        def claim(most: int) -> None:
+            nonlocal claiming
+            if more and claiming is None and most > 0:
+                claiming = self._claimer.submit(_take, tasks, most)
+
         while not self._stop.is_set():
             waiting = len(arriving) + len(ready)
-            # The first one alone, so that the device need not wait for the second.
-            room = _AHEAD * (capacity + 1) - waiting if waiting else 1
-            if more and claiming is None and room > 0:
-                claiming = self._claimer.submit(_take, tasks, room)
+            if not waiting:
+                claim(1)  # alone, so that the device need not wait for the second
+            claim(_AHEAD * (capacity + 1) - waiting)
             if claiming and (claiming.done() or waiting < capacity):
                 taken, claiming = claiming.result(), None
                 more = bool(taken)
@@ -109,6 +114,7 @@ class Runner:
                     continue
                 batch = [item for item in ready if item[1].pair.group == group][:capacity]
                 ready = [item for item in ready if item not in batch]
+                claim(_AHEAD * (capacity + 1) - len(arriving) - len(ready))
                 self._transfer(batch)
             elif not (more or arriving):
                 return

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pipeline.stores.s3 import S3Store
 
 LEASE = 60.0  # seconds after which a lease that nobody has renewed may be taken over
-_FRESH = 1 / 12  # of that time after a renewal, in which it need not be asked for again
+_FRESH = 1 / 6  # of that time after a renewal, in which it need not be asked for again
 _RENEWALS = 4  # in that time
 _MOST = 1000  # bytes
 
@@ -127,7 +127,7 @@ class S3Claim:
     def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
         if not self._open:
             return
-        self._lease.renew()
+        self._lease.confirm()
         self._store.write(key, self._data)
         self._lease.stop()
         self._store.remove_all([self._key, *clearing, self._lease.key])

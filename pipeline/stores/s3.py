@@ -206,9 +206,7 @@ class S3Store:
 
     def _call(self, operation: str, key: str, **arguments: object) -> Any:
         if len((self.prefix + key).encode()) > _LONGEST_KEY:
-            raise StoreError(
-                f"{self.url}/{key}: the name is too long; with all prefixes it may have 1,024 bytes"
-            )
+            raise StoreError(f"{self.url}/{key}: the name is too long; a whole key has at most 1,024 bytes")
         try:
             return getattr(self._client, operation)(Bucket=self.bucket, Key=self.prefix + key, **arguments)
         except (BotoCoreError, ClientError) as error:

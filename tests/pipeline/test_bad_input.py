@@ -168,7 +168,7 @@ def test_validate_tells_the_same(root: Path) -> None:
     ("data", "told"),
     [
         (None, "no such file"),
-        (b"", "not valid JSON at line 1, column 1"),
+        (b"", "the file is empty"),
         (b"\x89PNG", "not UTF-8 text (byte 0); save it as UTF-8"),
         (b'{"content": "x.png", "style": "x.png", "stile": 1}', "stile: unknown key; did you mean 'style'?"),
         (b'{"content": "x.png", "style": "x.png", "style_layers": {"\\ud800": 1}}', "style_layers: no layer"),

@@ -118,7 +118,7 @@ def test_a_byte_order_mark_is_no_matter() -> None:
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"", "line 1, column 1"),
+        (b"", "the file is empty"),
         (b'{"pairs": [\n  {"content" "a"}]}', "line 2, column 14"),
         (b'{"content": "a", "style": "b",}', "line 1, column 3"),
         (encoded(PAIR)[:-1], "line 1, column 3"),
