@@ -1,4 +1,4 @@
-"""The objective as the search looks at it: the same values, by gradients that cost less and lead faster."""
+"""The objective as the search looks at it: by gradients that cost less and lead faster."""
 
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ _PACE, _PROGRESS = 10, 0.1  # damping goes on while so many steps lower the loss
 
 
 class Guide:
-    """Evaluates an objective for a search, step after step, with two liberties that the values don't show.
+    """Evaluates an objective for a search, with two liberties that the result is not judged by.
 
     *Damping.* A Gram matrix of VGG19 has one eigenvalue, that of the mean activation, ten times the next.
     Where G is the style's matrix and R the difference to it, descending along M R M with M = d (G + d)^-1
@@ -25,7 +25,7 @@ class Guide:
 
     *Lagging.* The deepest style layer, relu5_1 unless chosen otherwise, takes a third of the work and gives
     about a hundredth of the gradient. While its share is as small as that, it is looked at every few steps
-    and taken for linear in between.
+    and taken for linear in between; for all pairs of a batch, or for none.
     """
 
     def __init__(self, objective: Objective, pairs: int) -> None:
@@ -50,13 +50,14 @@ class Guide:
             errors.pop(skipped)
         content, style = self._objective.by_layer(image, errors)
         if self._deep is None:
-            deep = image.new_zeros(len(image))
+            linear = deep = image.new_zeros(len(image))
         else:
             if not skipped:
                 self._look(style.pop(self._deep), image)
-            deep = self._value + (self._slope * (image - self._origin)).flatten(1).sum(1)
+            linear = self._value + (self._slope * (image - self._origin)).flatten(1).sum(1)
+            deep = linear.clamp_min(0)  # which an error never falls below
         total = torch.stack([deep, *style.values()]).sum(0)
-        return Terms(content, total, total_variation(image)), deep.detach() / total.detach()
+        return Terms(content, total, total_variation(image)), (linear / total).detach().abs()
 
     def progress(self, loss: Tensor) -> None:
         """Tell the best losses so far, `(B,)`; decides, on the device, for whom the damping goes on."""

@@ -181,7 +181,7 @@ class _Run:
                 tape.write(torch.stack([terms.content, terms.style, terms.tv, total, done, deep]).detach())
             for row in tape.read():
                 self._report(row, image, finished)
-                guide.weigh(row[-1].max().item())
+                guide.weigh(row[-1].nan_to_num().max().item())
             if all(finished):
                 break
         for row in tape.read(everything=True):

@@ -112,5 +112,6 @@ class Outbox:
             self._thumbnails.append(key)
 
     def put_page(self, manifest: str, page: str) -> None:
-        """Write `NAME/index.html`."""
+        """Write `NAME/index.html`, which ends a manifest: when it comes again, its thumbnails may be gone."""
+        self._thumbnails.clear()
         self.store.write(f"{manifest}/index.html", page.encode())

@@ -56,6 +56,8 @@ class QueueEvents(Trigger):
         self._hidden = hidden
         self._held: dict[str, _Message] = {}
         self._told: set[str] = set()
+        self._idle = threading.Event()
+        self._idle.set()
         self._lock, self._closed = threading.Lock(), threading.Event()
         threading.Thread(target=self._listen, name="queue", daemon=True).start()
 
@@ -74,6 +76,12 @@ class QueueEvents(Trigger):
                     for key, _ in entries:
                         self._held.pop(key, None)
 
+    def idle(self, idle: bool) -> None:
+        if idle:
+            self._idle.set()
+        else:
+            self._idle.clear()
+
     def close(self) -> None:
         """Stop listening, and show what is held to other runners."""
         self._closed.set()
@@ -87,9 +95,10 @@ class QueueEvents(Trigger):
         while not self._closed.wait(pause):
             try:
                 self._renew()
-                room = len(self._held) < _HELD
-                messages = self._receive() if room else []
-                pause = 0.0 if room else self._hidden / 4
+                # What a busy runner took, an idle one would not hear of.
+                ready = self._idle.wait(self._hidden / 4) and len(self._held) < _HELD
+                messages = self._receive() if ready else []
+                pause = 0.0 if ready or not self._idle.is_set() else self._hidden / 4
             except StoreError as error:
                 self._tell_once(str(error), f"{error}; looking at the inbox without it")
                 pause = _AGAIN
@@ -100,7 +109,7 @@ class QueueEvents(Trigger):
     def _receive(self) -> list[dict[str, Any]]:
         answer = self._call(
             "receive_message",
-            MaxNumberOfMessages=_BATCH,
+            MaxNumberOfMessages=1,  # so that each of several wakes another runner
             WaitTimeSeconds=min(_WAIT, self._hidden // 4),
             VisibilityTimeout=self._hidden,
         )
@@ -118,9 +127,14 @@ class QueueEvents(Trigger):
             self._batch("delete_message_batch", [(key, _Message(receipt, names))])
             return
         with self._lock:
-            if not self._closed.is_set():
+            wanted = self._idle.is_set() and not self._closed.is_set()
+            if wanted:
                 self._held[key] = _Message(receipt, names)
-        self._wake.set()
+        if wanted:
+            self._wake.set()
+        else:
+            entry = [(key, _Message(receipt, names))]
+            self._batch("change_message_visibility_batch", entry, VisibilityTimeout=0)
 
     def _names(self, body: str) -> set[str]:
         keys = (self._inbox.key(url) for url in objects(body))

@@ -103,6 +103,7 @@ class Runner:
                 taken, claiming = claiming.result(), None
                 more = bool(taken)
                 arriving.extend(taken)
+                claim(_AHEAD * (capacity + 1) - len(arriving) - len(ready))
             while arriving and (len(ready) < capacity or arriving[0].outcome.done()):
                 task = arriving.popleft()
                 if prepared := self._arrived(task):

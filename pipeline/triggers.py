@@ -26,6 +26,9 @@ class Trigger:
     def seen(self, names: set[str]) -> None:
         """Called after each scan, with the names of all manifests that wait or are worked on."""
 
+    def idle(self, idle: bool) -> None:
+        """Called with true when there is nothing to do, and with false when there may be again."""
+
     def close(self) -> None:
         """Stop, and let go of everything."""
 

@@ -65,12 +65,14 @@ class LocalEngine:
                 if schedule:
                     self._sleep_until(schedule)
                 self._took = False
+                trigger.idle(False)
                 self._drain(inbox, sources, runner, trigger)
                 self._show_ends(inbox, trigger)
                 if once:
                     break
                 # Requests cost money: a bucket where nothing happens is looked at ever less often.
                 interval = _INTERVAL if self._took else min(1.5 * interval, self._longest(store, trigger))
+                trigger.idle(True)
                 if not schedule:
                     self._wake.wait(interval)
             # Here, where a stop does not wait for it for ever: watchdog's threads may fail to end.
@@ -118,6 +120,8 @@ class LocalEngine:
     def _show_ends(self, inbox: Inbox, trigger: Trigger) -> None:
         """Let a trigger that waits for manifests to end see that those of this round have."""
         for _ in range(2):
+            if self._stop.is_set():
+                return
             if trigger.pending and self._told_once("the inbox", inbox.scan) is not None:
                 trigger.seen(inbox.unended)
 

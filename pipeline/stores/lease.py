@@ -24,16 +24,18 @@ class Lease:
     present and the last writing, and whoever writes names the ETag that he saw.
     """
 
-    def __init__(self, store: "S3Store", key: str, etag: str) -> None:
+    def __init__(self, store: "S3Store", key: str, etag: str, asked: float) -> None:
+        """`asked` is when the request was sent that wrote it, by `_now`."""
         self._store, self._key, self._etag = store, key, etag
         self._ended, self._lock = threading.Event(), threading.Lock()
-        self._renewed = _now()
+        self._renewed = asked
         self.lost = False
         threading.Thread(target=self._keep, name="lease", daemon=True).start()
 
     @classmethod
     def take(cls, store: "S3Store", key: str) -> "Lease | None":
         """Take a lease that is free or has lapsed; none if somebody holds it."""
+        asked = _now()
         etag = _write(store, key, None)
         if etag is None:
             try:
@@ -42,8 +44,9 @@ class Lease:
                 return None  # given up this moment; the next scan will see
             if found.age < LEASE:
                 return None
+            asked = _now()
             etag = _write(store, key, found.etag)
-        return cls(store, key, etag) if etag else None
+        return cls(store, key, etag, asked) if etag else None
 
     def confirm(self) -> None:
         """Renew it, unless that was done a moment ago. Raises `ClaimLostError`."""

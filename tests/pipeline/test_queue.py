@@ -154,3 +154,16 @@ def test_a_queue_that_cannot_be_used_is_told(queue: Queue) -> None:
     for queue.url in ("my-queue", "s3://bucket/in", "https://sqs.eu-west-1.amazonaws.com/1"):
         with pytest.raises(UsageError, match="the URL of a queue is"):
             queue.listen()
+
+
+def test_a_busy_runner_leaves_messages_to_idle_ones(queue: Queue) -> None:
+    busy = queue.listen()
+    until(queue, 0)
+    busy.idle(False)
+    queue.send(notice(queue, "in/a.json"))
+    for _ in range(HIDDEN):
+        if found := queue.visible(2):
+            break
+    assert len(found) == 1
+    assert not busy.pending
+    busy.close()
