@@ -28,12 +28,12 @@ class Guide:
     and taken for linear in between; for all pairs of a batch, or for none.
     """
 
-    def __init__(self, objective: Objective, pairs: int) -> None:
+    def __init__(self, objective: Objective) -> None:
         self._objective = objective
         self._metrics = {name: _metric(target) for name, target in objective.grams.items()}
-        device = next(iter(self._metrics.values())).device
-        self._damped = torch.ones(pairs, dtype=torch.bool, device=device)
-        self._earlier = torch.full((pairs,), torch.inf, device=device)
+        each = next(iter(objective.grams.values()))[:, 0, 0]  # a number for each pair
+        self._damped = torch.ones_like(each, dtype=torch.bool)
+        self._earlier = torch.full_like(each, torch.inf)
         self._deep = _deepest(objective)
         self._value = self._slope = self._origin = torch.empty(0)
         self._step = 0

@@ -165,7 +165,7 @@ class _Run:
         """Run one scale from `image`, `(B, 3, H, W)`, and return the best point of each pair."""
         canvas = Canvas(image.shape[2], image.shape[3], image.device)
         variables = canvas.encode(image)
-        optimiser, guide = LBFGS(variables), Guide(objective, len(image))
+        optimiser, guide = LBFGS(variables), Guide(objective)
         tape, finished = Tape(), [False for _ in self.pairs]
         for step in range(steps):
             variables.requires_grad_(True)

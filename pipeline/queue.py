@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -53,7 +54,7 @@ class QueueEvents(Trigger):
         self._url, self._inbox, self._wake, self._note = url, inbox, wake, note
         self._client = connect("sqs", f"{parts.scheme}://{parts.netloc}", region and region[1])
         self._call("get_queue_attributes")
-        self._hidden = hidden
+        self._hidden, self._due = hidden, 0.0
         self._held: dict[str, _Message] = {}
         self._told: set[str] = set()
         self._idle = threading.Event()
@@ -91,20 +92,24 @@ class QueueEvents(Trigger):
             self._batch("change_message_visibility_batch", entries, VisibilityTimeout=0)
 
     def _listen(self) -> None:
-        pause = 0.0
-        while not self._closed.wait(pause):
+        while not self._closed.is_set():
+            self._renew()
             try:
-                self._renew()
-                # What a busy runner took, an idle one would not hear of.
-                ready = self._idle.wait(self._hidden / 4) and len(self._held) < _HELD
-                messages = self._receive() if ready else []
-                pause = 0.0 if ready or not self._idle.is_set() else self._hidden / 4
+                messages = self._receive() if self._ready() else []
             except StoreError as error:
                 self._tell_once(str(error), f"{error}; looking at the inbox without it")
-                pause = _AGAIN
+                self._closed.wait(_AGAIN)
                 continue
             for message in messages:
                 self._take(message)
+
+    def _ready(self) -> bool:
+        """Wait, but not past the next renewal, until one more message can be put to use here."""
+        if len(self._held) < _HELD:
+            # What a busy runner took, an idle one would not hear of.
+            return self._idle.wait(self._hidden / 4)
+        self._closed.wait(self._hidden / 4)
+        return False
 
     def _receive(self) -> list[dict[str, Any]]:
         answer = self._call(
@@ -141,6 +146,9 @@ class QueueEvents(Trigger):
         return {name for key in keys if key and (name := manifest_name(key))}
 
     def _renew(self) -> None:
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + self._hidden / 4
         with self._lock:
             held = list(self._held.items())
         for entries in _batches(held):

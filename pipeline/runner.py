@@ -89,21 +89,21 @@ class Runner:
         claiming: Future[list[_Task]] | None = None
         capacity, more = 1, True
 
-        def claim(most: int) -> None:
+        def claim(first: bool = False) -> None:
             nonlocal claiming
+            # The first one alone, so that the device need not wait for the second.
+            most = 1 if first else _AHEAD * (capacity + 1) - len(arriving) - len(ready)
             if more and claiming is None and most > 0:
                 claiming = self._claimer.submit(_take, tasks, most)
 
         while not self._stop.is_set():
             waiting = len(arriving) + len(ready)
-            if not waiting:
-                claim(1)  # alone, so that the device need not wait for the second
-            claim(_AHEAD * (capacity + 1) - waiting)
+            claim(first=not waiting)
             if claiming and (claiming.done() or waiting < capacity):
                 taken, claiming = claiming.result(), None
                 more = bool(taken)
                 arriving.extend(taken)
-                claim(_AHEAD * (capacity + 1) - len(arriving) - len(ready))
+                claim()
             while arriving and (len(ready) < capacity or arriving[0].outcome.done()):
                 task = arriving.popleft()
                 if prepared := self._arrived(task):
@@ -115,7 +115,7 @@ class Runner:
                     continue
                 batch = [item for item in ready if item[1].pair.group == group][:capacity]
                 ready = [item for item in ready if item not in batch]
-                claim(_AHEAD * (capacity + 1) - len(arriving) - len(ready))
+                claim()
                 self._transfer(batch)
             elif not (more or arriving):
                 return

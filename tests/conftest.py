@@ -1,5 +1,6 @@
 """Pictures and a network that tests share; everything is made here, nothing is read from elsewhere."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,10 @@ from PIL import Image
 from nst import Stylizer
 from nst.vgg import VGG19
 from nst.weights import Weights, load_weights
+
+# The program, as a process of its own, and what makes it quick on pictures this small.
+COMMAND = [sys.executable, "-c", "from pipeline.cli import main; main()"]
+QUICK_SETTINGS = {"OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"}
 
 torch.set_num_threads(1)  # on pictures this small a second thread only waits
 

@@ -122,8 +122,15 @@ class LocalEngine:
         for _ in range(2):
             if self._stop.is_set():
                 return
-            if trigger.pending and self._told_once("the inbox", inbox.scan) is not None:
-                trigger.seen(inbox.unended)
+            if trigger.pending:
+                self._scan(inbox, trigger)
+
+    def _scan(self, inbox: Inbox, trigger: Trigger) -> list[str]:
+        """Names to claim; none where the inbox is out of reach, which is told."""
+        names = self._told_once("the inbox", inbox.scan)
+        if names is not None:
+            trigger.seen(inbox.unended)
+        return names or []
 
     def _jobs_of_inbox(
         self, inbox: Inbox, sources: Sources, trigger: Trigger, runner: Runner
@@ -133,10 +140,7 @@ class LocalEngine:
         taken = True
         while taken:
             taken = False
-            names = self._told_once("the inbox", inbox.scan)
-            if names is None:
-                return
-            trigger.seen(inbox.unended)
+            names = self._scan(inbox, trigger)
             waiting = deque(name for name in names if name not in stuck and not runner.holds(name))
             while waiting:
                 if self._stop.is_set():

@@ -37,7 +37,7 @@ def other_image() -> Tensor:
 
 def test_the_first_values_are_those_of_the_objective(vgg: VGG19) -> None:
     objective, image = objective_of(vgg, DEFAULT), other_image()
-    terms, share = Guide(objective, 1)(image)
+    terms, share = Guide(objective)(image)
     expected = objective(image)
     assert terms.content.item() == pytest.approx(expected.content.item())
     assert terms.style.item() == pytest.approx(expected.style.item())
@@ -46,7 +46,7 @@ def test_the_first_values_are_those_of_the_objective(vgg: VGG19) -> None:
 
 def test_the_deepest_layer_is_passed_through_every_tenth_time(vgg: VGG19) -> None:
     network = Counted(vgg)
-    guide = Guide(objective_of(network, DEFAULT), 1)
+    guide = Guide(objective_of(network, DEFAULT))
     network.depths.clear()
     image = other_image()
     values = [guide(image)[0].style.item() for _ in range(21)]
@@ -57,7 +57,7 @@ def test_the_deepest_layer_is_passed_through_every_tenth_time(vgg: VGG19) -> Non
 
 def test_between_its_turns_the_deepest_layer_is_linear(vgg: VGG19) -> None:
     objective, image = objective_of(vgg, DEFAULT), other_image()
-    guide = Guide(objective, 1)
+    guide = Guide(objective)
     guide(image)
     moved = (image + 1e-3).detach().requires_grad_()
     assert guide(moved)[0].style.item() == pytest.approx(objective(moved).style.item(), rel=1e-3)
@@ -65,7 +65,7 @@ def test_between_its_turns_the_deepest_layer_is_linear(vgg: VGG19) -> None:
 
 def test_a_deepest_layer_that_matters_does_not_lag(vgg: VGG19) -> None:
     network = Counted(vgg)
-    guide = Guide(objective_of(network, DEEP), 1)
+    guide = Guide(objective_of(network, DEEP))
     network.depths.clear()
     for _ in range(3):
         _, share = guide(other_image())
@@ -76,7 +76,7 @@ def test_a_deepest_layer_that_matters_does_not_lag(vgg: VGG19) -> None:
 def test_damping_holds_the_strongest_direction_back_until_progress_slows(vgg: VGG19) -> None:
     objective, image = objective_of(vgg, DEFAULT), other_image()
     (true,) = torch.autograd.grad(objective(image).style.sum(), image)
-    guide = Guide(objective, 1)
+    guide = Guide(objective)
     for step, damped in ((10, True), (20, True), (30, False)):
         for _ in range(step - 10, step):
             terms, _ = guide(image)
@@ -94,7 +94,7 @@ def test_a_pair_is_damped_for_itself(vgg: VGG19) -> None:
         {name: gram.expand(2, -1, -1) for name, gram in objective.grams.items()},
         DEFAULT,
     )
-    guide, image = Guide(both, 2), other_image().detach().expand(2, -1, -1, -1).clone().requires_grad_()
+    guide, image = Guide(both), other_image().detach().expand(2, -1, -1, -1).clone().requires_grad_()
     for loss in ([2.0, 2.0], [1.0, 1.9]):
         for _ in range(10):
             guide(image)
@@ -109,7 +109,7 @@ def test_nothing_lags_where_the_content_is_deepest_or_one_layer_is_all(vgg: VGG1
         Layers({"relu1_1": 1.0}, {"relu3_1": 1.0}),
     ):
         network = Counted(vgg)
-        guide = Guide(objective_of(network, layers), 1)
+        guide = Guide(objective_of(network, layers))
         network.depths.clear()
         for _ in range(3):
             guide(other_image())

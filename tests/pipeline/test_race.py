@@ -4,7 +4,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +13,7 @@ from uuid import uuid4
 from manifests.demo_s3 import BUCKET
 from pipeline.aws import connect
 from pipeline.stores.s3 import S3Store
-from tests.conftest import make_picture
+from tests.conftest import COMMAND, QUICK_SETTINGS, make_picture
 
 RUNNERS, MANIFESTS = 8, 200
 SHALLOW = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}  # for the time it saves
@@ -38,9 +37,9 @@ def test_of_eight_runners_each_manifest_is_worked_on_by_one(seaweed: str, tmp_pa
         }
         inbox.write(f"{name}.json", json.dumps(pair).encode())
 
-    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "watch", "--once"]
+    command = [*COMMAND, "watch", "--once"]
     command += ["--inbox", inbox.url, "--outbox", outbox.url, "--endpoint-url", seaweed]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"}
+    environment = {**os.environ, **QUICK_SETTINGS}
     logs = [tmp_path / f"{number}.log" for number in range(RUNNERS)]
     with ExitStack() as stack:
         outs = [stack.enter_context(log.open("w")) for log in logs]

@@ -6,7 +6,6 @@ import queue
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import make_picture
+from tests.conftest import COMMAND, QUICK_SETTINGS, make_picture
 
 QUICK = {"epochs": 1, "max_size": 48}
 ENDLESS = {"epochs": 1000, "max_size": 48, "init": "random"}
@@ -25,12 +24,11 @@ class Runner:
     """An `nst-pipeline` process, and what it logs."""
 
     def __init__(self, *arguments: str | Path) -> None:
-        command = [sys.executable, "-c", "from pipeline.cli import main; main()"]
         self.process = subprocess.Popen(
-            [*command, *map(str, arguments)],
+            [*COMMAND, *map(str, arguments)],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"},
+            env={**os.environ, **QUICK_SETTINGS},
         )
         self.events: list[Event] = []
         self._lines: queue.Queue[str | None] = queue.Queue()

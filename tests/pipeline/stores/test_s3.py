@@ -19,7 +19,7 @@ from pipeline.errors import ClaimLostError, StoreError
 from pipeline.sources import Sources
 from pipeline.stores import lease
 from pipeline.stores.s3 import S3Store
-from tests.conftest import make_picture
+from tests.conftest import COMMAND, QUICK_SETTINGS, make_picture
 
 LIMIT = 1000
 
@@ -105,7 +105,7 @@ def test_on_a_server_without_conditions_all_eight_win_and_several_runners_are_re
     store = S3Store("s3://bucket/in", connect("s3", careless))
     assert [store.put("lease", b"%d" % number, absent=True) for number in range(8)]  # none was refused
     assert not store.exclusive()
-    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "watch", "--once"]
+    command = [*COMMAND, "watch", "--once"]
     command += ["--inbox", store.url, "--outbox", "s3://bucket/out", "--endpoint-url", careless]
     refused = subprocess.run(command, capture_output=True, text=True)
     assert refused.returncode == 2
@@ -175,9 +175,9 @@ def test_a_bucket_is_worked_off_like_a_folder(seaweed: str) -> None:
         document = {"defaults": {"epochs": 1, "max_size": 48}, "pairs": pairs}
         inbox.write(f"{name}.json", json.dumps(document).encode())
     inbox.write("broken.json", b"{")
-    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "watch", "--once"]
+    command = [*COMMAND, "watch", "--once"]
     command += ["--inbox", inbox.url, "--outbox", outbox.url, "--endpoint-url", seaweed]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"}
+    environment = {**os.environ, **QUICK_SETTINGS}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 1, done.stderr + done.stdout
     assert "demo-secret" not in done.stdout + done.stderr

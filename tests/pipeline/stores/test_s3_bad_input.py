@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -17,6 +16,7 @@ from pipeline.aws import connect
 from pipeline.inbox import Inbox
 from pipeline.outbox import Outbox
 from pipeline.stores.s3 import S3Store
+from tests.conftest import COMMAND, QUICK_SETTINGS
 from tests.pipeline.stores.test_s3 import png
 
 LIMIT = 10**6
@@ -39,10 +39,11 @@ def versioned() -> Iterator[S3Store]:
 
 
 def watch(endpoint_url: str, inbox: S3Store, outbox: str, **environment: str) -> Any:
-    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "watch", "--once"]
+    command = [*COMMAND, "watch", "--once"]
     command += ["--inbox", inbox.url, "--outbox", outbox, "--endpoint-url", endpoint_url]
-    quick = {"OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"}
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **quick, **environment})
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **QUICK_SETTINGS, **environment}
+    )
 
 
 def test_names_that_need_care_and_objects_that_are_no_manifests(inbox: S3Store, seaweed: str) -> None:
@@ -145,7 +146,7 @@ def test_who_may_not_write_is_told_before_anything_is_computed(
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
     assert "access is denied; the credentials need the permissions" in refused.stderr
-    from_folder = [sys.executable, "-c", "from pipeline.cli import main; main()", "watch", "--once"]
+    from_folder = [*COMMAND, "watch", "--once"]
     from_folder += ["--inbox", str(tmp_path), "--outbox", inbox.url, "--endpoint-url", seaweed]
     refused = subprocess.run(from_folder, capture_output=True, text=True, env={**os.environ, **keys})
     assert "access is denied" in refused.stderr
