@@ -3,6 +3,7 @@
 import resource
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
@@ -13,8 +14,16 @@ from benchmarks.machine import describe
 from nst import Pair, Parameters, Style, Stylizer
 from nst.canvas import Canvas
 from nst.images import Picture, to_tensor
+from nst.result import Evaluation
 
 SIZES = (256, 512, 1024, 2048)
+_EVALUATIONS = 3  # the memory of a run is that of its first ones
+_CONVOLUTIONS = (
+    "aten::mkldnn_convolution",
+    "aten::convolution_backward",
+    "_ConvolutionReLU",
+    "_ConvolutionReLUBackward",
+)
 
 
 def prepared(size: int) -> Pair:
@@ -24,7 +33,7 @@ def prepared(size: int) -> Pair:
 
 
 def convolution_share(size: int) -> float:
-    """Share of an evaluation's processor time that is spent in convolutions."""
+    """Share of an evaluation's processor time that is spent in convolutions, their ReLU included."""
     stylizer, pair = Stylizer(device="cpu"), prepared(size)
     objective = stylizer.objective([pair], -1)
     image = to_tensor(pair.contents[-1])[None]
@@ -40,11 +49,8 @@ def convolution_share(size: int) -> float:
         for _ in range(5):
             evaluate()
     events = trace.key_averages()
-    convolutions = [
-        e for e in events if "mkldnn_convolution" in e.key or e.key == "aten::convolution_backward"
-    ]
     total = sum(float(e.self_cpu_time_total) for e in events)
-    return sum(float(e.self_cpu_time_total) for e in convolutions) / total
+    return sum(float(e.cpu_time_total) for e in events if e.key in _CONVOLUTIONS) / total
 
 
 def peak_memory(size: int) -> float:
@@ -55,10 +61,16 @@ def peak_memory(size: int) -> float:
 
 
 def one(size: int) -> None:
-    """Make one picture, coarse scales left out to save time, and print this process's peak."""
+    """Evaluate a pair a few times, on its finest scale alone, and print this process's peak."""
     pair = prepared(size)
     finest = replace(pair, contents=pair.contents[-1:], starts=to_tensor(pair.contents[-1])[None])
-    Stylizer(device="cpu").run([finest])
+
+    def stop(_: int, evaluation: Evaluation) -> None:
+        if evaluation.step == _EVALUATIONS:
+            raise KeyboardInterrupt
+
+    with suppress(KeyboardInterrupt):
+        Stylizer(device="cpu").run([finest], stop)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from nst.parameters import LAYERS, Pooling
 from nst.weights import CONVOLUTIONS, MEAN, STD, Weights
+from nst.winograd import WinogradReLU
+
+_WIDE, _LARGE = 128, 2**17  # output channels and input numbers from which Winograd's way is the faster one
 
 
 class VGG19(nn.Module):
@@ -25,9 +28,8 @@ class VGG19(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
         self.dtype = dtype
         for name in CONVOLUTIONS:
-            kernel = weights.kernels[name].to(dtype, memory_format=torch.channels_last)
-            self.register_buffer(f"{name}_weight", kernel)
-            self.register_buffer(f"{name}_bias", weights.biases[name].to(dtype))
+            kernel, bias = weights.kernels[name].to(dtype), weights.biases[name].to(dtype)
+            self.add_module(name, _ConvolutionReLU(kernel, bias))
 
     def forward(self, image: Tensor, layers: Collection[str], pooling: Pooling = "max") -> dict[str, Tensor]:
         """Map RGB in 0..1, `(B, 3, H, W)`, to `{layer: (B, C, h, w)}` after ReLU.
@@ -40,10 +42,26 @@ class VGG19(nn.Module):
         for name, layer in zip(CONVOLUTIONS, LAYERS, strict=True):
             if name.endswith("_1") and name != "conv1_1":
                 x = pool(x, 2)
-            x = F.conv2d(x, self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_bias"), padding=1)
-            x = F.relu_(x)
+            x = self.get_submodule(name)(x)
             if layer in wanted:
                 found[layer] = x
                 if len(found) == len(wanted):
                     break
         return found
+
+
+class _ConvolutionReLU(nn.Module):
+    kernel: Tensor
+    bias: Tensor
+
+    def __init__(self, kernel: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("kernel", kernel.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("bias", bias)
+        suits = kernel.dtype == torch.float32 and kernel.shape[0] >= _WIDE
+        self._winograd = WinogradReLU(kernel, bias) if suits else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._winograd and x.device.type == "cpu" and x.numel() >= _LARGE:
+            return self._winograd(x)
+        return F.relu_(F.conv2d(x, self.kernel, self.bias, padding=1))

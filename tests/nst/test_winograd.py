@@ -1,0 +1,47 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nst import winograd
+from nst.winograd import WinogradReLU
+
+KERNEL = torch.randn(7, 5, 3, 3, generator=torch.Generator().manual_seed(0))
+BIAS = torch.linspace(-1, 1, 7)
+
+
+@pytest.fixture
+def layer() -> WinogradReLU:
+    return WinogradReLU(KERNEL, BIAS)
+
+
+def direct(x: Tensor) -> Tensor:
+    return F.relu(F.conv2d(x.double(), KERNEL.double(), BIAS.double(), padding=1))
+
+
+@pytest.mark.parametrize("size", [(8, 12), (7, 9), (1, 1), (2, 31), (33, 6)])
+def test_it_is_a_convolution_with_relu(layer: WinogradReLU, size: tuple[int, int]) -> None:
+    x = torch.rand(2, 5, *size)
+    assert torch.allclose(layer(x).double(), direct(x), atol=1e-4)
+
+
+def test_pieces_fit_together(layer: WinogradReLU, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "_BLOCK", 1)
+    x = torch.rand(1, 5, 21, 13)
+    assert torch.allclose(layer(x).double(), direct(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_is_the_convolutions(layer: WinogradReLU, memory_format: torch.memory_format) -> None:
+    x = torch.rand(2, 5, 11, 6, requires_grad=True)
+    weight = torch.randn(2, 7, 11, 6).contiguous(memory_format=memory_format)
+    (found,) = torch.autograd.grad(layer(x), x, weight)
+    (expected,) = torch.autograd.grad(direct(x), x, weight.double())
+    assert torch.allclose(found, expected, atol=1e-3)
+
+
+def test_an_earlier_pass_without_gradients_does_no_harm(layer: WinogradReLU) -> None:
+    x = torch.rand(1, 5, 8, 8, requires_grad=True)
+    with torch.no_grad():
+        layer(x)
+    assert torch.autograd.grad(layer(x).sum(), x)[0].isfinite().all()
