@@ -14,13 +14,15 @@ from botocore.exceptions import (
 
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
 
+_CONNECT_TIMEOUT, _READ_TIMEOUT = 10.0, 60.0  # seconds
+
 
 def connect(service: str, endpoint_url: str | None = None, region: str | None = None) -> Any:
     """A client with what `AWS_*` variables, profiles and roles say, as every user of boto3 knows it."""
     config = Config(
         retries={"mode": "standard", "max_attempts": 5},
-        connect_timeout=10,
-        read_timeout=60,
+        connect_timeout=_CONNECT_TIMEOUT,
+        read_timeout=_READ_TIMEOUT,
         # Checksums of our own go with every upload; the default ones are unknown to older servers.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",

@@ -14,7 +14,7 @@ from nst.errors import NSTError
 from nst.transfer import Stylizer
 from pipeline import manifest
 from pipeline.engines.supervise import supervise
-from pipeline.errors import Problem, StoreError, UsageError, problems_of
+from pipeline.errors import Problem, StoreError, UnavailableError, UsageError, problems_of
 from pipeline.inbox import ClaimedManifest, Inbox
 from pipeline.job import Job, job_of_file
 from pipeline.outbox import Outbox
@@ -45,7 +45,7 @@ class LocalEngine:
         self._runner: Runner | None = None
         self._problems = 0
         self._told: dict[str, str] = {}
-        self._took = False
+        self._took = self._unreachable = False
 
     def run(self, paths: Sequence[Path]) -> int:
         """Work on manifest files, whose images are relative to each; returns the exit code."""
@@ -107,15 +107,16 @@ class LocalEngine:
         return self._runner
 
     def _drain(self, inbox: Inbox, sources: Sources, runner: Runner, trigger: Trigger) -> None:
-        """Work until nothing is ready and no file is still being written."""
-        settling = True
-        while settling and not self._stop.is_set():
+        """Work until nothing is ready, no file is still being written, and nothing is out of reach."""
+        unsettled = True
+        while unsettled and not self._stop.is_set():
             trigger.refresh()
             self._wake.clear()
+            self._unreachable = False
             runner.run(self._jobs_of_inbox(inbox, sources, trigger, runner))
-            settling = inbox.settling
-            if settling:
-                self._wake.wait(_SETTLING)
+            unsettled = inbox.settling or self._unreachable
+            if unsettled:
+                self._wake.wait(_INTERVAL if self._unreachable else _SETTLING)
 
     def _show_ends(self, inbox: Inbox, trigger: Trigger) -> None:
         """Let a trigger that waits for manifests to end see that those of this round have."""
@@ -185,10 +186,14 @@ class LocalEngine:
         try:
             result = action()
         except StoreError as error:
+            away = isinstance(error, UnavailableError)
+            self._unreachable |= away
             if self._told.get(key) != str(error):
                 self._told[key] = str(error)
-                self._problems += 1
-                self._listener.note(str(error), level="error")
+                self._problems += not away
+                self._listener.note(
+                    f"{error}; trying again" if away else str(error), level="warning" if away else "error"
+                )
             return None
         self._told.pop(key, None)
         return result

@@ -15,13 +15,15 @@ LEASE = 60.0  # seconds after which a lease that nobody has renewed may be taken
 _FRESH = 1 / 6  # of that time after a renewal, in which it need not be asked for again
 _RENEWALS = 4  # in that time
 _MOST = 1000  # bytes
+_WATCHED = 10_000  # leases of others
 
 
 class Lease:
     """A small object that only its holder can rewrite; a thread renews it until `end`.
 
-    No machine's clock is compared with another's: a lease's age is what the server says of both the
-    present and the last writing, and whoever writes names the ETag that he saw.
+    No machine's clock is compared with another's: a lease has lapsed if the server says so, which dates both
+    the present and the last writing, or if this machine has seen the same ETag for so long; and whoever
+    takes it over names the ETag that he saw.
     """
 
     def __init__(self, store: "S3Store", key: str, etag: str, asked: float) -> None:
@@ -42,7 +44,7 @@ class Lease:
                 found = store.look(key, _MOST)
             except NotFoundError:
                 return None  # given up this moment; the next scan will see
-            if found.age < LEASE:
+            if found.age < LEASE and store.leases_seen.seconds(key, found.etag) < LEASE:
                 return None
             asked = _now()
             etag = _write(store, key, found.etag)
@@ -88,6 +90,23 @@ class Lease:
                 continue  # out of reach for the moment; whoever publishes will look again
 
 
+class Sightings:
+    """For how long leases have been seen unchanged, by this machine's clock."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[str, float]] = {}
+
+    def seconds(self, key: str, etag: str) -> float:
+        """Since this ETag was first seen here."""
+        if len(self._first) > _WATCHED:
+            self._first.clear()  # which only makes the wait longer
+        known, since = self._first.get(key, ("", 0.0))
+        if known != etag:
+            since = _now()
+            self._first[key] = etag, since
+        return _now() - since
+
+
 def _now() -> float:
     # Where there is one, a clock that goes on while the machine is suspended.
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
@@ -95,18 +114,10 @@ def _now() -> float:
 
 def _write(store: "S3Store", key: str, match: str | None) -> str | None:
     """Write with a condition; the new ETag, or none where the condition does not hold."""
-    ours = uuid4().hex.encode()
     try:
-        return store.put(key, ours, absent=match is None, match=match)
-    except NotFoundError:
+        return store.put(key, uuid4().hex.encode(), absent=match is None, match=match)
+    except (NotFoundError, ConflictError):
         return None
-    except ConflictError:
-        # A retried request meets its own first try, if that one's answer was lost.
-        try:
-            found = store.look(key, _MOST)
-        except NotFoundError:
-            return None
-        return found.etag if found.data == ours else None
 
 
 class S3Claim:

@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from pipeline.aws import NotModifiedError, explained
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
 from pipeline.stores.base import Entry
-from pipeline.stores.lease import Lease, S3Claim
+from pipeline.stores.lease import Lease, S3Claim, Sightings
 
 _SCHEME = "s3://"
 _CACHED = 2**28  # bytes of images kept, so that a style of many pairs is fetched once
@@ -50,6 +50,7 @@ class S3Store:
         self.url = f"{_SCHEME}{bucket}/{self.prefix}".rstrip("/")
         self._client = client
         self._cache = _Cache()
+        self.leases_seen = Sightings()
 
     def exclusive(self) -> bool:
         # A second write of what must be absent has to fail; some servers answer 200 all the same.
@@ -119,7 +120,12 @@ class S3Store:
         kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
         kind = "application/x-ndjson" if key.endswith(".jsonl") else kind
         checksum = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-        answer = self._call("put_object", key, Body=data, ContentType=kind, ContentMD5=checksum, **condition)
+        try:
+            answer = self._call(
+                "put_object", key, Body=data, ContentType=kind, ContentMD5=checksum, **condition
+            )
+        except ConflictError:
+            return self._written_before(key, data)
         return str(answer["ETag"])
 
     def move(self, source: str, target: str) -> None:
@@ -191,6 +197,14 @@ class S3Store:
             return self.look(target, 2**30).data
         except NotFoundError:
             return None
+
+    def _written_before(self, key: str, data: bytes) -> str:
+        # A retried request meets its own first try, if that one's answer was lost.
+        with suppress(StoreError):
+            found = self.look(key, len(data))
+            if found.data == data:
+                return found.etag
+        raise ConflictError(f"{self.url}/{key}: something else is there already")
 
     def _listed(self, prefix: str, **arguments: str) -> list[dict[str, Any]]:
         pages = self._client.get_paginator("list_objects_v2")

@@ -1,4 +1,7 @@
+import io
 import json
+import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +14,8 @@ from pipeline.aws import connect
 from pipeline.errors import StoreError, UsageError
 from pipeline.queue import QueueEvents
 from pipeline.stores.s3 import S3Store
+from tests.conftest import make_picture
+from tests.process import Runner
 
 HIDDEN = 4  # seconds
 
@@ -167,3 +172,32 @@ def test_a_busy_runner_leaves_messages_to_idle_ones(queue: Queue) -> None:
     assert len(found) == 1
     assert not busy.pending
     busy.close()
+
+
+def test_a_runner_is_woken_by_an_upload(queue: Queue, aws: str) -> None:
+    # So seldom does it look by itself that only the queue can have told it.
+    code = (
+        "from pipeline.engines import local; local._INTERVAL = 1000.0; from pipeline.cli import main; main()"
+    )
+    arguments = ["watch", "--inbox", queue.inbox.url, "--outbox", queue.inbox.url.replace("/in", "/out")]
+    arguments += ["--endpoint-url", aws, "--queue", queue.url]
+    picture = io.BytesIO()
+    make_picture(32, 32).save(picture, "PNG")
+    queue.inbox.write("a b.png", picture.getvalue())
+    pair = {"content": "a b.png", "style": "a b.png", "epochs": 1, "max_size": 32}
+    with Runner(*arguments, command=[sys.executable, "-c", code]) as runner:
+        runner.wait_for("watching")
+        for name in ("first", "second one", "brok+en"):
+            document = {"pairs": []} if name == "brok+en" else pair
+            queue.inbox.write(f"{name}.json", json.dumps(document).encode())
+            runner.wait_for("manifest failed" if name == "brok+en" else "manifest done", manifest=name)
+        while queue.messages():
+            pass
+        runner.process.terminate()
+        assert runner.finish() == 128 + signal.SIGTERM
+    assert (
+        queue.client.get_queue_attributes(QueueUrl=queue.dead, AttributeNames=["All"])["Attributes"][
+            "ApproximateNumberOfMessages"
+        ]
+        == "0"
+    )

@@ -2,70 +2,18 @@
 
 import json
 import os
-import queue
 import shutil
 import signal
-import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.conftest import COMMAND, QUICK_SETTINGS, make_picture
+from tests.conftest import make_picture
+from tests.process import Runner
 
 QUICK = {"epochs": 1, "max_size": 48}
 ENDLESS = {"epochs": 1000, "max_size": 48, "init": "random"}
-Event = dict[str, Any]
-
-
-class Runner:
-    """An `nst-pipeline` process, and what it logs."""
-
-    def __init__(self, *arguments: str | Path) -> None:
-        self.process = subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **QUICK_SETTINGS},
-        )
-        self.events: list[Event] = []
-        self._lines: queue.Queue[str | None] = queue.Queue()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout
-        with self.process.stdout as lines:
-            for line in lines:
-                self._lines.put(line)
-        self._lines.put(None)
-
-    def wait_for(self, event: str, **details: str) -> Event:
-        """The next log line like this."""
-        while (line := self._lines.get(timeout=120)) is not None:
-            found: Event = json.loads(line)
-            self.events.append(found)
-            if found["event"] == event and details.items() <= found.items():
-                return found
-        raise AssertionError(f"no '{event}' before the end; there was {self.events}")
-
-    def finish(self) -> int:
-        """Read to the end; the exit code."""
-        while (line := self._lines.get(timeout=120)) is not None:
-            self.events.append(json.loads(line))
-        return self.process.wait(timeout=60)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self._reader.join()
-
-    def count(self, event: str) -> int:
-        return sum(e["event"] == event for e in self.events)
-
-
 Start = Callable[..., Runner]
 
 

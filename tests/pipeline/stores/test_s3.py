@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,24 @@ def test_a_lease_that_lapsed_is_taken_over_and_its_holder_notices(
     heir.move_to("done/a")
     assert real.read("done/a", LIMIT) == b"text"
     assert real.tag("failed/a") is None
+
+
+def test_without_the_servers_date_a_lease_lapses_that_was_seen_unchanged_for_long(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "LEASE", 1.0)
+    store = S3Store("s3://bucket", client)
+    store.write("a", b"text")
+    assert "date" not in client.head_object(Bucket="bucket", Key="a")["ResponseMetadata"]["HTTPHeaders"]
+    dead = store.claim("a", "held/a")
+    assert dead
+    dead._lease.stop()
+    began = time.monotonic()
+    while (heir := store.claim("a", "held/a")) is None:
+        pass
+    assert time.monotonic() - began > 1.0
+    heir.move_to("done/a")
+    assert store.read("done/a", LIMIT) == b"text"
 
 
 def test_a_lease_that_is_renewed_is_kept(real: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:

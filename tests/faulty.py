@@ -1,0 +1,121 @@
+"""A proxy that stands between a client and a real S3 server, and does to requests what networks do."""
+
+import asyncio
+import random
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiohttp import ClientSession, DummyCookieJar, TCPConnector, web
+from multidict import CIMultiDict
+from yarl import URL
+
+STALL = 2.0  # seconds without an answer
+
+FAULTS: tuple[str, ...] = ("error", "slow down", "reset", "stall", "truncate", "late")
+# What a proxy does not hand on, because it concerns one connection only.
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect"}
+_SLOW_DOWN = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+
+
+class Faulty:
+    """Does one of `FAULTS` to a share `rate` of all requests; `done` counts them."""
+
+    def __init__(self, backend: str, seed: int) -> None:
+        self.rate, self.faults = 0.0, FAULTS
+        self.done: Counter[str] = Counter()
+        self._backend, self._random = backend, random.Random(seed)
+        self._next: str | None = None
+
+    def fail_next(self, fault: str) -> None:
+        """Do this to the next request, and to no other."""
+        self._next = fault
+
+    def _choose(self) -> str:
+        fault, self._next = self._next, None
+        return fault or (self._random.choice(self.faults) if self._random.random() < self.rate else "none")
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        fault = self._choose()
+        self.done[fault] += 1
+        body = await request.read()
+        if fault == "error":
+            return web.Response(status=500)
+        if fault == "slow down":
+            return web.Response(status=503, text=_SLOW_DOWN, content_type="application/xml")
+        if fault == "reset":
+            return _reset(request)
+        if fault == "stall":
+            await asyncio.sleep(STALL)
+            return _reset(request)
+        answer, data = await self._ask(request, body)
+        if fault == "late":
+            return _reset(request)  # it was done, but nobody will hear of it
+        if fault == "truncate" and len(data) > 1:
+            await answer.prepare(request)
+            await answer.write(data[: len(data) // 2])
+            return _reset(request)
+        answer.body = data
+        return answer
+
+    async def _ask(self, request: web.Request, body: bytes) -> tuple[web.Response, bytes]:
+        headers = _end_to_end(request.headers)
+        url = URL(self._backend + request.raw_path, encoded=True)
+        # The signature covers the host that the client spoke to, and the path as it was spelt.
+        connector = TCPConnector(force_close=True)
+        async with (
+            ClientSession(connector=connector, auto_decompress=False, cookie_jar=DummyCookieJar()) as session,
+            session.request(
+                request.method, url, headers=headers, data=body, skip_auto_headers=["Content-Type"]
+            ) as found,
+        ):
+            data = await found.read()
+            return web.Response(status=found.status, headers=_end_to_end(found.headers)), data
+
+
+def _end_to_end(headers: "CIMultiDict[str] | object") -> "CIMultiDict[str]":
+    kept: CIMultiDict[str] = CIMultiDict(headers)  # type: ignore[arg-type]
+    for name in _HOP_BY_HOP:
+        kept.popall(name, None)
+    return kept
+
+
+def _reset(request: web.Request) -> web.Response:
+    if request.transport:
+        request.transport.abort()
+    return web.Response()
+
+
+@contextmanager
+def proxy(backend: str, seed: int = 0) -> Iterator[tuple[str, Faulty]]:
+    """A proxy before `backend`, without faults at first; its endpoint and what it is to do."""
+    faulty = Faulty(backend, seed)
+    loop = asyncio.new_event_loop()
+    ports: list[int] = []
+    ready = threading.Event()
+
+    async def start() -> web.AppRunner:
+        app = web.Application(client_max_size=2**30)
+        app.router.add_route("*", "/{path:.*}", faulty.serve)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        ports.append(runner.addresses[0][1])
+        ready.set()
+        return runner
+
+    def work() -> None:
+        runner = loop.run_until_complete(start())
+        loop.run_forever()
+        loop.run_until_complete(runner.cleanup())
+        loop.close()
+
+    thread = threading.Thread(target=work, name="proxy")
+    thread.start()
+    ready.wait()
+    try:
+        yield f"http://127.0.0.1:{ports[0]}", faulty
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()

@@ -1,0 +1,152 @@
+"""Real runners before a real S3 server, while the network between them fails or a runner falls asleep."""
+
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from PIL import Image
+
+from manifests.demo_s3 import BUCKET
+from pipeline.aws import connect
+from pipeline.errors import ConflictError, StoreError, UnavailableError
+from pipeline.stores.s3 import S3Store
+from tests.conftest import make_picture
+from tests.faulty import FAULTS, STALL, Faulty, proxy
+from tests.process import Runner
+
+LIMIT = 10**6
+MANIFESTS, PAIRS = 4, 2
+PAIR = {"content": "a.png", "style": "b.png", "max_size": 32, "epochs": 1}
+# Time-outs and leases as they are in earnest would make these tests take minutes.
+HASTY = f"from pipeline import aws; aws._READ_TIMEOUT = {STALL / 2}; "
+BRIEF = "from pipeline.stores import lease; lease.LEASE = 2.0; "
+MAIN = "from pipeline.cli import main; main()"
+
+
+class Bucket:
+    """An inbox with two images, and an outbox."""
+
+    def __init__(self, endpoint_url: str) -> None:
+        client, run = connect("s3", endpoint_url), uuid4().hex
+        self.endpoint_url = endpoint_url
+        self.inbox, self.outbox = (S3Store(f"s3://{BUCKET}/{run}/{name}", client) for name in ("in", "out"))
+        for seed, name in enumerate(("a.png", "b.png")):
+            picture = io.BytesIO()
+            make_picture(32, 32, seed).save(picture, "PNG")
+            self.inbox.write(name, picture.getvalue())
+
+    def drop(self, name: str, *pairs: Mapping[str, object]) -> None:
+        document = {"pairs": [{**PAIR, "id": f"p{n}", **pair} for n, pair in enumerate(pairs)]}
+        self.inbox.write(f"{name}.json", json.dumps(document).encode())
+
+    def watch(self, *options: str, setting: str = "", endpoint_url: str = "") -> Runner:
+        arguments = ["watch", "--inbox", self.inbox.url, "--outbox", self.outbox.url]
+        arguments += ["--endpoint-url", endpoint_url or self.endpoint_url, *options]
+        return Runner(*arguments, command=[sys.executable, "-c", setting + MAIN])
+
+    def names(self, folder: str) -> set[str]:
+        return {entry.name for entry in self.inbox.entries(folder) if entry.name.endswith(".json")}
+
+
+@pytest.fixture
+def bucket(seaweed: str) -> Bucket:
+    return Bucket(seaweed)
+
+
+@pytest.fixture
+def faulty(seaweed: str) -> Iterator[tuple[str, Faulty]]:
+    with proxy(seaweed) as pair:
+        yield pair
+
+
+def test_a_bad_network_costs_time_and_nothing_else(bucket: Bucket, faulty: tuple[str, Faulty]) -> None:
+    endpoint_url, network = faulty
+    for number in range(MANIFESTS):
+        bucket.drop(f"m{number}", *[{"seed": number * PAIRS + pair} for pair in range(PAIRS)])
+    network.rate = 0.3
+    with bucket.watch("--once", setting=HASTY, endpoint_url=endpoint_url) as runner:
+        assert runner.finish() == 0, runner.events
+    assert bucket.names("done") == {f"m{number}.json" for number in range(MANIFESTS)}
+    assert not bucket.names("") | bucket.names("processing") | bucket.names("failed")
+    assert runner.count("pair done") == MANIFESTS * PAIRS
+    assert network.done.keys() == {"none", *FAULTS}
+    for number in range(MANIFESTS):
+        for pair in range(PAIRS):
+            whole(bucket.outbox, f"m{number}/p{pair}")
+
+
+def whole(outbox: S3Store, key: str) -> None:
+    record = json.loads(outbox.read(f"{key}.json", LIMIT))
+    assert len(outbox.read(f"{key}.loss.jsonl", LIMIT).splitlines()) == record["evaluations"]
+    with Image.open(io.BytesIO(outbox.read(f"{key}.png", LIMIT))) as picture:
+        picture.load()
+        assert picture.size == (record["width"], record["height"])
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_one_fault_is_not_noticed(
+    faulty: tuple[str, Faulty], fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.aws._READ_TIMEOUT", STALL / 2)
+    endpoint_url, network = faulty
+    store = S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", endpoint_url))
+    requests: list[Callable[[], Any]] = [
+        lambda: store.put("a", b"text", absent=True),
+        lambda: store.read("a", LIMIT),
+        lambda: store.tag("a"),
+        lambda: list(store.entries("")),
+        lambda: store.put("a", b"more", match=store.tag("a")),
+        lambda: store.remove_all(["a"]),
+    ]
+    for request in requests:
+        network.fail_next(fault)
+        request()
+    assert network.done[fault] == len(requests)
+    with pytest.raises(StoreError, match="no such object"):
+        store.read("a", LIMIT)
+
+
+def test_a_retried_write_does_not_pass_for_another_one(faulty: tuple[str, Faulty]) -> None:
+    endpoint_url, network = faulty
+    store = S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", endpoint_url))
+    store.write("a", b"theirs")
+    network.fail_next("late")
+    with pytest.raises(ConflictError):
+        store.put("a", b"ours", absent=True)
+    assert store.read("a", LIMIT) == b"theirs"
+
+
+def test_what_goes_on_is_told_in_one_sentence(
+    faulty: tuple[str, Faulty], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    endpoint_url, network = faulty
+    store = S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", endpoint_url))
+    network.rate = 1.0
+    for fault, said in (("slow down", "the server answers 503 SlowDown"), ("reset", "can't be reached")):
+        network.faults = (fault,)
+        with pytest.raises(UnavailableError, match=said):
+            store.read("a", LIMIT)
+
+
+def test_a_runner_that_slept_past_its_lease_publishes_nothing(bucket: Bucket) -> None:
+    bucket.drop("long", {"epochs": 6, "init": "random"})
+    with bucket.watch("--once", setting=BRIEF) as late:
+        late.wait_for("pair started")
+        os.kill(late.process.pid, signal.SIGSTOP)
+        with bucket.watch(setting=BRIEF) as heir:
+            heir.wait_for("manifest done", manifest="long")
+        written = {entry.name: entry.version for entry in bucket.outbox.entries("long")}
+        os.kill(late.process.pid, signal.SIGCONT)
+        late.finish()
+    assert any("another runner has taken over" in event["event"] for event in late.events)
+    assert late.count("pair done") == 0
+    assert {entry.name: entry.version for entry in bucket.outbox.entries("long")} == written
+    assert bucket.names("done") == {"long.json"}
+    assert not bucket.names("processing") | bucket.names("")

@@ -1,0 +1,66 @@
+"""The program as a process of its own, and what it logs."""
+
+import json
+import os
+import queue
+import subprocess
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from tests.conftest import COMMAND, QUICK_SETTINGS
+
+Event = dict[str, Any]
+
+
+class Runner:
+    """An `nst-pipeline` process, and what it logs."""
+
+    def __init__(self, *arguments: str | Path, command: Sequence[str] = COMMAND) -> None:
+        self.process = subprocess.Popen(
+            [*command, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **QUICK_SETTINGS},
+        )
+        self.events: list[Event] = []
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        with self.process.stdout as lines:
+            for line in lines:
+                self._lines.put(line)
+        self._lines.put(None)
+
+    def wait_for(self, event: str, **details: str) -> Event:
+        """The next log line like this."""
+        while (line := self._lines.get(timeout=120)) is not None:
+            found: Event = json.loads(line)
+            self.events.append(found)
+            if found["event"] == event and details.items() <= found.items():
+                return found
+        raise AssertionError(f"no '{event}' before the end; there was {self.events}")
+
+    def finish(self) -> int:
+        """Read to the end; the exit code."""
+        while (line := self._lines.get(timeout=120)) is not None:
+            self.events.append(json.loads(line))
+        return self.process.wait(timeout=60)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def count(self, event: str) -> int:
+        return sum(e["event"] == event for e in self.events)
