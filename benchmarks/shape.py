@@ -3,7 +3,6 @@
 import resource
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import replace
 
 import torch
@@ -14,10 +13,8 @@ from benchmarks.machine import describe
 from nst import Pair, Parameters, Style, Stylizer
 from nst.canvas import Canvas
 from nst.images import Picture, to_tensor
-from nst.result import Evaluation
 
 SIZES = (256, 512, 1024, 2048)
-_EVALUATIONS = 3  # the memory of a run is that of its first ones
 _CONVOLUTIONS = (
     "aten::mkldnn_convolution",
     "aten::convolution_backward",
@@ -61,16 +58,10 @@ def peak_memory(size: int) -> float:
 
 
 def one(size: int) -> None:
-    """Evaluate a pair a few times, on its finest scale alone, and print this process's peak."""
+    """Make one picture in 20 iterations, on its finest scale alone, and print this process's peak."""
     pair = prepared(size)
     finest = replace(pair, contents=pair.contents[-1:], starts=to_tensor(pair.contents[-1])[None])
-
-    def stop(_: int, evaluation: Evaluation) -> None:
-        if evaluation.step == _EVALUATIONS:
-            raise KeyboardInterrupt
-
-    with suppress(KeyboardInterrupt):
-        Stylizer(device="cpu").run([finest], stop)
+    Stylizer(device="cpu").run([finest])
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 

@@ -77,8 +77,7 @@ def total_variation(image: Tensor) -> Tensor:
 def style_grams(vgg: VGG19, style: Tensor, layers: Layers) -> dict[str, Tensor]:
     """Gram matrices of one style picture `(1, 3, H, W)`, each `(1, C, C)`."""
     with torch.no_grad():
-        features = vgg(style, layers.style, layers.pooling)
-        return {name: gram(f) for name, f in features.items()}
+        return {name: gram(found) for name, found in vgg(style, layers.style, layers.pooling)}
 
 
 def mix_grams(grams: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) -> dict[str, Tensor]:
@@ -106,7 +105,7 @@ class Objective:
         """`content` is `(B, 3, H, W)` in 0..1; `grams` holds `(B, C, C)` for each style layer."""
         self.vgg, self.layers, self.grams = vgg, layers, grams
         with torch.no_grad():
-            self.features = vgg(content, layers.content, layers.pooling)
+            self.features = dict(vgg(content, layers.content, layers.pooling))
 
     def __call__(self, image: Tensor) -> Terms:
         """`(B, 3, H, W)` in 0..1 -> the three terms of each picture."""
@@ -122,10 +121,11 @@ class Objective:
 
         `errors` says how far a layer's Gram matrices, `(B, C, C)`, are from where they should be, `(B,)`.
         """
-        found = self.vgg(image, {*self.layers.content, *errors}, self.layers.pooling)
-        content = image.new_zeros(len(image))
-        for name, weight in self.layers.content.items():
-            content = content + weight * (found[name] - self.features[name]).float().square().mean((1, 2, 3))
-        return content, {
-            name: self.layers.style[name] * error(gram(found[name])) for name, error in errors.items()
-        }
+        content, style = image.new_zeros(len(image)), dict[str, Tensor]()
+        for name, found in self.vgg(image, {*self.layers.content, *errors}, self.layers.pooling):
+            if name in errors:
+                style[name] = self.layers.style[name] * errors[name](gram(found))
+            if name in self.layers.content:
+                error = (found - self.features[name]).float().square().mean((1, 2, 3))
+                content = content + self.layers.content[name] * error
+        return content, style

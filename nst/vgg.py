@@ -1,6 +1,6 @@
 """VGG19 (Simonyan and Zisserman, 2015) as a fixed feature extractor."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from nst.weights import CONVOLUTIONS, MEAN, STD, Weights
 from nst.winograd import WinogradReLU
 
 _WIDE, _LARGE = 128, 2**17  # output channels and input numbers from which Winograd's way is the faster one
+_WIDEST = 256  # input channels for which it is used: beyond that, for relu5_1 only, kernels would take 300 MB
 
 
 class VGG19(nn.Module):
@@ -31,23 +32,27 @@ class VGG19(nn.Module):
             kernel, bias = weights.kernels[name].to(dtype), weights.biases[name].to(dtype)
             self.add_module(name, _ConvolutionReLU(kernel, bias))
 
-    def forward(self, image: Tensor, layers: Collection[str], pooling: Pooling = "max") -> dict[str, Tensor]:
-        """Map RGB in 0..1, `(B, 3, H, W)`, to `{layer: (B, C, h, w)}` after ReLU.
+    def forward(
+        self, image: Tensor, layers: Collection[str], pooling: Pooling = "max"
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Map RGB in 0..1, `(B, 3, H, W)`, to each of `layers` and its features after ReLU, `(B, C, h, w)`.
 
-        Nothing past the last of `layers` is computed.
+        They come from the shallowest to the deepest; nothing past the last of them is computed. What is
+        made of a layer before the next one is asked for is also differentiated late, after all deeper ones,
+        so that its gradient does not lie about in the meantime.
         """
         pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
-        wanted, found = set(layers), dict[str, Tensor]()
+        left = set(layers)
         x = ((image - self.mean) / self.std).to(self.dtype, memory_format=torch.channels_last)
         for name, layer in zip(CONVOLUTIONS, LAYERS, strict=True):
+            if not left:
+                return
             if name.endswith("_1") and name != "conv1_1":
                 x = pool(x, 2)
             x = self.get_submodule(name)(x)
-            if layer in wanted:
-                found[layer] = x
-                if len(found) == len(wanted):
-                    break
-        return found
+            if layer in left:
+                left.remove(layer)
+                yield layer, x
 
 
 class _ConvolutionReLU(nn.Module):
@@ -58,7 +63,8 @@ class _ConvolutionReLU(nn.Module):
         super().__init__()
         self.register_buffer("kernel", kernel.contiguous(memory_format=torch.channels_last))
         self.register_buffer("bias", bias)
-        suits = kernel.dtype == torch.float32 and kernel.shape[0] >= _WIDE
+        outputs, inputs = kernel.shape[:2]
+        suits = kernel.dtype == torch.float32 and outputs >= _WIDE and inputs <= _WIDEST
         self._winograd = WinogradReLU(kernel, bias) if suits else None
 
     def forward(self, x: Tensor) -> Tensor:

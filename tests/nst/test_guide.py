@@ -1,4 +1,4 @@
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
@@ -20,10 +20,9 @@ class Counted:
     def __init__(self, vgg: VGG19) -> None:
         self.vgg, self.depths = vgg, list[int]()
 
-    def __call__(self, image: Tensor, layers: Collection[str], *rest: Any) -> dict[str, Tensor]:
+    def __call__(self, image: Tensor, layers: Collection[str], *rest: Any) -> Iterator[tuple[str, Tensor]]:
         self.depths.append(max(map(LAYERS.index, layers)))
-        found: dict[str, Tensor] = self.vgg(image, layers, *rest)
-        return found
+        return self.vgg.forward(image, layers, *rest)
 
 
 def objective_of(vgg: Any, layers: Layers) -> Objective:

@@ -22,7 +22,7 @@ def test_the_documented_objective(vgg: VGG19) -> None:
     objective = Objective(vgg, content, style_grams(vgg, style, DEFAULT), DEFAULT)
     terms = objective(image)
     layers = [*DEFAULT.style, "relu4_1"]
-    f, p, a = (vgg(x, layers) for x in (image, content, style))
+    f, p, a = (dict(vgg(x, layers)) for x in (image, content, style))
     expected = sum(F.mse_loss(_plain_gram(f[k]), _plain_gram(a[k])) for k in DEFAULT.style)
     assert terms.content.item() == pytest.approx(F.mse_loss(f["relu4_1"], p["relu4_1"]).item())
     assert terms.style.item() == pytest.approx(float(expected), rel=1e-4)
@@ -67,7 +67,10 @@ def test_nothing_past_the_last_layer_is_computed(vgg: VGG19) -> None:
         layer.register_forward_hook(lambda *_, name=name: computed.append(name))
         for name, layer in vgg.named_children()
     ]
-    vgg(torch.rand(1, 3, 32, 32), ["relu1_1", "relu3_1"])
+    assert [layer for layer, _ in vgg(torch.rand(1, 3, 32, 32), {"relu3_1", "relu1_1"})] == [
+        "relu1_1",
+        "relu3_1",
+    ]
     for hook in hooks:
         hook.remove()
     assert computed == ["conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"]
@@ -80,9 +83,9 @@ def test_weights_get_no_gradient(vgg: VGG19) -> None:
 
 def test_average_pooling(weights: Weights) -> None:
     vgg, image = VGG19(weights), torch.rand(1, 3, 32, 32)
-    pooled = F.avg_pool2d(vgg(image, ["relu1_2"])["relu1_2"], 2)
+    pooled = F.avg_pool2d(dict(vgg(image, ["relu1_2"]))["relu1_2"], 2)
     expected = F.relu(F.conv2d(pooled, weights.kernels["conv2_1"], weights.biases["conv2_1"], padding=1))
-    assert torch.allclose(vgg(image, ["relu2_1"], "avg")["relu2_1"], expected, atol=1e-5)
+    assert torch.allclose(dict(vgg(image, ["relu2_1"], "avg"))["relu2_1"], expected, atol=1e-5)
 
 
 def _seed(value: int) -> torch.Generator:
