@@ -11,6 +11,9 @@ from botocore.exceptions import (
     NoCredentialsError,
     ProfileNotFound,
 )
+from botocore.exceptions import (
+    ConnectionError as NoConnectionError,
+)
 
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
 
@@ -50,15 +53,19 @@ _REASONS = {
     "SignatureDoesNotMatch": "the secret key is wrong; check the credentials",
     "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
     "PermanentRedirect": "the bucket is in another region; set AWS_REGION",
+    "301": "the bucket is in another region; set AWS_REGION",
+    "AuthorizationHeaderMalformed": "the bucket is in another region; set AWS_REGION",
 }
+
+
+_AWAY = (NoConnectionError, HTTPClientError)  # botocore's own, for what no server has answered
 
 
 def explained(where: str, error: Exception) -> StoreError:
     """What a call of a client has raised, as a sentence that names no credential."""
     message = f"{where}: {_reason(error)}"
     if not isinstance(error, ClientError):
-        transient = isinstance(error, HTTPClientError)
-        return (UnavailableError if transient else StoreError)(message)
+        return (UnavailableError if isinstance(error, _AWAY) else StoreError)(message)
     code = error.response.get("Error", {}).get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status == 304:
@@ -81,6 +88,6 @@ def _reason(error: Exception) -> str:
         return "no credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if isinstance(error, ProfileNotFound):
         return "AWS_PROFILE names no known profile"
-    if isinstance(error, HTTPClientError):
+    if isinstance(error, _AWAY):
         return f"the server can't be reached ({type(error).__name__})"
     return f"{type(error).__name__}; check the AWS_* variables and --endpoint-url"

@@ -195,6 +195,29 @@ def retry(
         print(f"{name}: waiting again")
 
 
+@app.command()
+def bench(weights: WeightsOption = None, device: DeviceOption = None, dtype: DtypeOption = None) -> None:
+    """Find out, in a minute or two, how many pictures an hour this machine will make."""
+    settings = load_settings(weights=weights, device=device, dtype=dtype)
+    from nst.device import device_name
+    from nst.transfer import Stylizer
+    from pipeline.bench import speeds
+
+    stylizer = Stylizer(settings.weights, settings.device, settings.dtype)
+    shown = sys.stdout.isatty()
+    if shown:
+        precision = str(stylizer.dtype).removeprefix("torch.")
+        print(f"On {device_name(stylizer.device)} with {precision} features, square pictures, 10 epochs:")
+    for speed in speeds(stylizer):
+        if shown:
+            print(
+                f"{speed.size:5} px: about {speed.hourly:,.0f} pictures an hour, {speed.gigabytes:.1f} GB, "
+                f"{speed.batch} at a time"
+            )
+        else:
+            print(json.dumps(asdict(speed)), flush=True)
+
+
 def main() -> None:
     """Entry point; exit codes: 0 all done, 1 something failed, 2 wrong usage, 128 + N on signal N."""
     # What Pillow finds odd in a picture it decodes all the same is not for the log.

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -31,6 +32,7 @@ _INTERVAL = 2.0  # seconds between two scans while nothing happens
 _LONGEST = 30.0  # the same at most, for a bucket
 _BESIDE_QUEUE = 300.0  # the same where a queue tells of what comes, but for what it loses
 _SETTLING = 0.25  # the same while a file is being written
+_LISTED = 30.0  # seconds for which a scan is worked from; other runners take of it meanwhile
 
 T = TypeVar("T")
 
@@ -43,6 +45,7 @@ class LocalEngine:
         self._allowed = [stores.open(url) for url in settings.allow]
         self._stop, self._wake = threading.Event(), threading.Event()
         self._runner: Runner | None = None
+        self._trigger = Trigger()
         self._problems = 0
         self._told: dict[str, str] = {}
         self._took = self._unreachable = False
@@ -56,9 +59,15 @@ class LocalEngine:
         """Work on what is in an inbox, and comes into it, until a signal or until `once` is over."""
         inbox = Inbox(store)
         sources = Sources(store, [*self._stores.sources(store), *self._allowed])
-        trigger = self._trigger(store)
+        trigger = self._trigger = self._trigger_of(store)
 
         def work() -> None:
+            try:
+                look()
+            finally:
+                trigger.close()
+
+        def look() -> None:
             runner, interval = self._start(), _INTERVAL
             self._listener.note("watching", inbox=store.url, outbox=self._outbox.store.url)
             while not self._stop.is_set():
@@ -75,12 +84,10 @@ class LocalEngine:
                 trigger.idle(True)
                 if not schedule:
                     self._wake.wait(interval)
-            # Here, where a stop does not wait for it for ever: watchdog's threads may fail to end.
-            trigger.close()
 
         return self._supervise(work)
 
-    def _trigger(self, store: Store) -> Trigger:
+    def _trigger_of(self, store: Store) -> Trigger:
         if self._settings.queue:
             # boto3 takes a while to import.
             from pipeline.queue import QueueEvents
@@ -143,7 +150,11 @@ class LocalEngine:
             taken = False
             names = self._scan(inbox, trigger)
             waiting = deque(name for name in names if name not in stuck and not runner.holds(name))
+            until = time.monotonic() + _LISTED
             while waiting:
+                if time.monotonic() > until:
+                    taken = True  # or at least to be looked for anew
+                    break
                 if self._stop.is_set():
                     return
                 name = waiting.popleft()
@@ -215,4 +226,6 @@ class LocalEngine:
     def _leave(self) -> None:
         if self._runner:
             self._runner.hand_back()
+        # Last, because watchdog's threads may fail to end, and a network may not answer.
         self._listener.close()
+        self._trigger.close()

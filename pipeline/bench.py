@@ -1,0 +1,77 @@
+"""What this machine will do: pictures an hour at the usual sizes, found out in a minute or two."""
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import torch
+from PIL import Image
+
+from nst.images import Picture, to_tensor
+from nst.pair import Pair, Style
+from nst.parameters import ITERATIONS_PER_EPOCH, Parameters
+from nst.result import Evaluation
+from nst.transfer import Stylizer, split
+
+SIZES = (256, 512, 1024)
+_EVALUATIONS, _SECONDS = 12, 20.0  # at most, for each size
+_WARM = 2  # evaluations that are not counted: the first ones plan and allocate
+
+
+class _EnoughError(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What square pictures of one size cost; `hourly` counts those of ten epochs."""
+
+    size: int
+    batch: int
+    seconds_per_evaluation: float
+    hourly: float
+    gigabytes: float
+
+
+def speeds(stylizer: Stylizer) -> Iterator[Speed]:
+    """Measure one size after the other; on a GPU, in batches as large as its memory allows."""
+    for size in SIZES:
+        pair = _pair(size)
+        batch = stylizer.capacity(pair)
+        seconds = _seconds_per_evaluation(stylizer, pair, batch)
+        # Each coarser scale has a quarter of the next one's pixels.
+        steps = split(Parameters().epochs * ITERATIONS_PER_EPOCH, len(pair.contents))
+        whole = sum(n * seconds / 4**level for level, n in enumerate(reversed(steps)))
+        yield Speed(size, batch, seconds, 3600 / whole, _peak_gigabytes(stylizer.device))
+
+
+def _pair(size: int) -> Pair:
+    noise = Image.effect_noise((size, size), 80).convert("RGB")
+    return Pair.prepare(Picture(noise), [(Style(noise), 1.0)], Parameters(max_size=size))
+
+
+def _seconds_per_evaluation(stylizer: Stylizer, pair: Pair, batch: int) -> float:
+    finest = replace(pair, contents=pair.contents[-1:], starts=to_tensor(pair.contents[-1])[None])
+    seen: list[float] = []
+    began = time.perf_counter()
+
+    def look(index: int, evaluation: Evaluation) -> None:
+        if index == 0:
+            seen.append(evaluation.seconds)
+        late = time.perf_counter() - began > _SECONDS and len(seen) > _WARM
+        if late or len(seen) >= _EVALUATIONS:
+            raise _EnoughError
+
+    with suppress(_EnoughError):
+        stylizer.run([finest] * batch, look)
+    return (seen[-1] - seen[_WARM - 1]) / (len(seen) - _WARM)
+
+
+def _peak_gigabytes(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device) / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

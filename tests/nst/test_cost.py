@@ -1,0 +1,79 @@
+"""What a run computes, counted: work that has crept back in fails here, however fast the machine is."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from nst import Pair, Parameters, Style, Stylizer, images
+from tests.conftest import make_picture
+
+TO_RELU4_1, TO_RELU5_1 = 9, 13  # convolutions
+STEPS = 20
+
+
+class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts operators by name, and gradients of weights under `weight gradient`."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().partition(".")[0].removeprefix("aten::")
+        self.count[name] += 1
+        if name == "convolution_backward":
+            self.count["weight gradient"] += any(args[-1][1:])
+        return func(*args, **(kwargs or {}))
+
+
+def pair(seed: int) -> Pair:
+    style = Style(make_picture(32, 32, seed=9))
+    return Pair.prepare(
+        images.Picture(make_picture(32, 32, seed)), [(style, 1.0)], Parameters(epochs=1, max_size=32)
+    )
+
+
+def counted(stylizer: Stylizer, *pairs: Pair) -> Counter[str]:
+    operations = Operations()
+    with operations:
+        results = stylizer.run(pairs)
+    assert all(len(result.evaluations) == STEPS for result in results)
+    return operations.count
+
+
+def test_a_run_convolves_no_more_than_it_has_to() -> None:
+    stylizer = Stylizer(device="cpu", dtype="fp32")
+    first, second = counted(stylizer, pair(1)), counted(stylizer, pair(2))
+    # Content's targets, two starts, the evaluations, one of them down to relu5_1, and the delivered loss.
+    needed = TO_RELU4_1 + 2 * TO_RELU5_1 + TO_RELU5_1 + (STEPS - 1) * TO_RELU4_1 + TO_RELU5_1
+    assert second["convolution"] == needed
+    assert first["convolution"] == needed + TO_RELU5_1  # the style's targets, once and for all
+    # Backwards through each evaluation, and once through all layers for relu5_1 alone.
+    assert second["convolution_backward"] == STEPS * TO_RELU4_1 + TO_RELU5_1
+    assert second["weight gradient"] == 0
+
+
+def test_a_batch_goes_through_the_network_together() -> None:
+    stylizer = Stylizer(device="cpu", dtype="fp32")
+    stylizer.run([pair(1)])
+    alone, together = counted(stylizer, pair(1)), counted(stylizer, pair(1), pair(2), pair(3))
+    for name in ("convolution", "convolution_backward", "bmm"):
+        assert together[name] == alone[name]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="only a GPU can be waited for")
+def test_nothing_waits_for_the_gpu_inside_a_scale() -> None:
+    stylizer = Stylizer(device="cuda")
+    stylizer.run([pair(1)])  # what is made only once may wait
+
+    def watch(_: int, evaluation: Any) -> None:
+        last = evaluation.step == STEPS
+        torch.cuda.set_sync_debug_mode("default" if last else "error")
+
+    try:
+        stylizer.run([pair(2)], watch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
