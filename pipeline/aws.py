@@ -74,7 +74,8 @@ def explained(where: str, error: Exception) -> StoreError:
         return ConflictError(message)
     if status == 404 and code != "NoSuchBucket":
         return NotFoundError(message)
-    return (UnavailableError if status >= 500 or status == 429 else StoreError)(message)
+    away = status == 429 or (status >= 500 and status != 501)  # not implemented, and never will be
+    return (UnavailableError if away else StoreError)(message)
 
 
 def _reason(error: Exception) -> str:

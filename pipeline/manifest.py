@@ -20,7 +20,7 @@ from pydantic import (
 
 from nst.parameters import Parameters
 from pipeline.document import MAX_BYTES, cut, load_object, shown
-from pipeline.errors import ManifestError, Problem, StoreError, printable
+from pipeline.errors import ManifestError, Problem, StoreError, UnavailableError, printable
 from pipeline.naming import PLAIN_NAME, complete_names, plain_file_name
 
 __all__ = ["MAX_BYTES", "Manifest", "Pair", "expand", "json_schema", "parse"]
@@ -255,6 +255,8 @@ def _matches(patterns: list[str], place: str, glob: Callable[[str], list[str]]) 
         at = f"{place}[{index}]"
         try:
             matches = glob(pattern) if any(c in pattern for c in "*?[") else [pattern]
+        except UnavailableError:
+            raise  # which says nothing about the manifest
         except StoreError as error:
             raise ManifestError([Problem(at, str(error))]) from None
         if not matches:

@@ -66,7 +66,7 @@ class FolderEvents(FileSystemEventHandler, Trigger):
     def close(self) -> None:
         if self._observer is not None:
             self._observer.stop()
-            self._observer.join()
+            self._observer.join(timeout=1)  # its threads may fail to end
         self._observer = self._watched = None
 
     def _identity(self) -> tuple[int, int] | None:

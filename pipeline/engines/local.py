@@ -152,8 +152,7 @@ class LocalEngine:
             waiting = deque(name for name in names if name not in stuck and not runner.holds(name))
             until = time.monotonic() + _LISTED
             while waiting:
-                if time.monotonic() > until:
-                    taken = True  # or at least to be looked for anew
+                if taken and time.monotonic() > until:
                     break
                 if self._stop.is_set():
                     return
@@ -166,6 +165,11 @@ class LocalEngine:
                 taken = self._took = True
                 try:
                     pairs = manifest.expand(manifest.parse(claimed.read()), sources.glob)
+                except UnavailableError as error:
+                    self._unreachable = True
+                    self._listener.note(f"{error}; trying again", level="warning")
+                    self._told_once(name, claimed.release)
+                    stuck.add(name)
                 except Exception as error:
                     # Whatever one manifest does to us, the next ones must not wait for it.
                     if not self._told_once(name, partial(self._refuse, claimed, error)):
@@ -182,6 +186,7 @@ class LocalEngine:
 
     def _refuse(self, claimed: ClaimedManifest, error: Exception) -> bool:
         problems = problems_of(error)
+        claimed.confirm()
         claimed.fail(problems)
         self._tell(claimed.name, problems)
         return True

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError
+from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError, UnavailableError
 
 if TYPE_CHECKING:
-    from pipeline.stores.s3 import S3Store
+    from pipeline.stores.s3 import Object, S3Store
 
 LEASE = 60.0  # seconds after which a lease that nobody has renewed may be taken over
 _FRESH = 1 / 6  # of that time after a renewal, in which it need not be asked for again
@@ -26,9 +26,9 @@ class Lease:
     takes it over names the ETag that he saw.
     """
 
-    def __init__(self, store: "S3Store", key: str, etag: str, asked: float) -> None:
-        """`asked` is when the request was sent that wrote it, by `_now`."""
-        self._store, self._key, self._etag = store, key, etag
+    def __init__(self, store: "S3Store", key: str, owner: str, etag: str, asked: float) -> None:
+        """`owner` is what it says at its start; `asked` is when it was asked for, by `_now`."""
+        self._store, self._key, self._owner, self._etag = store, key, owner, etag
         self._ended, self._lock = threading.Event(), threading.Lock()
         self._renewed = asked
         self.lost = False
@@ -37,18 +37,24 @@ class Lease:
     @classmethod
     def take(cls, store: "S3Store", key: str) -> "Lease | None":
         """Take a lease that is free or has lapsed; none if somebody holds it."""
-        asked = _now()
-        etag = _write(store, key, None)
-        if etag is None:
-            try:
-                found = store.look(key, _MOST)
-            except NotFoundError:
-                return None  # given up this moment; the next scan will see
-            if found.age < LEASE and store.leases_seen.seconds(key, found.etag) < LEASE:
-                return None
+        owner = store.leases_left.pop(key, None) or uuid4().hex
+        try:
             asked = _now()
-            etag = _write(store, key, found.etag)
-        return cls(store, key, etag, asked) if etag else None
+            etag = _write(store, key, owner)
+            if etag is None:
+                found = _look(store, key)
+                if found is None:
+                    return None  # given up this moment; the next scan will see
+                ours = found.data.startswith(owner.encode())
+                watched = store.leases_seen.seconds(key, found.etag)
+                if not ours and found.age < LEASE and watched < LEASE:
+                    return None
+                asked = _now()
+                etag = _write(store, key, owner, found.etag)
+        except UnavailableError:
+            store.leases_left[key] = owner  # it may have been written all the same
+            raise
+        return cls(store, key, owner, etag, asked) if etag else None
 
     def confirm(self) -> None:
         """Renew it, unless that was done a moment ago. Raises `ClaimLostError`."""
@@ -59,11 +65,20 @@ class Lease:
         """Raises `ClaimLostError` if somebody else has taken it over."""
         with self._lock:
             asked = _now()
-            etag = None if self.lost else _write(self._store, self._key, self._etag)
+            etag = None if self.lost else self._rewritten()
             if etag is None:
                 self.lost = True
                 raise ClaimLostError(f"{self._store.url}/{self._key}: another runner has taken over")
             self._etag, self._renewed = etag, asked
+
+    def _rewritten(self) -> str | None:
+        etag = _write(self._store, self._key, self._owner, self._etag)
+        if etag is None:
+            # An earlier renewal may have been done, though its answer was lost.
+            found = _look(self._store, self._key)
+            if found and found.data.startswith(self._owner.encode()):
+                etag = _write(self._store, self._key, self._owner, found.etag)
+        return etag
 
     def stop(self) -> None:
         """No longer renew it; whoever calls this deletes it."""
@@ -73,8 +88,13 @@ class Lease:
         """Give it up."""
         self.stop()
         with self._lock:
-            if not self.lost:
+            if self.lost:
+                return
+            try:
                 self._store.remove(self._key, match=self._etag)
+            except UnavailableError:
+                self._store.leases_left[self._key] = self._owner
+                raise
 
     @property
     def key(self) -> str:
@@ -112,11 +132,18 @@ def _now() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def _write(store: "S3Store", key: str, match: str | None) -> str | None:
+def _write(store: "S3Store", key: str, owner: str, match: str | None = None) -> str | None:
     """Write with a condition; the new ETag, or none where the condition does not hold."""
     try:
-        return store.put(key, uuid4().hex.encode(), absent=match is None, match=match)
+        return store.put(key, f"{owner} {uuid4().hex}".encode(), absent=match is None, match=match)
     except (NotFoundError, ConflictError):
+        return None
+
+
+def _look(store: "S3Store", key: str) -> "Object | None":
+    try:
+        return store.look(key, _MOST)
+    except NotFoundError:
         return None
 
 

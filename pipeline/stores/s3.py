@@ -51,6 +51,7 @@ class S3Store:
         self._client = client
         self._cache = _Cache()
         self.leases_seen = Sightings()
+        self.leases_left: dict[str, str] = {}  # owners of those that we could not give up
 
     def exclusive(self) -> bool:
         # A second write of what must be absent has to fail; some servers answer 200 all the same.
@@ -149,7 +150,9 @@ class S3Store:
         except (BotoCoreError, ClientError) as error:
             raise explained(self.url, error) from None
         for failed in answer.get("Errors", []):
-            raise StoreError(f"{self.url}: {failed['Key']} can't be deleted ({failed.get('Code')})")
+            away = failed.get("Code") in ("InternalError", "SlowDown", "ServiceUnavailable")
+            kind = UnavailableError if away else StoreError
+            raise kind(f"{self.url}: {failed['Key']} can't be deleted ({failed.get('Code')})")
 
     def claim(self, source: str, target: str) -> S3Claim | None:
         lease = Lease.take(self, f"{target}.lease")
@@ -200,10 +203,14 @@ class S3Store:
 
     def _written_before(self, key: str, data: bytes) -> str:
         # A retried request meets its own first try, if that one's answer was lost.
-        with suppress(StoreError):
+        try:
             found = self.look(key, len(data))
             if found.data == data:
                 return found.etag
+        except UnavailableError:
+            raise
+        except StoreError:
+            pass  # gone again, or longer than ours
         raise ConflictError(f"{self.url}/{key}: something else is there already")
 
     def _listed(self, prefix: str, **arguments: str) -> list[dict[str, Any]]:

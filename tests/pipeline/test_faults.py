@@ -96,17 +96,18 @@ def test_one_fault_is_not_noticed(
     monkeypatch.setattr("pipeline.aws._READ_TIMEOUT", STALL / 2)
     endpoint_url, network = faulty
     store = S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", endpoint_url))
-    requests: list[Callable[[], Any]] = [
-        lambda: store.put("a", b"text", absent=True),
-        lambda: store.read("a", LIMIT),
-        lambda: store.tag("a"),
-        lambda: list(store.entries("")),
-        lambda: store.put("a", b"more", match=store.tag("a")),
-        lambda: store.remove_all(["a"]),
+    requests: list[Callable[[str | None], Any]] = [
+        lambda _: store.put("a", b"text", absent=True),
+        lambda _: store.read("a", LIMIT),
+        lambda _: store.tag("a"),
+        lambda _: list(store.entries("")),
+        lambda tag: store.put("a", b"more", match=tag),
+        lambda _: store.remove_all(["a"]),
     ]
     for request in requests:
+        tag = store.tag("a")
         network.fail_next(fault)
-        request()
+        request(tag)
     assert network.done[fault] == len(requests)
     with pytest.raises(StoreError, match="no such object"):
         store.read("a", LIMIT)
@@ -120,6 +121,29 @@ def test_a_retried_write_does_not_pass_for_another_one(faulty: tuple[str, Faulty
     with pytest.raises(ConflictError):
         store.put("a", b"ours", absent=True)
     assert store.read("a", LIMIT) == b"theirs"
+
+
+def test_a_lease_whose_answers_were_lost_is_still_ours(
+    faulty: tuple[str, Faulty], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    endpoint_url, network = faulty
+    store = S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", endpoint_url))
+    store.write("a", b"text")
+    network.faults = ("late",)  # done, each time, but we never hear of it
+    network.rate = 1.0
+    with pytest.raises(UnavailableError):
+        store.claim("a", "held/a")
+    network.rate = 0.0
+    claim = store.claim("a", "held/a")
+    assert claim
+    network.rate = 1.0
+    with pytest.raises(UnavailableError):
+        claim._lease.renew()
+    network.rate = 0.0
+    claim._lease.renew()
+    claim.move_to("done/a")
+    assert store.read("done/a", LIMIT) == b"text"
 
 
 def test_what_goes_on_is_told_in_one_sentence(
@@ -136,7 +160,7 @@ def test_what_goes_on_is_told_in_one_sentence(
 
 
 def test_a_runner_that_slept_past_its_lease_publishes_nothing(bucket: Bucket) -> None:
-    bucket.drop("long", {"epochs": 6, "init": "random"})
+    bucket.drop("long", {"epochs": 10, "init": "random"})
     with bucket.watch("--once", setting=BRIEF) as late:
         late.wait_for("pair started")
         os.kill(late.process.pid, signal.SIGSTOP)

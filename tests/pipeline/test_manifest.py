@@ -313,3 +313,12 @@ def test_schema_and_parser_refuse(document: object) -> None:
     with pytest.raises(ManifestError):
         parse(encoded(document))
     assert not Draft202012Validator(json_schema()).is_valid(document)
+
+
+def test_a_bucket_out_of_reach_is_not_the_manifests_fault() -> None:
+    def glob(pattern: str) -> list[str]:
+        raise UnavailableError("s3://bucket: the server answers 503 SlowDown")
+
+    document = parse(b'{"product": {"content": ["*.png"], "style": ["a.png"]}}')
+    with pytest.raises(UnavailableError):
+        expand(document, glob)
