@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from pipeline.errors import ManifestError, Problem
+from pipeline.errors import ManifestError, Problem, UnavailableError
 from pipeline.manifest import Pair, expand, json_schema, parse
 from pipeline.sources import Sources
 from pipeline.stores.folder import FolderStore
