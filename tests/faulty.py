@@ -4,7 +4,7 @@ import asyncio
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from aiohttp import ClientSession, DummyCookieJar, TCPConnector, web
@@ -16,17 +16,19 @@ STALL = 2.0  # seconds without an answer
 FAULTS: tuple[str, ...] = ("error", "slow down", "reset", "stall", "truncate", "late")
 # What a proxy does not hand on, because it concerns one connection only.
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect"}
+_DENIED = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 _SLOW_DOWN = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
 
 class Faulty:
-    """Does one of `FAULTS` to a share `rate` of all requests; `done` counts them."""
+    """Does one of `FAULTS` to a share `rate` of all requests, which `done` counts, and `denies` some."""
 
     def __init__(self, backend: str, seed: int) -> None:
         self.rate, self.faults = 0.0, FAULTS
         self.done: Counter[str] = Counter()
         self._backend, self._random = backend, random.Random(seed)
         self._next: str | None = None
+        self.denies: Callable[[web.Request], bool] = lambda request: False
 
     def fail_next(self, fault: str) -> None:
         """Do this to the next request, and to no other."""
@@ -40,6 +42,8 @@ class Faulty:
         fault = self._choose()
         self.done[fault] += 1
         body = await request.read()
+        if self.denies(request):
+            return web.Response(status=403, text=_DENIED, content_type="application/xml")
         if fault == "error":
             return web.Response(status=500)
         if fault == "slow down":

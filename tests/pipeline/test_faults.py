@@ -4,8 +4,10 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +18,7 @@ from manifests.demo_s3 import BUCKET
 from pipeline.aws import connect
 from pipeline.errors import ConflictError, StoreError, UnavailableError
 from pipeline.stores.s3 import S3Store
-from tests.conftest import make_picture
+from tests.conftest import COMMAND, make_picture
 from tests.faulty import FAULTS, STALL, Faulty, proxy
 from tests.process import Runner
 
@@ -157,6 +159,25 @@ def test_what_goes_on_is_told_in_one_sentence(
         network.faults = (fault,)
         with pytest.raises(UnavailableError, match=said):
             store.read("a", LIMIT)
+
+
+@pytest.mark.parametrize("denied", ["list", "delete"])
+def test_a_permission_that_lacks_is_told_at_the_start(
+    bucket: Bucket, faulty: tuple[str, Faulty], denied: str, tmp_path: Path
+) -> None:
+    endpoint_url, network = faulty
+    if denied == "list":
+        network.denies = lambda request: "list-type" in request.query
+    else:
+        network.denies = lambda request: request.method == "DELETE" or "delete" in request.query
+    bucket.drop("m", {})
+    command = [*COMMAND, "watch", "--once", "--inbox", bucket.inbox.url, "--outbox", str(tmp_path)]
+    ended = subprocess.run([*command, "--endpoint-url", endpoint_url], capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "access is denied; the credentials need the permissions" in ended.stderr
+    assert bucket.names("") == {"m.json"}
+    assert not bucket.names("processing")
 
 
 def test_a_runner_that_slept_past_its_lease_publishes_nothing(bucket: Bucket) -> None:
