@@ -1,5 +1,6 @@
 """Pictures and a network that tests share; everything is made here, nothing is read from elsewhere."""
 
+import io
 import sys
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from nst.vgg import VGG19
 from nst.weights import Weights, load_weights
 
 # The program, as a process of its own, and what makes it quick on pictures this small.
-COMMAND = [sys.executable, "-c", "from pipeline.cli import main; main()"]
+PROGRAM = "from pipeline.cli import main; main()"
+COMMAND = [sys.executable, "-c", PROGRAM]
 QUICK_SETTINGS = {"OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"}
 
 torch.set_num_threads(1)  # on pictures this small a second thread only waits
@@ -23,6 +25,13 @@ def make_picture(width: int = 48, height: int = 40, seed: int = 0) -> Image.Imag
     """Soft coloured blobs: enough structure for the network to look at."""
     noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def make_png(width: int = 48, height: int = 40, seed: int = 0) -> bytes:
+    """The same as a file."""
+    file = io.BytesIO()
+    make_picture(width, height, seed).save(file, "PNG")
+    return file.getvalue()
 
 
 @pytest.fixture(scope="session")

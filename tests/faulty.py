@@ -23,10 +23,10 @@ _SLOW_DOWN = "<Error><Code>SlowDown</Code><Message>Please reduce your request ra
 class Faulty:
     """Does one of `FAULTS` to a share `rate` of all requests, which `done` counts, and `denies` some."""
 
-    def __init__(self, backend: str, seed: int) -> None:
+    def __init__(self, backend: str) -> None:
         self.rate, self.faults = 0.0, FAULTS
         self.done: Counter[str] = Counter()
-        self._backend, self._random = backend, random.Random(seed)
+        self._backend, self._random = backend, random.Random(0)
         self._next: str | None = None
         self.denies: Callable[[web.Request], bool] = lambda request: False
 
@@ -92,9 +92,9 @@ def _reset(request: web.Request) -> web.Response:
 
 
 @contextmanager
-def proxy(backend: str, seed: int = 0) -> Iterator[tuple[str, Faulty]]:
+def proxy(backend: str) -> Iterator[tuple[str, Faulty]]:
     """A proxy before `backend`, without faults at first; its endpoint and what it is to do."""
-    faulty = Faulty(backend, seed)
+    faulty = Faulty(backend)
     loop = asyncio.new_event_loop()
     ports: list[int] = []
     ready = threading.Event()

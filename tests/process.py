@@ -4,12 +4,12 @@ import json
 import os
 import queue
 import subprocess
+import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tests.conftest import COMMAND, QUICK_SETTINGS
+from tests.conftest import PROGRAM, QUICK_SETTINGS
 
 Event = dict[str, Any]
 
@@ -17,9 +17,10 @@ Event = dict[str, Any]
 class Runner:
     """An `nst-pipeline` process, and what it logs."""
 
-    def __init__(self, *arguments: str | Path, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, *arguments: str | Path, setting: str = "") -> None:
+        """`setting` is Python that is run before the program."""
         self.process = subprocess.Popen(
-            [*command, *map(str, arguments)],
+            [sys.executable, "-c", setting + PROGRAM, *map(str, arguments)],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **QUICK_SETTINGS},

@@ -1,12 +1,11 @@
 """A runner is killed at each step it takes on disk or with a bucket; whoever comes next puts all right."""
 
-import io
 import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from uuid import uuid4
 
 import pytest
 from botocore.client import BaseClient
-from PIL import Image
 
 from manifests.demo_s3 import BUCKET
 from nst import Pair, Stylizer
@@ -22,7 +20,6 @@ from nst.result import Evaluation, Losses, Result
 from pipeline import inbox as inbox_module
 from pipeline.aws import connect
 from pipeline.engines import local
-from pipeline.errors import NotFoundError
 from pipeline.outbox import Outbox
 from pipeline.progress import JsonLines
 from pipeline.settings import Settings
@@ -31,9 +28,9 @@ from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.opening import Stores
 from pipeline.stores.s3 import S3Store
-from tests.conftest import make_picture
+from tests.conftest import make_png
+from tests.pipeline.outcome import assert_whole, documents
 
-LIMIT = 10**6
 PAIRS = ("p0", "p1")
 ON_DISK = {"open", "os.mkdir", "os.rename", "os.remove", "os.link", "os.truncate", "shutil.rmtree"}
 STATES = ("", "processing", "done", "failed")
@@ -62,9 +59,7 @@ class Box:
 
     def fill(self) -> None:
         for seed, name in enumerate(("a.png", "b.png")):
-            picture = io.BytesIO()
-            make_picture(32, 32, seed).save(picture, "PNG")
-            self.inbox.write(name, picture.getvalue())
+            self.inbox.write(name, make_png(32, 32, seed))
         pairs = [{"id": name, "content": "a.png", "style": "b.png", "max_size": 32} for name in PAIRS]
         self.inbox.write("m.json", json.dumps({"pairs": pairs}).encode())
 
@@ -89,10 +84,7 @@ class Box:
         os._exit(engine.watch(inbox, once=True, schedule=None))
 
     def names(self, folder: str) -> set[str]:
-        try:
-            return {entry.name for entry in self.inbox.entries(folder) if entry.name.endswith(".json")}
-        except NotFoundError:
-            return set()
+        return documents(self.inbox, folder)
 
     def events(self) -> list[str]:
         return [json.loads(line)["event"] for line in self.log.read_text().splitlines()]
@@ -131,42 +123,47 @@ def arm(steps: int, places: Sequence[str]) -> None:
     setattr(os, "fsync", synced)  # noqa: B010
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def boxes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Iterator[Box]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inbox_module, "_SETTLED", 0.0)
-        patch.setattr(lease, "LEASE", 1.0)
-
-        def make() -> Iterator[Box]:
-            while True:
-                run = uuid4().hex
-                log = tmp_path / f"{run}.log"
-                inbox: Store
-                outbox: Store
-                endpoint_url = None
-                if request.param == "folder":
-                    inbox, outbox = (FolderStore.make(tmp_path / run / name) for name in ("in", "out"))
-                else:
-                    endpoint_url = request.getfixturevalue("seaweed")
-                    client = connect("s3", endpoint_url)
-                    inbox, outbox = (S3Store(f"s3://{BUCKET}/{run}/{name}", client) for name in ("in", "out"))
-                box = Box(inbox, outbox, log, endpoint_url)
-                box.fill()
-                yield box
-
-        yield make()
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox_module, "_SETTLED", 0.0)
+    monkeypatch.setattr(lease, "LEASE", 1.0)
 
 
-def test_wherever_a_runner_dies_nothing_is_lost_or_doubled(boxes: Iterator[Box], stylizer: Stylizer) -> None:
-    instant, steps = Instant(stylizer), 0
-    stride = 1 if isinstance(next(boxes).inbox, FolderStore) else 3  # a lease takes its time to lapse
+@pytest.fixture
+def folder_box(tmp_path: Path) -> Callable[[], Box]:
+    def make() -> Box:
+        root = tmp_path / uuid4().hex
+        return Box(FolderStore.make(root / "in"), FolderStore.make(root / "out"), root / "log")
+
+    return make
+
+
+@pytest.fixture
+def bucket_box(tmp_path: Path, seaweed: str) -> Callable[[], Box]:
+    client = connect("s3", seaweed)
+
+    def make() -> Box:
+        run = uuid4().hex
+        inbox, outbox = (S3Store(f"s3://{BUCKET}/{run}/{name}", client) for name in ("in", "out"))
+        return Box(inbox, outbox, tmp_path / run, seaweed)
+
+    return make
+
+
+# Of a bucket only every third step, as a lease takes its time to lapse.
+@pytest.mark.parametrize(("boxes", "stride"), [("folder_box", 1), ("bucket_box", 3)])
+def test_wherever_a_runner_dies_nothing_is_lost_or_doubled(
+    boxes: str, stride: int, stylizer: Stylizer, request: pytest.FixtureRequest
+) -> None:
+    make, instant, steps = request.getfixturevalue(boxes), Instant(stylizer), 0
     while True:
-        box = next(boxes)
+        box = make()
+        box.fill()
         ended = box.work(instant, steps)
         found = {state for state in STATES if "m.json" in box.names(state)}
         assert found and "failed" not in found, steps
         for record in results(box.outbox):
-            whole(box.outbox, record)
+            assert_whole(box.outbox, record)
         while box.names("") | box.names("processing"):
             assert box.work(instant) == 0, box.log.read_text()
         assert box.names("done") == {"m.json"}
@@ -181,15 +178,4 @@ def test_wherever_a_runner_dies_nothing_is_lost_or_doubled(boxes: Iterator[Box],
 
 
 def results(outbox: Store) -> list[str]:
-    try:
-        entries = [entry.name for entry in outbox.entries("m")]
-    except NotFoundError:
-        return []
-    return sorted(f"m/{name.removesuffix('.json')}" for name in entries if name.endswith(".json"))
-
-
-def whole(outbox: Store, key: str) -> None:
-    record = json.loads(outbox.read(f"{key}.json", LIMIT))
-    assert len(outbox.read(f"{key}.loss.jsonl", LIMIT).splitlines()) == record["evaluations"]
-    with Image.open(io.BytesIO(outbox.read(f"{key}.png", LIMIT))) as picture:
-        picture.load()
+    return sorted(f"m/{name.removesuffix('.json')}" for name in documents(outbox, "m"))

@@ -1,25 +1,23 @@
 """Real runners before a real S3 server, while the network between them fails or a runner falls asleep."""
 
-import io
 import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from PIL import Image
 
 from manifests.demo_s3 import BUCKET
 from pipeline.aws import connect
 from pipeline.errors import ConflictError, StoreError, UnavailableError
 from pipeline.stores.s3 import S3Store
-from tests.conftest import COMMAND, make_picture
+from tests.conftest import COMMAND, make_png
 from tests.faulty import FAULTS, STALL, Faulty, proxy
+from tests.pipeline.outcome import assert_whole, documents
 from tests.process import Runner
 
 LIMIT = 10**6
@@ -28,7 +26,6 @@ PAIR = {"content": "a.png", "style": "b.png", "max_size": 32, "epochs": 1}
 # Time-outs and leases as they are in earnest would make these tests take minutes.
 HASTY = f"from pipeline import aws; aws._READ_TIMEOUT = {STALL / 2}; "
 BRIEF = "from pipeline.stores import lease; lease.LEASE = 2.0; "
-MAIN = "from pipeline.cli import main; main()"
 
 
 class Bucket:
@@ -39,9 +36,7 @@ class Bucket:
         self.endpoint_url = endpoint_url
         self.inbox, self.outbox = (S3Store(f"s3://{BUCKET}/{run}/{name}", client) for name in ("in", "out"))
         for seed, name in enumerate(("a.png", "b.png")):
-            picture = io.BytesIO()
-            make_picture(32, 32, seed).save(picture, "PNG")
-            self.inbox.write(name, picture.getvalue())
+            self.inbox.write(name, make_png(32, 32, seed))
 
     def drop(self, name: str, *pairs: Mapping[str, object]) -> None:
         document = {"pairs": [{**PAIR, "id": f"p{n}", **pair} for n, pair in enumerate(pairs)]}
@@ -50,10 +45,10 @@ class Bucket:
     def watch(self, *options: str, setting: str = "", endpoint_url: str = "") -> Runner:
         arguments = ["watch", "--inbox", self.inbox.url, "--outbox", self.outbox.url]
         arguments += ["--endpoint-url", endpoint_url or self.endpoint_url, *options]
-        return Runner(*arguments, command=[sys.executable, "-c", setting + MAIN])
+        return Runner(*arguments, setting=setting)
 
     def names(self, folder: str) -> set[str]:
-        return {entry.name for entry in self.inbox.entries(folder) if entry.name.endswith(".json")}
+        return documents(self.inbox, folder)
 
 
 @pytest.fixture
@@ -65,6 +60,18 @@ def bucket(seaweed: str) -> Bucket:
 def faulty(seaweed: str) -> Iterator[tuple[str, Faulty]]:
     with proxy(seaweed) as pair:
         yield pair
+
+
+Shaky = tuple[S3Store, Faulty]
+
+
+@pytest.fixture
+def shaky(faulty: tuple[str, Faulty], monkeypatch: pytest.MonkeyPatch) -> Shaky:
+    """A store behind the proxy, whose client neither waits long nor rests between its tries."""
+    monkeypatch.setattr("pipeline.aws._READ_TIMEOUT", STALL / 2)
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    endpoint_url, network = faulty
+    return S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", endpoint_url)), network
 
 
 def test_a_bad_network_costs_time_and_nothing_else(bucket: Bucket, faulty: tuple[str, Faulty]) -> None:
@@ -80,24 +87,12 @@ def test_a_bad_network_costs_time_and_nothing_else(bucket: Bucket, faulty: tuple
     assert network.done.keys() == {"none", *FAULTS}
     for number in range(MANIFESTS):
         for pair in range(PAIRS):
-            whole(bucket.outbox, f"m{number}/p{pair}")
-
-
-def whole(outbox: S3Store, key: str) -> None:
-    record = json.loads(outbox.read(f"{key}.json", LIMIT))
-    assert len(outbox.read(f"{key}.loss.jsonl", LIMIT).splitlines()) == record["evaluations"]
-    with Image.open(io.BytesIO(outbox.read(f"{key}.png", LIMIT))) as picture:
-        picture.load()
-        assert picture.size == (record["width"], record["height"])
+            assert_whole(bucket.outbox, f"m{number}/p{pair}")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_one_fault_is_not_noticed(
-    faulty: tuple[str, Faulty], fault: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipeline.aws._READ_TIMEOUT", STALL / 2)
-    endpoint_url, network = faulty
-    store = S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", endpoint_url))
+def test_one_fault_is_not_noticed(shaky: Shaky, fault: str) -> None:
+    store, network = shaky
     requests: list[Callable[[str | None], Any]] = [
         lambda _: store.put("a", b"text", absent=True),
         lambda _: store.read("a", LIMIT),
@@ -115,9 +110,8 @@ def test_one_fault_is_not_noticed(
         store.read("a", LIMIT)
 
 
-def test_a_retried_write_does_not_pass_for_another_one(faulty: tuple[str, Faulty]) -> None:
-    endpoint_url, network = faulty
-    store = S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", endpoint_url))
+def test_a_retried_write_does_not_pass_for_another_one(shaky: Shaky) -> None:
+    store, network = shaky
     store.write("a", b"theirs")
     network.fail_next("late")
     with pytest.raises(ConflictError):
@@ -125,12 +119,8 @@ def test_a_retried_write_does_not_pass_for_another_one(faulty: tuple[str, Faulty
     assert store.read("a", LIMIT) == b"theirs"
 
 
-def test_a_lease_whose_answers_were_lost_is_still_ours(
-    faulty: tuple[str, Faulty], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
-    endpoint_url, network = faulty
-    store = S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", endpoint_url))
+def test_a_lease_whose_answers_were_lost_is_still_ours(shaky: Shaky) -> None:
+    store, network = shaky
     store.write("a", b"text")
     network.faults = ("late",)  # done, each time, but we never hear of it
     network.rate = 1.0
@@ -148,12 +138,8 @@ def test_a_lease_whose_answers_were_lost_is_still_ours(
     assert store.read("done/a", LIMIT) == b"text"
 
 
-def test_what_goes_on_is_told_in_one_sentence(
-    faulty: tuple[str, Faulty], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
-    endpoint_url, network = faulty
-    store = S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", endpoint_url))
+def test_what_goes_on_is_told_in_one_sentence(shaky: Shaky) -> None:
+    store, network = shaky
     network.rate = 1.0
     for fault, said in (("slow down", "the server answers 503 SlowDown"), ("reset", "can't be reached")):
         network.faults = (fault,)

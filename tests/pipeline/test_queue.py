@@ -1,7 +1,5 @@
-import io
 import json
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +12,7 @@ from pipeline.aws import connect
 from pipeline.errors import StoreError, UsageError
 from pipeline.queue import QueueEvents
 from pipeline.stores.s3 import S3Store
-from tests.conftest import make_picture
+from tests.conftest import make_png
 from tests.process import Runner
 
 HIDDEN = 4  # seconds
@@ -176,23 +174,18 @@ def test_a_busy_runner_leaves_messages_to_idle_ones(queue: Queue) -> None:
 
 def test_a_runner_is_woken_by_an_upload(queue: Queue, aws: str) -> None:
     # So seldom does it look by itself that only the queue can have told it.
-    code = (
-        "from pipeline.engines import local; local._INTERVAL = 1000.0; from pipeline.cli import main; main()"
-    )
+    seldom = "from pipeline.engines import local; local._INTERVAL = 1000.0; "
     arguments = ["watch", "--inbox", queue.inbox.url, "--outbox", queue.inbox.url.replace("/in", "/out")]
     arguments += ["--endpoint-url", aws, "--queue", queue.url]
-    picture = io.BytesIO()
-    make_picture(32, 32).save(picture, "PNG")
-    queue.inbox.write("a b.png", picture.getvalue())
+    queue.inbox.write("a b.png", make_png(32, 32))
     pair = {"content": "a b.png", "style": "a b.png", "epochs": 1, "max_size": 32}
-    with Runner(*arguments, command=[sys.executable, "-c", code]) as runner:
+    with Runner(*arguments, setting=seldom) as runner:
         runner.wait_for("watching")
         for name in ("first", "second one", "brok+en"):
             document = {"pairs": []} if name == "brok+en" else pair
             queue.inbox.write(f"{name}.json", json.dumps(document).encode())
             runner.wait_for("manifest failed" if name == "brok+en" else "manifest done", manifest=name)
-        while queue.messages():
-            pass
+        until(queue, 0)
         runner.process.terminate()
         assert runner.finish() == 128 + signal.SIGTERM
     assert (

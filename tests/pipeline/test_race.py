@@ -1,6 +1,5 @@
 """Eight runners on one prefix, as eight processes against a real server."""
 
-import io
 import json
 import os
 import subprocess
@@ -13,7 +12,7 @@ from uuid import uuid4
 from manifests.demo_s3 import BUCKET
 from pipeline.aws import connect
 from pipeline.stores.s3 import S3Store
-from tests.conftest import COMMAND, QUICK_SETTINGS, make_picture
+from tests.conftest import COMMAND, QUICK_SETTINGS, make_png
 
 RUNNERS, MANIFESTS = 8, 200
 SHALLOW = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}  # for the time it saves
@@ -22,9 +21,7 @@ SHALLOW = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}
 def test_of_eight_runners_each_manifest_is_worked_on_by_one(seaweed: str, tmp_path: Path) -> None:
     client, run = connect("s3", seaweed), uuid4().hex
     inbox, outbox = (S3Store(f"s3://{BUCKET}/{run}/{name}", client) for name in ("in", "out"))
-    picture = io.BytesIO()
-    make_picture(16, 16).save(picture, "PNG")
-    inbox.write("a.png", picture.getvalue())
+    inbox.write("a.png", make_png(16, 16))
     names = {f"{number:03}" for number in range(MANIFESTS)}
     for name in names:
         pair = {

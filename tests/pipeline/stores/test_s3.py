@@ -1,4 +1,3 @@
-import io
 import json
 import os
 import re
@@ -20,7 +19,7 @@ from pipeline.errors import ClaimLostError, StoreError
 from pipeline.sources import Sources
 from pipeline.stores import lease
 from pipeline.stores.s3 import S3Store
-from tests.conftest import COMMAND, QUICK_SETTINGS, make_picture
+from tests.conftest import COMMAND, QUICK_SETTINGS, make_png
 
 LIMIT = 1000
 
@@ -187,7 +186,7 @@ def test_a_bucket_is_worked_off_like_a_folder(seaweed: str) -> None:
     client, run = connect("s3", seaweed), uuid4().hex
     inbox, outbox = S3Store(f"s3://bucket/{run}/in", client), S3Store(f"s3://bucket/{run}/out", client)
     for number, name in enumerate(("content", "style"), start=1):
-        inbox.write(f"images/{name}.png", png(number))
+        inbox.write(f"images/{name}.png", make_png(seed=number))
     good = {"content": "images/content.png", "style": f"{inbox.url}/images/style.png"}
     bad = {"content": "images/content.png", "style": "gone.png"}
     for name, pairs in {"good": [good], "half": [good, bad]}.items():
@@ -213,9 +212,3 @@ def test_a_bucket_is_worked_off_like_a_folder(seaweed: str) -> None:
     assert record["tags"]["content-style.png"] == outbox.tag("good/content-style.png")
     assert outbox.tag("half/content-style.png")
     assert outbox.tag("good/index.html")
-
-
-def png(seed: int) -> bytes:
-    out = io.BytesIO()
-    make_picture(seed=seed).save(out, "PNG")
-    return out.getvalue()

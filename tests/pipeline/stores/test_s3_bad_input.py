@@ -16,8 +16,7 @@ from pipeline.aws import connect
 from pipeline.inbox import Inbox
 from pipeline.outbox import Outbox
 from pipeline.stores.s3 import S3Store
-from tests.conftest import COMMAND, QUICK_SETTINGS
-from tests.pipeline.stores.test_s3 import png
+from tests.conftest import COMMAND, QUICK_SETTINGS, make_png
 
 LIMIT = 10**6
 NAMES = ["a b", "a+b", "100%", "a%2Fb", "ü 日本 🎨", "x" * 180]
@@ -49,7 +48,7 @@ def watch(endpoint_url: str, inbox: S3Store, outbox: str, **environment: str) ->
 def test_names_that_need_care_and_objects_that_are_no_manifests(inbox: S3Store, seaweed: str) -> None:
     for name in NAMES:
         pair = {"content": f"{name}/ö +%.png", "style": f"{inbox.url}/{name}/ö +%.png", **SHALLOW}
-        inbox.write(f"{name}/ö +%.png", png(1))
+        inbox.write(f"{name}/ö +%.png", make_png(seed=1))
         inbox.write(f"{name}.json", json.dumps(pair).encode())
     inbox.write("empty.json", b"")
     for folder in ("", "folder/", "folder.json/"):
@@ -72,7 +71,7 @@ def test_a_key_too_long_for_what_we_make_of_it_is_told_and_the_rest_goes_on(aws:
     client.create_bucket(Bucket=bucket)
     inbox = S3Store(f"s3://{bucket}/in", client)
     longest = "y" * (1024 - len(inbox.prefix) - len(".json"))
-    inbox.write("a.png", png(1))
+    inbox.write("a.png", make_png(seed=1))
     for name in (longest, "z"):
         inbox.write(f"{name}.json", json.dumps({"content": "a.png", "style": "a.png", **SHALLOW}).encode())
     ended = watch(aws, inbox, f"s3://{bucket}/out")

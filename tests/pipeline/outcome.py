@@ -1,0 +1,28 @@
+"""What a test finds in an inbox or outbox when runners have been at work."""
+
+import io
+import json
+
+from PIL import Image
+
+from pipeline.errors import NotFoundError
+from pipeline.stores.base import Store
+
+_LIMIT = 10**6
+
+
+def documents(store: Store, folder: str) -> set[str]:
+    """Names of the JSON files in a folder, which need not be there."""
+    try:
+        return {entry.name for entry in store.entries(folder) if entry.name.endswith(".json")}
+    except NotFoundError:
+        return set()
+
+
+def assert_whole(outbox: Store, key: str) -> None:
+    """A record stands beside the picture and the loss log that it tells of."""
+    record = json.loads(outbox.read(f"{key}.json", _LIMIT))
+    assert len(outbox.read(f"{key}.loss.jsonl", _LIMIT).splitlines()) == record["evaluations"]
+    with Image.open(io.BytesIO(outbox.read(f"{key}.png", _LIMIT))) as picture:
+        picture.load()
+        assert picture.size == (record["width"], record["height"])
