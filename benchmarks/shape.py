@@ -3,7 +3,6 @@
 import resource
 import subprocess
 import sys
-from dataclasses import replace
 
 import torch
 from PIL import Image
@@ -13,6 +12,7 @@ from benchmarks.machine import describe
 from nst import Pair, Parameters, Style, Stylizer
 from nst.canvas import Canvas
 from nst.images import Picture, to_tensor
+from pipeline.bench import finest
 
 SIZES = (256, 512, 1024, 2048)
 _CONVOLUTIONS = (
@@ -59,9 +59,7 @@ def peak_memory(size: int) -> float:
 
 def one(size: int) -> None:
     """Make one picture in 20 iterations, on its finest scale alone, and print this process's peak."""
-    pair = prepared(size)
-    finest = replace(pair, contents=pair.contents[-1:], starts=to_tensor(pair.contents[-1])[None])
-    Stylizer(device="cpu").run([finest])
+    Stylizer(device="cpu").run([finest(prepared(size))])
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 

@@ -57,6 +57,11 @@ def speeds(stylizer: Stylizer) -> Iterator[Speed]:
         yield Speed(size, batch, seconds, 3600 / whole, _peak_gigabytes(stylizer.device))
 
 
+def finest(pair: Pair) -> Pair:
+    """The pair without its coarser scales, to start from the content."""
+    return replace(pair, contents=pair.contents[-1:], starts=to_tensor(pair.contents[-1])[None])
+
+
 def _pair(size: int) -> Pair:
     content = Image.effect_noise((size, size), 80).convert("RGB")
     style = Image.effect_mandelbrot((size, size), (-2, -1.5, 1, 1.5), 80).convert("RGB")
@@ -64,7 +69,6 @@ def _pair(size: int) -> Pair:
 
 
 def _seconds_per_evaluation(stylizer: Stylizer, pair: Pair, batch: int) -> float:
-    finest = replace(pair, contents=pair.contents[-1:], starts=to_tensor(pair.contents[-1])[None])
     seen: list[float] = []
     began = time.perf_counter()
 
@@ -76,7 +80,7 @@ def _seconds_per_evaluation(stylizer: Stylizer, pair: Pair, batch: int) -> float
             raise _EnoughError
 
     with suppress(_EnoughError):
-        stylizer.run([finest] * batch, look)
+        stylizer.run([finest(pair)] * batch, look)
     return (seen[-1] - seen[_WARM - 1]) / (len(seen) - _WARM)
 
 

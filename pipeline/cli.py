@@ -200,10 +200,10 @@ def bench(weights: WeightsOption = None, device: DeviceOption = None, dtype: Dty
     """Find out, in a minute or two, how many pictures an hour this machine will make."""
     settings = load_settings(weights=weights, device=device, dtype=dtype)
     from nst.device import device_name
-    from nst.transfer import Stylizer
     from pipeline.bench import speeds
+    from pipeline.engines.local import make_stylizer
 
-    stylizer = Stylizer(settings.weights, settings.device, settings.dtype)
+    stylizer = make_stylizer(settings)
     shown = sys.stdout.isatty()
     if shown:
         precision = str(stylizer.dtype).removeprefix("torch.")

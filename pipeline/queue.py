@@ -122,24 +122,24 @@ class QueueEvents(Trigger):
         return found
 
     def _take(self, message: dict[str, Any]) -> None:
-        key, receipt = message["MessageId"], message["ReceiptHandle"]
+        key = message["MessageId"]
         try:
             names = self._names(message["Body"])
         except UnreadableError as error:
             self._tell_once(key, f"{self._url}: message {key} is {error}; left for the dead-letter queue")
             return
+        taken = _Message(message["ReceiptHandle"], names)
         if not names:
-            self._batch("delete_message_batch", [(key, _Message(receipt, names))])
+            self._batch("delete_message_batch", [(key, taken)])
             return
         with self._lock:
             wanted = self._idle.is_set() and not self._closed.is_set()
             if wanted:
-                self._held[key] = _Message(receipt, names)
+                self._held[key] = taken
         if wanted:
             self._wake.set()
         else:
-            entry = [(key, _Message(receipt, names))]
-            self._batch("change_message_visibility_batch", entry, VisibilityTimeout=0)
+            self._batch("change_message_visibility_batch", [(key, taken)], VisibilityTimeout=0)
 
     def _names(self, body: str) -> set[str]:
         keys = (self._inbox.key(url) for url in objects(body))

@@ -59,33 +59,33 @@ class LocalEngine:
         """Work on what is in an inbox, and comes into it, until a signal or until `once` is over."""
         inbox = Inbox(store)
         sources = Sources(store, [*self._stores.sources(store), *self._allowed])
-        trigger = self._trigger = self._trigger_of(store)
+        self._trigger = self._trigger_of(store)
 
         def work() -> None:
             try:
-                look()
+                self._watch(inbox, sources, once, schedule)
             finally:
-                trigger.close()
-
-        def look() -> None:
-            runner, interval = self._start(), _INTERVAL
-            self._listener.note("watching", inbox=store.url, outbox=self._outbox.store.url)
-            while not self._stop.is_set():
-                if schedule:
-                    self._sleep_until(schedule)
-                self._took = False
-                trigger.idle(False)
-                self._drain(inbox, sources, runner, trigger)
-                self._show_ends(inbox, trigger)
-                if once:
-                    break
-                # Requests cost money: a bucket where nothing happens is looked at ever less often.
-                interval = _INTERVAL if self._took else min(1.5 * interval, self._longest(store, trigger))
-                trigger.idle(True)
-                if not schedule:
-                    self._wake.wait(interval)
+                self._trigger.close()
 
         return self._supervise(work)
+
+    def _watch(self, inbox: Inbox, sources: Sources, once: bool, schedule: Schedule | None) -> None:
+        runner, interval = self._start(), _INTERVAL
+        self._listener.note("watching", inbox=inbox.store.url, outbox=self._outbox.store.url)
+        while not self._stop.is_set():
+            if schedule:
+                self._sleep_until(schedule)
+            self._took = False
+            self._trigger.idle(False)
+            self._drain(inbox, sources, runner)
+            self._show_ends(inbox)
+            if once:
+                break
+            # Requests cost money: a bucket where nothing happens is looked at ever less often.
+            interval = _INTERVAL if self._took else min(1.5 * interval, self._longest(inbox.store))
+            self._trigger.idle(True)
+            if not schedule:
+                self._wake.wait(interval)
 
     def _trigger_of(self, store: Store) -> Trigger:
         if self._settings.queue:
@@ -97,58 +97,49 @@ class LocalEngine:
             return FolderEvents(store.root, self._wake)
         return Trigger()
 
-    def _longest(self, store: Store, trigger: Trigger) -> float:
+    def _longest(self, store: Store) -> float:
         if isinstance(store, FolderStore):
             return _INTERVAL
-        return _BESIDE_QUEUE if self._settings.queue and not trigger.pending else _LONGEST
+        return _BESIDE_QUEUE if self._settings.queue and not self._trigger.pending else _LONGEST
 
     def _start(self) -> Runner:
-        settings = self._settings
-        try:
-            stylizer = Stylizer(settings.weights, settings.device, settings.dtype)
-        except NSTError as error:
-            raise UsageError(str(error)) from error
-        except (torch.OutOfMemoryError, torch.AcceleratorError) as error:
-            raise NSTError(f"the GPU can't be used: {error}") from error
-        self._runner = Runner(stylizer, self._outbox, self._listener, self._stop)
+        self._runner = Runner(make_stylizer(self._settings), self._outbox, self._listener, self._stop)
         return self._runner
 
-    def _drain(self, inbox: Inbox, sources: Sources, runner: Runner, trigger: Trigger) -> None:
+    def _drain(self, inbox: Inbox, sources: Sources, runner: Runner) -> None:
         """Work until nothing is ready, no file is still being written, and nothing is out of reach."""
         unsettled = True
         while unsettled and not self._stop.is_set():
-            trigger.refresh()
+            self._trigger.refresh()
             self._wake.clear()
             self._unreachable = False
-            runner.run(self._jobs_of_inbox(inbox, sources, trigger, runner))
+            runner.run(self._jobs_of_inbox(inbox, sources, runner))
             unsettled = inbox.settling or self._unreachable
             if unsettled:
                 self._wake.wait(_INTERVAL if self._unreachable else _SETTLING)
 
-    def _show_ends(self, inbox: Inbox, trigger: Trigger) -> None:
+    def _show_ends(self, inbox: Inbox) -> None:
         """Let a trigger that waits for manifests to end see that those of this round have."""
         for _ in range(2):
             if self._stop.is_set():
                 return
-            if trigger.pending:
-                self._scan(inbox, trigger)
+            if self._trigger.pending:
+                self._scan(inbox)
 
-    def _scan(self, inbox: Inbox, trigger: Trigger) -> list[str]:
+    def _scan(self, inbox: Inbox) -> list[str]:
         """Names to claim; none where the inbox is out of reach, which is told."""
         names = self._told_once("the inbox", inbox.scan)
         if names is not None:
-            trigger.seen(inbox.unended)
+            self._trigger.seen(inbox.unended)
         return names or []
 
-    def _jobs_of_inbox(
-        self, inbox: Inbox, sources: Sources, trigger: Trigger, runner: Runner
-    ) -> Iterator[Job]:
+    def _jobs_of_inbox(self, inbox: Inbox, sources: Sources, runner: Runner) -> Iterator[Job]:
         """Claim manifests as the runner asks for them, until a scan yields no more."""
         stuck: set[str] = set()
         taken = True
         while taken:
             taken = False
-            names = self._scan(inbox, trigger)
+            names = self._scan(inbox)
             waiting = deque(name for name in names if name not in stuck and not runner.holds(name))
             until = time.monotonic() + _LISTED
             while waiting:
@@ -166,8 +157,7 @@ class LocalEngine:
                 try:
                     pairs = manifest.expand(manifest.parse(claimed.read()), sources.glob)
                 except UnavailableError as error:
-                    self._unreachable = True
-                    self._listener.note(f"{error}; trying again", level="warning")
+                    self._tell_fault(name, error)
                     self._told_once(name, claimed.release)
                     stuck.add(name)
                 except Exception as error:
@@ -202,17 +192,22 @@ class LocalEngine:
         try:
             result = action()
         except StoreError as error:
-            away = isinstance(error, UnavailableError)
-            self._unreachable |= away
-            if self._told.get(key) != str(error):
-                self._told[key] = str(error)
-                self._problems += not away
-                self._listener.note(
-                    f"{error}; trying again" if away else str(error), level="warning" if away else "error"
-                )
+            self._tell_fault(key, error)
             return None
         self._told.pop(key, None)
         return result
+
+    def _tell_fault(self, key: str, error: StoreError) -> None:
+        away = isinstance(error, UnavailableError)
+        self._unreachable |= away
+        if self._told.get(key) == str(error):
+            return
+        self._told[key] = str(error)
+        if away:
+            self._listener.note(f"{error}; trying again", level="warning")
+        else:
+            self._problems += 1
+            self._listener.note(str(error), level="error")
 
     def _sleep_until(self, schedule: Schedule) -> None:
         seconds = schedule.seconds_left()
@@ -234,3 +229,13 @@ class LocalEngine:
         # Last, because watchdog's threads may fail to end, and a network may not answer.
         self._listener.close()
         self._trigger.close()
+
+
+def make_stylizer(settings: Settings) -> Stylizer:
+    """The stylizer that settings ask for. Raises `UsageError` for what there is not, and `NSTError`."""
+    try:
+        return Stylizer(settings.weights, settings.device, settings.dtype)
+    except NSTError as error:
+        raise UsageError(str(error)) from error
+    except (torch.OutOfMemoryError, torch.AcceleratorError) as error:
+        raise NSTError(f"the GPU can't be used: {error}") from error
