@@ -93,7 +93,9 @@ def watch(
     outbox: OutboxOption = None,
     allow: AllowOption = None,
     endpoint_url: EndpointOption = None,
-    once: Annotated[bool, typer.Option("--once", help="Stop when nothing is left.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Stop when nothing is left; with --schedule, after its next time.")
+    ] = False,
     schedule: Annotated[str | None, typer.Option(help="Look only at these times, as in '0 2 * * *'.")] = None,
     queue: Annotated[
         str | None, typer.Option(help="URL of the SQS queue with the bucket's notifications. [NST_QUEUE]")

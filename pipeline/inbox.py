@@ -1,6 +1,7 @@
 """The life of a manifest: waiting, claimed, and then done or failed - or handed back."""
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -51,10 +52,12 @@ class ClaimedManifest:
 
         Raises `StoreError` if that can't be written down; the manifest is then handed back.
         """
+        name, url = (printable(shlex.quote(text)) for text in (self.name, self._store.absolute("")))
         errors = {
             "manifest": f"{printable(self.name)}{_SUFFIX}",
             "errors": [problem.to_json() for problem in problems],
-            "remedy": f"correct what is wrong, then: nst-pipeline retry {printable(self.name)}",
+            "remedy": f"correct the images, or {printable(self.name)}{_SUFFIX} beside this file; "
+            f"then: nst-pipeline retry --inbox {url} {name}",
         }
         text = json.dumps(errors, indent=1, ensure_ascii=False)
         try:

@@ -29,8 +29,8 @@ class Listener(Protocol):
     def pair_done(self, manifest: str, record: Record, computed: bool) -> None:
         """A pair's result is in the outbox; not `computed` if it was there already."""
 
-    def pair_failed(self, manifest: str, problem: Problem) -> None:
-        """A pair can't be done."""
+    def failed(self, manifest: str, problem: Problem) -> None:
+        """A pair can't be done, or where the problem is no pair's, the whole manifest."""
 
     def manifest_ended(self, manifest: str, problems: int) -> None:
         """Every pair is done, or a problem of it told."""
@@ -60,8 +60,9 @@ class JsonLines:
         total, seconds = round(record.losses.total, 3), round(record.seconds, 3)
         self._log(event, manifest=manifest, pair=record.id, total=total, seconds=seconds)
 
-    def pair_failed(self, manifest: str, problem: Problem) -> None:
-        self._log("pair failed", level="error", manifest=manifest, **problem.to_json())
+    def failed(self, manifest: str, problem: Problem) -> None:
+        event = "pair failed" if problem.id else "manifest refused"
+        self._log(event, level="error", manifest=manifest, **problem.to_json())
 
     def manifest_ended(self, manifest: str, problems: int) -> None:
         event, level = ("manifest failed", "error") if problems else ("manifest done", "info")
@@ -124,7 +125,7 @@ class Bars:
         how = f"loss {record.losses.total:.1f}, {record.seconds:.1f} s"
         self._end(manifest, record.id, f"✓ {manifest}/{record.id}: {how if computed else 'there already'}")
 
-    def pair_failed(self, manifest: str, problem: Problem) -> None:
+    def failed(self, manifest: str, problem: Problem) -> None:
         self._end(manifest, problem.id or "", f"✗ {manifest}: {problem}")
 
     def manifest_ended(self, manifest: str, problems: int) -> None:

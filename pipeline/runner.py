@@ -208,7 +208,7 @@ class Runner:
         if problem:
             job.problems.append(problem)
             self.problems += 1
-            self._listener.pair_failed(job.name, problem)
+            self._listener.failed(job.name, problem)
         if record:
             job.records.append(record)
         if job.finished:

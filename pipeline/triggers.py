@@ -1,5 +1,6 @@
 """What says 'look at the inbox now'. A trigger carries no work, so that a lost event costs only time."""
 
+import logging
 import threading
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,10 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 from pipeline.errors import UsageError
+
+logging.getLogger(
+    "watchdog"
+).disabled = True  # it takes being stopped for an error, on a line that is not JSON
 
 
 class Trigger:

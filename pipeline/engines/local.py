@@ -184,7 +184,7 @@ class LocalEngine:
     def _tell(self, name: str, problems: Sequence[Problem]) -> None:
         self._problems += len(problems)
         for problem in problems:
-            self._listener.pair_failed(name, problem)
+            self._listener.failed(name, problem)
         self._listener.manifest_ended(name, len(problems))
 
     def _told_once(self, key: str, action: Callable[[], T]) -> T | None:

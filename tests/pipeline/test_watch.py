@@ -2,14 +2,17 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import make_picture
+from tests.conftest import PROGRAM, make_picture
 from tests.process import Runner
 
 QUICK = {"epochs": 1, "max_size": 48}
@@ -77,7 +80,11 @@ def test_once_works_off_what_is_there(start: Start, inbox: Path, tmp_path: Path)
     assert json.loads(lines[-1]).keys() == {"step", "scale", "content", "style", "tv", "total", "seconds"}
 
     shutil.copy(inbox / "content.png", inbox / "gone.png")
-    (inbox / "failed" / "half.json").rename(inbox / "half.json")
+    remedy = json.loads((inbox / "failed" / "half.error.json").read_text())["remedy"]
+    command = shlex.split(remedy.split("then: nst-pipeline ")[1])
+    retry = [sys.executable, "-c", PROGRAM, *command]
+    told = subprocess.run(retry, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (told.stdout, told.stderr) == ("half: waiting again\n", "")
     again = start("--once")
     assert again.finish() == 0
     assert (again.count("pair done already"), again.count("pair done")) == (1, 1)
