@@ -1,100 +1,114 @@
-"""Seconds to the loss of the documented algorithm and of the peer `pastiche`, against ours, at 256 px."""
+"""Seconds to the loss of the documented algorithm and of the peer `pastiche`, against ours, side by side.
 
+    python -m benchmarks.baseline [SIZE]
+
+Writes `benchmarks/results/baseline-SIZE.json`, the plot of loss against time and the pictures at equal time.
+"""
+
+import json
 import math
-import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import torch
 from PIL import Image
 
-from benchmarks import documented
+from benchmarks import documented, peer, plot
 from benchmarks.machine import describe
-from nst import Pair, Parameters, Style, Stylizer, images
-from nst.images import to_tensor
-from nst.result import Evaluation
+from benchmarks.pictures import PAIRS, Snapshot, judge, prepared, resized
+from nst import Stylizer
 
-IMAGES = Path(__file__).parent.parent / "manifests" / "images"
-PAIRS = [(content, style) for content in ("cat", "coffee") for style in ("strokes", "mosaic")]
-SIZE, EPOCHS = 256, 10
-_LEVELS = 57.63  # 8-bit levels in one unit of ImageNet-normalised input; the peer counts in levels
+RESULTS = Path(__file__).parent / "results"
+EPOCHS, STEPS = 10, 200  # as many closures for all three
+BRIEF = 4  # epochs after which the pictures at equal time are taken
 
-
-def resized(name: str) -> Image.Image:
-    """An example image at the working size, so that nobody has to resize."""
-    image = Image.open(IMAGES / f"{name}.jpg").convert("RGB")
-    return images.resize(image, images.scaled(image.size, SIZE))
+Curve = list[tuple[float, float]]  # seconds and loss
+Row = dict[str, Curve]
 
 
-def pastiche(content: Image.Image, style: Image.Image, steps: int) -> tuple[Image.Image, float]:
-    """The peer's picture after so many steps of the very same objective, and the seconds of its process."""
-    style_weights = [1e6 / (channels**2 * _LEVELS**4) for channels in (64, 128, 256, 512, 512)]
-    with TemporaryDirectory() as folder:
-        paths = [str(Path(folder) / name) for name in ("content.png", "style.png", "result.png")]
-        content.save(paths[0])
-        style.save(paths[1])
-        command = [str(Path(sys.executable).parent / "pastiche"), "--device", "cpu"]
-        command += ["--content", paths[0], "--styles", paths[1], "--output", paths[2]]
-        command += ["--size", str(SIZE), "--style-size", str(SIZE), "--num-steps", str(steps)]
-        command += ["--content-layers", "block4_relu1", "--content-layer-weights", str(1 / _LEVELS**2)]
-        command += ["--style-layer-weights", *map(str, style_weights), "--style-weights", "1"]
-        began = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        seconds = time.perf_counter() - began
-        with Image.open(paths[2]) as result:
-            return result.convert("RGB"), seconds
+def compete(stylizer: Stylizer, names: tuple[str, str], size: int) -> tuple[Row, Image.Image]:
+    """The three curves of one pair, and a strip of the pictures at equal time."""
+    content, style = (resized(name, size) for name in names)
+    pair = prepared(content, style, EPOCHS)
+    delivered = judge(stylizer, pair)
+
+    def curve(snapshots: Sequence[Snapshot]) -> Curve:
+        return [(round(s.seconds, 2), round(delivered(s.image), 1)) for s in snapshots]
+
+    theirs = {
+        "documented": documented.stylize(content, style, EPOCHS),
+        "pastiche": peer.stylize(content, style, STEPS),
+    }
+    (ours,) = stylizer.run([pair])
+    (brief,) = stylizer.run([prepared(content, style, BRIEF)])
+    fine = [e for e in ours.evaluations if e.scale == size]
+    row = {"ours": [(round(e.seconds, 2), round(e.losses.total, 1)) for e in fine]}
+    row["ours"].append((round(ours.seconds, 2), round(ours.losses.total, 1)))
+    row |= {name: curve(snapshots) for name, snapshots in theirs.items()}
+    meanwhile = [_latest(snapshots, brief.seconds) for snapshots in theirs.values()]
+    return row, strip([content, style, brief.image, *meanwhile])
 
 
-def reached(evaluations: Sequence[Evaluation], goal: float) -> Evaluation | None:
-    """The first evaluation of the finest scale that is as good."""
-    return next((e for e in evaluations if e.scale == SIZE and e.losses.total <= goal), None)
+def strip(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures side by side, all as high as the first."""
+    height = pictures[0].height
+    scaled = [p.resize((round(p.width * height / p.height), height)) for p in pictures]
+    result = Image.new("RGB", (sum(p.width + 4 for p in scaled) - 4, height), "white")
+    left = 0
+    for picture in scaled:
+        result.paste(picture, (left, 0))
+        left += picture.width + 4
+    return result
 
 
-def compare(stylizer: Stylizer, names: tuple[str, str]) -> dict[str, float]:
-    """Print a row; return how many times faster than each we were there."""
-    content, style = (resized(name) for name in names)
-    parameters = Parameters(epochs=EPOCHS, max_size=SIZE)
-    pair = Pair.prepare(images.Picture(content), [(Style(style), 1.0)], parameters)
-    exact = stylizer.objective([pair], -1, exact=True)
+def seconds_to(curve: Curve, goal: float) -> float:
+    """When the loss was first as low; infinite if it never was."""
+    return next((seconds for seconds, loss in curve if loss <= goal), math.inf)
 
-    def delivered(image: Image.Image) -> float:
-        with torch.no_grad():
-            terms = exact(to_tensor(image)[None])
-            return (terms.content + 1e6 * terms.style).item()
 
-    picture, slow = documented.stylize(to_tensor(content)[None], to_tensor(style)[None], EPOCHS)
-    rows = {"documented": (delivered(images.to_image(picture[0])), slow)}
-    _, start = pastiche(content, style, 1)
-    image, seconds = pastiche(content, style, 200)
-    rows["pastiche"] = (delivered(image), seconds - start)
-    (result,) = stylizer.run([pair])
-    print(f"| {' + '.join(names)} | {result.seconds:.0f} s, {result.losses.total:.0f}", end=" ")
-    ratios = {}
-    for name, (goal, seconds) in rows.items():
-        found = reached(result.evaluations, goal)
-        ratios[name] = seconds / found.seconds if found else math.nan
-        ours = f"{found.seconds:.1f} s" if found else "not reached"
-        print(f"| {seconds:.0f} s, {goal:.0f} | {ours} | {ratios[name]:.1f} ", end="")
-    print("|", flush=True)
-    return ratios
+def told(name: str, row: Row) -> str:
+    """A row of the table."""
+    seconds, loss = row["ours"][-1]
+    cells = [name, f"{seconds:.0f} s, {loss:.0f}"]
+    for other in ("documented", "pastiche"):
+        seconds, loss = row[other][-1]
+        mine = seconds_to(row["ours"], loss)
+        cells += [f"{seconds:.0f} s, {loss:.0f}", f"{mine:.1f} s", f"{seconds / mine:.1f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def lead(rows: Sequence[Row], other: str) -> float:
+    """How many times faster than another we are at its last loss, as a geometric mean over pairs."""
+    ratios = [row[other][-1][0] / seconds_to(row["ours"], row[other][-1][1]) for row in rows]
+    return math.exp(sum(map(math.log, ratios)) / len(ratios))
 
 
 def main() -> None:
-    """Print the table."""
-    print(f"Measured on: {describe()}\n")
+    """Print the table and write the results."""
+    size = int(sys.argv[1]) if len(sys.argv) > 1 else 256
+    machine, stylizer = describe(), Stylizer(device="cpu")
+    print(f"Measured on: {machine}\n")
     print("| pair | ours, 10 epochs | documented | ours to it | times | pastiche | ours to it | times |")
     print("|---|---|---|---|---|---|---|---|")
-    stylizer = Stylizer(device="cpu")
-    ratios = [compare(stylizer, names) for names in PAIRS]
-    means = {
-        name: math.exp(statistics.mean(math.log(row[name]) for row in ratios))
-        for name in ("documented", "pastiche")
-    }
+    RESULTS.mkdir(exist_ok=True)
+    rows, strips = {}, []
+    for names in PAIRS:
+        name = " + ".join(names)
+        rows[name], pictures = compete(stylizer, names, size)
+        strips.append(pictures)
+        print(told(name, rows[name]), flush=True)
+        # After each pair, because all of them take long.
+        results = {"machine": machine, "size": size, "pairs": rows}
+        (RESULTS / f"baseline-{size}.json").write_text(json.dumps(results, indent=1))
+        plot.losses(results, RESULTS / f"baseline-{size}.png")
+    means = {other: lead(list(rows.values()), other) for other in ("documented", "pastiche")}
     print("\nGeometric means: " + ", ".join(f"{mean:.1f} for {name}" for name, mean in means.items()) + ".")
+    for names, pictures in zip(PAIRS, strips, strict=True):
+        pictures.save(RESULTS / f"equal-time-{size}-{'-'.join(names)}.jpg", quality=90)
+
+
+def _latest(snapshots: Sequence[Snapshot], seconds: float) -> Image.Image:
+    return max((s for s in snapshots if s.seconds <= seconds), key=lambda s: s.seconds).image
 
 
 if __name__ == "__main__":

@@ -4,9 +4,12 @@ import time
 from collections.abc import Mapping
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torchvision.models import vgg19
 
+from benchmarks.pictures import Snapshot
+from nst.images import to_image, to_tensor
 from nst.weights import CONVOLUTIONS, MEAN, STD, load_weights
 
 STYLE_LAYERS = (1, 6, 11, 20, 29)  # relu1_1 to relu5_1 in torchvision's list
@@ -27,7 +30,7 @@ def network() -> nn.Sequential:
 
 def activations(features: nn.Sequential, picture: Tensor) -> Mapping[int, Tensor]:
     """Outputs of the layers that the losses look at."""
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    mean, std = (torch.tensor(values, device=picture.device).view(1, 3, 1, 1) for values in (MEAN, STD))
     x, found = (picture - mean) / std, {}
     for index, module in enumerate(features):
         x = module(x)
@@ -43,13 +46,14 @@ def gram(features: Tensor) -> Tensor:
     return flat @ flat.T / (c * h * w)
 
 
-def stylize(content: Tensor, style: Tensor, epochs: int) -> tuple[Tensor, float]:
-    """`torch.optim.LBFGS` on `(1, 3, H, W)` pixels, clamped in the closure; the picture and its seconds."""
-    features, content, style = network(), content.contiguous(), style.contiguous()
+def stylize(content: Image.Image, style: Image.Image, epochs: int, device: str = "cpu") -> list[Snapshot]:
+    """`torch.optim.LBFGS` on pixels, clamped in the closure: the picture after each epoch of 20 closures."""
+    features = network().to(device)
+    wanted, target = (to_tensor(image)[None].contiguous().to(device) for image in (content, style))
     with torch.no_grad():
-        kept = activations(features, content)[CONTENT_LAYER]
-        wanted = {index: gram(f) for index, f in activations(features, style).items()}
-    picture = content.clone().requires_grad_()
+        kept = activations(features, wanted)[CONTENT_LAYER]
+        grams = {index: gram(f) for index, f in activations(features, target).items()}
+    picture = wanted.clone().requires_grad_()
     optimiser = torch.optim.LBFGS([picture])
 
     def closure() -> Tensor:
@@ -58,12 +62,14 @@ def stylize(content: Tensor, style: Tensor, epochs: int) -> tuple[Tensor, float]
         optimiser.zero_grad()
         found = activations(features, picture)
         loss = (found[CONTENT_LAYER] - kept).square().mean()
-        for index, target in wanted.items():
-            loss = loss + 1e6 * (gram(found[index]) - target).square().mean()
+        for index, gram_wanted in grams.items():
+            loss = loss + 1e6 * (gram(found[index]) - gram_wanted).square().mean()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    began = time.perf_counter()
+    began, snapshots = time.perf_counter(), [Snapshot(0.0, content)]
     for _ in range(epochs):
         optimiser.step(closure)  # type: ignore[no-untyped-call]
-    return picture.detach().clamp(0, 1), time.perf_counter() - began
+        pixels = picture.detach().clamp(0, 1).cpu()  # on a GPU, this waits for the epoch to end
+        snapshots.append(Snapshot(time.perf_counter() - began, to_image(pixels[0])))
+    return snapshots

@@ -1,62 +1,151 @@
-"""On an NVIDIA GPU: pictures a minute, share of the card's bf16 matrix rate, memory."""
+"""On an NVIDIA GPU: pictures a minute through the whole pipeline, use of the card, and memory.
 
+Writes `benchmarks/results/gpu.json`.
+"""
+
+import json
+import math
 import sys
+import tempfile
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import torch
-from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import documented
 from benchmarks.machine import describe
-from nst import Pair, Parameters, Style, Stylizer
-from nst.images import Picture
+from benchmarks.pictures import PAIRS, judge, prepared, resized
+from nst import Pair, Stylizer
+from pipeline.engines.local import LocalEngine
+from pipeline.outbox import Outbox
+from pipeline.progress import JsonLines
+from pipeline.settings import Settings
+from pipeline.stores.folder import FolderStore
+from pipeline.stores.opening import Stores
 
-SIZE, EPOCHS = 512, 5
-# Multiply-adds of the convolutions up to conv5_1 for each pixel of the picture: in * out * 9 over the area.
-_CHANNELS = [(3, 64, 1), (64, 64, 1), (64, 128, 4), (128, 128, 4), (128, 256, 16)]
-_CHANNELS += [(256, 256, 16)] * 3 + [(256, 512, 64)] + [(512, 512, 64)] * 3 + [(512, 512, 256)]
-MULTIPLY_ADDS = sum(9 * i * o / area for i, o, area in _CHANNELS)
+DEVICE = "cuda"
+SIZE, EPOCHS, COUNT = 512, 10, 64
+LIMIT = 24e9  # bytes that the largest picture has to do with
+
+
+def timed(action: Callable[[], object], times: int) -> float:
+    """Seconds for one call of something that works on the device."""
+    action()
+    _wait()
+    began = time.perf_counter()
+    for _ in range(times):
+        action()
+    _wait()
+    return (time.perf_counter() - began) / times
 
 
 def matrix_rate() -> float:
     """Measured operations a second of an 8192-cubed bf16 product."""
-    a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
-    for _ in range(3):
-        a @ a
-    torch.cuda.synchronize()
-    began = time.perf_counter()
-    for _ in range(20):
-        a @ a
-    torch.cuda.synchronize()
-    return 20 * 2 * 8192**3 / (time.perf_counter() - began)
+    a = torch.randn(8192, 8192, device=DEVICE, dtype=torch.bfloat16)
+    return 2 * 8192**3 / timed(lambda: a @ a, 20)
 
 
-def batch(count: int, size: int) -> list[Pair]:
-    """Pairs of noise; what they show does not change the time."""
-    noise = Image.effect_noise((size, size), 80).convert("RGB")
-    parameters = Parameters(epochs=EPOCHS, max_size=size)
-    return [Pair.prepare(Picture(noise), [(Style(noise), 1.0)], parameters) for _ in range(count)]
+def epochs_to(stylizer: Stylizer, pair: Pair, goal: float) -> int:
+    """How many epochs of ours deliver a loss as low; all of them if none does."""
+    for epochs in range(1, EPOCHS):
+        brief = prepared(pair.contents[-1], pair.styles[0][0].image, epochs)
+        if stylizer.run([brief])[0].losses.total <= goal:
+            return epochs
+    return EPOCHS
+
+
+def whole_pipeline(epochs: int) -> tuple[float, float]:
+    """Seconds for a manifest of `COUNT` pairs, decoding to PNG in the outbox, and those of optimising."""
+    with tempfile.TemporaryDirectory() as folder:
+        inbox, outbox = Path(folder, "inbox"), Path(folder, "outbox")
+        inbox.mkdir()
+        outbox.mkdir()
+        for name in {name for names in PAIRS for name in names}:
+            resized(name, SIZE).crop((0, 0, SIZE, SIZE * 2 // 3)).save(inbox / f"{name}.png")
+        pairs = [
+            {"id": str(n), "content": f"{c}.png", "style": f"{s}.png"}
+            for n, (c, s) in enumerate((PAIRS * math.ceil(COUNT / len(PAIRS)))[:COUNT])
+        ]
+        manifest = {"defaults": {"max_size": SIZE, "epochs": epochs}, "pairs": pairs}
+        (inbox / "all.json").write_text(json.dumps(manifest))
+        with Path(folder, "log").open("w") as log:
+            settings, target = Settings(device=DEVICE), Outbox(FolderStore(outbox))
+            began = time.perf_counter()
+            code = LocalEngine(settings, Stores(), target, JsonLines(log)).watch(
+                FolderStore(inbox), once=True, schedule=None
+            )
+            seconds = time.perf_counter() - began
+        assert code == 0
+        records = [json.loads((outbox / "all" / f"{n}.json").read_text()) for n in range(COUNT)]
+        return seconds, sum(record["seconds"] for record in records)
+
+
+def convolution_share(stylizer: Stylizer, count: int, size: int, peak: float) -> float:
+    """Share of the matrix rate that the convolutions of a whole optimisation reach."""
+    content, style = (resized(name, size) for name in PAIRS[0])
+    pair = prepared(content, style, EPOCHS)
+    pairs = [pair] * count
+    with FlopCounterMode(display=False) as counter:
+        stylizer.run(pairs)
+    operations: float = sum(
+        number for name, number in counter.get_flop_counts()["Global"].items() if "convolution" in str(name)
+    )
+    return operations / timed(lambda: stylizer.run(pairs), 1) / peak
+
+
+def memory(stylizer: Stylizer, size: int) -> float | None:
+    """Peak bytes that one square pair takes; none if they are more than `LIMIT`."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    content, style = (resized(name, size).resize((size, size)) for name in PAIRS[0])
+    try:
+        stylizer.run([prepared(content, style, 1)])
+    except torch.OutOfMemoryError:
+        return None
+    return torch.cuda.max_memory_allocated()
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the figures and write them down."""
     if not torch.cuda.is_available():
         sys.exit("There is no NVIDIA GPU here; this table stays unmeasured.")
-    stylizer, rate = Stylizer(), matrix_rate()
-    print(f"Measured on: {describe()}; bf16 matrix rate {rate / 1e12:.0f} TFLOP/s\n")
-    print("| px | pairs a batch | pictures a minute | share of the matrix rate | peak memory, GiB |")
-    print("|---|---|---|---|---|")
-    for size, count in ((SIZE, 1), (SIZE, 4), (SIZE, 16), (1024, 1), (2048, 1)):
-        pairs = batch(count, size)
-        stylizer.run(pairs)
-        torch.cuda.reset_peak_memory_stats()
-        began = time.perf_counter()
-        results = stylizer.run(pairs)
-        seconds = time.perf_counter() - began
-        # Forward and backward to the picture: twice the multiply-adds, two operations each.
-        pixels = sum(e.scale**2 for result in results for e in result.evaluations)
-        share = 4 * MULTIPLY_ADDS * pixels / seconds / rate
-        memory = torch.cuda.max_memory_allocated() / 2**30
-        print(f"| {size} | {count} | {60 * count / seconds:.1f} | {share:.0%} | {memory:.2f} |", flush=True)
+    peak, stylizer = matrix_rate(), Stylizer(device=DEVICE)
+    print(f"Measured on: {describe()}; bf16 matrix rate {peak / 1e12:.0f} TFLOP/s\n")
+    content, style = (resized(name, SIZE) for name in PAIRS[0])
+    documented.stylize(content, style, 1, DEVICE)  # plans its convolutions
+    last = documented.stylize(content, style, EPOCHS, DEVICE)[-1]
+    pair = prepared(content, style, EPOCHS)
+    goal = judge(stylizer, pair)(last.image)
+    epochs = epochs_to(stylizer, pair, goal)
+    seconds, optimising = whole_pipeline(epochs)
+    figures: dict[str, object] = {
+        "machine": describe(),
+        "documented, seconds a picture": last.seconds,
+        "documented, delivered loss": goal,
+        "our epochs to as low a loss": epochs,
+        f"ours, pictures a minute, {COUNT} pairs through the pipeline": 60 * COUNT / seconds,
+        "times the documented algorithm": last.seconds * COUNT / seconds,
+        "share of time beside the optimising": 1 - optimising / seconds,
+    }
+    for count in (1, 4, 16):
+        name = f"share of the bf16 matrix rate, {count} at a time"
+        figures[name] = convolution_share(stylizer, count, SIZE, peak)
+    total = torch.cuda.get_device_properties(DEVICE).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, LIMIT / total))
+    for size in (1024, 2048, 4096):
+        figures[f"peak bytes at {size} px, of at most {LIMIT / 1e9:.0f} GB"] = memory(stylizer, size)
+    for name, value in figures.items():
+        print(f"| {name} | {value:.3g} |" if isinstance(value, float) else f"| {name} | {value} |")
+    target = Path(__file__).parent / "results" / "gpu.json"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(figures, indent=1))
+
+
+def _wait() -> None:
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

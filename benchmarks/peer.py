@@ -1,0 +1,38 @@
+"""The peer `pastiche` on the very same objective."""
+
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+
+from benchmarks.pictures import Snapshot
+
+_LEVELS = 57.63  # 8-bit levels in one unit of ImageNet-normalised input; the peer counts in levels
+_EVERY = 10  # steps
+
+
+def stylize(content: Image.Image, style: Image.Image, steps: int) -> list[Snapshot]:
+    """The peer's pictures after every tenth step; its start is not counted."""
+    style_weights = [1e6 / (channels**2 * _LEVELS**4) for channels in (64, 128, 256, 512, 512)]
+    with TemporaryDirectory() as folder:
+        paths = [str(Path(folder) / name) for name in ("content.png", "style.png", "result.png")]
+        content.save(paths[0])
+        style.save(paths[1])
+        command = [str(Path(sys.executable).parent / "pastiche"), "--device", "cpu"]
+        command += ["--content", paths[0], "--styles", paths[1], "--output", paths[2]]
+        command += ["--size", str(max(content.size)), "--style-size", str(max(style.size))]
+        command += ["--content-layers", "block4_relu1", "--content-layer-weights", str(1 / _LEVELS**2)]
+        command += ["--style-layer-weights", *map(str, style_weights), "--style-weights", "1"]
+        command += ["--num-steps", str(steps), "--workspace", folder, "--workspace-step", str(_EVERY)]
+        command += ["--workspace-prefix", "step"]
+        subprocess.run(command, check=True, capture_output=True)
+        written = sorted((path.stat().st_mtime, path) for path in Path(folder).glob("step*"))
+        first = written[0][0]  # before its first step
+        return [Snapshot(time - first, _opened(path)) for time, path in written]
+
+
+def _opened(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
