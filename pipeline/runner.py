@@ -1,6 +1,7 @@
 """Keeps the device busy: pairs are fetched ahead of it and published behind it."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -51,6 +52,7 @@ class Runner:
         self._fetcher = Fetcher(stylizer.weights.sha256)
         self._open: set[Job] = set()
         self._publishing: deque[Future[None]] = deque()
+        self._pulse = time.monotonic()
         self.problems = 0
 
     def run(self, jobs: Iterable[Job]) -> None:
@@ -71,6 +73,10 @@ class Runner:
     def holds(self, name: str) -> bool:
         """Whether a manifest of this name is being worked on here."""
         return any(job.name == name for job in list(self._open))
+
+    def seconds_silent(self) -> float:
+        """For how long nothing has moved although there is work."""
+        return time.monotonic() - self._pulse if self._open else 0.0
 
     def hand_back(self) -> None:
         """Release every manifest that has not ended, for another runner or another day."""
@@ -122,6 +128,7 @@ class Runner:
 
     def _tasks(self, jobs: Iterable[Job]) -> Iterator[_Task]:
         for job in jobs:
+            self._beat()
             self._open.add(job)
             self._listener.manifest_started(job.name, len(job.pairs))
             for pair in job.pairs:
@@ -139,6 +146,7 @@ class Runner:
     def _arrived(self, task: _Task) -> Prepared | None:
         try:
             outcome = task.outcome.result()
+            self._beat()
         except StoppedError:
             raise
         except Exception as error:
@@ -156,6 +164,7 @@ class Runner:
         def report_evaluation(index: int, evaluation: Evaluation) -> None:
             if self._stop.is_set():
                 raise StoppedError
+            self._beat()
             task = batch[index][0]
             self._listener.evaluated(task.job.name, task.pair.id, evaluation)
 
@@ -199,10 +208,16 @@ class Runner:
             self._settle(task, _problem(task, error))
         else:
             self._listener.pair_done(job.name, record, computed=True)
+            if job.claimed:
+                self._tell_errors(job, job.claimed.progressed)
             self._settle(task, record=record)
+
+    def _beat(self) -> None:
+        self._pulse = time.monotonic()
 
     def _settle(self, task: _Task, problem: Problem | None = None, record: Record | None = None) -> None:
         job = task.job
+        self._beat()
         if job.lost:
             return
         if problem:
@@ -242,6 +257,7 @@ class Runner:
             try:
                 return action()
             except UnavailableError as error:
+                self._beat()
                 if wait == _SOON:
                     self._listener.note(f"{error}; trying again", level="warning")
             if self._stop.wait(wait):

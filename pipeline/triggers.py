@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 from pipeline.errors import UsageError
+
+_LOOK, _SHORTEST = 60.0, 0.01  # seconds between two looks at the clock
 
 logging.getLogger(
     "watchdog"
@@ -85,10 +88,10 @@ class FolderEvents(FileSystemEventHandler, Trigger):
 class Schedule:
     """A cron expression in local time, like `0 2 * * *`. Raises `UsageError` for anything else."""
 
-    def __init__(self, expression: str) -> None:
-        self._expression = expression
+    def __init__(self, expression: str, clock: Callable[[], datetime] = datetime.now) -> None:
+        self._expression, self._clock = expression, clock
         try:
-            self.next_after(datetime.now())
+            self.next_after(clock())
         except CroniterError:
             raise UsageError(
                 f"--schedule '{expression}' is no cron expression; five fields as in '0 2 * * *'"
@@ -101,5 +104,13 @@ class Schedule:
 
     def seconds_left(self) -> float:
         """Seconds from now to the next time it fires."""
-        now = datetime.now()
+        now = self._clock()
         return max(0.0, self.next_after(now).timestamp() - now.timestamp())
+
+    def wait(self, stop: threading.Event) -> None:
+        """Wait until it fires, or for `stop`; the clock may be set meanwhile, either way."""
+        due = self.next_after(self._clock())
+        while (now := self._clock()) < due:
+            due = min(due, self.next_after(now))  # earlier, where the clock was set back
+            if stop.wait(min(_LOOK, max(_SHORTEST, due.timestamp() - now.timestamp()))):
+                return

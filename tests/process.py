@@ -37,14 +37,20 @@ class Runner:
                 self._lines.put(line)
         self._lines.put(None)
 
+    def wait_for_any(self) -> Event:
+        """The next log line."""
+        line = self._lines.get(timeout=120)
+        assert line is not None, f"it has ended; there was {self.events}"
+        found: Event = json.loads(line)
+        self.events.append(found)
+        return found
+
     def wait_for(self, event: str, **details: str) -> Event:
         """The next log line like this."""
-        while (line := self._lines.get(timeout=120)) is not None:
-            found: Event = json.loads(line)
-            self.events.append(found)
+        while True:
+            found = self.wait_for_any()
             if found["event"] == event and details.items() <= found.items():
                 return found
-        raise AssertionError(f"no '{event}' before the end; there was {self.events}")
 
     def finish(self) -> int:
         """Read to the end; the exit code."""

@@ -1,5 +1,6 @@
 """The engine that is this process: one thread works, the main thread watches for signals."""
 
+import os
 import random
 import threading
 import time
@@ -13,11 +14,10 @@ import torch
 
 from nst.errors import NSTError
 from nst.transfer import Stylizer
-from pipeline import manifest
 from pipeline.engines.supervise import supervise
 from pipeline.errors import Problem, StoreError, UnavailableError, UsageError, problems_of
 from pipeline.inbox import ClaimedManifest, Inbox
-from pipeline.job import Job, job_of_file
+from pipeline.job import Job, job_of_claimed, job_of_file
 from pipeline.outbox import Outbox
 from pipeline.progress import Listener
 from pipeline.runner import Runner
@@ -33,6 +33,7 @@ _LONGEST = 30.0  # the same at most, for a bucket
 _BESIDE_QUEUE = 300.0  # the same where a queue tells of what comes, but for what it loses
 _SETTLING = 0.25  # the same while a file is being written
 _LISTED = 30.0  # seconds for which a scan is worked from; other runners take of it meanwhile
+_STUCK = 1800.0  # seconds without any progress after which this process has as good as died
 
 T = TypeVar("T")
 
@@ -49,6 +50,7 @@ class LocalEngine:
         self._problems = 0
         self._told: dict[str, str] = {}
         self._took = self._unreachable = False
+        self._suspect: Job | None = None  # a runner has died with it: it is for a round of its own
 
     def run(self, paths: Sequence[Path]) -> int:
         """Work on manifest files, whose images are relative to each; returns the exit code."""
@@ -65,6 +67,7 @@ class LocalEngine:
             try:
                 self._watch(inbox, sources, once, schedule)
             finally:
+                self._hand_back_suspect()
                 self._trigger.close()
 
         return self._supervise(work)
@@ -112,8 +115,10 @@ class LocalEngine:
         while unsettled and not self._stop.is_set():
             self._trigger.refresh()
             self._wake.clear()
-            self._unreachable = False
+            self._unreachable, alone = False, self._suspect
             runner.run(self._jobs_of_inbox(inbox, sources, runner))
+            if alone or self._suspect:
+                continue
             unsettled = inbox.settling or self._unreachable
             if unsettled:
                 self._wake.wait(_INTERVAL if self._unreachable else _SETTLING)
@@ -134,7 +139,14 @@ class LocalEngine:
         return names or []
 
     def _jobs_of_inbox(self, inbox: Inbox, sources: Sources, runner: Runner) -> Iterator[Job]:
-        """Claim manifests as the runner asks for them, until a scan yields no more."""
+        """Claim manifests as the runner asks for them, until a scan yields no more.
+
+        One that a runner has died with is a round of its own, so that its next victim is known for sure.
+        """
+        if self._suspect:
+            suspect, self._suspect = self._suspect, None
+            yield suspect
+            return
         stuck: set[str] = set()
         taken = True
         while taken:
@@ -148,14 +160,17 @@ class LocalEngine:
                 if self._stop.is_set():
                     return
                 name = waiting.popleft()
-                claimed = self._told_once(name, partial(inbox.claim, name))
+                try:
+                    claimed = self._claim(inbox, name)
+                except UnavailableError:
+                    return  # the next ones would fare no better
                 if claimed is None:
                     # Other runners are at work here; in another order we don't race for every one.
                     random.shuffle(waiting)
                     continue
                 taken = self._took = True
                 try:
-                    pairs = manifest.expand(manifest.parse(claimed.read()), sources.glob)
+                    job = job_of_claimed(claimed, sources, self._outbox)
                 except UnavailableError as error:
                     self._tell_fault(name, error)
                     self._told_once(name, claimed.release)
@@ -165,7 +180,24 @@ class LocalEngine:
                     if not self._told_once(name, partial(self._refuse, claimed, error)):
                         stuck.add(name)
                 else:
-                    yield Job(name, pairs, sources, claimed)
+                    if claimed.crashes:
+                        self._suspect = job
+                        return
+                    yield job
+
+    def _claim(self, inbox: Inbox, name: str) -> ClaimedManifest | None:
+        """Faults are told; raises `UnavailableError`."""
+        try:
+            claimed = inbox.claim(name)
+        except UnavailableError as error:
+            self._tell_fault("claims", error)
+            raise
+        except StoreError as error:
+            self._tell_fault(name, error)
+            return None
+        for key in ("claims", name):
+            self._told.pop(key, None)
+        return claimed
 
     def _job_of_file(self, path: Path) -> Job | None:
         try:
@@ -210,12 +242,11 @@ class LocalEngine:
             self._listener.note(str(error), level="error")
 
     def _sleep_until(self, schedule: Schedule) -> None:
-        seconds = schedule.seconds_left()
-        self._listener.note("waiting for the schedule", seconds=round(seconds))
-        self._stop.wait(seconds)
+        self._listener.note("waiting for the schedule", seconds=round(schedule.seconds_left()))
+        schedule.wait(self._stop)
 
     def _supervise(self, work: Callable[[], None]) -> int:
-        code = supervise(work, self._end_soon, self._leave)
+        code = supervise(work, self._end_soon, self._leave, self._end_if_stuck)
         failed = self._problems + (self._runner.problems if self._runner else 0)
         return code or int(failed > 0)
 
@@ -223,9 +254,24 @@ class LocalEngine:
         self._stop.set()
         self._wake.set()
 
+    def _end_if_stuck(self) -> None:
+        if self._runner and self._runner.seconds_silent() > _STUCK:
+            self._listener.note(
+                f"no progress for {_STUCK / 60:.0f} minutes; this process ends, for another to go on",
+                level="error",
+            )
+            self._listener.close()
+            # Nothing is handed back: what one is stuck with counts as what it has died with.
+            os._exit(1)
+
+    def _hand_back_suspect(self) -> None:
+        if self._suspect and self._suspect.claimed:
+            self._told_once(self._suspect.name, self._suspect.claimed.release)
+
     def _leave(self) -> None:
         if self._runner:
             self._runner.hand_back()
+        self._hand_back_suspect()
         # Last, because watchdog's threads may fail to end, and a network may not answer.
         self._listener.close()
         self._trigger.close()

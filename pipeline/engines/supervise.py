@@ -1,6 +1,5 @@
 """Work in a thread, signals in the main one, so that a stop never waits for a long computation."""
 
-import math
 import os
 import signal
 import threading
@@ -13,8 +12,15 @@ _GLANCE = 0.1  # seconds between two looks for signals
 _LAST = 0.5  # seconds for leaving, once it is abandoned
 
 
-def supervise(work: Callable[[], None], stop: Callable[[], None], leave: Callable[[], None]) -> int:
-    """Run `work`; return 0, or 128 + N after signal N. What `work` raises is raised here.
+def supervise(
+    work: Callable[[], None],
+    stop: Callable[[], None],
+    leave: Callable[[], None],
+    glance: Callable[[], None] = lambda: None,
+) -> int:
+    """Run `work`, and `glance` every now and then; return 0, or 128 + N after signal N.
+
+    What `work` raises is raised here.
 
     SIGINT and SIGTERM call `stop`. Work that has not ended in time, or that is signalled again, is
     abandoned where it stands: `leave` is called and the process ends.
@@ -41,7 +47,8 @@ def supervise(work: Callable[[], None], stop: Callable[[], None], leave: Callabl
     earlier = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         threading.Thread(target=guarded, name="runner", daemon=True).start()
-        _await(news)
+        while not _await(news, _GLANCE):
+            glance()
         if received and not _await(ended, _GRACE):
             _abandon(leave, received[0])
     finally:
@@ -52,7 +59,7 @@ def supervise(work: Callable[[], None], stop: Callable[[], None], leave: Callabl
     return 128 + received[0] if received else 0
 
 
-def _await(event: threading.Event, seconds: float = math.inf) -> bool:
+def _await(event: threading.Event, seconds: float) -> bool:
     # A signal that lands on another thread does not wake this one, which alone may handle it.
     until = time.monotonic() + seconds
     while not event.wait(_GLANCE):

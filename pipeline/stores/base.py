@@ -20,11 +20,18 @@ class Claim(Protocol):
     Once it has ended, both do nothing: the file may be somebody else's by then.
     """
 
+    @property
+    def crashes(self) -> int:
+        """How many holders before this one, in a row, have died without a word of progress."""
+
     def read(self, limit: int) -> bytes:
         """The file's content, as `Store.read`."""
 
     def confirm(self) -> None:
         """Make sure that the hold is still ours. Raises `ClaimLostError`."""
+
+    def progressed(self) -> None:
+        """Whoever takes the file up after our death need not count any crash so far."""
 
     def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
         """Move the file, over whatever is there, delete what is under `clearing`, and end the hold."""
@@ -59,6 +66,9 @@ class Store(Protocol):
 
     def remove(self, key: str) -> None:
         """Delete a file; nothing happens where there is none."""
+
+    def tidy(self, folder: str) -> None:
+        """Remove what a writer that died has left in a folder; nobody may be writing there."""
 
     def claim(self, source: str, target: str) -> Claim | None:
         """Hold `target`, if its holder is gone, or else move `source` there; none if somebody holds it."""

@@ -26,9 +26,11 @@ class Lease:
     takes it over names the ETag that he saw.
     """
 
-    def __init__(self, store: "S3Store", key: str, owner: str, etag: str, asked: float) -> None:
+    def __init__(self, store: "S3Store", key: str, owner: str, etag: str, asked: float, crashes: int) -> None:
         """`owner` is what it says at its start; `asked` is when it was asked for, by `_now`."""
         self._store, self._key, self._owner, self._etag = store, key, owner, etag
+        self.crashes = crashes
+        self._count = crashes + 1  # what it says at its end
         self._ended, self._lock = threading.Event(), threading.Lock()
         self._renewed = asked
         self.lost = False
@@ -39,22 +41,23 @@ class Lease:
         """Take a lease that is free or has lapsed; none if somebody holds it."""
         owner = store.leases_left.pop(key, None) or uuid4().hex
         try:
-            asked = _now()
-            etag = _write(store, key, owner)
+            asked, crashes = _now(), 0
+            etag = _write(store, key, owner, crashes + 1)
             if etag is None:
                 found = _look(store, key)
                 if found is None:
                     return None  # given up this moment; the next scan will see
                 ours = found.data.startswith(owner.encode())
+                crashes = _crashes(found.data) - ours
                 watched = store.leases_seen.seconds(key, found.etag)
                 if not ours and found.age < LEASE and watched < LEASE:
                     return None
                 asked = _now()
-                etag = _write(store, key, owner, found.etag)
+                etag = _write(store, key, owner, crashes + 1, found.etag)
         except UnavailableError:
             store.leases_left[key] = owner  # it may have been written all the same
             raise
-        return cls(store, key, owner, etag, asked) if etag else None
+        return cls(store, key, owner, etag, asked, crashes) if etag else None
 
     def confirm(self) -> None:
         """Renew it, unless that was done a moment ago. Raises `ClaimLostError`."""
@@ -72,13 +75,19 @@ class Lease:
             self._etag, self._renewed = etag, asked
 
     def _rewritten(self) -> str | None:
-        etag = _write(self._store, self._key, self._owner, self._etag)
+        etag = _write(self._store, self._key, self._owner, self._count, self._etag)
         if etag is None:
             # An earlier renewal may have been done, though its answer was lost.
             found = _look(self._store, self._key)
             if found and found.data.startswith(self._owner.encode()):
-                etag = _write(self._store, self._key, self._owner, found.etag)
+                etag = _write(self._store, self._key, self._owner, self._count, found.etag)
         return etag
+
+    def progressed(self) -> None:
+        """Whoever takes it over need not count those who have died with it. Raises `ClaimLostError`."""
+        if self.crashes:
+            self.crashes = self._count = 0
+            self.renew()
 
     def stop(self) -> None:
         """No longer renew it; whoever calls this deletes it."""
@@ -132,12 +141,19 @@ def _now() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def _write(store: "S3Store", key: str, owner: str, match: str | None = None) -> str | None:
+def _write(store: "S3Store", key: str, owner: str, count: int, match: str | None = None) -> str | None:
     """Write with a condition; the new ETag, or none where the condition does not hold."""
+    text = f"{owner} {uuid4().hex} {count}"
     try:
-        return store.put(key, f"{owner} {uuid4().hex}".encode(), absent=match is None, match=match)
+        return store.put(key, text.encode(), absent=match is None, match=match)
     except (NotFoundError, ConflictError):
         return None
+
+
+def _crashes(data: bytes) -> int:
+    """What a lease says at its end; another version's says nothing."""
+    *_, last = data.split() or [b""]
+    return int(last) if len(last) < 10 and last.isdigit() else 0
 
 
 def _look(store: "S3Store", key: str) -> "Object | None":
@@ -162,8 +178,15 @@ class S3Claim:
             )
         return self._data
 
+    @property
+    def crashes(self) -> int:
+        return self._lease.crashes
+
     def confirm(self) -> None:
         self._lease.confirm()
+
+    def progressed(self) -> None:
+        self._lease.progressed()
 
     def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
         if not self._open:

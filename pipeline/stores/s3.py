@@ -154,6 +154,9 @@ class S3Store:
             kind = UnavailableError if away else StoreError
             raise kind(f"{self.url}: {failed['Key']} can't be deleted ({failed.get('Code')})")
 
+    def tidy(self, folder: str) -> None:
+        pass  # what was not wholly put is not there
+
     def claim(self, source: str, target: str) -> S3Claim | None:
         lease = Lease.take(self, f"{target}.lease")
         if lease is None:

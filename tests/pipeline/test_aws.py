@@ -1,8 +1,14 @@
+from pathlib import Path
+from uuid import uuid4
+
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError
 
-from pipeline.aws import explained
+from manifests.demo_s3 import BUCKET, KEYS
+from pipeline import aws
+from pipeline.aws import connect, explained
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
+from pipeline.stores.s3 import S3Store
 
 
 @pytest.mark.parametrize(
@@ -11,9 +17,9 @@ from pipeline.errors import ConflictError, NotFoundError, StoreError, Unavailabl
         (301, "PermanentRedirect", StoreError, "another region; set AWS_REGION"),
         (301, "301", StoreError, "another region; set AWS_REGION"),
         (400, "AuthorizationHeaderMalformed", StoreError, "another region; set AWS_REGION"),
-        (400, "ExpiredToken", StoreError, "credentials have expired; renew them"),
+        (400, "ExpiredToken", UnavailableError, "credentials have expired; renew them"),
         (403, "AccessDenied", StoreError, "access is denied; the credentials need"),
-        (403, "SignatureDoesNotMatch", StoreError, "the secret key is wrong"),
+        (403, "SignatureDoesNotMatch", UnavailableError, "the secret key is wrong"),
         (404, "NoSuchBucket", StoreError, "there is no such bucket"),
         (404, "NoSuchKey", NotFoundError, "no such object"),
         (412, "PreconditionFailed", ConflictError, "412"),
@@ -35,3 +41,25 @@ def test_no_answer_in_words() -> None:
     assert isinstance(away, UnavailableError)
     assert str(away) == "s3://bucket/a: the server can't be reached (ConnectTimeoutError)"
     assert "AWS_PROFILE" in str(explained("s3://bucket/a", NoCredentialsError()))
+
+
+def test_keys_that_are_changed_in_their_file_are_taken_up(
+    seaweed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    monkeypatch.setattr(aws, "_REREAD", 0.0)
+
+    def write(secret: str) -> None:
+        file.write_text(
+            f"[default]\naws_access_key_id = {KEYS['accessKey']}\naws_secret_access_key = {secret}\n"
+        )
+
+    write("expired")
+    store = S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", seaweed))
+    with pytest.raises(UnavailableError, match="check the credentials"):
+        store.write("a", b"1")
+    write(KEYS["secretKey"])
+    store.write("a", b"1")

@@ -40,6 +40,36 @@ def test_a_schedule_fires_at_its_time() -> None:
     assert 0 <= schedule.seconds_left() <= 25 * 3600
 
 
+class SetClock(threading.Event):
+    """A clock that is set to the next of some times at each look, and an event that nobody waits for."""
+
+    def __init__(self, *times: datetime) -> None:
+        super().__init__()
+        self.times, self.waited = list(times), list[float]()
+
+    def now(self) -> datetime:
+        return self.times.pop(0) if len(self.times) > 1 else self.times[0]
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waited.append(timeout or 0.0)
+        return len(self.waited) > 100
+
+
+def test_a_clock_that_is_set_ahead_does_not_make_a_schedule_late() -> None:
+    clock = SetClock(*[datetime(2026, 3, 1, 1, 0)] * 4, datetime(2026, 3, 2, 1, 0))
+    Schedule("0 2 * * *", clock.now).wait(clock)
+    assert len(clock.waited) == 2
+    assert max(clock.waited) <= 60
+
+
+def test_a_clock_that_is_set_back_does_not_make_a_schedule_a_day_late() -> None:
+    clock = SetClock(
+        *[datetime(2026, 3, 2, 1, 0)] * 3, datetime(2026, 3, 1, 1, 0), datetime(2026, 3, 1, 2, 0)
+    )
+    Schedule("0 2 * * *", clock.now).wait(clock)
+    assert len(clock.waited) == 2
+
+
 @pytest.mark.parametrize("expression", ["", "2 o'clock", "61 * * * *", "* * *", "0 0 30 2 *"])
 def test_what_is_no_schedule_is_told(expression: str) -> None:
     with pytest.raises(UsageError, match="is no cron expression"):

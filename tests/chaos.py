@@ -1,0 +1,168 @@
+"""Kills runners at random moments, again and again, and counts what was lost, doubled or torn.
+
+python -m tests.chaos [KILLS] [SEED]
+"""
+
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from unittest import mock
+from uuid import uuid4
+
+from manifests.demo_s3 import BUCKET, KEYS, server
+from nst import Stylizer
+from pipeline import inbox as inbox_module
+from pipeline.aws import connect
+from pipeline.inbox import Inbox
+from pipeline.stores import lease
+from pipeline.stores.folder import FolderStore
+from pipeline.stores.s3 import S3Store
+from tests.pipeline.box import Box, Instant
+from tests.pipeline.outcome import assert_whole
+
+MANIFESTS, PAIRS = ("a", "b", "c"), ("p0", "p1", "p2")
+SPAN = 0.3  # seconds after its beginning, within which a runner is killed
+
+
+@dataclass
+class Tally:
+    """What was tried, and what came of it."""
+
+    kills: int = 0
+    manifests: int = 0
+    set_aside: int = 0  # killed three times in a row before any pair was done; then retried
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    torn: list[str] = field(default_factory=list)
+
+
+def campaign(make: Callable[[], Box], stylizer: Stylizer, runners: int, kills: int, seed: int) -> Tally:
+    """Fill boxes and let so many runners work on each while they are killed; the promises, counted."""
+    tally, chance = Tally(), random.Random(seed)
+    while tally.kills < kills:
+        box = make()
+        box.fill(MANIFESTS, PAIRS)
+        while left(box):
+            tally.kills += killed(box, stylizer, runners, chance)
+            judge_halves(box, tally)
+        for name in list(box.names("failed")):
+            if not name.endswith(".error.json"):
+                tally.set_aside += 1
+                Inbox(box.inbox).retry(name)
+        while left(box):
+            box.work(stylizer)
+        judge(box, tally)
+    return tally
+
+
+def left(box: Box) -> set[str]:
+    """Manifests that have not ended."""
+    return box.names("") | box.names("processing")
+
+
+def killed(box: Box, stylizer: Stylizer, runners: int, chance: random.Random) -> int:
+    """Start runners, kill them one after the other at random moments, and say how many died of it."""
+    ready, told = os.pipe()
+    children = [box.start(stylizer, partial(_tell, told)) for _ in range(runners)]
+    for _ in children:
+        os.read(ready, 1)
+    for pipe in (ready, told):
+        os.close(pipe)
+    died = 0
+    for child in children:
+        time.sleep(chance.uniform(0, SPAN / runners))
+        os.kill(child, signal.SIGKILL)
+        died += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    return died
+
+
+def _tell(pipe: int) -> None:
+    os.write(pipe, b".")
+
+
+def judge_halves(box: Box, tally: Tally) -> None:
+    """A record never stands beside what is not its own, and no manifest is ever nowhere."""
+    for name in MANIFESTS:
+        for key in box.results(name):
+            try:
+                assert_whole(box.outbox, key)
+            except Exception as error:
+                tally.torn.append(f"{box.inbox.url} {key}: {error}")
+    states = ("", "processing", "done", "failed")
+    found = {name for state in states for name in box.names(state)}
+    tally.lost += [f"{box.inbox.url} {name}" for name in MANIFESTS if f"{name}.json" not in found]
+
+
+def judge(box: Box, tally: Tally) -> None:
+    """At the end every manifest is done, and every pair of it was done once."""
+    tally.manifests += len(MANIFESTS)
+    judge_halves(box, tally)
+    done = box.names("done")
+    tally.lost += [f"{box.inbox.url} {name} is not done" for name in MANIFESTS if f"{name}.json" not in done]
+    wanted = [f"{name}/{pair}" for name in MANIFESTS for pair in PAIRS]
+    results = {key for name in MANIFESTS for key in box.results(name)}
+    tally.lost += [f"{box.outbox.url} {key}" for key in wanted if key not in results]
+    computed = Counter(
+        f"{event['manifest']}/{event['pair']}" for event in box.events() if event["event"] == "pair done"
+    )
+    tally.doubled += [f"{box.outbox.url} {key}" for key, count in computed.items() if count > 1]
+
+
+@contextmanager
+def places(root: Path) -> Iterator[dict[str, Callable[[], Box]]]:
+    """Makers of boxes in folders and in buckets of a real S3 server."""
+
+    def folder() -> Box:
+        place = root / uuid4().hex
+        return Box(FolderStore.make(place / "in"), FolderStore.make(place / "out"), place / "log")
+
+    (root / "weed").mkdir()
+    with server(root / "weed") as endpoint_url:
+        client = connect("s3", endpoint_url)
+
+        def bucket() -> Box:
+            run = uuid4().hex
+            inbox, outbox = (S3Store(f"s3://{BUCKET}/{run}/{name}", client) for name in ("in", "out"))
+            return Box(inbox, outbox, root / run, endpoint_url)
+
+        yield {"folder": folder, "bucket": bucket}
+
+
+def main() -> None:
+    """Print the table."""
+    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 500
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(10**6)
+    os.environ |= {"AWS_ACCESS_KEY_ID": KEYS["accessKey"], "AWS_SECRET_ACCESS_KEY": KEYS["secretKey"]}
+    os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
+    instant, bad = Instant(Stylizer(device="cpu", dtype="fp32")), []
+    print(f"seed {seed}\n")
+    print("| place | runners | kills | manifests | lost | doubled | torn | set aside, then retried |")
+    print("|---|---|---|---|---|---|---|---|")
+    with (
+        tempfile.TemporaryDirectory() as root,
+        places(Path(root)) as makers,
+        mock.patch.object(inbox_module, "_SETTLED", 0.0),
+        mock.patch.object(lease, "LEASE", 1.0),
+    ):
+        for place, make in makers.items():
+            for runners in (1, 4):
+                tally = campaign(make, instant, runners, kills, seed)
+                counts = [len(found) for found in (tally.lost, tally.doubled, tally.torn)]
+                bad += [*tally.lost, *tally.doubled, *tally.torn]
+                cells = [place, runners, tally.kills, tally.manifests, *counts, tally.set_aside]
+                print(f"| {' | '.join(map(str, cells))} |", flush=True)
+    print("\n".join(bad))
+    sys.exit(bool(bad))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""What kills each runner that works on it, or holds it for ever, must not stop the rest of the inbox."""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nst import Pair, Stylizer
+from nst.result import Result
+from pipeline.inbox import ClaimedManifest, Inbox
+from tests.conftest import make_picture
+from tests.pipeline.box import PAIRS, Box, Instant
+from tests.process import Runner
+
+pytestmark = pytest.mark.usefixtures("brief")
+MOST = 12  # runners that may be needed
+LIMIT = 10**6
+
+
+class Deadly(Instant):
+    """Kills its process when it meets a pair with this seed."""
+
+    SEED = 13
+
+    def run(self, pairs: Sequence[Pair], on_evaluation: Any = None) -> list[Result]:
+        if any(pair.parameters.seed == self.SEED for pair in pairs):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().run(pairs)
+
+
+def poison(box: Box, name: str, good: Sequence[str], bad: str) -> None:
+    pair = {"content": "a.png", "style": "b.png", "max_size": 32}
+    pairs = [*({**pair, "id": one} for one in good), {**pair, "id": bad, "seed": Deadly.SEED}]
+    box.inbox.write(f"{name}.json", json.dumps({"pairs": pairs}).encode())
+
+
+def runners_until_all_ended(box: Box, stylizer: Stylizer) -> int:
+    """How many runners died before nothing was left to do."""
+    deaths = 0
+    for _ in range(MOST if box.endpoint_url is None else 100):
+        deaths += os.WIFSIGNALED(box.work(stylizer))
+        if not box.names("") | box.names("processing"):
+            return deaths
+    raise AssertionError(box.log.read_text())
+
+
+@pytest.mark.parametrize("boxes", ["folder_box", "bucket_box"])
+def test_a_manifest_that_kills_is_set_aside_after_three_tries(
+    boxes: str, stylizer: Stylizer, request: pytest.FixtureRequest
+) -> None:
+    make: Callable[[], Box] = request.getfixturevalue(boxes)
+    box = make()
+    box.fill(["a", "z"])
+    poison(box, "m", ["p0"], "p1")
+    assert runners_until_all_ended(box, Deadly(stylizer)) in (3, 4)  # p0 may be done by the first
+    assert box.names("done") == {"a.json", "z.json"}
+    assert box.names("failed") == {"m.json", "m.error.json"}
+    (error,) = json.loads(box.inbox.read("failed/m.error.json", LIMIT))["errors"]
+    undone = len(box.results("m"))  # p0 may have been quicker than its neighbour
+    assert (error["place"], error["id"]) == (f"pairs[{undone}]", f"p{undone}")
+    assert error["message"].startswith("3 runners in a row have died with this manifest")
+    assert [box.results(name) for name in ("a", "z")] == [
+        [f"{n}/{pair}" for pair in PAIRS] for n in ("a", "z")
+    ]
+    Inbox(box.inbox).retry("m")
+    assert runners_until_all_ended(box, Instant(stylizer)) == 0
+    assert box.results("m") == ["m/p0", "m/p1"]
+
+
+class Mortal(Instant):
+    """Dies of the second pair that it meets, whichever that is, once the first one is done."""
+
+    def __init__(self, stylizer: Stylizer, progressed: threading.Event) -> None:
+        super().__init__(stylizer)
+        self._met, self._progressed = 0, progressed
+
+    def run(self, pairs: Sequence[Pair], on_evaluation: Any = None) -> list[Result]:
+        self._met += 1
+        if self._met == 2:
+            assert self._progressed.wait(60)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().run(pairs)
+
+
+@pytest.mark.parametrize("boxes", ["folder_box", "bucket_box"])
+def test_a_manifest_that_goes_on_is_never_set_aside(
+    boxes: str, stylizer: Stylizer, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, tell = threading.Event(), ClaimedManifest.progressed
+
+    def progressed(claimed: ClaimedManifest) -> None:
+        tell(claimed)
+        told.set()
+
+    monkeypatch.setattr(ClaimedManifest, "progressed", progressed)
+    make: Callable[[], Box] = request.getfixturevalue(boxes)
+    box = make()
+    pairs = [f"p{number}" for number in range(7)]
+    box.fill(["m"], pairs)
+    deaths = 0
+    while box.names("") | box.names("processing"):
+        deaths += os.WIFSIGNALED(box.work(Mortal(stylizer, told)))
+    assert deaths == len(pairs) - 1
+    assert box.names("done") == {"m.json"}
+    assert box.results("m") == [f"m/{pair}" for pair in pairs]
+
+
+def test_a_runner_that_is_stuck_ends_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    make_picture(seed=1).save(inbox / "a.png")
+    (inbox / "m.json").write_text(
+        json.dumps({"content": "a.png", "style": "a.png", "epochs": 1, "max_size": 32})
+    )
+    setting = (
+        "import threading; from pipeline.engines import local; from nst import Stylizer; local._STUCK = 1; "
+        "Stylizer.run = lambda *_: threading.Event().wait(); "
+    )
+    arguments = ("watch", "--inbox", inbox, "--outbox", tmp_path / "out")
+    with Runner(*arguments, setting=setting) as runner:
+        assert runner.finish() == 1
+        assert runner.events[-1]["event"].startswith("no progress for")
+        assert runner.events[-1]["level"] == "error"
+    with Runner(*arguments, "--once") as heir:
+        assert heir.finish() == 0
+        assert heir.count("pair done") == 1

@@ -1,0 +1,37 @@
+"""Keys, passwords and tokens appear nowhere: not in logs, not in records, not in pages or error files."""
+
+import json
+import os
+import subprocess
+from uuid import uuid4
+
+import pytest
+
+from manifests.demo_s3 import BUCKET, KEYS
+from pipeline.aws import connect
+from pipeline.stores.s3 import S3Store
+from tests.conftest import COMMAND, QUICK_SETTINGS, make_png
+
+PLANTED = "planted-0123456789"
+
+
+@pytest.mark.parametrize("secret", [KEYS["secretKey"], PLANTED])
+def test_nothing_secret_is_told(seaweed: str, secret: str) -> None:
+    store = S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", seaweed))
+    store.write("in/a.png", make_png(32, 32))
+    good = {"id": "good", "content": "a.png", "style": "a.png", "max_size": 32, "epochs": 1}
+    bad = {**good, "id": "bad", "content": "gone.png"}
+    denied = {**good, "id": "denied", "content": "s3://elsewhere/a.png"}
+    store.write("in/m.json", json.dumps({"pairs": [good, bad, denied]}).encode())
+    store.write("in/broken.json", b"{")
+    command = [*COMMAND, "watch", "--once", "--inbox", f"{store.url}/in", "--outbox", f"{store.url}/out"]
+    command += ["--endpoint-url", seaweed.replace("http://", f"http://user:{PLANTED}@")]
+    command += ["--allow", "s3://elsewhere"]
+    secrets = {"AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": PLANTED if secret == PLANTED else ""}
+    done = subprocess.run(
+        command, env={**os.environ, **QUICK_SETTINGS, **secrets}, capture_output=True, text=True
+    )
+    told = [done.stdout, done.stderr]
+    told += [store.read(key, 10**7).decode("latin-1") for key in store.glob("**/*")]
+    assert len(told) > (8 if secret != PLANTED else 4)
+    assert not [text for text in told if secret in text or PLANTED in text]

@@ -1,0 +1,138 @@
+"""Faults of disks, mounts and credentials are waited for: told once, and over when they are over."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import make_png
+from tests.process import Runner
+
+PAIR = {"content": "a.png", "style": "a.png", "epochs": 1, "max_size": 32}
+Mount = Callable[..., Path]
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(make_png(32, 32))
+    return folder
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    """Mounts a small file system; the folder that it is mounted on."""
+    mounted = []
+
+    def make(name: str, *options: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        command = ["mount", *options, str(folder)]
+        if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("mounting takes the rights of root")
+        mounted.append(folder)
+        return folder
+
+    yield make
+    for folder in mounted:
+        subprocess.run(["umount", str(folder)], capture_output=True)
+
+
+def drop(inbox: Path, name: str, count: int = 3) -> None:
+    pairs = [{**PAIR, "id": f"p{number}", "seed": number} for number in range(count)]
+    (inbox / f"{name}.json").write_text(json.dumps({"pairs": pairs}))
+
+
+def watch(inbox: Path, outbox: Path) -> Runner:
+    return Runner("watch", "--inbox", inbox, "--outbox", outbox)
+
+
+def assert_told_and_got_over(runner: Runner, fault: str, mend: Callable[[], object]) -> None:
+    """The fault is told, and when it is mended, every pair is done that was computed, once."""
+    while fault not in (runner.wait_for_any()["event"]):
+        pass
+    mend()
+    runner.wait_for("manifest done", manifest="m")
+    assert sum(fault in event["event"] for event in runner.events) <= 3  # once for each thread that met it
+    assert runner.count("pair failed") == 0
+    assert sorted(event["pair"] for event in runner.events if event["event"] == "pair done") == [
+        "p0",
+        "p1",
+        "p2",
+    ]
+
+
+@pytest.mark.parametrize("options", ["size=64k", "size=1m,nr_inodes=6"])
+def test_a_full_disk(inbox: Path, mount: Mount, options: str) -> None:
+    outbox = mount("outbox", "-t", "tmpfs", "-o", options, "tmpfs")
+    fillers = [outbox / f"filler{number}" for number in range(8)]
+    with suppress(OSError):
+        for filler in fillers:
+            with filler.open("wb", buffering=0) as file:
+                while options == "size=64k" and file.write(bytes(4096)):
+                    pass
+    drop(inbox, "m")
+    # It starts while there is just room for a probe.
+    fillers[0].unlink()
+    with watch(inbox, outbox) as runner:
+        assert_told_and_got_over(
+            runner,
+            "the disk is full; make room; trying again",
+            lambda: subprocess.run(["rm", "-f", *fillers], check=True),
+        )
+    assert not list(outbox.rglob(".writing-*"))
+
+
+def test_a_read_only_outbox(inbox: Path, mount: Mount) -> None:
+    outbox = mount("outbox", "-t", "tmpfs", "tmpfs")
+    with watch(inbox, outbox) as runner:
+        runner.wait_for("watching")
+        subprocess.run(["mount", "-o", "remount,ro", str(outbox)], check=True)
+        drop(inbox, "m")
+        assert_told_and_got_over(
+            runner,
+            "the file system is read-only; mount it for writing",
+            lambda: subprocess.run(["mount", "-o", "remount,rw", str(outbox)], check=True),
+        )
+
+
+@pytest.mark.parametrize("lost", ["inbox", "outbox"])
+def test_a_folder_that_is_unmounted_and_mounted_again(
+    inbox: Path, tmp_path: Path, mount: Mount, lost: str
+) -> None:
+    places = {"inbox": inbox, "outbox": tmp_path / "outbox"}
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    folder = mount(lost, "--bind", str(volume))
+    (places["inbox"] / "a.png").write_bytes(make_png(32, 32))
+    with watch(places["inbox"], places["outbox"]) as runner:
+        runner.wait_for("watching")
+        if lost == "outbox":
+            drop(inbox, "m")
+            subprocess.run(["umount", str(folder)], check=True)
+        else:
+            subprocess.run(["umount", str(folder)], check=True)
+            drop(volume, "m")
+        assert_told_and_got_over(
+            runner, "no such folder; if it is on a volume", lambda: mount(lost, "--bind", str(volume))
+        )
+    subprocess.run(["umount", str(folder)], check=True)
+    # What lies below the mount point got nothing of it.
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.parametrize("lost", ["inbox", "outbox"])
+def test_a_folder_that_goes_and_returns(inbox: Path, tmp_path: Path, lost: str) -> None:
+    outbox = tmp_path / "outbox"
+    away, folder = tmp_path / "away", tmp_path / lost
+    with watch(inbox, outbox) as runner:
+        runner.wait_for("watching")
+        folder.rename(away)
+        drop(away if lost == "inbox" else inbox, "m")
+        assert_told_and_got_over(runner, "no such folder", lambda: away.rename(folder))
+    assert {path.name for path in (outbox / "m").glob("*.png")} == {"p0.png", "p1.png", "p2.png"}
