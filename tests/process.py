@@ -39,7 +39,7 @@ class Runner:
 
     def wait_for_any(self) -> Event:
         """The next log line."""
-        line = self._lines.get(timeout=120)
+        line = self._lines.get(timeout=60)
         assert line is not None, f"it has ended; there was {self.events}"
         found: Event = json.loads(line)
         self.events.append(found)
@@ -54,7 +54,7 @@ class Runner:
 
     def finish(self) -> int:
         """Read to the end; the exit code."""
-        while (line := self._lines.get(timeout=120)) is not None:
+        while (line := self._lines.get(timeout=60)) is not None:
             self.events.append(json.loads(line))
         return self.process.wait(timeout=60)
 

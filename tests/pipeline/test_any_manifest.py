@@ -63,7 +63,7 @@ def assert_understood(data: bytes) -> None:
 
 
 @given(VALUES | PAIRS | MANIFESTS)
-@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_any_json(document: Any) -> None:
     assert_understood(json.dumps(document).encode())
 
@@ -75,7 +75,7 @@ def test_any_bytes(data: bytes) -> None:
 
 
 @given(MANIFESTS, st.data())
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_any_damage(document: Any, data: st.DataObject) -> None:
     text = json.dumps(document).encode()
     at = data.draw(st.integers(0, len(text)))
