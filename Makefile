@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo demo-s3 test check format bench-cpu bench-gpu clean
+.PHONY: install demo demo-s3 test check format chaos audit bench-cpu bench-gpu clean
 
 install: $(INSTALLED)
 
@@ -33,6 +33,16 @@ format: install
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
+chaos: install
+	@$(BIN)/python -m tests.chaos
+
+# Known vulnerabilities of what is installed, and a list of it all as CycloneDX.
+audit: install
+	@$(PYTHON) -m venv .audit
+	@.audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit cyclonedx-bom
+	@.audit/bin/pip-audit --progress-spinner off --requirement constraints.txt --no-deps --disable-pip
+	@.audit/bin/cyclonedx-py environment --output-file sbom.json $(BIN)/python
+
 bench-cpu: install
 	@$(BIN)/python -m benchmarks.baseline
 	@$(BIN)/python -m benchmarks.shape
@@ -42,4 +52,4 @@ bench-gpu: install
 	@$(BIN)/python -m benchmarks.gpu
 
 clean:
-	rm -rf .venv outbox
+	rm -rf .venv .audit outbox sbom.json

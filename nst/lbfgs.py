@@ -9,7 +9,7 @@ _CURVATURE = 1e-8  # below this s·y / y·y a step tells nothing about curvature
 _BOLDNESS = 2.0  # on s·y / y·y, a low estimate of the inverse Hessian; doubling it saves a tenth of the steps
 _LONGEST = 5.0  # times the first step: no step is longer, or where curvature is negative one runs far away
 
-_WINDOW, _GAIN = 20, 0.005  # converged: over so many steps the best loss fell by less than this share
+_WINDOW = 20  # steps over which the gain is compared with the tolerance
 
 
 class LBFGS:
@@ -20,13 +20,17 @@ class LBFGS:
     and a gradient is the compact form of Byrd, Nocedal and Schnabel (1994), theorem 2.2.
     """
 
-    def __init__(self, start: Tensor, history: int = 20) -> None:
-        """`start` is `(B, N)`. Set `first_step`, `(B,)` lengths of the first steps, before stepping."""
+    def __init__(self, start: Tensor, tolerance: Tensor | float = 0.005, history: int = 20) -> None:
+        """`start` is `(B, N)`. Set `first_step`, `(B,)` lengths of the first steps, before stepping.
+
+        A problem has `converged` when 20 steps lowered its best loss by less than the share `tolerance`,
+        `(B,)` or one for all.
+        """
         b, n = start.shape
         self.first_step = start.new_ones(b)
         self.best, self.best_loss = start, start.new_full((b,), torch.inf)
         self.converged = torch.zeros(b, dtype=torch.bool, device=start.device)
-        self._earlier_best = self.best_loss
+        self._earlier_best, self._tolerance = self.best_loss, tolerance
         self._point, self._trial = start, start
         self._loss, self._grad = self.best_loss, torch.zeros_like(start)
         self._direction, self._length = self._grad, start.new_ones(b)
@@ -58,7 +62,7 @@ class LBFGS:
         self.best_loss = torch.where(better, loss, self.best_loss)
         if self._count % _WINDOW == 0 and self._count:
             gain = self._earlier_best - self.best_loss
-            self.converged = self.converged | (gain < _GAIN * self._earlier_best)
+            self.converged = self.converged | (gain < self._tolerance * self._earlier_best)
             self._earlier_best = self.best_loss
 
     def _remember(self, accepted: Tensor, grad: Tensor) -> None:

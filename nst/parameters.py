@@ -38,6 +38,13 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     epochs: int = Field(10, ge=1, le=1000, description="1 epoch = 20 L-BFGS iterations.")
+    tolerance: float = Field(
+        0.03,
+        ge=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="A scale ends early where 20 iterations lower the loss by a smaller share; 0: never.",
+    )
     content_weight: Weight = Field(1.0, description="Weight of the content term.")
     style_weight: Weight = Field(1e6, description="Weight of the style term.")
     tv_weight: Weight = Field(0.0, description="Weight of the total-variation term.")

@@ -135,6 +135,7 @@ class _Run:
         names = ("content_weight", "style_weight", "tv_weight")
         weights = [[getattr(pair.parameters, name) for name in names] for pair in pairs]
         self.weights = stylizer.upload(torch.tensor(weights).T)
+        self.tolerance = stylizer.upload(torch.tensor([pair.parameters.tolerance for pair in pairs]))
         self.logs: list[list[Evaluation]] = [[] for _ in pairs]
 
     def results(self) -> list[Result]:
@@ -165,7 +166,7 @@ class _Run:
         """Run one scale from `image`, `(B, 3, H, W)`, and return the best point of each pair."""
         canvas = Canvas(image.shape[2], image.shape[3], image.device)
         variables = canvas.encode(image)
-        optimiser, guide = LBFGS(variables), Guide(objective)
+        optimiser, guide = LBFGS(variables, self.tolerance), Guide(objective)
         tape, finished = Tape(), [False for _ in self.pairs]
         for step in range(steps):
             variables.requires_grad_(True)

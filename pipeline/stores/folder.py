@@ -74,7 +74,7 @@ class FolderStore:
 
     def read(self, key: str, limit: int) -> bytes:
         path = self._path(key)
-        with self.faults(key), open(self._open_beneath(path), "rb") as file:
+        with self.faults(key), open(path, "rb", opener=lambda *_: self._open_beneath(path)) as file:
             info = os.fstat(file.fileno())
             if not stat.S_ISREG(info.st_mode):
                 kind = "a folder" if stat.S_ISDIR(info.st_mode) else "not a regular file"

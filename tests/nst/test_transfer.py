@@ -187,3 +187,13 @@ def test_bf16_features_end_near_where_fp32_does(stylizer: Stylizer) -> None:
     (exact,) = stylizer.run([pair])
     (fast,) = Stylizer(device="cpu", dtype="bf16").run([pair])
     assert fast.losses.total == pytest.approx(exact.losses.total, rel=0.1)
+
+
+def test_a_scale_ends_when_its_loss_hardly_falls_any_more(stylizer: Stylizer) -> None:
+    steps = {}
+    for tolerance in (0.0, 0.5, 0.999):
+        (result,) = stylizer.run([prepared(epochs=4, tolerance=tolerance)])
+        steps[tolerance] = len(result.evaluations)
+        assert [e.step for e in result.evaluations] == list(range(1, len(result.evaluations) + 1))
+    assert steps[0.0] == 80
+    assert steps[0.5] == steps[0.999] == 41  # two windows: what the first one wins is not compared

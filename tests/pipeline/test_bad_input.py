@@ -6,7 +6,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -240,33 +240,6 @@ def test_an_outbox_that_is_a_file_is_told(root: Path, call: Call, outbox: str) -
     assert text.startswith(f"nst-pipeline: {root / outbox}: ")
     assert "folder" in text
     assert text.count("\n") == 1
-
-
-@pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("mounting a small disk takes the rights of root")
-    try:
-        with suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
-            while file.write(bytes(4096)):
-                pass
-        yield disk
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_a_full_disk_is_told_and_leaves_no_halves(root: Path, full_disk: Path) -> None:
-    path = write_manifest(root, "one", content="x.png", style="x.png")
-    done = run("run", path, "--outbox", full_disk, "--device", "cpu")
-    events = [json.loads(line) for line in done.stdout.splitlines()]
-    (message,) = (event["message"] for event in events if event["event"] == "pair failed")
-    assert message.startswith(str(full_disk))
-    assert message.endswith("the disk is full; make room and try again")
-    assert (done.returncode, done.stderr) == (1, "")
-    assert [entry.name for entry in full_disk.rglob("*") if entry.is_file()] == ["filler"]
 
 
 @pytest.mark.parametrize(

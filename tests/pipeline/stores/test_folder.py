@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ConflictError, NotFoundError, StoreError
+from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
 from pipeline.stores.folder import FolderStore
 
 LIMIT = 1000
@@ -57,9 +57,9 @@ def test_a_version_tells_contents_apart(store: FolderStore) -> None:
 
 def test_a_vanished_root_is_told_and_not_made_again(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "mount")
-    with pytest.raises(NotFoundError, match="no such folder"):
+    with pytest.raises(UnavailableError, match="no such folder"):
         store.entries("")
-    with pytest.raises(NotFoundError):
+    with pytest.raises(UnavailableError):
         store.write("a/b", b"")
     assert not store.root.exists()
 
