@@ -39,7 +39,7 @@ class Parameters(BaseModel):
 
     epochs: int = Field(10, ge=1, le=1000, description="1 epoch = 20 L-BFGS iterations.")
     tolerance: float = Field(
-        0.03,
+        0.01,
         ge=0,
         lt=1,
         allow_inf_nan=False,

@@ -40,7 +40,10 @@ def _session() -> boto3.Session:
 
 
 def _keys_of_file() -> dict[str, str | None]:
-    found = botocore.session.get_session().get_credentials()
+    try:
+        found = botocore.session.get_session().get_credentials()
+    except BotoCoreError as error:  # the file may be half written
+        raise CredentialRetrievalError(provider="file", error_msg=type(error).__name__) from None
     if found is None:
         raise NoCredentialsError
     keys = found.get_frozen_credentials()

@@ -98,8 +98,8 @@ class Status:
 class Inbox:
     """Finds manifests that are ready and claims them. The scan is the only truth; events merely hasten it.
 
-    `settling` tells whether the last scan passed over a file that is still being written, `unended` which
-    manifests it saw that are neither done nor failed, and `taken` which of those a runner has or had.
+    `settling` tells whether the last scan passed over a file that is still being written, and `unended`
+    which manifests it saw that are neither done nor failed.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
@@ -108,14 +108,12 @@ class Inbox:
         self._resting: dict[str, tuple[str, float]] = {}
         self.settling = False
         self.unended: set[str] = set()
-        self.taken: set[str] = set()
 
     def scan(self) -> list[str]:
         """Names to claim now, first those that a dead runner left. Raises `StoreError`."""
         self.settling = False
         taken = [_stem(entry) for entry in self._manifests(PROCESSING)]
         waiting = self._manifests("")
-        self.taken = set(taken)
         self.unended = {*taken, *map(_stem, waiting)}
         now, resting = self._clock(), self._resting
         self._resting = {

@@ -54,8 +54,8 @@ def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox) -
         undone = (pair for pair in pairs if outbox.record(claimed.name, pair.id) is None)
         if first := next(undone, None):
             message = (
-                f"{_TRIES} runners in a row have died with this manifest, and this is its first pair that is "
-                "not done; look at its images and at the memory that its max_size takes"
+                f"{_TRIES} runners in a row have died with this manifest, of this pair or of one soon after "
+                "it: it is the first that is not done; look at its images and at the memory they take"
             )
             raise ManifestError([Problem(first.place, message, first.id)])
     return Job(claimed.name, pairs, sources, claimed)

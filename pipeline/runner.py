@@ -52,13 +52,13 @@ class Runner:
         self._fetcher = Fetcher(stylizer.weights.sha256)
         self._open: set[Job] = set()
         self._publishing: deque[Future[None]] = deque()
-        self._pulse = time.monotonic()
+        self._pulse, self._claiming = time.monotonic(), False
         self.problems = 0
 
     def run(self, jobs: Iterable[Job]) -> None:
         """Work until there are no more jobs or `stop` is set; then hand back what is not done."""
         with ExitStack() as stack:
-            stack.callback(self.hand_back)
+            stack.push(self._hand_back_unless_broken)
             self._publisher = stack.enter_context(ThreadPoolExecutor(1, "publish"))
             self._fetchers = stack.enter_context(ThreadPoolExecutor(_FETCHERS, "fetch"))
             self._claimer = stack.enter_context(ThreadPoolExecutor(1, "claim"))
@@ -76,7 +76,12 @@ class Runner:
 
     def seconds_silent(self) -> float:
         """For how long nothing has moved although there is work."""
-        return time.monotonic() - self._pulse if self._open else 0.0
+        return time.monotonic() - self._pulse if self._open or self._claiming else 0.0
+
+    def _hand_back_unless_broken(self, kind: type[BaseException] | None, *_: object) -> None:
+        # What has ended this process is to be found in its manifests' counts of crashes.
+        if kind is None:
+            self.hand_back()
 
     def hand_back(self) -> None:
         """Release every manifest that has not ended, for another runner or another day."""
@@ -100,7 +105,7 @@ class Runner:
             # The first one alone, so that the device need not wait for the second.
             most = 1 if first else _AHEAD * (capacity + 1) - len(arriving) - len(ready)
             if more and claiming is None and most > 0:
-                claiming = self._claimer.submit(_take, tasks, most)
+                claiming = self._claimer.submit(self._take, tasks, most)
 
         while not self._stop.is_set():
             waiting = len(arriving) + len(ready)
@@ -126,9 +131,17 @@ class Runner:
             elif not (more or arriving):
                 return
 
+    def _take(self, tasks: Iterator[_Task], count: int) -> list[_Task]:
+        self.beat()
+        self._claiming = True
+        try:
+            return list(islice(tasks, count))
+        finally:
+            self._claiming = False
+
     def _tasks(self, jobs: Iterable[Job]) -> Iterator[_Task]:
         for job in jobs:
-            self._beat()
+            self.beat()
             self._open.add(job)
             self._listener.manifest_started(job.name, len(job.pairs))
             for pair in job.pairs:
@@ -146,7 +159,7 @@ class Runner:
     def _arrived(self, task: _Task) -> Prepared | None:
         try:
             outcome = task.outcome.result()
-            self._beat()
+            self.beat()
         except StoppedError:
             raise
         except Exception as error:
@@ -164,7 +177,7 @@ class Runner:
         def report_evaluation(index: int, evaluation: Evaluation) -> None:
             if self._stop.is_set():
                 raise StoppedError
-            self._beat()
+            self.beat()
             task = batch[index][0]
             self._listener.evaluated(task.job.name, task.pair.id, evaluation)
 
@@ -209,15 +222,16 @@ class Runner:
         else:
             self._listener.pair_done(job.name, record, computed=True)
             if job.claimed:
-                self._tell_errors(job, job.claimed.progressed)
+                self._tell_errors(job, partial(self._patiently, job.claimed.progressed))
             self._settle(task, record=record)
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
+        """Something has moved."""
         self._pulse = time.monotonic()
 
     def _settle(self, task: _Task, problem: Problem | None = None, record: Record | None = None) -> None:
         job = task.job
-        self._beat()
+        self.beat()
         if job.lost:
             return
         if problem:
@@ -257,7 +271,7 @@ class Runner:
             try:
                 return action()
             except UnavailableError as error:
-                self._beat()
+                self.beat()
                 if wait == _SOON:
                     self._listener.note(f"{error}; trying again", level="warning")
             if self._stop.wait(wait):
@@ -283,10 +297,6 @@ class Runner:
             self._publishing.popleft().result()
             if not self._publishing:
                 return
-
-
-def _take(tasks: Iterator[_Task], count: int) -> list[_Task]:
-    return list(islice(tasks, count))
 
 
 def _problem(task: _Task, error: Exception) -> Problem:

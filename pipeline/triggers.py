@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from croniter import CroniterError, croniter
@@ -14,10 +14,11 @@ from watchdog.observers.api import BaseObserver
 from pipeline.errors import UsageError
 
 _LOOK, _SHORTEST = 60.0, 0.01  # seconds between two looks at the clock
+_SET_BACK = timedelta(hours=2)  # more than the end of summer time does to it
 
-logging.getLogger(
-    "watchdog"
-).disabled = True  # it takes being stopped for an error, on a line that is not JSON
+# It takes being stopped for an error, and says so on a line that is not JSON.
+for _name in ("watchdog", "fsevents"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 
 class Trigger:
@@ -109,8 +110,11 @@ class Schedule:
 
     def wait(self, stop: threading.Event) -> None:
         """Wait until it fires, or for `stop`; the clock may be set meanwhile, either way."""
-        due = self.next_after(self._clock())
+        earlier = self._clock()
+        due = self.next_after(earlier)
         while (now := self._clock()) < due:
-            due = min(due, self.next_after(now))  # earlier, where the clock was set back
-            if stop.wait(min(_LOOK, max(_SHORTEST, due.timestamp() - now.timestamp()))):
+            if earlier - now > _SET_BACK:
+                due = self.next_after(now)
+            earlier = now
+            if stop.wait(min(_LOOK, max(_SHORTEST, (due - now).total_seconds()))):
                 return

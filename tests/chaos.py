@@ -77,10 +77,10 @@ def killed(box: Box, stylizer: Stylizer, runners: int, chance: random.Random) ->
     """Start runners, kill them one after the other at random moments, and say how many died of it."""
     ready, told = os.pipe()
     children = [box.start(stylizer, partial(_tell, told)) for _ in range(runners)]
+    os.close(told)
     for _ in children:
         os.read(ready, 1)
-    for pipe in (ready, told):
-        os.close(pipe)
+    os.close(ready)
     died = 0
     for child in children:
         time.sleep(chance.uniform(0, SPAN / runners))

@@ -33,6 +33,8 @@ _LONGEST = 30.0  # the same at most, for a bucket
 _BESIDE_QUEUE = 300.0  # the same where a queue tells of what comes, but for what it loses
 _SETTLING = 0.25  # the same while a file is being written
 _LISTED = 30.0  # seconds for which a scan is worked from; other runners take of it meanwhile
+_MOST_REFUSED = 3  # claims in a row, after which a store is left alone for a while
+_ASLEEP = 10.0  # seconds between two glances that only a process which was stopped will let pass
 _STUCK = 1800.0  # seconds without any progress after which this process has as good as died
 
 T = TypeVar("T")
@@ -50,6 +52,8 @@ class LocalEngine:
         self._problems = 0
         self._told: dict[str, str] = {}
         self._took = self._unreachable = False
+        self._refused = 0  # claims in a row that met a fault which may pass
+        self._glanced = time.monotonic()
         self._suspect: Job | None = None  # a runner has died with it: it is for a round of its own
 
     def run(self, paths: Sequence[Path]) -> int:
@@ -143,6 +147,7 @@ class LocalEngine:
 
         One that a runner has died with is a round of its own, so that its next victim is known for sure.
         """
+        self._refused = 0
         if self._suspect:
             suspect, self._suspect = self._suspect, None
             yield suspect
@@ -160,9 +165,8 @@ class LocalEngine:
                 if self._stop.is_set():
                     return
                 name = waiting.popleft()
-                try:
-                    claimed = self._claim(inbox, name)
-                except UnavailableError:
+                claimed = self._claim(inbox, name)
+                if self._refused > _MOST_REFUSED:
                     return  # the next ones would fare no better
                 if claimed is None:
                     # Other runners are at work here; in another order we don't race for every one.
@@ -186,15 +190,17 @@ class LocalEngine:
                     yield job
 
     def _claim(self, inbox: Inbox, name: str) -> ClaimedManifest | None:
-        """Faults are told; raises `UnavailableError`."""
+        """Faults are told, and those in a row that may pass are counted."""
         try:
             claimed = inbox.claim(name)
         except UnavailableError as error:
+            self._refused += 1
             self._tell_fault("claims", error)
-            raise
+            return None
         except StoreError as error:
             self._tell_fault(name, error)
             return None
+        self._refused = 0
         for key in ("claims", name):
             self._told.pop(key, None)
         return claimed
@@ -232,7 +238,7 @@ class LocalEngine:
     def _tell_fault(self, key: str, error: StoreError) -> None:
         away = isinstance(error, UnavailableError)
         self._unreachable |= away
-        if self._told.get(key) == str(error):
+        if self._told.get(key) == str(error) or (away and key in self._told):
             return
         self._told[key] = str(error)
         if away:
@@ -255,13 +261,21 @@ class LocalEngine:
         self._wake.set()
 
     def _end_if_stuck(self) -> None:
+        now, earlier = time.monotonic(), self._glanced
+        self._glanced = now
+        if self._runner and now - earlier > _ASLEEP:
+            self._runner.beat()
         if self._runner and self._runner.seconds_silent() > _STUCK:
+            # Nothing is handed back: what one is stuck with counts as what it has died with. And telling
+            # it may hang, on a log that nobody reads.
+            last = threading.Timer(1.0, os._exit, (1,))
+            last.daemon = True
+            last.start()
             self._listener.note(
                 f"no progress for {_STUCK / 60:.0f} minutes; this process ends, for another to go on",
                 level="error",
             )
             self._listener.close()
-            # Nothing is handed back: what one is stuck with counts as what it has died with.
             os._exit(1)
 
     def _hand_back_suspect(self) -> None:

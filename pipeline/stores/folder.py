@@ -197,7 +197,10 @@ class FolderStore:
 
     def _open_beneath(self, path: Path) -> int:
         """Open a file for reading; what was a link when the path was checked is none by now, or it fails."""
-        *folders, name = Path(os.path.realpath(path)).relative_to(self.root).parts or (".",)
+        real = Path(os.path.realpath(path))
+        if not real.is_relative_to(self.root):
+            raise StoreError(f"{path}: leads outside {self.url}, where nothing may be read")
+        *folders, name = real.relative_to(self.root).parts or (".",)
         folder = os.open(self.root, _FOLDER)
         try:
             for part in folders:
@@ -210,7 +213,7 @@ class FolderStore:
             os.close(folder)
 
     def _make_folder(self, folder: Path) -> None:
-        if folder.is_dir():
+        if os.path.isdir(folder):
             return
         self._check()  # made anew, a folder that was unmounted would swallow what belongs on the mount
         folder.mkdir(parents=True, exist_ok=True)
@@ -218,7 +221,8 @@ class FolderStore:
 
     def _check(self) -> None:
         """Raises `UnavailableError` if the folder is not there, or not what was mounted there at first."""
-        if not (self.root.is_dir() and os.path.ismount(self._mount)):
+        # Not by a `Path`, which would raise where a network share has died.
+        if not (os.path.isdir(self.root) and os.path.ismount(self._mount)):
             raise UnavailableError(f"{self.url}: no such folder; if it is on a volume, mount it again")
 
     @contextlib.contextmanager

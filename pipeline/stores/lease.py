@@ -86,8 +86,12 @@ class Lease:
     def progressed(self) -> None:
         """Whoever takes it over need not count those who have died with it. Raises `ClaimLostError`."""
         if self.crashes:
-            self.crashes = self._count = 0
+            self.forget()
             self.renew()
+
+    def forget(self) -> None:
+        """Count no crash before this holder, from the next renewal on."""
+        self.crashes, self._count = 0, 1
 
     def stop(self) -> None:
         """No longer renew it; whoever calls this deletes it."""

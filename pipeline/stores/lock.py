@@ -80,7 +80,7 @@ class FolderClaim:
     def progressed(self) -> None:
         if self.crashes and self._lock.held:
             with self._store.faults(self._key):
-                self._lock.write(0)
+                self._lock.write(1)  # as for a holder with no crash before it
             self.crashes = 0
 
     def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:

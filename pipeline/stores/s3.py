@@ -78,6 +78,12 @@ class S3Store:
             return str(self._call("head_object", key)["ETag"])
         except NotFoundError:
             return None
+        except UnavailableError:
+            raise
+        except StoreError:
+            # An answer to HEAD has no body, where it would say that the credentials have expired.
+            self._call("get_object", key, Range="bytes=0-0")["Body"].close()
+            raise
 
     def read(self, key: str, limit: int) -> bytes:
         known = self._cache.find(key)
@@ -162,13 +168,15 @@ class S3Store:
         if lease is None:
             return None
         try:
-            data = self._take(source, target)
+            data, left = self._take(source, target)
         except BaseException:
             lease.end()
             raise
         if data is None:
             lease.end()
             return None
+        if not left:
+            lease.forget()  # what another one of this name has done
         return S3Claim(self, source, target, data, lease)
 
     def glob(self, pattern: str) -> list[str]:
@@ -187,7 +195,8 @@ class S3Store:
         inside = f"{absolute}/".startswith(root) and ".." not in absolute.split("/")
         return absolute[len(root) :] if inside else None
 
-    def _take(self, source: str, target: str) -> bytes | None:
+    def _take(self, source: str, target: str) -> tuple[bytes | None, bool]:
+        """The content of what is at `target` now, and whether a dead runner has left it there."""
         try:
             found = self.look(source, 2**30)
         except NotFoundError:
@@ -196,13 +205,13 @@ class S3Store:
             if found is not None:
                 self.put(target, found.data, absent=True)
                 self.remove(source, match=found.etag)
-                return found.data
+                return found.data, False
         except ConflictError:
             pass  # what a dead runner held comes first
         try:
-            return self.look(target, 2**30).data
+            return self.look(target, 2**30).data, True
         except NotFoundError:
-            return None
+            return None, False
 
     def _written_before(self, key: str, data: bytes) -> str:
         # A retried request meets its own first try, if that one's answer was lost.
