@@ -157,7 +157,7 @@ def test_depth_that_json_only_just_bears_is_told_like_any_other_fault() -> None:
             "styles[0].wight: unknown key; did you mean 'w",
         ),
         ({"product": {**PRODUCT, "stiles": []}}, "product.stiles: unknown key; did you mean 'style'?"),
-        (of_pair(zzzz=1), "pairs[3].zzzz: unknown key; known are epochs, content_weight, "),
+        (of_pair(zzzz=1), "pairs[3].zzzz: unknown key; known are epochs, tolerance, "),
     ],
 )
 def test_an_unknown_key_is_told_with_the_nearest_known_one(document: object, told: str) -> None:
