@@ -20,7 +20,7 @@ class LBFGS:
     and a gradient is the compact form of Byrd, Nocedal and Schnabel (1994), theorem 2.2.
     """
 
-    def __init__(self, start: Tensor, tolerance: Tensor | float = 0.005, history: int = 20) -> None:
+    def __init__(self, start: Tensor, tolerance: Tensor | float = 0.0, history: int = 20) -> None:
         """`start` is `(B, N)`. Set `first_step`, `(B,)` lengths of the first steps, before stepping.
 
         A problem has `converged` when 20 steps lowered its best loss by less than the share `tolerance`,

@@ -28,21 +28,20 @@ def _known_layers(weights: dict[str, float]) -> dict[str, float]:
     return {name: named[name] for name in LAYERS if named.get(name)}
 
 
-Weight = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1e15)]
 LayerWeights = Annotated[dict[str, Weight], AfterValidator(_known_layers)]
 
 
 class Parameters(BaseModel):
     """Parameters of one transfer; immutable, and equal when they ask for the same picture."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     epochs: int = Field(10, ge=1, le=1000, description="1 epoch = 20 L-BFGS iterations.")
     tolerance: float = Field(
         0.01,
         ge=0,
         lt=1,
-        allow_inf_nan=False,
         description="A scale ends early where 20 iterations lower the loss by a smaller share; 0: never.",
     )
     content_weight: Weight = Field(1.0, description="Weight of the content term.")
@@ -55,7 +54,6 @@ class Parameters(BaseModel):
         1.0,
         ge=0.05,
         le=10,
-        allow_inf_nan=False,
         description="The style's long side over the picture's: larger means larger strokes.",
     )
     init: Literal["content", "random"] = Field("content", description="What optimising starts from.")

@@ -77,19 +77,25 @@ class NotModifiedError(StoreError):
     """The object is what it was."""
 
 
+# Of the caller, and not of what it asks for; renewed keys and a clock set right will mend it.
+_WHO = (CredentialRetrievalError, TokenRetrievalError, SSOError, NoCredentialsError)
+_WHO_REASONS = {
+    "ExpiredToken": "the credentials have expired; renew them",
+    "ExpiredTokenException": "the credentials have expired; renew them",
+    "RequestExpired": "the credentials have expired; renew them",
+    "InvalidToken": "the credentials have expired; renew them",
+    "InvalidClientTokenId": "the access key is unknown there; check the credentials",
+    "InvalidAccessKeyId": "the access key is unknown there; check the credentials",
+    "SignatureDoesNotMatch": "the secret key is wrong; check the credentials",
+    "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
+}
 _REASONS = {
     "NoSuchBucket": "there is no such bucket",
     "AWS.SimpleQueueService.NonExistentQueue": "there is no such queue",
     "QueueDoesNotExist": "there is no such queue",
     "AccessDenied": "access is denied; the credentials need the permissions that the README lists",
     "403": "access is denied; the credentials need the permissions that the README lists",
-    "ExpiredToken": "the credentials have expired; renew them",
-    "ExpiredTokenException": "the credentials have expired; renew them",
-    "RequestExpired": "the credentials have expired; renew them",
-    "InvalidToken": "the credentials have expired; renew them",
-    "InvalidAccessKeyId": "the access key is unknown there; check the credentials",
-    "SignatureDoesNotMatch": "the secret key is wrong; check the credentials",
-    "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
+    **_WHO_REASONS,
     "PermanentRedirect": "the bucket is in another region; set AWS_REGION",
     "301": "the bucket is in another region; set AWS_REGION",
     "AuthorizationHeaderMalformed": "the bucket is in another region; set AWS_REGION",
@@ -97,12 +103,6 @@ _REASONS = {
 
 
 _AWAY = (NoConnectionError, HTTPClientError)  # botocore's own, for what no server has answered
-# Of the caller, and not of what it asks for; renewed keys and a clock set right will mend it.
-_WHO = (CredentialRetrievalError, TokenRetrievalError, SSOError, NoCredentialsError)
-_WHO_CODES = (
-    *("ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidToken", "InvalidClientTokenId"),
-    *("InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"),
-)
 
 
 def explained(where: str, error: Exception) -> StoreError:
@@ -119,7 +119,7 @@ def explained(where: str, error: Exception) -> StoreError:
     if status == 404 and code != "NoSuchBucket":
         return NotFoundError(message)
     # 501: not implemented, and never will be.
-    away = code in _WHO_CODES or status == 429 or (status >= 500 and status != 501)
+    away = code in _WHO_REASONS or status == 429 or (status >= 500 and status != 501)
     return (UnavailableError if away else StoreError)(message)
 
 

@@ -112,9 +112,9 @@ class Inbox:
     def scan(self) -> list[str]:
         """Names to claim now, first those that a dead runner left. Raises `StoreError`."""
         self.settling = False
-        taken = [_stem(entry) for entry in self._manifests(PROCESSING)]
+        abandoned = [_stem(entry) for entry in self._manifests(PROCESSING)]
         waiting = self._manifests("")
-        self.unended = {*taken, *map(_stem, waiting)}
+        self.unended = {*abandoned, *map(_stem, waiting)}
         now, resting = self._clock(), self._resting
         self._resting = {
             entry.name: known
@@ -133,7 +133,7 @@ class Inbox:
                 self.settling = True
             else:
                 ready.append(_stem(entry))
-        return taken + ready
+        return abandoned + ready
 
     def claim(self, name: str) -> ClaimedManifest | None:
         """Take a manifest, waiting or abandoned; none if another runner has it."""

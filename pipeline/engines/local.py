@@ -1,6 +1,5 @@
 """The engine that is this process: one thread works, the main thread watches for signals."""
 
-import os
 import random
 import threading
 import time
@@ -14,7 +13,7 @@ import torch
 
 from nst.errors import NSTError
 from nst.transfer import Stylizer
-from pipeline.engines.supervise import supervise
+from pipeline.engines.supervise import abandon, supervise
 from pipeline.errors import Problem, StoreError, UnavailableError, UsageError, problems_of
 from pipeline.inbox import ClaimedManifest, Inbox
 from pipeline.job import Job, job_of_claimed, job_of_file
@@ -266,17 +265,15 @@ class LocalEngine:
         if self._runner and now - earlier > _ASLEEP:
             self._runner.beat()
         if self._runner and self._runner.seconds_silent() > _STUCK:
-            # Nothing is handed back: what one is stuck with counts as what it has died with. And telling
-            # it may hang, on a log that nobody reads.
-            last = threading.Timer(1.0, os._exit, (1,))
-            last.daemon = True
-            last.start()
-            self._listener.note(
-                f"no progress for {_STUCK / 60:.0f} minutes; this process ends, for another to go on",
-                level="error",
-            )
-            self._listener.close()
-            os._exit(1)
+            # Nothing is handed back: what one is stuck with counts as what it has died with.
+            abandon(self._tell_stuck, 1)
+
+    def _tell_stuck(self) -> None:
+        self._listener.note(
+            f"no progress for {_STUCK / 60:.0f} minutes; this process ends, for another to go on",
+            level="error",
+        )
+        self._listener.close()
 
     def _hand_back_suspect(self) -> None:
         if self._suspect and self._suspect.claimed:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
 _GRACE = 1.3  # seconds that work has to end by itself after a signal
 _GLANCE = 0.1  # seconds between two looks for signals
@@ -40,17 +41,18 @@ def supervise(
     def on_signal(number: int, frame: FrameType | None) -> None:
         received.append(number)
         if len(received) > 1:
-            _abandon(leave, number)
+            abandon(leave, 128 + number)
         stop()
         news.set()
 
     earlier = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         threading.Thread(target=guarded, name="runner", daemon=True).start()
-        while not _await(news, _GLANCE):
+        # A signal that lands on another thread does not wake this one, which alone may handle it.
+        while not news.wait(_GLANCE):
             glance()
-        if received and not _await(ended, _GRACE):
-            _abandon(leave, received[0])
+        if received and not _ends(ended):
+            abandon(leave, 128 + received[0])
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
@@ -59,21 +61,21 @@ def supervise(
     return 128 + received[0] if received else 0
 
 
-def _await(event: threading.Event, seconds: float) -> bool:
-    # A signal that lands on another thread does not wake this one, which alone may handle it.
-    until = time.monotonic() + seconds
-    while not event.wait(_GLANCE):
-        if time.monotonic() > until:
-            return False
-    return True
-
-
-def _abandon(leave: Callable[[], None], number: int) -> None:
+def abandon(leave: Callable[[], None], code: int) -> NoReturn:
+    """End this process where it stands, after `leave` or after half a second."""
     # Leaving may hang, on a dead network or on a log that nobody reads.
-    last = threading.Timer(_LAST, os._exit, (128 + number,))
+    last = threading.Timer(_LAST, os._exit, (code,))
     last.daemon = True
     last.start()
     try:
         leave()
     finally:
-        os._exit(128 + number)
+        os._exit(code)
+
+
+def _ends(ended: threading.Event) -> bool:
+    until = time.monotonic() + _GRACE
+    while not ended.wait(_GLANCE):
+        if time.monotonic() > until:
+            return False
+    return True

@@ -30,7 +30,6 @@ class Lease:
         """`owner` is what it says at its start; `asked` is when it was asked for, by `_now`."""
         self._store, self._key, self._owner, self._etag = store, key, owner, etag
         self.crashes = crashes
-        self._count = crashes + 1  # what it says at its end
         self._ended, self._lock = threading.Event(), threading.Lock()
         self._renewed = asked
         self.lost = False
@@ -42,7 +41,7 @@ class Lease:
         owner = store.leases_left.pop(key, None) or uuid4().hex
         try:
             asked, crashes = _now(), 0
-            etag = _write(store, key, owner, crashes + 1)
+            etag = _write(store, key, owner, crashes)
             if etag is None:
                 found = _look(store, key)
                 if found is None:
@@ -53,7 +52,7 @@ class Lease:
                 if not ours and found.age < LEASE and watched < LEASE:
                     return None
                 asked = _now()
-                etag = _write(store, key, owner, crashes + 1, found.etag)
+                etag = _write(store, key, owner, crashes, found.etag)
         except UnavailableError:
             store.leases_left[key] = owner  # it may have been written all the same
             raise
@@ -75,12 +74,12 @@ class Lease:
             self._etag, self._renewed = etag, asked
 
     def _rewritten(self) -> str | None:
-        etag = _write(self._store, self._key, self._owner, self._count, self._etag)
+        etag = _write(self._store, self._key, self._owner, self.crashes, self._etag)
         if etag is None:
             # An earlier renewal may have been done, though its answer was lost.
             found = _look(self._store, self._key)
             if found and found.data.startswith(self._owner.encode()):
-                etag = _write(self._store, self._key, self._owner, self._count, found.etag)
+                etag = _write(self._store, self._key, self._owner, self.crashes, found.etag)
         return etag
 
     def progressed(self) -> None:
@@ -91,7 +90,7 @@ class Lease:
 
     def forget(self) -> None:
         """Count no crash before this holder, from the next renewal on."""
-        self.crashes, self._count = 0, 1
+        self.crashes = 0
 
     def stop(self) -> None:
         """No longer renew it; whoever calls this deletes it."""
@@ -145,9 +144,12 @@ def _now() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def _write(store: "S3Store", key: str, owner: str, count: int, match: str | None = None) -> str | None:
-    """Write with a condition; the new ETag, or none where the condition does not hold."""
-    text = f"{owner} {uuid4().hex} {count}"
+def _write(store: "S3Store", key: str, owner: str, crashes: int, match: str | None = None) -> str | None:
+    """Write with a condition; the new ETag, or none where the condition does not hold.
+
+    At its end it says how many crashes there will have been if this holder's end is one, too.
+    """
+    text = f"{owner} {uuid4().hex} {crashes + 1}"
     try:
         return store.put(key, text.encode(), absent=match is None, match=match)
     except (NotFoundError, ConflictError):

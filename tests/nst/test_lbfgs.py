@@ -11,7 +11,7 @@ Function = Callable[[Tensor], Tensor]
 
 
 def minimise(function: Function, start: Tensor, steps: int, first: float = 0.1) -> LBFGS:
-    optimiser = LBFGS(start)
+    optimiser = LBFGS(start, tolerance=0.005)
     optimiser.first_step = start.new_full((len(start),), first)
     point = start
     for _ in range(steps):
