@@ -10,23 +10,16 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from unittest import mock
-from uuid import uuid4
 
-from manifests.demo_s3 import BUCKET, KEYS, server
+from manifests.demo_s3 import KEYS, server
 from nst import Stylizer
-from pipeline import inbox as inbox_module
 from pipeline.aws import connect
 from pipeline.inbox import Inbox
-from pipeline.stores import lease
-from pipeline.stores.folder import FolderStore
-from pipeline.stores.s3 import S3Store
-from tests.pipeline.box import Box, Instant
+from tests.pipeline.box import Box, Instant, hurried, in_bucket, in_folder
 from tests.pipeline.outcome import assert_whole
 
 MANIFESTS, PAIRS = ("a", "b", "c"), ("p0", "p1", "p2")
@@ -53,24 +46,19 @@ def campaign(make: Callable[[], Box], stylizer: Stylizer, runners: int, kills: i
         box = make()
         box.fill(MANIFESTS, PAIRS)
         for _ in range(ROUNDS):
-            if left(box):
+            if box.left():
                 tally.kills += killed(box, stylizer, runners, chance)
                 judge_halves(box, tally)
-        while left(box):
+        while box.left():
             box.work(stylizer)
         for name in list(box.names("failed")):
             if not name.endswith(".error.json"):
                 tally.set_aside += 1
                 Inbox(box.inbox).retry(name)
-        while left(box):
+        while box.left():
             box.work(stylizer)
         judge(box, tally)
     return tally
-
-
-def left(box: Box) -> set[str]:
-    """Manifests that have not ended."""
-    return box.names("") | box.names("processing")
 
 
 def killed(box: Box, stylizer: Stylizer, runners: int, chance: random.Random) -> int:
@@ -121,26 +109,6 @@ def judge(box: Box, tally: Tally) -> None:
     tally.doubled += [f"{box.outbox.url} {key}" for key, count in computed.items() if count > 1]
 
 
-@contextmanager
-def places(root: Path) -> Iterator[dict[str, Callable[[], Box]]]:
-    """Makers of boxes in folders and in buckets of a real S3 server."""
-
-    def folder() -> Box:
-        place = root / uuid4().hex
-        return Box(FolderStore.make(place / "in"), FolderStore.make(place / "out"), place / "log")
-
-    (root / "weed").mkdir()
-    with server(root / "weed") as endpoint_url:
-        client = connect("s3", endpoint_url)
-
-        def bucket() -> Box:
-            run = uuid4().hex
-            inbox, outbox = (S3Store(f"s3://{BUCKET}/{run}/{name}", client) for name in ("in", "out"))
-            return Box(inbox, outbox, root / run, endpoint_url)
-
-        yield {"folder": folder, "bucket": bucket}
-
-
 def main() -> None:
     """Print the table."""
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 500
@@ -151,12 +119,9 @@ def main() -> None:
     print(f"seed {seed}\n")
     print("| place | runners | kills | manifests | lost | doubled | torn | set aside, then retried |")
     print("|---|---|---|---|---|---|---|---|")
-    with (
-        tempfile.TemporaryDirectory() as root,
-        places(Path(root)) as makers,
-        mock.patch.object(inbox_module, "_SETTLED", 0.0),
-        mock.patch.object(lease, "LEASE", 1.0),
-    ):
+    with hurried(), tempfile.TemporaryDirectory() as root, server(Path(root)) as endpoint_url:
+        bucket = partial(in_bucket, Path(root), connect("s3", endpoint_url))
+        makers: dict[str, Callable[[], Box]] = {"folder": partial(in_folder, Path(root)), "bucket": bucket}
         for place, make in makers.items():
             for runners in (1, 4):
                 tally = campaign(make, instant, runners, kills, seed)

@@ -3,19 +3,27 @@
 import json
 import os
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
+from uuid import uuid4
 
+from manifests.demo_s3 import BUCKET
 from nst import Pair, Stylizer
 from nst.result import Evaluation, Losses, Result
+from pipeline import inbox as inbox_module
 from pipeline.engines import local
 from pipeline.outbox import Outbox
 from pipeline.progress import JsonLines
 from pipeline.settings import Settings
+from pipeline.stores import lease
 from pipeline.stores.base import Store
+from pipeline.stores.folder import FolderStore
 from pipeline.stores.opening import Stores
+from pipeline.stores.s3 import S3Store
 from tests.conftest import make_png
 from tests.pipeline.outcome import documents
 
@@ -83,6 +91,30 @@ class Box:
         """Keys of a manifest's records in the outbox, without their ending."""
         return sorted(f"{name}/{record.removesuffix('.json')}" for record in documents(self.outbox, name))
 
+    def left(self) -> set[str]:
+        """Manifests that have not ended."""
+        return self.names("") | self.names("processing")
+
     def events(self) -> list[dict[str, Any]]:
         """All that the runners have logged so far."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+def in_folder(root: Path) -> Box:
+    """A new box of two folders."""
+    place = root / uuid4().hex
+    return Box(FolderStore.make(place / "in"), FolderStore.make(place / "out"), place / "log")
+
+
+def in_bucket(root: Path, client: Any) -> Box:
+    """A new box in the bucket of a real S3 server; what its runners log goes to a file below `root`."""
+    run = uuid4().hex
+    inbox, outbox = (S3Store(f"s3://{BUCKET}/{run}/{name}", client) for name in ("in", "out"))
+    return Box(inbox, outbox, root / run, client.meta.endpoint_url)
+
+
+@contextmanager
+def hurried() -> Iterator[None]:
+    """Files count as written at once, and leases lapse after a second."""
+    with mock.patch.object(inbox_module, "_SETTLED", 0.0), mock.patch.object(lease, "LEASE", 1.0):
+        yield

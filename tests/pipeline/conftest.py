@@ -2,19 +2,15 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from moto.server import ThreadedMotoServer
 
-from manifests.demo_s3 import BUCKET, KEYS, server
-from pipeline import inbox as inbox_module
+from manifests.demo_s3 import KEYS, server
 from pipeline.aws import connect
-from pipeline.stores import lease
-from pipeline.stores.folder import FolderStore
-from pipeline.stores.s3 import S3Store
-from tests.pipeline.box import Box
+from tests.pipeline.box import Box, hurried, in_bucket, in_folder
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,28 +42,16 @@ def aws() -> Iterator[str]:
 
 
 @pytest.fixture
-def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files count as written at once, and leases lapse after a second."""
-    monkeypatch.setattr(inbox_module, "_SETTLED", 0.0)
-    monkeypatch.setattr(lease, "LEASE", 1.0)
+def brief() -> Iterator[None]:
+    with hurried():
+        yield
 
 
 @pytest.fixture
 def folder_box(tmp_path: Path) -> Callable[[], Box]:
-    def make() -> Box:
-        root = tmp_path / uuid4().hex
-        return Box(FolderStore.make(root / "in"), FolderStore.make(root / "out"), root / "log")
-
-    return make
+    return partial(in_folder, tmp_path)
 
 
 @pytest.fixture
 def bucket_box(tmp_path: Path, seaweed: str) -> Callable[[], Box]:
-    client = connect("s3", seaweed)
-
-    def make() -> Box:
-        run = uuid4().hex
-        inbox, outbox = (S3Store(f"s3://{BUCKET}/{run}/{name}", client) for name in ("in", "out"))
-        return Box(inbox, outbox, tmp_path / run, seaweed)
-
-    return make
+    return partial(in_bucket, tmp_path, connect("s3", seaweed))

@@ -67,7 +67,7 @@ def test_wherever_a_runner_dies_nothing_is_lost_or_doubled(
         assert found and "failed" not in found, steps
         for record in box.results("m"):
             assert_whole(box.outbox, record)
-        while box.names("") | box.names("processing"):
+        while box.left():
             assert box.work(instant) == 0, box.log.read_text()
         assert box.names("done") == {"m.json"}
         assert box.results("m") == [f"m/{name}" for name in PAIRS]

@@ -44,7 +44,7 @@ def runners_until_all_ended(box: Box, stylizer: Stylizer) -> int:
     deaths = 0
     for _ in range(MOST if box.endpoint_url is None else 100):
         deaths += os.WIFSIGNALED(box.work(stylizer))
-        if not box.names("") | box.names("processing"):
+        if not box.left():
             return deaths
     raise AssertionError(box.log.read_text())
 
@@ -103,7 +103,7 @@ def test_a_manifest_that_goes_on_is_never_set_aside(
     pairs = [f"p{number}" for number in range(7)]
     box.fill(["m"], pairs)
     deaths = 0
-    while box.names("") | box.names("processing"):
+    while box.left():
         deaths += os.WIFSIGNALED(box.work(Mortal(stylizer, told)))
     assert deaths == len(pairs) - 1
     assert box.names("done") == {"m.json"}

@@ -43,9 +43,9 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
         subprocess.run(["umount", str(folder)], capture_output=True)
 
 
-def drop(inbox: Path, name: str, count: int = 3) -> None:
-    pairs = [{**PAIR, "id": f"p{number}", "seed": number} for number in range(count)]
-    (inbox / f"{name}.json").write_text(json.dumps({"pairs": pairs}))
+def drop(inbox: Path) -> None:
+    pairs = [{**PAIR, "id": f"p{number}", "seed": number} for number in range(3)]
+    (inbox / "m.json").write_text(json.dumps({"pairs": pairs}))
 
 
 def watch(inbox: Path, outbox: Path) -> Runner:
@@ -76,7 +76,7 @@ def test_a_full_disk(inbox: Path, mount: Mount, options: str) -> None:
             with filler.open("wb", buffering=0) as file:
                 while options == "size=64k" and file.write(bytes(4096)):
                     pass
-    drop(inbox, "m")
+    drop(inbox)
     if options != "size=64k":
         fillers[0].unlink()  # so that it can start, but not go on
     with watch(inbox, outbox) as runner:
@@ -93,7 +93,7 @@ def test_a_read_only_outbox(inbox: Path, mount: Mount) -> None:
     with watch(inbox, outbox) as runner:
         runner.wait_for("watching")
         subprocess.run(["mount", "-o", "remount,ro", str(outbox)], check=True)
-        drop(inbox, "m")
+        drop(inbox)
         assert_told_and_got_over(
             runner,
             "the file system is read-only; mount it for writing",
@@ -112,11 +112,11 @@ def test_a_folder_that_is_unmounted_and_mounted_again(
     with watch(places["inbox"], places["outbox"]) as runner:
         runner.wait_for("watching")
         if lost == "outbox":
-            drop(inbox, "m")
+            drop(inbox)
             subprocess.run(["umount", str(folder)], check=True)
         else:
             subprocess.run(["umount", str(folder)], check=True)
-            drop(volume, "m")
+            drop(volume)
         assert_told_and_got_over(
             runner, "no such folder; if it is on a volume", lambda: mount(lost, "--bind", str(volume))
         )
@@ -132,6 +132,6 @@ def test_a_folder_that_goes_and_returns(inbox: Path, tmp_path: Path, lost: str) 
     with watch(inbox, outbox) as runner:
         runner.wait_for("watching")
         folder.rename(away)
-        drop(away if lost == "inbox" else inbox, "m")
+        drop(away if lost == "inbox" else inbox)
         assert_told_and_got_over(runner, "no such folder", lambda: away.rename(folder))
     assert {path.name for path in (outbox / "m").glob("*.png")} == {"p0.png", "p1.png", "p2.png"}
