@@ -5,10 +5,12 @@
 Writes `benchmarks/results/baseline-SIZE.json`, the plot of loss against time and the pictures at equal time.
 """
 
+import itertools
 import json
 import math
+import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -20,6 +22,7 @@ from nst import Stylizer
 
 RESULTS = Path(__file__).parent / "results"
 EPOCHS, STEPS = 10, 200  # as many closures for all three
+OTHERS = ("documented", "pastiche")
 BRIEF = 4  # epochs after which the pictures at equal time are taken
 
 Curve = list[tuple[float, float]]  # seconds and loss
@@ -52,22 +55,16 @@ def compete(stylizer: Stylizer, names: tuple[str, str], size: int) -> tuple[Row,
 def strip(pictures: Sequence[Image.Image]) -> Image.Image:
     """Pictures side by side, all as high as the first."""
     height = pictures[0].height
-    scaled = [p.resize((round(p.width * height / p.height), height)) for p in pictures]
-    result = Image.new("RGB", (sum(p.width + 4 for p in scaled) - 4, height), "white")
-    left = 0
-    for picture in scaled:
-        result.paste(picture, (left, 0))
-        left += picture.width + 4
-    return result
+    return joined([p.resize((round(p.width * height / p.height), height)) for p in pictures], across=True)
 
 
-def stacked(strips: Sequence[Image.Image]) -> Image.Image:
-    """Strips one below the other."""
-    result = Image.new("RGB", (max(s.width for s in strips), sum(s.height + 4 for s in strips) - 4), "white")
-    top = 0
-    for each in strips:
-        result.paste(each, (0, top))
-        top += each.height + 4
+def joined(pictures: Sequence[Image.Image], across: bool) -> Image.Image:
+    """Pictures in a row or in a column, with a white line between two."""
+    starts = [0, *itertools.accumulate((p.width if across else p.height) + 4 for p in pictures)]
+    along, wide = starts.pop() - 4, max(p.height if across else p.width for p in pictures)
+    result = Image.new("RGB", (along, wide) if across else (wide, along), "white")
+    for start, picture in zip(starts, pictures, strict=True):
+        result.paste(picture, (start, 0) if across else (0, start))
     return result
 
 
@@ -76,21 +73,25 @@ def seconds_to(curve: Curve, goal: float) -> float:
     return next((seconds for seconds, loss in curve if loss <= goal), math.inf)
 
 
+def times(row: Row, other: str) -> tuple[float, float]:
+    """The seconds we take to another's last loss, and how many times faster than the other that is."""
+    seconds, loss = row[other][-1]
+    mine = seconds_to(row["ours"], loss)
+    return mine, seconds / mine
+
+
 def told(name: str, row: Row) -> str:
     """A row of the table."""
-    seconds, loss = row["ours"][-1]
-    cells = [name, f"{seconds:.0f} s, {loss:.0f}"]
-    for other in ("documented", "pastiche"):
-        seconds, loss = row[other][-1]
-        mine = seconds_to(row["ours"], loss)
-        cells += [f"{seconds:.0f} s, {loss:.0f}", f"{mine:.1f} s", f"{seconds / mine:.1f}"]
+    cells = [name, "{:.0f} s, {:.0f}".format(*row["ours"][-1])]
+    for other in OTHERS:
+        mine, ratio = times(row, other)
+        cells += ["{:.0f} s, {:.0f}".format(*row[other][-1]), f"{mine:.1f} s", f"{ratio:.1f}"]
     return f"| {' | '.join(cells)} |"
 
 
-def lead(rows: Sequence[Row], other: str) -> float:
-    """How many times faster than another we are at its last loss, as a geometric mean over pairs."""
-    ratios = [row[other][-1][0] / seconds_to(row["ours"], row[other][-1][1]) for row in rows]
-    return math.exp(sum(map(math.log, ratios)) / len(ratios))
+def lead(rows: Iterable[Row], other: str) -> float:
+    """How many times faster than another we are, as a geometric mean over pairs."""
+    return statistics.geometric_mean(times(row, other)[1] for row in rows)
 
 
 def main() -> None:
@@ -111,9 +112,9 @@ def main() -> None:
         results = {"machine": machine, "size": size, "pairs": rows}
         (RESULTS / f"baseline-{size}.json").write_text(json.dumps(results, indent=1))
         plot.losses(results, RESULTS / f"baseline-{size}.png")
-    means = {other: lead(list(rows.values()), other) for other in ("documented", "pastiche")}
+    means = {other: lead(rows.values(), other) for other in OTHERS}
     print("\nGeometric means: " + ", ".join(f"{mean:.1f} for {name}" for name, mean in means.items()) + ".")
-    stacked(strips).save(RESULTS / f"equal-time-{size}.jpg", quality=88)
+    joined(strips, across=False).save(RESULTS / f"equal-time-{size}.jpg", quality=88)
 
 
 def _latest(snapshots: Sequence[Snapshot], seconds: float) -> Image.Image:

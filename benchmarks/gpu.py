@@ -15,15 +15,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import documented
+from benchmarks.engine import seconds_for
 from benchmarks.machine import describe
 from benchmarks.pictures import PAIRS, judge, prepared, resized
 from nst import Pair, Stylizer
-from pipeline.engines.local import LocalEngine
-from pipeline.outbox import Outbox
 from pipeline.progress import JsonLines
-from pipeline.settings import Settings
 from pipeline.stores.folder import FolderStore
-from pipeline.stores.opening import Stores
 
 DEVICE = "cuda"
 SIZE, EPOCHS, COUNT = 512, 10, 64
@@ -71,13 +68,7 @@ def whole_pipeline(epochs: int) -> tuple[float, float]:
         manifest = {"defaults": {"max_size": SIZE, "epochs": epochs}, "pairs": pairs}
         (inbox / "all.json").write_text(json.dumps(manifest))
         with Path(folder, "log").open("w") as log:
-            settings, target = Settings(device=DEVICE), Outbox(FolderStore(outbox))
-            began = time.perf_counter()
-            code = LocalEngine(settings, Stores(), target, JsonLines(log)).watch(
-                FolderStore(inbox), once=True, schedule=None
-            )
-            seconds = time.perf_counter() - began
-        assert code == 0
+            seconds = seconds_for(FolderStore(inbox), FolderStore(outbox), JsonLines(log), DEVICE)
         records = [json.loads((outbox / "all" / f"{n}.json").read_text()) for n in range(COUNT)]
         return seconds, sum(record["seconds"] for record in records)
 

@@ -2,18 +2,14 @@
 
 import json
 import tempfile
-import time
 from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.engine import seconds_for
 from benchmarks.machine import describe
-from pipeline.engines.local import LocalEngine
-from pipeline.outbox import Outbox
 from pipeline.progress import JsonLines
-from pipeline.settings import Settings
 from pipeline.stores.folder import FolderStore
-from pipeline.stores.opening import Stores
 
 COUNT = 1000
 
@@ -29,12 +25,7 @@ def main() -> None:
         for number in range(COUNT):
             (inbox / f"{number}.json").write_text(json.dumps({**pair, "seed": number}))
         with Path(folder, "log").open("w") as log:
-            engine = LocalEngine(
-                Settings(device="cpu"), Stores(), Outbox(FolderStore(outbox)), JsonLines(log)
-            )
-            began = time.perf_counter()
-            engine.watch(FolderStore(inbox), once=True, schedule=None)
-            seconds = time.perf_counter() - began
+            seconds = seconds_for(FolderStore(inbox), FolderStore(outbox), JsonLines(log))
         records = [json.loads(path.read_text()) for path in outbox.glob("*/*.json")]
         optimising = sum(record["seconds"] for record in records)
         assert len(records) == COUNT
