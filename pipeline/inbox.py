@@ -17,6 +17,7 @@ from pipeline.errors import (
     UsageError,
     printable,
 )
+from pipeline.naming import shortened
 from pipeline.stores.base import Claim, Entry, Store
 
 PROCESSING, DONE, FAILED = "processing", "done", "failed"
@@ -24,6 +25,7 @@ PROCESSING, DONE, FAILED = "processing", "done", "failed"
 _SETTLED = 1.0  # seconds that size and time must rest before a file counts as written
 _UNFINISHED = 5.0  # the same for a file that is not JSON: its writer may be slow
 _SUFFIX, _ERROR_SUFFIX = ".json", ".error.json"
+_LONGEST_FILE = 255  # bytes
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class ClaimedManifest:
     def complete(self) -> None:
         """Every pair is done."""
         # What failed under this name before has been corrected by now.
-        failed = [f"{FAILED}/{self.name}{suffix}" for suffix in (_ERROR_SUFFIX, _SUFFIX)]
+        failed = [_error_key(self.name), f"{FAILED}/{self.name}{_SUFFIX}"]
         self._claim.move_to(f"{DONE}/{self.name}{_SUFFIX}", clearing=failed)
 
     def fail(self, problems: Sequence[Problem]) -> None:
@@ -72,7 +74,7 @@ class ClaimedManifest:
         }
         text = json.dumps(errors, indent=1, ensure_ascii=False)
         try:
-            self._store.write(f"{FAILED}/{self.name}{_ERROR_SUFFIX}", text.encode())
+            self._store.write(_error_key(self.name), text.encode())
             self._claim.move_to(f"{FAILED}/{self.name}{_SUFFIX}")
         except UnavailableError:
             raise
@@ -149,7 +151,7 @@ class Inbox:
             raise UsageError(f"{name}: a manifest of this name is waiting already") from None
         except NotFoundError:
             raise UsageError(f"{name}: no failed manifest of this name in {self.store.url}") from None
-        self.store.remove(f"{FAILED}/{name}{_ERROR_SUFFIX}")
+        self.store.remove(_error_key(name))
 
     def status(self) -> Status:
         """What waits, what is being worked on, what is done and what failed."""
@@ -176,7 +178,7 @@ class Inbox:
 
     def _first_error(self, name: str) -> str:
         try:
-            errors = json.loads(self.store.read(f"{FAILED}/{name}{_ERROR_SUFFIX}", MAX_BYTES))
+            errors = json.loads(self.store.read(_error_key(name), MAX_BYTES))
             first = errors["errors"][0]
             return str(Problem(first.get("place", ""), first["message"]))
         except (StoreError, ValueError, LookupError, TypeError):
@@ -188,6 +190,11 @@ def manifest_name(key: str) -> str | None:
     if "/" in key or not key.endswith(_SUFFIX) or key.endswith(_ERROR_SUFFIX):
         return None
     return key.removesuffix(_SUFFIX) or None
+
+
+def _error_key(name: str) -> str:
+    # Where the manifest's own name just fits, that of its error file would not.
+    return f"{FAILED}/{shortened(name, _LONGEST_FILE - len(_ERROR_SUFFIX))}{_ERROR_SUFFIX}"
 
 
 def _stem(entry: Entry) -> str:

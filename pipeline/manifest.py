@@ -21,7 +21,7 @@ from pydantic import (
 from nst.parameters import Parameters
 from pipeline.document import MAX_BYTES, cut, load_object, shown
 from pipeline.errors import ManifestError, Problem, StoreError, UnavailableError, printable
-from pipeline.naming import PLAIN_NAME, complete_names, plain_file_name
+from pipeline.naming import PLAIN_NAME, complete_names, folded, plain_file_name
 
 __all__ = ["MAX_BYTES", "Manifest", "Pair", "expand", "json_schema", "parse"]
 _SINGLE_KEYS = ("content", "style", "styles")
@@ -272,8 +272,7 @@ def _named_twice(pairs: list[Pair]) -> list[Problem]:
     first: dict[str, Pair] = {}
     problems = []
     for pair in pairs:
-        # Folders on some systems do not tell upper from lower case.
-        other = first.setdefault(pair.id.casefold(), pair)
+        other = first.setdefault(folded(pair.id), pair)
         if other is not pair:
             # A product has no place for an id.
             at, other = (other, pair) if pair.place == "product" else (pair, other)

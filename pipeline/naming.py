@@ -1,13 +1,17 @@
-"""Names of pairs, which become names of files."""
+"""Names of pairs and manifests, which become names of files."""
 
 import hashlib
+import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
 PLAIN_NAME = r'^(?![. ])[^/\\<>:"|?*\x00-\x1f\x7f]*[^. /\\<>:"|?*\x00-\x1f\x7f]$'
 _NOT_IN_NAMES = r'[/\\<>:"|?*\x00-\x1f\x7f]'
+# Windows takes these for devices, whatever follows their first dot.
+_DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
 _LONGEST_NAME = 180  # bytes; what we append must fit into 255
 
 
@@ -17,17 +21,33 @@ def plain_file_name(name: str) -> str:
         raise ValueError("an id must not begin or end with a dot or a space")
     if re.search(_NOT_IN_NAMES, name) or not name.isprintable():
         raise ValueError('an id is a plain file name, without / \\ < > : " | ? * or control characters')
+    if _DEVICES.match(name):
+        raise ValueError("an id must not be a name that Windows has for a device, such as 'con' or 'nul'")
     if len(name.encode()) > _LONGEST_NAME:
         raise ValueError(f"an id must not be longer than {_LONGEST_NAME} bytes")
     return name
 
 
+def folded(name: str) -> str:
+    """What two names have in common that some file system takes for the same."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def shortened(name: str, most: int) -> str:
+    """The name, or where it has more bytes than `most`, its beginning and a digest of the whole."""
+    data = os.fsencode(name)
+    if len(data) <= most:
+        return name
+    digest = hashlib.sha256(data).hexdigest()[:8]
+    return f"{data[: most - 9].decode(errors='ignore')}-{digest}"
+
+
 def complete_names(given: Sequence[str | None], images: Sequence[Sequence[str]]) -> list[str]:
     """Name what has no name after its images: by stem, and by whole path where stems are shared."""
     short = [name or _joined(paths, _stem) for name, paths in zip(given, images, strict=True)]
-    count = Counter(name.casefold() for name in short)
+    count = Counter(folded(name) for name in short)
     return [
-        name or (brief if count[brief.casefold()] == 1 else _joined(paths, _whole))
+        name or (brief if count[folded(brief)] == 1 else _joined(paths, _whole))
         for name, brief, paths in zip(given, short, images, strict=True)
     ]
 
@@ -35,10 +55,7 @@ def complete_names(given: Sequence[str | None], images: Sequence[Sequence[str]])
 def _joined(paths: Sequence[str], part: Callable[[PurePosixPath], str]) -> str:
     name = re.sub(_NOT_IN_NAMES, "_", "-".join(part(PurePosixPath(path)) for path in paths))
     name = "".join(c if c.isprintable() else "_" for c in name).strip(". ") or "pair"
-    if len(name.encode()) <= _LONGEST_NAME:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name.encode()[: _LONGEST_NAME - 9].decode(errors='ignore')}-{digest}"
+    return shortened(f"_{name}" if _DEVICES.match(name) else name, _LONGEST_NAME)
 
 
 def _stem(path: PurePosixPath) -> str:

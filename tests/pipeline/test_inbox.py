@@ -91,6 +91,23 @@ def test_failed_and_retried(inbox: Inbox, tmp_path: Path) -> None:
     assert names(tmp_path / "failed") == []
 
 
+@pytest.mark.parametrize("name", ["n" * 250, "ü" * 125])
+def test_the_longest_name_a_file_can_have_fails_is_retried_and_done(
+    inbox: Inbox, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / f"{name}.json").write_text("{}")
+    claimed = inbox.claim(name)
+    assert claimed
+    claimed.fail([Problem("", "bad")])
+    assert inbox.status().failed == {name: "bad"}
+    inbox.retry(name)
+    assert names(tmp_path / "failed") == []
+    claimed = inbox.claim(name)
+    assert claimed
+    claimed.complete()
+    assert inbox.status().done == [name]
+
+
 def test_a_corrected_manifest_clears_its_failure(inbox: Inbox, tmp_path: Path) -> None:
     for ending in ("fail", "complete"):
         (tmp_path / "a.json").write_text("{}")

@@ -7,6 +7,7 @@ from pipeline.naming import complete_names, plain_file_name
     "name",
     [
         *(".", "..", ".hidden", "a.", " a", "a/b", "a\\b", "../a", "C:a", "a*", "x" * 181, "é" * 91),
+        *("con", "NUL.txt", "Com1", "lpt9 .x", "aux.tar.gz"),
         *("a\n", "\x1b[31m", "a\x9b", "\ud800", "a\u202egnp"),
     ],
 )
@@ -15,7 +16,7 @@ def test_a_name_that_some_file_system_would_not_take_is_refused(name: str) -> No
         plain_file_name(name)
 
 
-@pytest.mark.parametrize("name", ["a", "x" * 180, "Köln ☂ 1.5", "cat-waves_2"])
+@pytest.mark.parametrize("name", ["a", "x" * 180, "console", "com", "lpt10", "Köln ☂ 1.5", "cat-waves_2"])
 def test_a_plain_name_stays_as_it_is(name: str) -> None:
     assert plain_file_name(name) == name
 
@@ -31,6 +32,8 @@ def test_a_plain_name_stays_as_it_is(name: str) -> None:
         ([("s3://bucket/x.png", "s.jpg")], ["x-s"]),
         ([("a.png", "b.png", "c.png")], ["a-b-c"]),
         ([("..", "..")], ["-"]),
+        ([("nul.x.png", "s.jpg")], ["_nul.x-s"]),
+        ([("é.png", "s.jpg"), ("e\u0301.png", "s.jpg")], ["é.png-s.jpg", "e\u0301.png-s.jpg"]),
     ],
 )
 def test_what_has_no_name_is_named_after_its_images(
