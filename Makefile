@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo demo-s3 test check format chaos audit bench-cpu bench-gpu clean
+.PHONY: install demo demo-s3 test check format chaos fuzz audit bench-cpu bench-gpu clean
 
 install: $(INSTALLED)
 
@@ -22,7 +22,7 @@ demo-s3: install
 	@$(BIN)/python -m manifests.demo_s3
 
 test: install
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 check: install
 	@$(BIN)/ruff check
@@ -35,6 +35,12 @@ format: install
 
 chaos: install
 	@$(BIN)/python -m tests.chaos
+
+# Ten minutes each.
+fuzz: install
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
+	@$(BIN)/python -m tests.fuzz image .fuzz/image -max_total_time=600
+	@$(BIN)/python -m tests.fuzz manifest .fuzz/manifest -max_total_time=600
 
 # Known vulnerabilities of what is installed, and a list of it all as CycloneDX.
 audit: install
@@ -52,4 +58,4 @@ bench-gpu: install
 	@$(BIN)/python -m benchmarks.gpu
 
 clean:
-	rm -rf .venv .audit outbox sbom.json
+	rm -rf .venv .audit .fuzz outbox sbom.json

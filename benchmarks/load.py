@@ -1,4 +1,4 @@
-"""Many manifests, many pairs: what is left over, and what grows. Pictures are given back as they are.
+"""Many manifests, many pairs: what is left over, and what grows.
 
 python -m benchmarks.load
 """
@@ -7,71 +7,116 @@ import json
 import os
 import tempfile
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
 from benchmarks.engine import seconds_for
 from benchmarks.machine import describe
+from manifests.demo_s3 import BUCKET, server
 from nst import Stylizer
+from pipeline.aws import connect
 from pipeline.engines import local
 from pipeline.outbox import Record
 from pipeline.progress import JsonLines
+from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
+from pipeline.stores.opening import Stores
+from pipeline.stores.s3 import S3Store
 from tests.conftest import make_png
 from tests.pipeline.box import Instant
 
-EVERY = 500  # pairs
+LOOKS = 40  # at this process, while pairs come out of it
+SHALLOW = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}  # for the time it saves
+
+
+@dataclass(frozen=True)
+class Load:
+    """So many manifests of so many pairs, each optimised or given back as it is."""
+
+    place: str
+    manifests: int
+    pairs: int
+    optimised: bool = False
+
+
+LOADS = (
+    Load("folder", 20_000, 1),
+    Load("folder", 1, 10_000),
+    Load("folder", 1, 5_000, optimised=True),
+    Load("bucket", 20_000, 1),
+)
 
 
 class Gauge(JsonLines):
     """Looks at this process while pairs come out of it: pairs, bytes of memory, open files, threads."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, pairs: int) -> None:
         super().__init__(out.open("w"))
         self.seen: list[tuple[int, int, int, int]] = []
-        self._pairs = 0
+        self._pairs, self._every = 0, max(1, pairs // LOOKS)
 
     def pair_done(self, manifest: str, record: Record, computed: bool) -> None:
         """Every so many pairs, note how things stand."""
         super().pair_done(manifest, record, computed)
         self._pairs += 1
-        if self._pairs % EVERY == 0:
+        if self._pairs % self._every == 0:
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             files = len(os.listdir("/proc/self/fd"))
             self.seen.append(
                 (self._pairs, pages * os.sysconf("SC_PAGE_SIZE"), files, threading.active_count())
             )
 
+    def row(self) -> list[str]:
+        """Memory, and how it grew over the second half; files and threads at half time and at the end."""
+        half, last = self.seen[len(self.seen) // 2], self.seen[-1]
+        slope = (last[1] - half[1]) / (last[0] - half[0])
+        return [
+            f"{last[1] / 2**20:.0f}",
+            f"{slope:.0f}",
+            f"{half[2]} / {last[2]}",
+            f"{half[3]} / {last[3]}",
+        ]
 
-def worked_off(stylizer: Stylizer, manifests: int, pairs: int) -> str:
-    """A row: so many manifests of so many pairs each, and what they took."""
+
+def worked_off(load: Load, stylizer: Stylizer, inbox: Store, outbox: Store, stores: Stores) -> str:
+    """Drop it all in, work it off, and see that all of it is done; a row."""
+    inbox.write("a.png", make_png(16, 16))
+    pair = {"content": "a.png", "style": "a.png", "max_size": 16, "epochs": 1, **SHALLOW}
+    listed = [{**pair, "id": f"p{number}"} for number in range(load.pairs)]
+    for number in range(load.manifests):
+        inbox.write(f"m{number}.json", json.dumps({"pairs": listed}).encode())
+    count = load.manifests * load.pairs
     with tempfile.TemporaryDirectory() as folder:
-        inbox, outbox = FolderStore.make(Path(folder, "in")), FolderStore.make(Path(folder, "out"))
-        inbox.write("a.png", make_png(16, 16))
-        listed = [{"id": f"p{n}", "content": "a.png", "style": "a.png", "max_size": 16} for n in range(pairs)]
-        for number in range(manifests):
-            Path(folder, "in", f"m{number}.json").write_text(json.dumps({"pairs": listed}))
-        gauge = Gauge(Path(folder, "log"))
-        with mock.patch.object(local, "Stylizer", lambda *_: stylizer):
-            seconds = seconds_for(inbox, outbox, gauge)
-        done, records = len(inbox.entries("done")), len(list(Path(folder, "out").glob("*/p*.json")))
-        assert (done, records) == (manifests, manifests * pairs)
-    half = gauge.seen[len(gauge.seen) // 2]
-    last = gauge.seen[-1]
-    slope = (last[1] - half[1]) / (last[0] - half[0])
-    cells = [manifests, pairs, f"{1000 * seconds / records:.1f}", f"{last[1] / 2**20:.0f}", f"{slope:.0f}"]
-    cells += [f"{half[2]} / {last[2]}", f"{half[3]} / {last[3]}"]
+        gauge = Gauge(Path(folder, "log"), count)
+        used = stylizer if load.optimised else Instant(stylizer)
+        with mock.patch.object(local, "Stylizer", lambda *_: used):
+            seconds = seconds_for(inbox, outbox, gauge, stores=stores)
+        events = [json.loads(line)["event"] for line in Path(folder, "log").read_text().splitlines()]
+    ended = [len(list(inbox.entries(state))) for state in ("", "processing", "done", "failed")]
+    assert ended == [1, 0, load.manifests, 0]  # the image is left
+    assert events.count("pair done") == count
+    kind = "optimised" if load.optimised else "given back"
+    cells = [load.place, load.manifests, load.pairs, kind, f"{1000 * seconds / count:.1f}", *gauge.row()]
     return f"| {' | '.join(map(str, cells))} |"
 
 
 def main() -> None:
     """Print the table."""
-    print(f"Measured on: {describe()}\n")
-    print("| manifests | pairs each | ms a pair | MiB at the end | bytes a pair | open files | threads |")
-    print("|---|---|---|---|---|---|---|")
-    instant = Instant(Stylizer(device="cpu", dtype="fp32"))
-    for manifests, pairs in ((20_000, 1), (1, 10_000)):
-        print(worked_off(instant, manifests, pairs), flush=True)
+    print(f"Measured on: {describe()}; SeaweedFS on the same machine\n")
+    print("| place | manifests | pairs each | | ms a pair | MiB | bytes more a pair | open files | threads |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    stylizer = Stylizer(device="cpu", dtype="fp32")
+    with tempfile.TemporaryDirectory() as root, server(Path(root)) as endpoint_url:
+        client = connect("s3", endpoint_url)
+        for number, load in enumerate(LOADS):
+            inbox, outbox = (
+                FolderStore.make(Path(root, f"{number}", name))
+                if load.place == "folder"
+                else S3Store(f"s3://{BUCKET}/{number}/{name}", client)
+                for name in ("in", "out")
+            )
+            print(worked_off(load, stylizer, inbox, outbox, Stores(endpoint_url)), flush=True)
 
 
 if __name__ == "__main__":

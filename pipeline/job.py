@@ -33,6 +33,11 @@ class Job:
         """Whether each pair is done or has its problem told."""
         return len(self.records) + len(self.problems) == len(self.pairs)
 
+    def confirm(self) -> None:
+        """Make sure that it is still ours. Raises `ClaimLostError`."""
+        if self.claimed:
+            self.claimed.confirm()
+
 
 def job_of_file(path: Path, allowed: Sequence[Store]) -> Job:
     """The job of a manifest file, whose images are relative to its folder. Raises `NSTError`."""

@@ -90,16 +90,29 @@ class Outbox:
         )
 
     def publish(
-        self, manifest: str, record: Record, picture: bytes, log: bytes, earlier: Record | None = None
+        self,
+        manifest: str,
+        record: Record,
+        picture: bytes,
+        log: bytes,
+        earlier: Record | None = None,
+        confirm: Callable[[], None] = lambda: None,
     ) -> None:
-        """Put picture and loss log in place of those of `earlier`, then the record that stands for both."""
+        """Put picture and loss log in place of those of `earlier`, then the record that stands for both.
+
+        `confirm` raises where that is another's to do by now; a slow store gives him time to take over.
+        """
         key = f"{manifest}/{record.id}"
+        confirm()
         if earlier is not None:
             # Otherwise the new picture would for a moment stand beside the old record.
             self.store.remove(f"{key}.json")
-        parts = {record.picture: picture, f"{record.id}.loss.jsonl": log}
-        tags = {name: self.store.write(f"{manifest}/{name}", data) for name, data in parts.items()}
+        tags = {}
+        for name, data in ((record.picture, picture), (f"{record.id}.loss.jsonl", log)):
+            confirm()
+            tags[name] = self.store.write(f"{manifest}/{name}", data)
         record = record.model_copy(update={"tags": tags})
+        confirm()
         self.store.write(f"{key}.json", record.model_dump_json(indent=1).encode())
         if earlier is not None and earlier.picture != record.picture:
             self.store.remove(f"{manifest}/{earlier.picture}")

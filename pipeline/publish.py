@@ -16,6 +16,7 @@ from nst.images import Picture
 from nst.result import Evaluation, Result
 from nst.transfer import Stylizer
 from pipeline.fetch import Prepared, thumbnail
+from pipeline.job import Job
 from pipeline.outbox import Losses, Outbox, Record, WeightFile
 
 _SOFTWARE = f"nst-pipeline {nst.__version__}"
@@ -23,9 +24,9 @@ _CURVE_POINTS = 60
 
 
 def publish(
-    outbox: Outbox, manifest: str, pair: str, prepared: Prepared, result: Result, stylizer: Stylizer
+    outbox: Outbox, job: Job, pair: str, prepared: Prepared, result: Result, stylizer: Stylizer
 ) -> Record:
-    """Write one result, its record last, and return the record. Raises `StoreError`."""
+    """Write one result, its record last, and return the record. Raises `StoreError`, `ClaimLostError`."""
     parameters = prepared.pair.parameters
     record = Record(
         id=pair,
@@ -55,8 +56,8 @@ def publish(
     data = images.encode(picture, parameters.format, _SOFTWARE, notes)
     for source in (record.content, *record.styles):
         image = prepared.thumbnails[source.thumbnail]
-        outbox.put_thumbnail(manifest, source, partial(thumbnail, image))
-    outbox.publish(manifest, record, data, _loss_log(result.evaluations), prepared.earlier)
+        outbox.put_thumbnail(job.name, source, partial(thumbnail, image))
+    outbox.publish(job.name, record, data, _loss_log(result.evaluations), prepared.earlier, job.confirm)
     return record
 
 

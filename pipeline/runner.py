@@ -204,11 +204,7 @@ class Runner:
     def _publish(self, task: _Task, prepared: Prepared, result: Result) -> None:
         job = task.job
 
-        def put() -> Record:
-            if job.claimed:
-                job.claimed.confirm()
-            return publish(self._outbox, job.name, task.pair.id, prepared, result, self._stylizer)
-
+        put = partial(publish, self._outbox, job, task.pair.id, prepared, result, self._stylizer)
         if job.lost:
             return
         try:
@@ -244,8 +240,7 @@ class Runner:
             self._tell_errors(job, partial(self._patiently, partial(self._end, job)))
 
     def _end(self, job: Job) -> None:
-        if job.claimed:
-            job.claimed.confirm()
+        job.confirm()
         self._tell_errors(job, partial(self._put_page, job))
         if job.claimed and job.problems:
             job.claimed.fail(job.problems)

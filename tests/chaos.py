@@ -1,4 +1,4 @@
-"""Kills runners at random moments, again and again, and counts what was lost, doubled or torn.
+"""Ends runners at random moments, again and again, and counts what was lost, doubled or torn.
 
 python -m tests.chaos [KILLS] [SEED]
 """
@@ -10,21 +10,36 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 from manifests.demo_s3 import KEYS, server
 from nst import Stylizer
 from pipeline.aws import connect
 from pipeline.inbox import Inbox
+from tests.faulty import STALL, proxy
 from tests.pipeline.box import Box, Instant, hurried, in_bucket, in_folder
 from tests.pipeline.outcome import assert_whole
 
 MANIFESTS, PAIRS = ("a", "b", "c"), ("p0", "p1", "p2")
-ROUNDS = 6  # of kills, after which a runner may work off what is left
-SPAN = 0.3  # seconds after its beginning, within which a runner is killed
+ROUNDS = 6  # of ends, after which a runner may work off what is left
+ASKED = 0.25  # of all ends, the share that comes by SIGTERM
+BAD = 0.3  # of all requests, the share that fails on a bad network
+ENDS = (0, 1, -signal.SIGTERM, 128 + signal.SIGTERM)  # of a runner that was asked to, early or late
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where boxes are made, for how many seconds their runners live at most, and the share of all kills."""
+
+    name: str
+    make: Callable[[], Box]
+    span: float = 0.3
+    share: float = 1.0
 
 
 @dataclass
@@ -32,22 +47,24 @@ class Tally:
     """What was tried, and what came of it."""
 
     kills: int = 0
+    stops: int = 0
     manifests: int = 0
     set_aside: int = 0  # killed three times in a row before any pair was done; then retried
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     torn: list[str] = field(default_factory=list)
+    unruly: list[str] = field(default_factory=list)  # ended otherwise than they should when asked to
 
 
-def campaign(make: Callable[[], Box], stylizer: Stylizer, runners: int, kills: int, seed: int) -> Tally:
-    """Fill boxes and let so many runners work on each while they are killed; the promises, counted."""
-    tally, chance = Tally(), random.Random(seed)
-    while tally.kills < kills:
-        box = make()
+def campaign(place: Place, stylizer: Stylizer, runners: int, kills: int, chance: random.Random) -> Tally:
+    """Fill boxes and let so many runners work on each while they are ended; the promises, counted."""
+    tally = Tally()
+    while tally.kills < kills * place.share:
+        box = place.make()
         box.fill(MANIFESTS, PAIRS)
         for _ in range(ROUNDS):
             if box.left():
-                tally.kills += killed(box, stylizer, runners, chance)
+                end_all(started(box, stylizer, runners), place.span, chance, tally)
                 judge_halves(box, tally)
         while box.left():
             box.work(stylizer)
@@ -61,24 +78,32 @@ def campaign(make: Callable[[], Box], stylizer: Stylizer, runners: int, kills: i
     return tally
 
 
-def killed(box: Box, stylizer: Stylizer, runners: int, chance: random.Random) -> int:
-    """Start runners, kill them one after the other at random moments, and say how many died of it."""
+def started(box: Box, stylizer: Stylizer, runners: int) -> list[int]:
+    """Start runners, and wait until all have begun; their process ids."""
     ready, told = os.pipe()
     children = [box.start(stylizer, partial(_tell, told)) for _ in range(runners)]
     os.close(told)
     for _ in children:
         os.read(ready, 1)
     os.close(ready)
-    died = 0
-    for child in children:
-        time.sleep(chance.uniform(0, SPAN / runners))
-        os.kill(child, signal.SIGKILL)
-        died += os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    return died
+    return children
 
 
 def _tell(pipe: int) -> None:
     os.write(pipe, b".")
+
+
+def end_all(children: list[int], span: float, chance: random.Random, tally: Tally) -> None:
+    """End runners one after the other at random moments, and count how."""
+    for child in children:
+        time.sleep(chance.uniform(0, span / len(children)))
+        asked = chance.random() < ASKED
+        os.kill(child, signal.SIGTERM if asked else signal.SIGKILL)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        tally.kills += code == -signal.SIGKILL
+        tally.stops += asked and code != 0
+        if asked and code not in ENDS:
+            tally.unruly.append(f"SIGTERM: {code}")
 
 
 def judge_halves(box: Box, tally: Tally) -> None:
@@ -109,6 +134,21 @@ def judge(box: Box, tally: Tally) -> None:
     tally.doubled += [f"{box.outbox.url} {key}" for key, count in computed.items() if count > 1]
 
 
+@contextmanager
+def places(root: Path) -> Iterator[list[Place]]:
+    """A folder, a bucket, and the same bucket with a bad network before it for runners."""
+    impatient = mock.patch("pipeline.aws._READ_TIMEOUT", STALL / 2)
+    at_once = mock.patch("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    with hurried(), impatient, at_once, server(root) as direct, proxy(direct) as (through, network):
+        network.rate = BAD
+        bucket = partial(in_bucket, root, connect("s3", direct))
+        yield [
+            Place("folder", partial(in_folder, root)),
+            Place("bucket", bucket),
+            Place("bad network", lambda: replace(bucket(), endpoint_url=through), span=3.0, share=0.2),
+        ]
+
+
 def main() -> None:
     """Print the table."""
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 500
@@ -117,18 +157,16 @@ def main() -> None:
     os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
     instant, bad = Instant(Stylizer(device="cpu", dtype="fp32")), []
     print(f"seed {seed}\n")
-    print("| place | runners | kills | manifests | lost | doubled | torn | set aside, then retried |")
-    print("|---|---|---|---|---|---|---|---|")
-    with hurried(), tempfile.TemporaryDirectory() as root, server(Path(root)) as endpoint_url:
-        bucket = partial(in_bucket, Path(root), connect("s3", endpoint_url))
-        makers: dict[str, Callable[[], Box]] = {"folder": partial(in_folder, Path(root)), "bucket": bucket}
-        for place, make in makers.items():
+    print("| place | runners | SIGKILL | SIGTERM | manifests | lost | doubled | torn | unruly | set aside |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as root, places(Path(root)) as found:
+        for place in found:
             for runners in (1, 4):
-                tally = campaign(make, instant, runners, kills, seed)
-                counts = [len(found) for found in (tally.lost, tally.doubled, tally.torn)]
-                bad += [*tally.lost, *tally.doubled, *tally.torn]
-                cells = [place, runners, tally.kills, tally.manifests, *counts, tally.set_aside]
-                print(f"| {' | '.join(map(str, cells))} |", flush=True)
+                tally = campaign(place, instant, runners, kills, random.Random(seed))
+                failures = [tally.lost, tally.doubled, tally.torn, tally.unruly]
+                bad += [text for failure in failures for text in failure]
+                cells = [place.name, runners, tally.kills, tally.stops, tally.manifests, *map(len, failures)]
+                print(f"| {' | '.join(map(str, [*cells, tally.set_aside]))} |", flush=True)
     print("\n".join(bad))
     sys.exit(bool(bad))
 

@@ -39,6 +39,12 @@ class Faulty:
         return fault or (self._random.choice(self.faults) if self._random.random() < self.rate else "none")
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._serve(request)
+        except ConnectionResetError:  # by a client that has died
+            return _reset(request)
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
         fault = self._choose()
         self.done[fault] += 1
         body = await request.read()

@@ -29,7 +29,7 @@ _READS = 4  # attempts at a body that breaks off, which botocore leaves to its c
 
 @dataclass(frozen=True)
 class Object:
-    """An object as it was found; `age` is the seconds since it was written, both by the server's clock."""
+    """An object as it was found; it was written `age` seconds ago at the least, by the server's clock."""
 
     data: bytes
     etag: str
@@ -115,7 +115,8 @@ class S3Store:
             written = answer["LastModified"]
             date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
             now = parsedate_to_datetime(date) if date else written
-            return Object(data, answer["ETag"], (now - written).total_seconds())
+            # Both come in whole seconds, so that a second between them may be a moment.
+            return Object(data, answer["ETag"], (now - written).total_seconds() - 1)
         raise AssertionError("unreachable")
 
     def write(self, key: str, data: bytes) -> str:

@@ -183,7 +183,7 @@ def test_pictures_too_small_for_the_network_are_refused(size: tuple[int, int]) -
 
 
 def test_bf16_features_end_near_where_fp32_does(stylizer: Stylizer) -> None:
-    pair = prepared(epochs=2)
+    pair = prepared()
     (exact,) = stylizer.run([pair])
     (fast,) = Stylizer(device="cpu", dtype="bf16").run([pair])
     assert fast.losses.total == pytest.approx(exact.losses.total, rel=0.1)

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from nst import Parameters
+from pipeline.errors import ClaimLostError
 from pipeline.outbox import Losses, Outbox, Record, Source, WeightFile
 from pipeline.stores.folder import FolderStore
 
@@ -73,6 +74,18 @@ def test_a_new_picture_never_stands_beside_an_old_record(store: Diary) -> None:
         "write m/p.json",
         "remove m/p.png",
     ]
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_who_loses_the_manifest_meanwhile_writes_no_more(store: Diary, writes: int) -> None:
+    def confirm() -> None:
+        if len(store.lines) == writes:
+            raise ClaimLostError("another runner has taken over")
+
+    with pytest.raises(ClaimLostError):
+        Outbox(store).publish("m", make_record(), b"picture", b"log", confirm=confirm)
+    assert len(store.lines) == writes
+    assert Outbox(store).record("m", "p") is None
 
 
 def test_only_the_same_digest_is_there_already(store: Diary) -> None:

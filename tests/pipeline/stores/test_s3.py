@@ -58,6 +58,20 @@ def test_a_lease_that_lapsed_is_taken_over_and_its_holder_notices(
     assert real.tag("failed/a") is None
 
 
+def test_a_lease_of_which_the_server_counts_whole_seconds_only_lasts_its_time(
+    real: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "LEASE", 1.0)
+    real.write("a", b"text")
+    asleep = real.claim("a", "held/a")
+    assert asleep
+    asleep._lease.stop()
+    began = time.monotonic()
+    while real.claim("a", "held/a") is None:
+        pass
+    assert time.monotonic() - began > 0.9
+
+
 def test_without_the_servers_date_a_lease_lapses_that_was_seen_unchanged_for_long(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
