@@ -51,6 +51,7 @@ class Runner:
         self._stop = stop
         self._fetcher = Fetcher(stylizer.weights.sha256)
         self._open: set[Job] = set()
+        self._unended: dict[str, float] = {}  # when it was that a manifest could not be moved to its end
         self._publishing: deque[Future[None]] = deque()
         self._pulse, self._claiming = time.monotonic(), False
         self.problems = 0
@@ -70,9 +71,10 @@ class Runner:
             while self._publishing:
                 self._publishing.popleft().result()
 
-    def holds(self, name: str) -> bool:
-        """Whether a manifest of this name is being worked on here."""
-        return any(job.name == name for job in list(self._open))
+    def passes_by(self, name: str) -> bool:
+        """Whether a manifest is being worked on here, or was a moment ago and could not be ended."""
+        rested = time.monotonic() - self._unended.get(name, -_SELDOM)
+        return rested < _SELDOM or any(job.name == name for job in list(self._open))
 
     def seconds_silent(self) -> float:
         """For how long nothing has moved although there is work."""
@@ -238,6 +240,8 @@ class Runner:
             job.records.append(record)
         if job.finished:
             self._tell_errors(job, partial(self._patiently, partial(self._end, job)))
+            if job in self._open:
+                self._unended[job.name] = time.monotonic()
 
     def _end(self, job: Job) -> None:
         job.confirm()

@@ -156,7 +156,7 @@ class LocalEngine:
         while taken:
             taken = False
             names = self._scan(inbox)
-            waiting = deque(name for name in names if name not in stuck and not runner.holds(name))
+            waiting = deque(name for name in names if name not in stuck and not runner.passes_by(name))
             until = time.monotonic() + _LISTED
             while waiting:
                 if taken and time.monotonic() > until:

@@ -131,8 +131,8 @@ class FolderStore:
             _sync(old.parent)
 
     def remove(self, key: str) -> None:
-        with self.faults(key):
-            self._path(key).unlink(missing_ok=True)
+        with self.faults(key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            self._path(key).unlink()
 
     def tidy(self, folder: str) -> None:
         for left in self._path(folder).glob(f"**/{_TEMPORARY}*"):

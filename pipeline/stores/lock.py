@@ -86,9 +86,11 @@ class FolderClaim:
     def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
         if self._lock.held:
             self._store.replace(self._key, key)
-            for other in clearing:
-                self._store.remove(other)
-            self._lock.close()
+            try:
+                for other in clearing:
+                    self._store.remove(other)
+            finally:
+                self._lock.close()
 
     def release(self) -> None:
         try:

@@ -101,6 +101,19 @@ def test_what_can_not_be_set_aside_holds_up_nothing_else(start: Start, inbox: Pa
     assert names(inbox) == {"broken.json"}
 
 
+def test_what_can_not_be_ended_is_not_done_again_and_again(start: Start, inbox: Path) -> None:
+    (inbox / "failed").write_text("a file, where a folder is needed")
+    drop(inbox, "bad", {**QUICK, "content": "gone.png"})
+    runner = start()
+    runner.wait_for("manifest started", manifest="bad")
+    for name in ("good", "better"):
+        drop(inbox, name, QUICK)
+        runner.wait_for("manifest done", manifest=name)
+    begun = [event["manifest"] for event in runner.events if event["event"] == "manifest started"]
+    assert begun == ["bad", "good", "better"]
+    assert names(inbox) == {"bad.json"}
+
+
 def test_what_is_dropped_in_later_is_noticed(start: Start, inbox: Path, tmp_path: Path) -> None:
     runner = start()
     runner.wait_for("watching")
