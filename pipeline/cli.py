@@ -191,10 +191,16 @@ def retry(
     endpoint_url: EndpointOption = None,
 ) -> None:
     """Put failed manifests back into the inbox; only their failed pairs are done again."""
-    box = _opened(inbox, endpoint_url)
+    box, refused = _opened(inbox, endpoint_url), []
     for name in names:
-        box.retry(name)
-        print(f"{name}: waiting again")
+        try:
+            box.retry(name)
+        except UsageError as error:
+            refused.append(str(error))
+        else:
+            print(f"{name}: waiting again")
+    if refused:
+        raise UsageError("\n".join(refused))
 
 
 @app.command()

@@ -179,8 +179,9 @@ class Inbox:
     def _first_error(self, name: str) -> str:
         try:
             errors = json.loads(self.store.read(_error_key(name), MAX_BYTES))
-            first = errors["errors"][0]
-            return str(Problem(first.get("place", ""), first["message"]))
+            first, *others = errors["errors"]
+            more = f" (and {len(others)} more)" if others else ""
+            return str(Problem(first.get("place", ""), first["message"])) + more
         except (StoreError, ValueError, LookupError, TypeError):
             return "no error file beside it"
 

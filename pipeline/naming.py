@@ -17,10 +17,10 @@ _LONGEST_NAME = 180  # bytes; what we append must fit into 255
 
 def plain_file_name(name: str) -> str:
     """The name itself. Raises `ValueError` where some file system would not take it."""
-    if name.startswith((".", " ")) or name.endswith((".", " ")):
-        raise ValueError("an id must not begin or end with a dot or a space")
     if re.search(_NOT_IN_NAMES, name) or not name.isprintable():
         raise ValueError('an id is a plain file name, without / \\ < > : " | ? * or control characters')
+    if name.startswith((".", " ")) or name.endswith((".", " ")):
+        raise ValueError("an id must not begin or end with a dot or a space")
     if _DEVICES.match(name):
         raise ValueError("an id must not be a name that Windows has for a device, such as 'con' or 'nul'")
     if len(name.encode()) > _LONGEST_NAME:

@@ -32,8 +32,8 @@ class Listener(Protocol):
     def failed(self, manifest: str, problem: Problem) -> None:
         """A pair can't be done, or where the problem is no pair's, the whole manifest."""
 
-    def manifest_ended(self, manifest: str, problems: int) -> None:
-        """Every pair is done, or a problem of it told."""
+    def manifest_ended(self, manifest: str, problems: int, page: str | None = None) -> None:
+        """Every pair is done, or a problem of it told; `page` is where to look at them."""
 
     def note(self, message: str, **details: Any) -> None:
         """Something that a person may want to know."""
@@ -64,9 +64,10 @@ class JsonLines:
         event = "pair failed" if problem.id else "manifest refused"
         self._log(event, level="error", manifest=manifest, **problem.to_json())
 
-    def manifest_ended(self, manifest: str, problems: int) -> None:
+    def manifest_ended(self, manifest: str, problems: int, page: str | None = None) -> None:
         event, level = ("manifest failed", "error") if problems else ("manifest done", "info")
-        self._log(event, level=level, manifest=manifest, problems=problems)
+        where = {"page": page} if page else {}
+        self._log(event, level=level, manifest=manifest, problems=problems, **where)
 
     def note(self, message: str, **details: Any) -> None:
         self._log(message, **details)
@@ -128,11 +129,11 @@ class Bars:
     def failed(self, manifest: str, problem: Problem) -> None:
         self._end(manifest, problem.id or "", f"✗ {manifest}: {problem}")
 
-    def manifest_ended(self, manifest: str, problems: int) -> None:
+    def manifest_ended(self, manifest: str, problems: int, page: str | None = None) -> None:
         with self._lock:
             self._open.discard(manifest)
-        if problems:
-            self.note(f"✗ {manifest}: {problems} problem{'s' * (problems > 1)}")
+        ending = f"{problems} problem{'s' * (problems > 1)}" if problems else "done"
+        self.note(f"{'✗' if problems else '✓'} {manifest}: {ending}{f', look at {page}' if page else ''}")
 
     def note(self, message: str, **details: Any) -> None:
         details.pop("level", None)

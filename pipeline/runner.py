@@ -251,7 +251,8 @@ class Runner:
         elif job.claimed:
             job.claimed.complete()
         self._open.discard(job)
-        self._listener.manifest_ended(job.name, len(job.problems))
+        page = f"{self._outbox.store.url}/{job.name}/index.html"
+        self._listener.manifest_ended(job.name, len(job.problems), page)
 
     def _put_page(self, job: Job) -> None:
         place = {pair.id: index for index, pair in enumerate(job.pairs)}

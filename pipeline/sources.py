@@ -35,6 +35,8 @@ class Sources:
         for store in self._stores:
             if (key := store.key(absolute)) is not None:
                 return store, key
+        if reference.startswith(("http://", "https://")):
+            raise StoreError(f"{reference}: nothing is fetched from the web; put it into {self._base.url}")
         raise StoreError(
             f"{reference}: lies outside {self._base.url}; move it there, or allow its place with --allow"
         )

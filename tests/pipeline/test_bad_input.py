@@ -33,6 +33,10 @@ BAD: dict[str, tuple[str, str]] = {
     "narrow": ("narrow.png", "narrow.png: the content scaled to max_size 48 is 1x48; each side needs 16"),
     "above": ("../elsewhere/x.png", "../elsewhere/x.png: lies outside"),
     "absolute": ("{elsewhere}/x.png", "{elsewhere}/x.png: lies outside"),
+    "web": (
+        "https://example.org/x.png",
+        "https://example.org/x.png: nothing is fetched from the web; put it",
+    ),
     "device": ("/dev/zero", "/dev/zero: lies outside"),
     "link out": ("link.png", "link.png: lies outside"),
     "link to nothing": ("bare.png", "bare.png: no such file"),
@@ -275,7 +279,7 @@ def test_a_bad_variable_is_named(root: Path, call: Call, monkeypatch: pytest.Mon
     monkeypatch.setenv("NST_POLL", "perhaps")
     code, text = call("run", root / "in" / "m.json", "--outbox", root / "out")
     assert code == 2
-    assert text.startswith("nst-pipeline: NST_POLL: should be a valid boolean")
+    assert text.startswith("nst-pipeline: --poll (or NST_POLL): should be a valid boolean")
     assert text.endswith("found 'perhaps'\n")
 
 

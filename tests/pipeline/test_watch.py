@@ -76,15 +76,17 @@ def test_once_works_off_what_is_there(start: Start, inbox: Path, tmp_path: Path)
     record = json.loads((tmp_path / "outbox" / "good" / "p0.json").read_text())
     lines = (tmp_path / "outbox" / "good" / "p0.loss.jsonl").read_text().splitlines()
     assert record["status"] == "done"
+    assert Path(next(event["page"] for event in runner.events if "page" in event)).is_file()
     assert record["evaluations"] == len(lines) == 20
     assert json.loads(lines[-1]).keys() == {"step", "scale", "content", "style", "tv", "total", "seconds"}
 
     shutil.copy(inbox / "content.png", inbox / "gone.png")
     remedy = json.loads((inbox / "failed" / "half.error.json").read_text())["remedy"]
     command = shlex.split(remedy.split("then: nst-pipeline ")[1])
-    retry = [sys.executable, "-c", PROGRAM, *command]
-    told = subprocess.run(retry, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert (told.stdout, told.stderr) == ("half: waiting again\n", "")
+    retry = [sys.executable, "-c", PROGRAM, *command[:-1], "typo", command[-1]]
+    told = subprocess.run(retry, cwd=tmp_path, capture_output=True, text=True)
+    assert (told.returncode, told.stdout) == (2, "half: waiting again\n")
+    assert told.stderr.startswith("nst-pipeline: typo: no failed manifest of this name")
     again = start("--once")
     assert again.finish() == 0
     assert (again.count("pair done already"), again.count("pair done")) == (1, 1)
