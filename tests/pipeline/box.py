@@ -28,6 +28,7 @@ from tests.conftest import make_png
 from tests.pipeline.outcome import documents
 
 PAIRS = ("p0", "p1")
+BROKEN = 99  # how a runner exits that meets what it can not go on after
 
 
 class Instant(Stylizer):
@@ -68,7 +69,7 @@ class Box:
                     self._run(stylizer, JsonLines(log), before)
             except BaseException:
                 traceback.print_exc()
-            os._exit(99)
+            os._exit(BROKEN)
         return child
 
     def work(self, stylizer: Stylizer, before: Callable[[], None] = lambda: None) -> int:

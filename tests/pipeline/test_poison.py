@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from nst import Pair, Stylizer
 from nst.result import Result
 from pipeline.inbox import ClaimedManifest, Inbox
 from tests.conftest import make_picture
-from tests.pipeline.box import PAIRS, Box, Instant
+from tests.pipeline.box import BROKEN, PAIRS, Box, Instant
 from tests.process import Runner
 
 pytestmark = pytest.mark.usefixtures("brief")
@@ -22,14 +23,26 @@ MOST = 12  # runners that may be needed
 LIMIT = 10**6
 
 
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def without_its_gpu() -> None:
+    raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+
 class Deadly(Instant):
-    """Kills its process when it meets a pair with this seed."""
+    """Ends its process when it meets a pair with this seed."""
 
     SEED = 13
 
+    def __init__(self, stylizer: Stylizer, end: Callable[[], None]) -> None:
+        super().__init__(stylizer)
+        self._end = end
+
     def run(self, pairs: Sequence[Pair], on_evaluation: Any = None) -> list[Result]:
         if any(pair.parameters.seed == self.SEED for pair in pairs):
-            os.kill(os.getpid(), signal.SIGKILL)
+            self._end()
         return super().run(pairs)
 
 
@@ -43,21 +56,22 @@ def runners_until_all_ended(box: Box, stylizer: Stylizer) -> int:
     """How many runners died before nothing was left to do."""
     deaths = 0
     for _ in range(MOST if box.endpoint_url is None else 100):
-        deaths += os.WIFSIGNALED(box.work(stylizer))
+        deaths += os.waitstatus_to_exitcode(box.work(stylizer)) in (-signal.SIGKILL, BROKEN)
         if not box.left():
             return deaths
     raise AssertionError(box.log.read_text())
 
 
+@pytest.mark.parametrize("end", [killed, without_its_gpu])
 @pytest.mark.parametrize("boxes", ["folder_box", "bucket_box"])
 def test_a_manifest_that_kills_is_set_aside_after_three_tries(
-    boxes: str, stylizer: Stylizer, request: pytest.FixtureRequest
+    boxes: str, end: Callable[[], None], stylizer: Stylizer, request: pytest.FixtureRequest
 ) -> None:
     make: Callable[[], Box] = request.getfixturevalue(boxes)
     box = make()
     box.fill(["a", "z"])
     poison(box, "m", ["p0"], "p1")
-    assert runners_until_all_ended(box, Deadly(stylizer)) in (3, 4)  # p0 may be done by the first
+    assert runners_until_all_ended(box, Deadly(stylizer, end)) in (3, 4)  # p0 may be done by the first
     assert box.names("done") == {"a.json", "z.json"}
     assert box.names("failed") == {"m.json", "m.error.json"}
     (error,) = json.loads(box.inbox.read("failed/m.error.json", LIMIT))["errors"]

@@ -170,6 +170,20 @@ def test_a_signal_hands_the_manifest_back(start: Start, inbox: Path, number: int
     assert (again.count("pair done already"), again.count("pair done")) == (1, 1)
 
 
+def test_a_second_signal_ends_it_at_once_and_loses_nothing(start: Start, inbox: Path) -> None:
+    drop(inbox, "long", ENDLESS)
+    runner = start()
+    runner.wait_for("pair started")
+    for _ in range(2):
+        runner.process.send_signal(signal.SIGTERM)
+    assert runner.finish() == 128 + signal.SIGTERM
+    (left,) = inbox.rglob("long.json")
+    drop(left.parent, "long", QUICK)
+    heir = start("--once")
+    assert heir.finish() == 0
+    assert names(inbox / "done") == {"long.json"}
+
+
 def test_what_a_killed_runner_held_is_taken_up(start: Start, inbox: Path, tmp_path: Path) -> None:
     drop(inbox, "long", QUICK, ENDLESS)
     runner = start()
