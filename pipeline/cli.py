@@ -191,16 +191,16 @@ def retry(
     endpoint_url: EndpointOption = None,
 ) -> None:
     """Put failed manifests back into the inbox; only their failed pairs are done again."""
-    box, refused = _opened(inbox, endpoint_url), []
+    box, refused = _opened(inbox, endpoint_url), list[NSTError]()
     for name in names:
         try:
             box.retry(name)
-        except UsageError as error:
-            refused.append(str(error))
+        except NSTError as error:
+            refused.append(error)
         else:
             print(f"{name}: waiting again")
     if refused:
-        raise UsageError("\n".join(refused))
+        raise type(refused[0])("\n".join(map(str, refused)))
 
 
 @app.command()

@@ -1,7 +1,6 @@
 """Names of pairs and manifests, which become names of files."""
 
 import hashlib
-import os
 import re
 import unicodedata
 from collections import Counter
@@ -30,12 +29,12 @@ def plain_file_name(name: str) -> str:
 
 def folded(name: str) -> str:
     """What two names have in common that some file system takes for the same."""
-    return unicodedata.normalize("NFC", name).casefold()
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
 def shortened(name: str, most: int) -> str:
     """The name, or where it has more bytes than `most`, its beginning and a digest of the whole."""
-    data = os.fsencode(name)
+    data = name.encode(errors="surrogateescape")
     if len(data) <= most:
         return name
     digest = hashlib.sha256(data).hexdigest()[:8]

@@ -51,7 +51,7 @@ class Runner:
         self._stop = stop
         self._fetcher = Fetcher(stylizer.weights.sha256)
         self._open: set[Job] = set()
-        self._unended: dict[str, float] = {}  # when it was that a manifest could not be moved to its end
+        self._put_off: dict[str, float] = {}  # until when manifests that could not be moved to their end
         self._publishing: deque[Future[None]] = deque()
         self._pulse, self._claiming = time.monotonic(), False
         self.problems = 0
@@ -73,8 +73,8 @@ class Runner:
 
     def passes_by(self, name: str) -> bool:
         """Whether a manifest is being worked on here, or was a moment ago and could not be ended."""
-        rested = time.monotonic() - self._unended.get(name, -_SELDOM)
-        return rested < _SELDOM or any(job.name == name for job in list(self._open))
+        put_off = time.monotonic() < self._put_off.get(name, 0.0)
+        return put_off or any(job.name == name for job in list(self._open))
 
     def seconds_silent(self) -> float:
         """For how long nothing has moved although there is work."""
@@ -241,7 +241,10 @@ class Runner:
         if job.finished:
             self._tell_errors(job, partial(self._patiently, partial(self._end, job)))
             if job in self._open:
-                self._unended[job.name] = time.monotonic()
+                self._put_off[job.name] = time.monotonic() + _SELDOM
+                self._open.discard(job)
+                if job.claimed:
+                    self._tell_errors(job, job.claimed.release)
 
     def _end(self, job: Job) -> None:
         job.confirm()

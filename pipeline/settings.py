@@ -49,6 +49,6 @@ def load_settings(**flags: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        flag, variable = name.replace("_", "-"), name.upper()
+        place = f"--{name.replace('_', '-')}" if name in given else f"NST_{name.upper()}"
         message = re.sub("^Value error, |^Input (?=should)", "", str(first["msg"]))
-        raise UsageError(f"--{flag} (or NST_{variable}): {message}; found {first['input']!r}") from None
+        raise UsageError(f"{place}: {message}; found {first['input']!r}") from None

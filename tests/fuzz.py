@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import atheris
+from PIL import Image
 
 with atheris.instrument_imports(include=["PIL", "nst.images", "pipeline.manifest", "pipeline.document"]):
     from tests.nst import test_hostile_images as images
@@ -25,7 +26,7 @@ def main() -> None:
     corpus = Path(folder)
     corpus.mkdir(parents=True, exist_ok=True)
     if what == "image":
-        for form in images.FORMATS:
+        for form in set(images.FORMATS) & Image.SAVE.keys():
             (corpus / form).write_bytes(images.saved(form))
     # Bytes become a manifest by way of Hypothesis, as few that come by chance are even JSON.
     manifest = manifests.test_any_damage.hypothesis.fuzz_one_input  # type: ignore[attr-defined]

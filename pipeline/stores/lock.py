@@ -85,12 +85,10 @@ class FolderClaim:
 
     def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
         if self._lock.held:
+            for other in clearing:
+                self._store.remove(other)
             self._store.replace(self._key, key)
-            try:
-                for other in clearing:
-                    self._store.remove(other)
-            finally:
-                self._lock.close()
+            self._lock.close()
 
     def release(self) -> None:
         try:

@@ -16,6 +16,7 @@ from nst import Pair, Stylizer
 from nst.result import Evaluation, Losses, Result
 from pipeline import inbox as inbox_module
 from pipeline.engines import local
+from pipeline.errors import UnavailableError
 from pipeline.outbox import Outbox
 from pipeline.progress import JsonLines
 from pipeline.settings import Settings
@@ -79,7 +80,11 @@ class Box:
     def _run(self, stylizer: Stylizer, listener: JsonLines, before: Callable[[], None]) -> None:
         setattr(local, "Stylizer", lambda *_: stylizer)  # noqa: B010
         stores = Stores(self.endpoint_url)
-        inbox, outbox = stores.inbox(self.inbox.url), stores.outbox(self.outbox.url)
+        try:
+            inbox, outbox = stores.inbox(self.inbox.url), stores.outbox(self.outbox.url)
+        except UnavailableError:
+            before()
+            os._exit(1)  # as the program does
         engine = local.LocalEngine(Settings(poll=True), stores, Outbox(outbox), listener)
         before()
         os._exit(engine.watch(inbox, once=True, schedule=None))

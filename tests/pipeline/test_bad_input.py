@@ -279,7 +279,7 @@ def test_a_bad_variable_is_named(root: Path, call: Call, monkeypatch: pytest.Mon
     monkeypatch.setenv("NST_POLL", "perhaps")
     code, text = call("run", root / "in" / "m.json", "--outbox", root / "out")
     assert code == 2
-    assert text.startswith("nst-pipeline: --poll (or NST_POLL): should be a valid boolean")
+    assert text.startswith("nst-pipeline: NST_POLL: should be a valid boolean")
     assert text.endswith("found 'perhaps'\n")
 
 

@@ -63,13 +63,13 @@ def test_a_lease_of_which_the_server_counts_whole_seconds_only_lasts_its_time(
 ) -> None:
     monkeypatch.setattr(lease, "LEASE", 1.0)
     real.write("a", b"text")
+    began = time.monotonic()
     asleep = real.claim("a", "held/a")
     assert asleep
     asleep._lease.stop()
-    began = time.monotonic()
     while real.claim("a", "held/a") is None:
         pass
-    assert time.monotonic() - began > 0.9
+    assert time.monotonic() - began > 1.0
 
 
 def test_without_the_servers_date_a_lease_lapses_that_was_seen_unchanged_for_long(
@@ -174,7 +174,7 @@ def test_images_come_from_allowed_places_only(client: Any) -> None:
     sources = Sources(stores[0], stores[1:])
     for reference in ("x.png", "s3://bucket/x.png", "s3://other/art/x.png"):
         assert sources.read(reference)
-    for reference in ("s3://other/secret.png", "s3://other/art/../secret.png", "/etc/hostname", "http://x/y"):
+    for reference in ("s3://other/secret.png", "s3://other/art/../secret.png", "/etc/hostname", "ftp://x/y"):
         with pytest.raises(StoreError, match="lies outside"):
             sources.read(reference)
 
