@@ -39,7 +39,7 @@ class Place:
 
     name: str
     make: Callable[[], Box]
-    span: float = 0.3
+    span: float
     share: float = 1.0
 
 
@@ -79,18 +79,22 @@ def campaign(place: Place, stylizer: Stylizer, runners: int, kills: int, chance:
 
 
 def started(box: Box, stylizer: Stylizer, runners: int) -> list[int]:
-    """Start runners, and wait until all have begun; their process ids."""
-    ready, told = os.pipe()
-    children = [box.start(stylizer, partial(_tell, told)) for _ in range(runners)]
-    os.close(told)
+    """Start runners, and let them go when all are ready to; their process ids."""
+    ready, tell = os.pipe()
+    wait, go = os.pipe()
+
+    def at_once() -> None:
+        os.write(tell, b".")
+        os.read(wait, 1)
+
+    children = [box.start(stylizer, at_once) for _ in range(runners)]
+    os.close(tell)
     for _ in children:
         os.read(ready, 1)
-    os.close(ready)
+    os.write(go, bytes(runners))
+    for end in (ready, wait, go):
+        os.close(end)
     return children
-
-
-def _tell(pipe: int) -> None:
-    os.write(pipe, b".")
 
 
 def end_all(children: list[int], span: float, chance: random.Random, tally: Tally) -> None:
@@ -155,8 +159,8 @@ def places(root: Path) -> Iterator[list[Place]]:
         # Only runners are to lose patience, not the judge.
         with hurried(), impatient, at_once:
             yield [
-                Place("folder", partial(in_folder, root)),
-                Place("bucket", bucket),
+                Place("folder", partial(in_folder, root), span=0.15),
+                Place("bucket", bucket, span=0.3),
                 Place("bad network", lambda: replace(bucket(), endpoint_url=through), span=3.0, share=0.2),
             ]
 
