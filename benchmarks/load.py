@@ -23,11 +23,10 @@ from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.opening import Stores
 from pipeline.stores.s3 import S3Store
-from tests.conftest import make_png
+from tests.conftest import SHALLOW, make_png
 from tests.pipeline.box import Instant
 
 LOOKS = 40  # at this process, while pairs come out of it
-SHALLOW = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}  # for the time it saves
 
 
 @dataclass(frozen=True)

@@ -131,4 +131,12 @@ class Outbox:
     def put_page(self, manifest: str, page: str) -> None:
         """Write `NAME/index.html`, which ends a manifest: when it comes again, its thumbnails may be gone."""
         self._thumbnails.clear()
-        self.store.write(f"{manifest}/index.html", page.encode())
+        self.store.write(_page_key(manifest), page.encode())
+
+    def page_url(self, manifest: str) -> str:
+        """Where a person finds the page."""
+        return f"{self.store.url}/{_page_key(manifest)}"
+
+
+def _page_key(manifest: str) -> str:
+    return f"{manifest}/index.html"

@@ -205,10 +205,9 @@ class Runner:
 
     def _publish(self, task: _Task, prepared: Prepared, result: Result) -> None:
         job = task.job
-
-        put = partial(publish, self._outbox, job, task.pair.id, prepared, result, self._stylizer)
         if job.lost:
             return
+        put = partial(publish, self._outbox, job, task.pair.id, prepared, result, self._stylizer)
         try:
             record = self._patiently(put)
         except StoppedError:
@@ -254,8 +253,7 @@ class Runner:
         elif job.claimed:
             job.claimed.complete()
         self._open.discard(job)
-        page = f"{self._outbox.store.url}/{job.name}/index.html"
-        self._listener.manifest_ended(job.name, len(job.problems), page)
+        self._listener.manifest_ended(job.name, len(job.problems), self._outbox.page_url(job.name))
 
     def _put_page(self, job: Job) -> None:
         place = {pair.id: index for index, pair in enumerate(job.pairs)}

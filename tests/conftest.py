@@ -17,6 +17,7 @@ from nst.weights import Weights, load_weights
 PROGRAM = "from pipeline.cli import main; main()"
 COMMAND = [sys.executable, "-c", PROGRAM]
 QUICK_SETTINGS = {"OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"}
+SHALLOW = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}  # for the time it saves
 
 torch.set_num_threads(1)  # on pictures this small a second thread only waits
 

@@ -12,10 +12,9 @@ from uuid import uuid4
 from manifests.demo_s3 import BUCKET
 from pipeline.aws import connect
 from pipeline.stores.s3 import S3Store
-from tests.conftest import COMMAND, QUICK_SETTINGS, make_png
+from tests.conftest import COMMAND, QUICK_SETTINGS, SHALLOW, make_png
 
 RUNNERS, MANIFESTS = 8, 200
-SHALLOW = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}  # for the time it saves
 
 
 def test_of_eight_runners_each_manifest_is_worked_on_by_one(seaweed: str, tmp_path: Path) -> None:
