@@ -94,9 +94,9 @@ class Stylizer:
         """The objective of a batch at one of its scales, all in fp32 if `exact`."""
         p = pairs[0].parameters
         layers = Layers(p.content_layers, p.style_layers, p.pooling)
-        mixed = [self._style_targets(pair, level, layers) for pair in pairs]
-        grams = {name: torch.cat([targets[name] for targets in mixed]) for name in layers.style}
         network = self._exact if exact else self._fast
+        mixed = [self._style_targets(pair, level, layers, network) for pair in pairs]
+        grams = {name: torch.cat([targets[name] for targets in mixed]) for name in layers.style}
         return Objective(network, self.contents(pairs, level), grams, layers)
 
     def contents(self, pairs: Sequence[Pair], level: int) -> Tensor:
@@ -109,14 +109,14 @@ class Stylizer:
             tensor = tensor.pin_memory()
         return tensor.to(self.device, non_blocking=True)
 
-    def _style_targets(self, pair: Pair, level: int, layers: Layers) -> dict[str, Tensor]:
+    def _style_targets(self, pair: Pair, level: int, layers: Layers, network: VGG19) -> dict[str, Tensor]:
         side = round(max(pair.contents[level].size) * pair.parameters.style_scale)
         found = []
         for style, _ in pair.styles:
-            key = style.digest, side, tuple(layers.style.items()), layers.pooling
+            key = style.digest, side, tuple(layers.style.items()), layers.pooling, network.dtype
             if key not in self._grams:
                 picture = self.upload(style.at(side)[None])
-                self._grams[key] = style_grams(self._exact, picture, layers)
+                self._grams[key] = style_grams(network, picture, layers)
                 if len(self._grams) > _CACHED_STYLES:
                     self._grams.popitem(last=False)
             self._grams.move_to_end(key)

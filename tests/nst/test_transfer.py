@@ -182,6 +182,14 @@ def test_pictures_too_small_for_the_network_are_refused(size: tuple[int, int]) -
         )
 
 
+def test_a_style_is_no_way_from_itself_in_any_precision() -> None:
+    picture = make_picture(64, 64, seed=2)
+    pair = Pair.prepare(images.Picture(picture), [(Style(picture), 1.0)], Parameters(max_size=64))
+    for dtype in ("fp32", "bf16"):
+        objective = Stylizer(device="cpu", dtype=dtype).objective([pair], 0)
+        assert objective(images.to_tensor(picture)[None]).style.item() == pytest.approx(0, abs=1e-15)
+
+
 def test_bf16_features_end_near_where_fp32_does(stylizer: Stylizer) -> None:
     pair = prepared()
     (exact,) = stylizer.run([pair])
