@@ -4,13 +4,14 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nst.objective import Objective, Terms, gram_error, total_variation
 from nst.parameters import LAYERS
 
-_DAMPING = 0.4  # of a Gram matrix's norm; eigenvalues above this are held back
-_REFRESH = 20  # evaluations for which the slope of the deepest layer serves
+_DAMPING = 0.4  # of a Gram matrix's norm; more or less of it takes more steps
+_REFRESH = 40  # evaluations for which the slope of the deepest layer serves
 _SMALL = 0.1  # the deepest layer's share of the style term below which that does no harm
 _PACE, _PROGRESS = 10, 0.1  # damping goes on while so many steps lower the loss by this share
 
@@ -19,9 +20,10 @@ class Guide:
     """Evaluates an objective for a search, with two liberties that the result is not judged by.
 
     *Damping.* A Gram matrix of VGG19 has one eigenvalue, that of the mean activation, ten times the next.
-    Where G is the style's matrix and R the difference to it, descending along M R M with M = d (G + d)^-1
-    instead of along R keeps that one direction from dictating every step. It has another minimum than the
-    objective where the content pulls against the style, so it ends as soon as progress slows down.
+    Where λ is that of the style's matrix, v its vector and R the difference to the matrix, descending along
+    M R M with M = (1 + λ/d v vᵀ)^-1 instead of along R keeps that one direction from dictating every step.
+    It has another minimum than the objective where the content pulls against the style, so it ends as soon
+    as progress slows down.
 
     *Lagging.* The deepest style layer, relu5_1 unless chosen otherwise, takes a third of the work and gives
     about a hundredth of the gradient. While its share is as small as that, it is looked at every few steps
@@ -30,7 +32,7 @@ class Guide:
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
-        self._metrics = {name: _metric(target) for name, target in objective.grams.items()}
+        self._held = {name: _held_back(target) for name, target in objective.grams.items()}
         each = next(iter(objective.grams.values()))[:, 0, 0]  # a number for each pair
         self._damped = torch.ones_like(each, dtype=torch.bool)
         self._earlier = torch.full_like(each, torch.inf)
@@ -41,7 +43,7 @@ class Guide:
     def __call__(self, image: Tensor) -> tuple[Terms, Tensor]:
         """`(B, 3, H, W)` with a graph -> its terms, and the deepest layer's share of style, `(B,)`."""
         errors = {
-            name: partial(_DampedError.apply, target, self._metrics[name], self._damped)
+            name: partial(_DampedError.apply, target, self._held[name], self._damped)
             for name, target in self._objective.grams.items()
         }
         skipped = self._deep if self._step % _REFRESH else None
@@ -76,26 +78,39 @@ class Guide:
 
 
 class _DampedError(torch.autograd.Function):
-    """`gram_error`, whose gradient is for damped pairs that of the matrices as `metric` sees them."""
+    """`gram_error`, whose gradient has for damped pairs M R M in the place of R, where M = 1 - u uᵀ."""
 
     @staticmethod
-    def forward(ctx: Any, target: Tensor, metric: Tensor, damped: Tensor, found: Tensor) -> Tensor:
-        ctx.save_for_backward(found - target, metric, damped)
+    def forward(ctx: Any, target: Tensor, u: Tensor, damped: Tensor, found: Tensor) -> Tensor:
+        ctx.save_for_backward(found - target, u, damped)
         return gram_error(found, target)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, None, Tensor]:
-        difference, metric, damped = ctx.saved_tensors
-        seen = torch.where(damped[:, None, None], metric @ difference @ metric, difference)
+        difference, u, damped = ctx.saved_tensors
+        product = _times(difference, u)
+        a = product - 0.5 * (u * product).sum(1, keepdim=True) * u
+        half = damped.to(u.dtype)[:, None, None] * u[:, :, None] * a[:, None, :]
+        seen = difference - half - half.mT  # M R M, written out
         return None, None, None, 2 / seen[0].numel() * grads[0][:, None, None] * seen
 
 
-def _metric(target: Tensor) -> Tensor:
-    size: Tensor = _DAMPING * torch.linalg.matrix_norm(target)[:, None, None]
-    identity = torch.eye(target.shape[1], device=target.device).expand_as(target)
-    # Without the check for singular matrices, which these can't be and for which a GPU would have to wait.
-    inverse: Tensor = torch.linalg.inv_ex(target + size.clamp_min(1e-12) * identity).inverse
-    return size * inverse
+def _held_back(target: Tensor) -> Tensor:
+    """Gram matrices `(B, C, C)` -> `(B, C)`: the u of each M, the strongest direction and how far to hold it.
+
+    By power iteration, for which a GPU need not wait; from the sum of the rows, as no entry is negative.
+    """
+    v = F.normalize(target.sum(2))
+    for _ in range(8):
+        v = F.normalize(_times(target, v))
+    eigenvalue = (v * _times(target, v)).sum(1, keepdim=True)
+    d = _DAMPING * torch.linalg.matrix_norm(target)[:, None]
+    return (eigenvalue / (eigenvalue + d).clamp_min(1e-30)).sqrt() * v
+
+
+def _times(matrix: Tensor, vector: Tensor) -> Tensor:
+    product: Tensor = torch.einsum("bij,bj->bi", matrix, vector)
+    return product
 
 
 def _deepest(objective: Objective) -> str | None:

@@ -43,15 +43,15 @@ def test_the_first_values_are_those_of_the_objective(vgg: VGG19) -> None:
     assert 0 < share.item() < 1
 
 
-def test_the_deepest_layer_is_passed_through_every_twentieth_time(vgg: VGG19) -> None:
+def test_the_deepest_layer_is_passed_through_every_fortieth_time(vgg: VGG19) -> None:
     network = Counted(vgg)
     guide = Guide(objective_of(network, DEFAULT))
     network.depths.clear()
     image = other_image()
-    values = [guide(image)[0].style.item() for _ in range(41)]
+    values = [guide(image)[0].style.item() for _ in range(81)]
     deep, near = LAYERS.index("relu5_1"), LAYERS.index("relu4_1")
-    assert network.depths == [deep, *[near] * 19, deep, *[near] * 19, deep]
-    assert values == pytest.approx([values[0]] * 41)  # the picture has not moved
+    assert network.depths == [deep, *[near] * 39, deep, *[near] * 39, deep]
+    assert values == pytest.approx([values[0]] * 81)  # the picture has not moved
 
 
 def test_between_its_turns_the_deepest_layer_is_linear(vgg: VGG19) -> None:
