@@ -11,6 +11,8 @@ from torch import Tensor
 from nst.parameters import Pooling
 from nst.vgg import VGG19
 
+_PIECE = 256  # positions
+
 
 @dataclass(frozen=True)
 class Layers:
@@ -37,8 +39,7 @@ class _Gram(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor) -> Tensor:
         b, c, h, w = features.shape
         ctx.save_for_backward(features)
-        flat = features.permute(0, 2, 3, 1).reshape(b, h * w, c)
-        return _product(flat.transpose(1, 2), flat) / (c * h * w)
+        return _sums(features.permute(0, 2, 3, 1).reshape(b, h * w, c)) / (c * h * w)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
@@ -50,12 +51,18 @@ class _Gram(torch.autograd.Function):
         return grad.view(b, h, w, c).permute(0, 3, 1, 2)
 
 
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    if a.dtype.itemsize >= 4:
-        return torch.bmm(a, b)
-    if a.is_cuda:
-        return torch.bmm(a, b, out_dtype=torch.float32)
-    return torch.bmm(a.float(), b.float())
+def _sums(flat: Tensor) -> Tensor:
+    """`(B, N, C)` -> `(B, C, C)`: products of channels, summed over positions in fp32."""
+    if flat.dtype.itemsize >= 4:
+        return torch.bmm(flat.mT, flat)
+    if flat.is_cuda:
+        return torch.bmm(flat.mT, flat, out_dtype=torch.float32)
+    # A processor gives bf16 products in bf16 only: of short pieces, whose rounding evens out in their sum.
+    b, n, c = flat.shape
+    whole = n // _PIECE * _PIECE
+    pieces, rest = flat[:, :whole].reshape(-1, _PIECE, c), flat[:, whole:].float()
+    sums = torch.bmm(pieces.mT, pieces).view(b, -1, c, c).sum(1, dtype=torch.float32)
+    return sums + torch.bmm(rest.mT, rest)
 
 
 def gram(features: Tensor) -> Tensor:
