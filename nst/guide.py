@@ -105,7 +105,8 @@ def _held_back(target: Tensor) -> Tensor:
         v = F.normalize(_times(target, v))
     eigenvalue = (v * _times(target, v)).sum(1, keepdim=True)
     d = _DAMPING * torch.linalg.matrix_norm(target)[:, None]
-    return (eigenvalue / (eigenvalue + d).clamp_min(1e-30)).sqrt() * v
+    u: Tensor = (eigenvalue / (eigenvalue + d).clamp_min(1e-30)).sqrt() * v
+    return u
 
 
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:

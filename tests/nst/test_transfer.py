@@ -54,7 +54,10 @@ def test_a_pair_in_a_batch_comes_out_as_it_does_alone(stylizer: Stylizer) -> Non
     together = stylizer.run(pairs)
     for pair, result in zip(pairs, together, strict=True):
         (alone,) = stylizer.run([pair])
-        assert result.losses.total == pytest.approx(alone.losses.total, rel=0.01)
+        first, expected = ([e.losses.total for e in r.evaluations[:8]] for r in (result, alone))
+        assert first == pytest.approx(expected, rel=1e-3)
+        # Later on, the last bits of sums decide which of many ways is gone: they end equally far, not alike.
+        assert result.losses.total == pytest.approx(alone.losses.total, rel=0.04)
 
 
 def test_every_evaluation_is_told_in_order(stylizer: Stylizer) -> None:
