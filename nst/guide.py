@@ -20,13 +20,13 @@ class Guide:
     """Evaluates an objective for a search, with two liberties that the result is not judged by.
 
     *Damping.* A Gram matrix of VGG19 has one eigenvalue, that of the mean activation, ten times the next.
-    Where λ is that of the style's matrix, v its vector and R the difference to the matrix, descending along
-    M R M with M = (1 + λ/d v vᵀ)^-1 instead of along R keeps that one direction from dictating every step.
-    It has another minimum than the objective where the content pulls against the style, so it ends as soon
-    as progress slows down.
+    Where λ is that of the style's matrix G, v its vector and R the difference to G, descending along M R M
+    with M = (1 + λ/d v vᵀ)^-1 and d = 0.4 |G| instead of along R keeps that one direction from dictating
+    every step. It has another minimum than the objective where the content pulls against the style, so it
+    ends as soon as progress slows down.
 
     *Lagging.* The deepest style layer, relu5_1 unless chosen otherwise, takes a third of the work and gives
-    about a hundredth of the gradient. While its share is as small as that, it is looked at every few steps
+    about a hundredth of the gradient. While its share is as small as that, it is looked at now and then
     and taken for linear in between; for all pairs of a batch, or for none.
     """
 
@@ -96,7 +96,7 @@ class _DampedError(torch.autograd.Function):
 
 
 def _held_back(target: Tensor) -> Tensor:
-    """Gram matrices `(B, C, C)` -> `(B, C)`: the u of each M, the strongest direction and how far to hold it.
+    """Gram matrices `(B, C, C)` -> `(B, C)`: the u of each M = 1 - u uᵀ, that is v times √(λ / (λ + d)).
 
     By power iteration, for which a GPU need not wait; from the sum of the rows, as no entry is negative.
     """

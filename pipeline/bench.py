@@ -29,7 +29,7 @@ class _EnoughError(Exception):
 class Speed:
     """What square pictures of one size cost; `hourly` counts those of ten epochs.
 
-    Every twentieth evaluation, which takes half as long again, is left out.
+    Every fortieth evaluation, which takes half as long again, is left out.
     """
 
     size: int

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from nst.guide import Guide
-from nst.objective import Layers, Objective, style_grams
+from nst.objective import Layers, Objective, gram, style_grams
 from nst.parameters import LAYERS, Parameters
 from nst.vgg import VGG19
 
 DEFAULT = Layers(Parameters().content_layers, Parameters().style_layers)
+ONE = Layers({"relu1_1": 1.0}, {"relu2_1": 1.0})
 DEEP = Layers({"relu2_1": 1.0}, {"relu1_1": 1e-6, "relu3_1": 1e6})
 
 
@@ -83,6 +84,30 @@ def test_damping_holds_the_strongest_direction_back_until_progress_slows(vgg: VG
         assert (found.norm() < 0.7 * true.norm()) == damped
         assert torch.allclose(found, true, rtol=1e-3, atol=1e-3 * true.abs().max().item()) != damped
         guide.progress(torch.tensor([{10: 8.0, 20: 7.5, 30: 7.4}[step]]))
+
+
+def test_what_is_held_back_is_the_strongest_eigenvector(vgg: VGG19) -> None:
+    objective, image = objective_of(vgg, ONE), other_image()
+    target = objective.grams["relu2_1"]
+    values, vectors = torch.linalg.eigh(target[0].double())
+    strength = values[-1] / (values[-1] + 0.4 * torch.linalg.matrix_norm(target[0].double()))
+    held = torch.eye(128) - strength * torch.outer(vectors[:, -1], vectors[:, -1])
+    features = dict(vgg(image, ["relu2_1"]))["relu2_1"]
+    seen = held.float() @ (gram(features) - target) @ held.float()
+    (expected,) = torch.autograd.grad(gram(features), image, 2 / 128**2 * seen.detach())
+    (found,) = torch.autograd.grad(Guide(objective)(image)[0].style.sum(), image)
+    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
+
+
+def test_a_black_style_holds_nothing_back(vgg: VGG19) -> None:
+    black = {"relu2_1": torch.zeros(1, 128, 128)}
+    objective = Objective(vgg, torch.rand(1, 3, 32, 32), black, ONE)
+    image = other_image()
+    found, true = (
+        torch.autograd.grad(f(image), image)[0]
+        for f in (lambda x: Guide(objective)(x)[0].style.sum(), lambda x: objective(x).style.sum())
+    )
+    assert torch.allclose(found, true)
 
 
 def test_a_pair_is_damped_for_itself(vgg: VGG19) -> None:

@@ -54,8 +54,8 @@ def test_a_pair_in_a_batch_comes_out_as_it_does_alone(stylizer: Stylizer) -> Non
     together = stylizer.run(pairs)
     for pair, result in zip(pairs, together, strict=True):
         (alone,) = stylizer.run([pair])
-        first, expected = ([e.losses.total for e in r.evaluations[:8]] for r in (result, alone))
-        assert first == pytest.approx(expected, rel=1e-3)
+        first, expected = ([e.losses.total for e in r.evaluations[:12]] for r in (result, alone))
+        assert first == pytest.approx(expected, rel=3e-3)
         # Later on, the last bits of sums decide which of many ways is gone: they end equally far, not alike.
         assert result.losses.total == pytest.approx(alone.losses.total, rel=0.04)
 
@@ -189,8 +189,10 @@ def test_a_style_is_no_way_from_itself_in_any_precision() -> None:
     picture = make_picture(64, 64, seed=2)
     pair = Pair.prepare(images.Picture(picture), [(Style(picture), 1.0)], Parameters(max_size=64))
     for dtype in ("fp32", "bf16"):
-        objective = Stylizer(device="cpu", dtype=dtype).objective([pair], 0)
-        assert objective(images.to_tensor(picture)[None]).style.item() == pytest.approx(0, abs=1e-15)
+        stylizer = Stylizer(device="cpu", dtype=dtype)
+        for exact in (False, True):
+            objective = stylizer.objective([pair], 0, exact)
+            assert objective(images.to_tensor(picture)[None]).style.item() == pytest.approx(0, abs=1e-15)
 
 
 def test_bf16_features_end_near_where_fp32_does(stylizer: Stylizer) -> None:
