@@ -27,7 +27,7 @@ from nst.weights import load_weights
 
 _FINE_SHARE = 0.8  # of the iterations left, spent on each scale that has coarser ones below it
 _FIRST_CHANGE = 0.02  # the mean change of a pixel that the very first step is to make
-_CACHED_STYLES = 128  # counted for each scale and precision, 2.4 MB each
+_CACHED_TARGETS = 128  # each of a style at one scale in one precision, 2.4 MB
 _BYTES_PER_PIXEL = 3000  # of device memory at the finest scale, with features of two bytes
 _LARGEST_BATCH = 16
 
@@ -117,7 +117,7 @@ class Stylizer:
             if key not in self._grams:
                 picture = self.upload(style.at(side)[None])
                 self._grams[key] = style_grams(network, picture, layers)
-                if len(self._grams) > _CACHED_STYLES:
+                if len(self._grams) > _CACHED_TARGETS:
                     self._grams.popitem(last=False)
             self._grams.move_to_end(key)
             found.append(self._grams[key])
