@@ -247,7 +247,9 @@ class Runner:
 
     def _end(self, job: Job) -> None:
         job.confirm()
-        self._tell_errors(job, partial(self._put_page, job))
+        self._tell_errors(job, partial(self._patiently, partial(self._put_page, job)))
+        if job.lost:
+            return
         if job.claimed and job.problems:
             job.claimed.fail(job.problems)
         elif job.claimed:
@@ -256,6 +258,7 @@ class Runner:
         self._listener.manifest_ended(job.name, len(job.problems), self._outbox.page_url(job.name))
 
     def _put_page(self, job: Job) -> None:
+        job.confirm()  # it may have been waited for
         place = {pair.id: index for index, pair in enumerate(job.pairs)}
         records = sorted(job.records, key=lambda record: place[record.id])
         self._outbox.put_page(job.name, report.page(job.name, records, job.problems))
@@ -302,6 +305,7 @@ class Runner:
 
 def _problem(task: _Task, error: Exception) -> Problem:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error):
-        largest = task.pair.parameters.max_size
-        error = NSTError(f"too large for the memory at hand; lower max_size from {largest}")
+        p = task.pair.parameters
+        scale = f" or style_scale from {p.style_scale:g}" if p.style_scale > 1 else ""
+        error = NSTError(f"too large for the memory at hand; lower max_size from {p.max_size}{scale}")
     return problems_of(error, task.pair.place, task.pair.id)[0]

@@ -181,6 +181,7 @@ class LocalEngine:
                 except Exception as error:
                     # Whatever one manifest does to us, the next ones must not wait for it.
                     if not self._told_once(name, partial(self._refuse, claimed, error)):
+                        self._told_once(name, claimed.release)
                         stuck.add(name)
                 else:
                     if claimed.crashes:

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from nst import Stylizer
+from pipeline.errors import UnavailableError
+from pipeline.stores.folder import FolderStore
 from tests.conftest import make_png
+from tests.pipeline.box import PAIRS, Instant, hurried, in_folder
 from tests.process import Runner
 
 PAIR = {"content": "a.png", "style": "a.png", "epochs": 1, "max_size": 32}
@@ -135,3 +139,27 @@ def test_a_folder_that_goes_and_returns(inbox: Path, tmp_path: Path, lost: str) 
         drop(away if lost == "inbox" else inbox)
         assert_told_and_got_over(runner, "no such folder", lambda: away.rename(folder))
     assert {path.name for path in (outbox / "m").glob("*.png")} == {"p0.png", "p1.png", "p2.png"}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "file", "code"), [((), "failed/m.error.json", 1), (PAIRS, "m/index.html", 0)]
+)
+def test_what_can_not_be_written_for_a_moment_is_written_then(
+    tmp_path: Path, stylizer: Stylizer, pairs: tuple[str, ...], file: str, code: int
+) -> None:
+    box, write = in_folder(tmp_path), FolderStore.write
+
+    def fail_once(store: FolderStore, key: str, data: bytes) -> str:
+        if key == file:
+            setattr(FolderStore, "write", write)  # noqa: B010
+            raise UnavailableError(f"{key}: out of reach")
+        return write(store, key, data)
+
+    box.fill(pairs=pairs)
+    with hurried():
+        status = box.work(Instant(stylizer), lambda: setattr(FolderStore, "write", fail_once))
+    events = [event["event"] for event in box.events()]
+    assert any("out of reach" in event for event in events), events
+    assert os.waitstatus_to_exitcode(status) == code
+    assert not box.left()
+    assert any(store.tag(file) for store in (box.inbox, box.outbox))
