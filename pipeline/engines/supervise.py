@@ -26,7 +26,7 @@ def supervise(
     SIGINT and SIGTERM call `stop`. Work that has not ended in time, or that is signalled again, is
     abandoned where it stands: `leave` is called and the process ends.
     """
-    news, ended = threading.Event(), threading.Event()
+    ended = threading.Event()
     received: list[int] = []
     errors: list[BaseException] = []
 
@@ -36,20 +36,19 @@ def supervise(
         except BaseException as error:
             errors.append(error)
         ended.set()
-        news.set()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         received.append(number)
         if len(received) > 1:
             abandon(leave, 128 + number)
         stop()
-        news.set()
 
     earlier = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         threading.Thread(target=guarded, name="runner", daemon=True).start()
-        # A signal that lands on another thread does not wake this one, which alone may handle it.
-        while not news.wait(_GLANCE):
+        # A signal that lands on another thread does not wake this one, which alone may handle it. Nor may
+        # its handler set the event, for which it would wait in vain where it interrupts the waiting itself.
+        while not received and not ended.wait(_GLANCE):
             glance()
         if received and not _ends(ended):
             abandon(leave, 128 + received[0])

@@ -148,8 +148,8 @@ class FolderStore:
             return None
         try:
             left = self.tag(target) is not None
-            crashes = lock.read() if left else 0
             with self.faults(target):
+                crashes = lock.read() if left else 0
                 # Before anything is done with it, because that may be the end of us.
                 lock.write(crashes + 1)
             if not left:
