@@ -1,10 +1,13 @@
 """Clients of AWS and of servers like it, and their errors in a person's words."""
 
+import base64
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 import botocore.session
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import (
@@ -68,9 +71,21 @@ def connect(service: str, endpoint_url: str | None = None, region: str | None = 
         s3={"addressing_style": "path" if endpoint_url else "auto"},
     )
     try:
-        return _session().client(service, endpoint_url=endpoint_url, region_name=region, config=config)
+        client = _session().client(service, endpoint_url=endpoint_url, region_name=region, config=config)
     except (BotoCoreError, ValueError) as error:
         raise StoreError(f"{service.upper()}: {_reason(error)}") from None
+    client.meta.events.register("before-sign.s3.DeleteObjects", _add_md5)
+    return client
+
+
+def content_md5(data: bytes) -> str:
+    """The checksum of a request's body that every server knows, as its header has it."""
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+
+def _add_md5(request: AWSRequest, **_: object) -> None:
+    # This operation has to have a checksum, and botocore's own choice is unknown to older servers.
+    request.headers["Content-MD5"] = content_md5(request.body)
 
 
 class NotModifiedError(StoreError):

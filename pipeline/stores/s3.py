@@ -1,8 +1,6 @@
 """A bucket, or a part of one, as a store: every object whole, claims as leases, by conditional writes."""
 
-import base64
 import fnmatch
-import hashlib
 import mimetypes
 import posixpath
 import re
@@ -16,7 +14,7 @@ from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from pipeline.aws import NotModifiedError, explained
+from pipeline.aws import NotModifiedError, content_md5, explained
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
 from pipeline.stores.base import Entry
 from pipeline.stores.lease import Lease, S3Claim, Sightings
@@ -54,16 +52,14 @@ class S3Store:
         self.leases_left: dict[str, str] = {}  # owners of those that we could not give up
 
     def exclusive(self) -> bool:
-        # A second write of what must be absent has to fail; some servers answer 200 all the same.
+        # Writing again what must be absent has to fail, and so has writing over what must be something
+        # else; some servers answer 200 all the same.
         key = f"processing/.probe-{uuid4().hex}"
         try:
             self.put(key, b"first", absent=True)
-            self.put(key, b"second", absent=True)
-        except ConflictError:
-            return True
+            return self._refuses(key, absent=True) and self._refuses(key, match=f'"{"0" * 32}"')
         finally:
             self.remove(key)
-        return False
 
     def entries(self, folder: str) -> list[Entry]:
         prefix = self.prefix + (f"{folder}/" if folder else "")
@@ -127,10 +123,9 @@ class S3Store:
         condition = {"IfNoneMatch": "*"} if absent else {"IfMatch": match} if match else {}
         kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
         kind = "application/x-ndjson" if key.endswith(".jsonl") else kind
-        checksum = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
         try:
             answer = self._call(
-                "put_object", key, Body=data, ContentType=kind, ContentMD5=checksum, **condition
+                "put_object", key, Body=data, ContentType=kind, ContentMD5=content_md5(data), **condition
             )
         except ConflictError:
             return self._written_before(key, data)
@@ -195,6 +190,13 @@ class S3Store:
         root = f"{_SCHEME}{self.bucket}/{self.prefix}"
         inside = f"{absolute}/".startswith(root) and ".." not in absolute.split("/")
         return absolute[len(root) :] if inside else None
+
+    def _refuses(self, key: str, absent: bool = False, match: str | None = None) -> bool:
+        try:
+            self.put(key, b"second", absent, match)
+        except ConflictError:
+            return True
+        return False
 
     def _take(self, source: str, target: str) -> tuple[bytes | None, bool]:
         """The content of what is at `target` now, and whether a dead runner has left it there."""

@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import json
 import os
 import re
@@ -102,12 +104,35 @@ def test_a_lease_that_is_renewed_is_kept(real: S3Store, monkeypatch: pytest.Monk
     claim.release()
 
 
-def test_a_server_that_ignores_conditions_is_found_out(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ignored", ["IfNoneMatch", "IfMatch"])
+def test_a_server_that_ignores_conditions_is_found_out(
+    client: Any, monkeypatch: pytest.MonkeyPatch, ignored: str
+) -> None:
     store = S3Store("s3://bucket", client)
-    put = client.put_object
-    monkeypatch.setattr(client, "put_object", lambda IfNoneMatch="", **given: put(**given))  # noqa: N803
+    assert store.exclusive()
+    put_object = client.put_object
+
+    def put(**given: Any) -> Any:
+        given.pop(ignored, None)
+        return put_object(**given)
+
+    monkeypatch.setattr(client, "put_object", put)
     assert not store.exclusive()
     assert list(store.entries("processing")) == []
+
+
+def test_several_objects_are_deleted_with_a_checksum_that_every_server_knows(client: Any) -> None:
+    store, sent = S3Store("s3://bucket", client), list[tuple[str, bytes]]()
+    client.meta.events.register(
+        "before-send.s3.DeleteObjects",
+        lambda request, **_: sent.append((request.headers["Content-MD5"], request.body)),
+    )
+    for key in ("a", "b"):
+        store.write(key, b"text")
+    store.remove_all(["a", "b"])
+    ((checksum, body),) = sent
+    assert base64.b64decode(checksum) == hashlib.md5(body).digest()
+    assert list(store.entries("")) == []
 
 
 @pytest.fixture
