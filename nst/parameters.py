@@ -33,7 +33,7 @@ LayerWeights = Annotated[dict[str, Weight], AfterValidator(_known_layers)]
 
 
 class Parameters(BaseModel):
-    """Parameters of one transfer; immutable, and equal when they ask for the same picture."""
+    """Parameters of one transfer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 

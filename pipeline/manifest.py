@@ -34,6 +34,8 @@ def _no_bool(value: object) -> object:
 
 
 _MOST_PAIRS = 100_000  # of one manifest; so many still fit into memory and onto a page
+_MOST_STYLES = 16  # of one pair; each is held in memory whole
+_MOST_DEPTHS = 2  # `**` of one pattern; the time to find its matches is a power of their number
 
 Id = Annotated[
     str, Field(min_length=1, json_schema_extra={"pattern": PLAIN_NAME}), AfterValidator(plain_file_name)
@@ -63,7 +65,9 @@ class PairEntry(Parameters):
     id: Id | None = Field(None, description="File name of the picture, without extension.")
     content: Reference
     style: Reference | None = Field(None, description="The only style; or else use `styles`.")
-    styles: list[StyleEntry] | None = Field(None, min_length=1, description="Weighted styles.")
+    styles: list[StyleEntry] | None = Field(
+        None, min_length=1, max_length=_MOST_STYLES, description="Weighted styles."
+    )
 
     @model_validator(mode="after")
     def _one_of_style_and_styles(self) -> Self:
@@ -94,7 +98,7 @@ class Manifest(_Strict):
     version: Version = 1
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
     defaults: Parameters = Field(Parameters(), description="Parameters of every pair.")
-    pairs: list[PairEntry] = Field([], description="Pairs one by one.")
+    pairs: list[PairEntry] = Field([], max_length=_MOST_PAIRS, description="Pairs one by one.")
     product: Product | None = Field(None, description="Every content with every style.")
     _single: bool = PrivateAttr(False)  # its pair stood at the top level
 
@@ -215,7 +219,7 @@ def _problem(details: dict[str, Any], single: bool) -> Problem:
 
 
 def _message(text: str) -> str:
-    return re.sub("^(Value error, |(Input|String|List) (?=should))", "", text)
+    return re.sub("^(Value error, |(Input|String|List) (?=should))| after validation, not [0-9]+$", "", text)
 
 
 def _place(path: tuple[int | str, ...]) -> str:
@@ -253,6 +257,9 @@ def _matches(patterns: list[str], place: str, glob: Callable[[str], list[str]]) 
     found: dict[str, str] = {}
     for index, pattern in enumerate(patterns):
         at = f"{place}[{index}]"
+        if pattern.split("/").count("**") > _MOST_DEPTHS:
+            message = f"'**' may stand in a pattern {_MOST_DEPTHS} times; found {shown(pattern)}"
+            raise ManifestError([Problem(at, message)])
         try:
             matches = glob(pattern) if any(c in pattern for c in "*?[") else [pattern]
         except UnavailableError:

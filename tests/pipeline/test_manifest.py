@@ -253,9 +253,14 @@ def test_odd_characters_come_out_escaped_wherever_they_stand(odd: str) -> None:
         assert problems(document, lambda pattern: [])
 
 
-def test_a_product_beyond_all_measure_is_refused() -> None:
+def test_what_is_beyond_all_measure_is_refused() -> None:
     document = {"product": {"content": [f"c{n}" for n in range(400)], "style": [f"s{n}" for n in range(400)]}}
     assert problem(document).startswith("product: stands for 160000 pairs; at most 100000 go into one")
+    many = {"pairs": [{"content": "a", "styles": [{"image": "b"}] * 17}]}
+    assert problem(many).startswith("pairs[0].styles: should have at most 16 items; found [")
+    assert problem({"pairs": [PAIR] * 100_001}).startswith("pairs: should have at most 100000 items; found")
+    deep = {"product": {"content": ["**/" * 3 + "x*"], "style": ["s"]}}
+    assert problem(deep) == "product.content[0]: '**' may stand in a pattern 2 times; found \"**/**/**/x*\""
 
 
 @pytest.mark.parametrize(
