@@ -21,6 +21,5 @@ WORKDIR /home/nst
 # File events do not cross into a container from every host, so the inbox is polled.
 ENV NST_INBOX=/inbox NST_OUTBOX=/outbox NST_POLL=1 PYTHONUNBUFFERED=1
 VOLUME ["/inbox", "/outbox"]
-HEALTHCHECK --interval=60s --timeout=20s --start-period=60s CMD ["nst-pipeline", "status"]
 ENTRYPOINT ["nst-pipeline"]
 CMD ["watch"]

@@ -58,4 +58,4 @@ bench-gpu: install
 	@$(BIN)/python -m benchmarks.gpu
 
 clean:
-	rm -rf .venv .audit .fuzz outbox sbom.json
+	rm -rf .venv .audit .fuzz outbox/demo sbom.json

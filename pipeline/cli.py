@@ -157,7 +157,7 @@ def validate(manifests: Manifests, allow: AllowOption = None, endpoint_url: Endp
     for path in manifests:
         problems = check(path, allowed)
         for text in [str(problem) for problem in problems] or ["valid"]:
-            print(f"{path}: {text}")
+            print(f"{printable(str(path))}: {text}")
         failed |= bool(problems)
     raise typer.Exit(int(failed))
 
@@ -173,7 +173,7 @@ def status(inbox: InboxOption = None, endpoint_url: EndpointOption = None) -> No
     """Tell what waits, is worked on, is done, and has failed."""
     found = _opened(inbox, endpoint_url).status()
     if not sys.stdout.isatty():
-        print(json.dumps(asdict(found), ensure_ascii=False))
+        print(json.dumps(asdict(found)))
         return
     table = Table("state", "manifests", "names")
     for state in ("waiting", "processing", "done"):

@@ -18,14 +18,13 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 34, 334, 32, 122  # edges of a curve's plot, in a
 
 def page(manifest: str, records: Sequence[Record], problems: Sequence[Problem]) -> str:
     """The text of `NAME/index.html`: what failed, then a card for each record, in their order."""
-    failed = {problem.id for problem in problems}
     facts = {
-        "Done": f"{sum(record.id not in failed for record in records):,}",
+        "Done": f"{len(records):,}",
         "Failed": f"{len(problems):,}",
         "Time": _duration(sum(record.seconds for record in records)),
         "Device": ", ".join(sorted({record.device for record in records})) or "none",
     }
-    cards = "\n".join(_card(record, record.id in failed) for record in records)
+    cards = "\n".join(map(_card, records))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -59,8 +58,7 @@ def _failures(problems: Sequence[Problem]) -> str:
     return f'<details class="failures" open>{summary}\n<ul>\n{items}\n</ul></details>'
 
 
-def _card(record: Record, outdated: bool) -> str:
-    warning = '<p class="warning">An earlier picture: this pair failed this time.</p>'
+def _card(record: Record) -> str:
     several = len(record.styles) > 1
     sources = [_source("Content", record.content)]
     sources += [_source("Style", s, f"<br>weight {s.weight:g}" * several) for s in record.styles]
@@ -68,7 +66,7 @@ def _card(record: Record, outdated: bool) -> str:
     alt = _text(f"{_name(record.content)} in the style of {names}")
     picture, width, height = quote(record.picture), record.width, record.height
     return f"""<article>
-<header><h2>{_text(record.id)}</h2>{warning if outdated else ""}{_changed(record)}</header>
+<header><h2>{_text(record.id)}</h2>{_changed(record)}</header>
 <a class="result" href="{picture}"><img src="{picture}" alt="{alt}"
 width="{width}" height="{height}" style="--w:{width};--h:{height}"
 loading="lazy" decoding="async"></a>
@@ -227,7 +225,7 @@ dt, figcaption, .quiet, .changed { color: var(--quiet); font-size: 0.8125rem; }
 .totals { gap: 1rem 2.5rem; font-size: 1.125rem; }
 .failures { margin-bottom: 3rem; padding: 1.25rem 1.5rem; background: var(--mat); }
 .failures h2 { display: inline; }
-.failures h2, .warning { color: var(--alarm); }
+.failures h2 { color: var(--alarm); }
 .failures li { padding-top: 1rem; }
 .failures code { color: var(--quiet); padding-left: 0.25rem; }
 /* Cards cut off what leaves them: 4px are room for the outline of a focused picture. */

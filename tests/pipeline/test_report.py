@@ -113,12 +113,6 @@ def test_no_problems_no_list() -> None:
     assert shown(record()).text("failures") == ""
 
 
-def test_a_picture_of_an_earlier_run_does_not_count_as_done() -> None:
-    parsed = shown(record(), problems=(Problem("pairs[0]", "no such file", "cat-waves"),))
-    assert "Done 0 Failed 1" in parsed.text("totals")
-    assert "earlier picture" in parsed.text("warning")
-
-
 def test_a_page_without_pictures() -> None:
     parsed = shown(problems=(Problem("pairs[0]", "no such file", "cat"),))
     assert parsed.text("main").endswith("There is no picture.")
