@@ -37,18 +37,21 @@ class _Gram(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:
-        b, c, h, w = features.shape
         ctx.save_for_backward(features)
-        return _sums(features.permute(0, 2, 3, 1).reshape(b, h * w, c)) / (c * h * w)
+        return _sums(_flat(features)) / features[0].numel()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (features,) = ctx.saved_tensors
         b, c, h, w = features.shape
-        flat = features.permute(0, 2, 3, 1).reshape(b, h * w, c)
-        both = (grads[0] + grads[0].transpose(1, 2)) / (c * h * w)
-        grad = torch.bmm(flat, both.to(flat.dtype))
+        both = (grads[0] + grads[0].mT) / features[0].numel()
+        grad = torch.bmm(_flat(features), both.to(features.dtype))
         return grad.view(b, h, w, c).permute(0, 3, 1, 2)
+
+
+def _flat(features: Tensor) -> Tensor:
+    """`(B, C, H, W)` -> `(B, H·W, C)`."""
+    return features.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def _sums(flat: Tensor) -> Tensor:

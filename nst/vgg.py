@@ -10,6 +10,7 @@ from nst.parameters import LAYERS, Pooling
 from nst.weights import CONVOLUTIONS, MEAN, STD, Weights
 from nst.winograd import WinogradReLU
 
+_ENDS = ("conv1_2", "conv2_2", "conv3_4", "conv4_4")  # before a pooling
 _WIDE, _LARGE = 128, 2**17  # output channels and input numbers from which Winograd's way is the faster one
 _WIDEST = 256  # input channels for which it is used: beyond that, for relu5_1 only, kernels would take 300 MB
 
@@ -47,12 +48,15 @@ class VGG19(nn.Module):
         for name, layer in zip(CONVOLUTIONS, LAYERS, strict=True):
             if not left:
                 return
-            if name.endswith("_1") and name != "conv1_1":
-                x = pool(x, 2)
-            x = self.get_submodule(name)(x)
-            if layer in left:
+            wanted, ends = layer in left, name in _ENDS
+            # Max pooling and ReLU may change places, and the ReLU then has a quarter of the work.
+            early = ends and not wanted and pooling == "max"
+            x = self.get_submodule(name)(x, early)
+            if wanted:
                 left.remove(layer)
                 yield layer, x
+            if ends and not early and left:
+                x = pool(x, 2)
 
 
 class _ConvolutionReLU(nn.Module):
@@ -67,7 +71,9 @@ class _ConvolutionReLU(nn.Module):
         suits = kernel.dtype == torch.float32 and outputs >= _WIDE and inputs <= _WIDEST
         self._winograd = WinogradReLU(kernel, bias) if suits else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self._winograd and x.device.type == "cpu" and x.numel() >= _LARGE:
-            return self._winograd(x)
-        return F.relu_(F.conv2d(x, self.kernel, self.bias, padding=1))
+    def forward(self, x: Tensor, pool: bool = False) -> Tensor:
+        if self._winograd and x.device.type == "cpu" and x[0].numel() >= _LARGE:
+            x = self._winograd(x)
+            return F.max_pool2d(x, 2) if pool else x
+        x = F.conv2d(x, self.kernel, self.bias, padding=1)
+        return F.relu_(F.max_pool2d(x, 2) if pool else x)
