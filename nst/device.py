@@ -1,5 +1,8 @@
 """Where to compute, and in what precision."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 from nst.errors import NSTError
@@ -35,7 +38,8 @@ def _has_native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     # Emulated bf16 is slower than fp32: three times on AVX-512 without the BF16 extension.
-    capabilities = torch.cpu.get_capabilities()
+    # Early versions of torch cannot tell.
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 

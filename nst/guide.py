@@ -13,7 +13,7 @@ from nst.parameters import LAYERS
 _DAMPING = 0.4  # of a Gram matrix's norm; 0.3 takes as many steps, about 0.2 or 1 more
 _REFRESH = 40  # evaluations for which the slope of the deepest layer serves
 _SMALL = 0.1  # the deepest layer's share of the style term below which that does no harm
-_PACE, _PROGRESS = 10, 0.1  # damping goes on while so many steps lower the loss by this share
+_PACE, _PROGRESS = 10, 0.05  # damping goes on while so many steps lower the loss by this share
 
 
 class Guide:
@@ -27,7 +27,8 @@ class Guide:
 
     *Lagging.* The deepest style layer, relu5_1 unless chosen otherwise, takes a third of the work and gives
     about a hundredth of the gradient. While its share is as small as that, it is looked at now and then
-    and taken for linear in between; for all pairs of a batch, or for none.
+    and taken for linear in between; for all pairs of a batch, or for none. `correction`, `(B,)`, says by
+    how much the last evaluation found the style terms told before it to be too low.
     """
 
     def __init__(self, objective: Objective) -> None:
@@ -37,8 +38,10 @@ class Guide:
         self._damped = torch.ones_like(each, dtype=torch.bool)
         self._earlier = torch.full_like(each, torch.inf)
         self._deep = _deepest(objective)
+        self._matters = False
         self._value = self._slope = self._origin = torch.empty(0)
         self._step = 0
+        self.correction = torch.zeros_like(self._earlier)
 
     def __call__(self, image: Tensor) -> tuple[Terms, Tensor]:
         """`(B, 3, H, W)` with a graph -> its terms, and the deepest layer's share of style, `(B,)`."""
@@ -46,18 +49,17 @@ class Guide:
             name: partial(_DampedError.apply, target, self._held[name], self._damped)
             for name, target in self._objective.grams.items()
         }
-        skipped = self._deep if self._step % _REFRESH else None
-        self._step += 1
+        skipped = self._deep if self._step % _REFRESH and not self._matters else None
         if skipped:
             errors.pop(skipped)
         content, style = self._objective.by_layer(image, errors)
-        if self._deep is None:
-            linear = deep = image.new_zeros(len(image))
-        else:
-            if not skipped:
-                self._look(style.pop(self._deep), image)
-            linear = self._value + (self._slope * (image - self._origin)).flatten(1).sum(1)
-            deep = linear.clamp_min(0)  # which an error never falls below
+        linear = self.correction = image.new_zeros(len(image))
+        if self._deep and not skipped:
+            self._look(style, self._deep, image)
+        if self._deep:
+            linear = self._linear(image)
+        self._step += 1
+        deep = linear.clamp_min(0)  # which an error never falls below
         total = torch.stack([deep, *style.values()]).sum(0)
         return Terms(content, total, total_variation(image)), (linear / total).detach().abs()
 
@@ -69,12 +71,21 @@ class Guide:
 
     def weigh(self, share: float) -> None:
         """Tell the largest share seen of the deepest layer; a layer that matters does not lag any more."""
-        if share > _SMALL:
-            self._deep = None
+        self._matters = self._matters or share > _SMALL
 
-    def _look(self, deep: Tensor, image: Tensor) -> None:
-        (self._slope,) = torch.autograd.grad(deep.sum(), image, retain_graph=True)
-        self._value, self._origin = deep.detach(), image.detach()
+    def _look(self, style: dict[str, Tensor], name: str, image: Tensor) -> None:
+        """Take the deepest layer out of `style` and note where it leads; leave it there if it matters."""
+        if self._step:
+            self.correction = style[name].detach() - self._linear(image).detach().clamp_min(0)
+        if self._matters:
+            self._deep = None
+            return
+        found = style.pop(name)
+        (self._slope,) = torch.autograd.grad(found.sum(), image, retain_graph=True)
+        self._value, self._origin = found.detach(), image.detach()
+
+    def _linear(self, image: Tensor) -> Tensor:
+        return self._value + (self._slope * (image - self._origin)).flatten(1).sum(1)
 
 
 class _DampedError(torch.autograd.Function):
@@ -88,10 +99,11 @@ class _DampedError(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, None, Tensor]:
         difference, u, damped = ctx.saved_tensors
+        u = u * damped[:, None]
         product = _times(difference, u)
         a = product - 0.5 * (u * product).sum(1, keepdim=True) * u
-        half = damped.to(u.dtype)[:, None, None] * u[:, :, None] * a[:, None, :]
-        seen = difference - half - half.mT  # M R M, written out
+        # R - u aᵀ - a uᵀ is M R M, written out.
+        seen = torch.baddbmm(difference, torch.stack([u, a], 2), torch.stack([a, u], 1), alpha=-1)
         return None, None, None, 2 / seen[0].numel() * grads[0][:, None, None] * seen
 
 

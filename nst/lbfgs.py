@@ -56,6 +56,12 @@ class LBFGS:
         self._trial = self._point + self._length[:, None] * self._direction
         return self._trial
 
+    def lift(self, by: Tensor) -> None:
+        """Raise all losses so far, `(B,)`, where they turn out to have been told too low."""
+        by = by.nan_to_num(0, 0, 0).clamp_min(0)  # a trial point may be one where nothing is finite
+        self._loss, self.best_loss = self._loss + by, self.best_loss + by
+        self._earlier_best = self._earlier_best + by
+
     def _keep_best(self, finite: Tensor, loss: Tensor) -> None:
         better = finite & (loss < self.best_loss) & ~self.converged
         self.best = torch.where(better[:, None], self._trial, self.best)

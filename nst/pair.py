@@ -1,6 +1,7 @@
 """What goes into one transfer: a content picture at every scale, its weighted styles, its parameters."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from nst import color, images
-from nst.errors import ImageError
+from nst.errors import ImageError, NSTError
 from nst.images import Picture
 from nst.parameters import Parameters
 
@@ -55,8 +56,11 @@ class Pair:
     ) -> "Pair":
         """Resize a picture for every scale; needs no device, so it can go on beside one.
 
-        Raises `ImageError` where a side of the content is, or becomes, shorter than 16 px.
+        Raises `ImageError` where a side of the content is, or becomes, shorter than 16 px, and `NSTError`
+        without a style or with one that weighs nothing.
         """
+        if not styles or not all(0 < weight < math.inf for _, weight in styles):
+            raise NSTError("a pair needs one style or several, each of a weight above 0")
         rgb, alpha = content.rgb, content.alpha
         _check_size(rgb, "the content")
         longest = min(parameters.max_size, max(rgb.size))

@@ -46,7 +46,7 @@ class Stylizer:
         self.device = pick_device(device)
         self.dtype = pick_dtype(dtype, self.device)
         if self.device.type == "cuda":
-            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         self._exact = VGG19(self.weights).to(self.device)
         self._fast = self._exact
         if self.dtype != torch.float32:
@@ -75,8 +75,10 @@ class Stylizer:
         """Stylise pairs of equal `group` together, each as if it were alone.
 
         `on_evaluation` gets a pair's index and its evaluations, on a GPU a few of them late; what it
-        raises ends the run.
+        raises ends the run. Raises `NSTError` where groups differ.
         """
+        if len({pair.group for pair in pairs}) > 1:
+            raise NSTError("pairs of different sizes, epochs, layers or pooling can't share a batch")
         return _Run(self, pairs, on_evaluation).results()
 
     def capacity(self, pair: Pair) -> int:
@@ -113,7 +115,7 @@ class Stylizer:
         side = round(max(pair.contents[level].size) * pair.parameters.style_scale)
         found = []
         for style, _ in pair.styles:
-            key = style.digest, side, tuple(layers.style.items()), layers.pooling, network.dtype
+            key = style.digest, side, tuple(layers.style), layers.pooling, network.dtype
             if key not in self._grams:
                 picture = self.upload(style.at(side)[None])
                 self._grams[key] = style_grams(network, picture, layers)
@@ -176,6 +178,7 @@ class _Run:
             with torch.no_grad():
                 if step == 0:
                     optimiser.first_step = _first_step(canvas, variables, gradient)
+                optimiser.lift(self.weights[1] * guide.correction)
                 variables = optimiser.step(total.detach(), gradient)
                 guide.progress(optimiser.best_loss)
                 done = optimiser.converged.to(total.dtype)

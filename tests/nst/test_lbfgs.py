@@ -1,4 +1,5 @@
 import itertools
+import math
 from collections.abc import Callable
 
 import pytest
@@ -138,3 +139,25 @@ def test_no_step_runs_away_where_curvature_is_negative() -> None:
     before = optimiser.step(torch.tensor([1.0]), torch.full((1, 4), -1.0))
     after = optimiser.step(torch.tensor([0.9]), torch.full((1, 4), -1.0 + 1e-7))  # as good as flat
     assert (after - before).norm().item() == pytest.approx(0.5)
+
+
+def test_losses_that_were_told_too_low_do_not_stop_the_search() -> None:
+    start = torch.ones(2, 10, dtype=torch.float64)
+    optimiser, point = LBFGS(start), start
+    for step in range(60):
+        optimiser.lift(torch.tensor([0.0, 1e6 * (step == 5)], dtype=torch.float64))
+        point = point.detach().requires_grad_()
+        loss = quadratic(point)
+        (grad,) = torch.autograd.grad(loss.sum(), point)
+        too_low = torch.tensor([0.0, 1e6 * (step >= 5)], dtype=torch.float64)
+        point = optimiser.step(loss.detach() + too_low, grad)
+    assert optimiser.best_loss[1].item() == pytest.approx(1e6 + quadratic(optimiser.best)[1].item())
+    assert (quadratic(optimiser.best) < 1e-2 * quadratic(start)).all()
+
+
+@pytest.mark.parametrize("by", [math.nan, math.inf, -2.0])
+def test_losses_are_lifted_by_numbers_and_never_lowered(by: float) -> None:
+    optimiser = LBFGS(torch.ones(1, 2))
+    optimiser.step(torch.tensor([3.0]), torch.ones(1, 2))
+    optimiser.lift(torch.tensor([by]))
+    assert optimiser.best_loss.item() == 3
