@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image, ImageStat
 
-from nst import ImageError, Pair, Parameters, Style, Stylizer, images
+from nst import ImageError, NSTError, Pair, Parameters, Style, Stylizer, images
 from nst.objective import Layers, Objective, style_grams
 from nst.result import Evaluation
 from nst.transfer import split
@@ -210,3 +210,15 @@ def test_a_scale_ends_when_its_loss_hardly_falls_any_more(stylizer: Stylizer) ->
         assert [e.step for e in result.evaluations] == list(range(1, len(result.evaluations) + 1))
     assert steps[0.0] == 80
     assert steps[0.5] == steps[0.999] == 41  # two windows: what the first one wins is not compared
+
+
+def test_pairs_that_can_not_share_a_batch_are_refused(stylizer: Stylizer) -> None:
+    with pytest.raises(NSTError, match="can't share a batch"):
+        stylizer.run([prepared(epochs=1), prepared(epochs=2)])
+
+
+@pytest.mark.parametrize("weights", [[], [0.0], [1.0, -1.0], [1.0, math.nan]])
+def test_a_pair_needs_styles_that_weigh_something(weights: list[float]) -> None:
+    picture = make_picture(32, 32, seed=1)
+    with pytest.raises(NSTError, match="weight above 0"):
+        Pair.prepare(images.Picture(picture), [(Style(picture), w) for w in weights], Parameters())
