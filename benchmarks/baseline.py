@@ -1,8 +1,9 @@
 """Seconds to the loss of the documented algorithm and of the peer `pastiche`, against ours, side by side.
 
-    python -m benchmarks.baseline [SIZE]
+    python -m benchmarks.baseline [SIZE [--go-on]]
 
 Writes `benchmarks/results/baseline-SIZE.json`, the plot of loss against time and the pictures at equal time.
+A run that was stopped, as those of 512 px take long, goes on with the pairs that it lacks.
 """
 
 import itertools
@@ -29,11 +30,11 @@ Curve = list[tuple[float, float]]  # seconds and loss
 Row = dict[str, Curve]
 
 
-def compete(stylizer: Stylizer, names: tuple[str, str], size: int) -> tuple[Row, Image.Image]:
+def compete(names: tuple[str, str], size: int) -> tuple[Row, Image.Image]:
     """The three curves of one pair, and a strip of the pictures at equal time."""
     content, style = (resized(name, size) for name in names)
     pair = prepared(content, style, EPOCHS)
-    delivered = judge(stylizer, pair)
+    delivered = judge(Stylizer(device="cpu"), pair)
 
     def curve(snapshots: Sequence[Snapshot]) -> Curve:
         return [(round(s.seconds, 2), round(delivered(s.image), 1)) for s in snapshots]
@@ -42,8 +43,9 @@ def compete(stylizer: Stylizer, names: tuple[str, str], size: int) -> tuple[Row,
         "documented": documented.stylize(content, style, EPOCHS),
         "pastiche": peer.stylize(content, style, STEPS),
     }
-    (ours,) = stylizer.run([pair])
-    (brief,) = stylizer.run([prepared(content, style, BRIEF)])
+    # New ones each time, which know the style's targets no more than the others do.
+    (ours,) = Stylizer(device="cpu").run([pair])
+    (brief,) = Stylizer(device="cpu").run([prepared(content, style, BRIEF)])
     fine = [e for e in ours.evaluations if e.scale == size]
     row = {"ours": [(round(e.seconds, 2), round(e.losses.total, 1)) for e in fine]}
     row["ours"].append((round(ours.seconds, 2), round(ours.losses.total, 1)))
@@ -53,18 +55,13 @@ def compete(stylizer: Stylizer, names: tuple[str, str], size: int) -> tuple[Row,
 
 
 def strip(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Pictures side by side, all as high as the first."""
+    """Pictures side by side, all as high as the first, with a white line between two."""
     height = pictures[0].height
-    return joined([p.resize((round(p.width * height / p.height), height)) for p in pictures], across=True)
-
-
-def joined(pictures: Sequence[Image.Image], across: bool) -> Image.Image:
-    """Pictures in a row or in a column, with a white line between two."""
-    starts = [0, *itertools.accumulate((p.width if across else p.height) + 4 for p in pictures)]
-    along, wide = starts.pop() - 4, max(p.height if across else p.width for p in pictures)
-    result = Image.new("RGB", (along, wide) if across else (wide, along), "white")
-    for start, picture in zip(starts, pictures, strict=True):
-        result.paste(picture, (start, 0) if across else (0, start))
+    scaled = [p.resize((round(p.width * height / p.height), height)) for p in pictures]
+    starts = [0, *itertools.accumulate(p.width + 4 for p in scaled)]
+    result = Image.new("RGB", (starts.pop() - 4, height), "white")
+    for start, picture in zip(starts, scaled, strict=True):
+        result.paste(picture, (start, 0))
     return result
 
 
@@ -74,10 +71,10 @@ def seconds_to(curve: Curve, goal: float) -> float:
 
 
 def times(row: Row, other: str) -> tuple[float, float]:
-    """The seconds we take to another's last loss, and how many times faster than the other that is."""
-    seconds, loss = row[other][-1]
+    """The seconds we take to another's lowest loss, and how many times faster than the other that is."""
+    loss = min(loss for _, loss in row[other])
     mine = seconds_to(row["ours"], loss)
-    return mine, seconds / mine
+    return mine, seconds_to(row[other], loss) / mine
 
 
 def told(name: str, row: Row) -> str:
@@ -85,36 +82,43 @@ def told(name: str, row: Row) -> str:
     cells = [name, "{:.0f} s, {:.0f}".format(*row["ours"][-1])]
     for other in OTHERS:
         mine, ratio = times(row, other)
-        cells += ["{:.0f} s, {:.0f}".format(*row[other][-1]), f"{mine:.1f} s", f"{ratio:.1f}"]
+        lowest = min(row[other], key=lambda point: point[1])
+        cells += ["{:.0f} s, {:.0f}".format(*lowest), f"{mine:.1f} s", f"{ratio:.1f}"]
     return f"| {' | '.join(cells)} |"
 
 
 def lead(rows: Iterable[Row], other: str) -> float:
-    """How many times faster than another we are, as a geometric mean over pairs."""
-    return statistics.geometric_mean(times(row, other)[1] for row in rows)
+    """How many times faster than another we are, as a geometric mean over pairs; 0 if ever not at all."""
+    ratios = [times(row, other)[1] for row in rows]
+    return statistics.geometric_mean(ratios) if all(ratios) else 0.0
 
 
 def main() -> None:
     """Print the table and write the results."""
     size = int(sys.argv[1]) if len(sys.argv) > 1 else 256
-    machine, stylizer = describe(), Stylizer(device="cpu")
+    machine, target = describe(), RESULTS / f"baseline-{size}.json"
+    rows: dict[str, Row] = {}
+    if "--go-on" in sys.argv:
+        earlier = json.loads(target.read_text())
+        if earlier["machine"] != machine:
+            sys.exit(f"{target} comes from another machine: {earlier['machine']}")
+        rows = earlier["pairs"]
     print(f"Measured on: {machine}\n")
     print("| pair | ours, 10 epochs | documented | ours to it | times | pastiche | ours to it | times |")
     print("|---|---|---|---|---|---|---|---|")
     RESULTS.mkdir(exist_ok=True)
-    rows, strips = {}, []
     for names in PAIRS:
         name = " + ".join(names)
-        rows[name], pictures = compete(stylizer, names, size)
-        strips.append(pictures)
+        if name not in rows:
+            rows[name], pictures = compete(names, size)
+            pictures.save(RESULTS / f"equal-time-{size}-{'-'.join(names)}.jpg", quality=88)
         print(told(name, rows[name]), flush=True)
         # After each pair, because all of them take long.
         results = {"machine": machine, "size": size, "pairs": rows}
-        (RESULTS / f"baseline-{size}.json").write_text(json.dumps(results, indent=1))
+        target.write_text(json.dumps(results, indent=1))
         plot.losses(results, RESULTS / f"baseline-{size}.png")
     means = {other: lead(rows.values(), other) for other in OTHERS}
     print("\nGeometric means: " + ", ".join(f"{mean:.1f} for {name}" for name, mean in means.items()) + ".")
-    joined(strips, across=False).save(RESULTS / f"equal-time-{size}.jpg", quality=88)
 
 
 def _latest(snapshots: Sequence[Snapshot], seconds: float) -> Image.Image:
