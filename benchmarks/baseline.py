@@ -70,11 +70,16 @@ def seconds_to(curve: Curve, goal: float) -> float:
     return next((seconds for seconds, loss in curve if loss <= goal), math.inf)
 
 
+def lowest(curve: Curve) -> tuple[float, float]:
+    """The least loss, after the seconds when it was first there."""
+    return min(curve, key=lambda point: point[1])
+
+
 def times(row: Row, other: str) -> tuple[float, float]:
     """The seconds we take to another's lowest loss, and how many times faster than the other that is."""
-    loss = min(loss for _, loss in row[other])
+    seconds, loss = lowest(row[other])
     mine = seconds_to(row["ours"], loss)
-    return mine, seconds_to(row[other], loss) / mine
+    return mine, seconds / mine
 
 
 def told(name: str, row: Row) -> str:
@@ -82,8 +87,7 @@ def told(name: str, row: Row) -> str:
     cells = [name, "{:.0f} s, {:.0f}".format(*row["ours"][-1])]
     for other in OTHERS:
         mine, ratio = times(row, other)
-        lowest = min(row[other], key=lambda point: point[1])
-        cells += ["{:.0f} s, {:.0f}".format(*lowest), f"{mine:.1f} s", f"{ratio:.1f}"]
+        cells += ["{:.0f} s, {:.0f}".format(*lowest(row[other])), f"{mine:.1f} s", f"{ratio:.1f}"]
     return f"| {' | '.join(cells)} |"
 
 
