@@ -26,11 +26,12 @@ Image.init()
 _FORMATS = [name for name in Image.OPEN if name not in ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")]
 _SRGB = ImageCms.createProfile("sRGB")
 _EXIF_DESCRIPTION, _EXIF_SOFTWARE = 0x010E, 0x0131
+_BITS_PER_SAMPLE = 258  # a TIFF's tag
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An upright sRGB picture: `rgb` in mode RGB, `alpha` in mode L where anything is transparent."""
+    """An upright sRGB picture: `rgb` in mode RGB, as it looks on white; `alpha` in mode L, if not opaque."""
 
     rgb: Image.Image
     alpha: Image.Image | None = None
@@ -58,7 +59,7 @@ def decode(data: bytes) -> Picture:
 def normalise(image: Image.Image) -> Picture:
     """Turn any Pillow image upright, to 8 bits and to sRGB; what is transparent lies on white."""
     profile = image.info.get("icc_profile")
-    image = _eight_bits(_upright(image))
+    image = _eight_bits(_upright(image), _depth(image))
     alpha = None
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -67,7 +68,7 @@ def normalise(image: Image.Image) -> Picture:
             alpha = None
     rgb = _to_srgb(image, profile)
     if alpha is not None:
-        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
+        rgb = _on_white(rgb, alpha)
     return Picture(rgb, alpha)
 
 
@@ -78,14 +79,20 @@ def _upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _depth(image: Image.Image) -> int:
+    """Bits of a grey level where Pillow has more than eight: 16, or fewer if a TIFF says so."""
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]
+    return min(16, int(bits))
+
+
+def _eight_bits(image: Image.Image, depth: int) -> Image.Image:
     if not image.mode.startswith(("I", "F")):
         return image
     values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0, posinf=0, neginf=0)
-    # 16-bit data may come as I;16 or as I; floating-point pictures are commonly in 0..1.
-    white = 1.0 if image.mode == "F" and values.max(initial=0) <= 1 else 255.0
-    if image.mode != "F":
-        white = 65535.0
+    white = 2.0**depth - 1
+    if image.mode == "F":
+        # Commonly in 0..1, but for a few pixels that resizing or a highlight has taken further.
+        white = 1.0 if np.quantile(values, 0.99) <= 1 else 255.0
     return Image.fromarray((values / white * 255).round().clip(0, 255).astype(np.uint8))
 
 
@@ -131,10 +138,12 @@ def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, An
     """
     text = json.dumps(notes)
     image = picture.rgb.copy()
-    if picture.alpha is not None and form == "jpg":
-        image = Image.composite(image, Image.new("RGB", image.size, "white"), picture.alpha)
-    elif picture.alpha is not None:
-        image.putalpha(picture.alpha)
+    if picture.alpha is not None:
+        image = _off_white(picture.rgb, picture.alpha)
+        if form == "jpg":
+            image = _on_white(image, picture.alpha)
+        else:
+            image.putalpha(picture.alpha)
     out = io.BytesIO()
     if form == "png":
         info = PngInfo()
@@ -152,8 +161,18 @@ def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, An
 
 
 def as_saved(picture: Picture, form: Format) -> Image.Image:
-    """The colours that a reader of the saved file will get, compression included."""
-    if form == "png":
+    """The colours that a reader of the saved file will get on white, compression included."""
+    if form == "png" and picture.alpha is None:
         return picture.rgb
-    with Image.open(io.BytesIO(encode(picture, form, "", {}))) as image:
-        return image.convert("RGB")
+    return decode(encode(picture, form, "", {})).rgb
+
+
+def _on_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
+    return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
+
+
+def _off_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
+    """The colours that look like `rgb` once they lie on white, as far as there are such."""
+    seen = np.asarray(alpha, dtype=np.float32)[:, :, None] / 255
+    colours = 255 - (255 - np.asarray(rgb, dtype=np.float32)) / seen.clip(1 / 255)
+    return Image.fromarray(colours.round().clip(0, 255).astype(np.uint8))

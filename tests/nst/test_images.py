@@ -139,7 +139,16 @@ def test_grey_of_any_depth_becomes_8_bits(image: Image.Image, form: str, level: 
     assert found.alpha is None
 
 
-@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_twelve_bits_have_a_white_of_their_own() -> None:
+    entries = {256: 2, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 3}
+    packed = (4095 << 12 | 2048).to_bytes(3, "big")  # two pixels: white and grey
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items())
+    head = struct.pack("<2sHI3sxH", b"II", 42, 12, packed, len(entries))
+    found = images.decode(head + table + bytes(4)).rgb
+    assert [found.getpixel((x, 0)) for x in range(2)] == [(255,) * 3, (128,) * 3]
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, 1.02])
 def test_one_odd_number_leaves_the_rest_of_a_float_picture(odd: float) -> None:
     values = np.full(SIZE, 0.5, np.float32)
     values[3, 3] = odd
@@ -275,6 +284,19 @@ def test_alpha_is_saved_where_the_format_has_it(form: Format, kind: str) -> None
     assert (found.alpha is None) == (form == "jpg")
     if found.alpha:
         assert found.alpha.tobytes() == alpha.tobytes()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(("level", "seen"), [(128, 127), (51, 204)])
+def test_half_transparent_black_looks_the_same_on_white_once_saved(
+    form: Format, level: int, seen: int
+) -> None:
+    shadow = images.decode(file_of(plain("RGBA", (0, 0, 0, level)), "PNG"))
+    grey = plain("RGB", (seen, seen, seen))
+    assert distance(shadow.rgb, grey) <= 1
+    saved = images.decode(images.encode(shadow, form, "", {}))
+    assert distance(saved.rgb, grey) <= 2
+    assert distance(images.as_saved(shadow, form), saved.rgb) == 0
 
 
 @pytest.mark.parametrize("form", FORMATS)
