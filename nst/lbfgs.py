@@ -5,7 +5,7 @@ from torch import Tensor
 
 _SHORTEN = 0.25  # what a refused step is multiplied by
 _WILD = 1.1  # a step may raise the loss this far before it is undone
-_CURVATURE = 1e-8  # below this s·y / y·y a step tells nothing about curvature
+_CURVATURE = 1e-6  # a step whose s and y have a smaller cosine tells nothing about curvature
 _BOLDNESS = 2.0  # on s·y / y·y, a low estimate of the inverse Hessian; doubling it saves a tenth of the steps
 _LONGEST = 5.0  # times the first step: no step is longer, or where curvature is negative one runs far away
 
@@ -76,7 +76,7 @@ class LBFGS:
         s = torch.where(accepted[:, None], self._trial - self._point, 0.0)
         y = grad - self._grad
         sy, yy = (s * y).sum(1), (y * y).sum(1)
-        good = sy > _CURVATURE * yy
+        good = sy > _CURVATURE * s.norm(dim=1) * y.norm(dim=1)
         s, y = torch.where(good[:, None], s, 0.0), torch.where(good[:, None], y, 0.0)
         slot = (self._count - 1) % self._history
         self._s[:, slot], self._y[:, slot] = s, y

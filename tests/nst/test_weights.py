@@ -91,6 +91,11 @@ def test_pickled_code_is_not_run(tmp_path: Path) -> None:
         load_weights(str(path))
 
 
+def test_a_file_that_can_not_be_opened_is_named() -> None:
+    with pytest.raises(WeightsError, match=r"x: the weight file can't be read \(File name too long\)"):
+        load_weights("x" * 300)
+
+
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(WeightsError, match=r"nowhere\.pth: no such weight file"):
         load_weights("nowhere.pth")
