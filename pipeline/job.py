@@ -39,12 +39,20 @@ class Job:
             self.claimed.confirm()
 
 
-def job_of_file(path: Path, allowed: Sequence[Store]) -> Job:
-    """The job of a manifest file, whose images are relative to its folder. Raises `NSTError`."""
+def job_of_file(path: Path, allowed: Sequence[Store], outbox: Outbox | None = None) -> Job:
+    """The job of a manifest file, whose images are relative to its folder. Raises `NSTError`.
+
+    Patterns pass by what lies in `outbox`: results of earlier runs are often below the manifest, too.
+    """
     folder = FolderStore(path.parent)
     sources = Sources(folder, allowed)
+
+    def glob(pattern: str) -> list[str]:
+        found = sources.glob(pattern)
+        return [name for name in found if not (outbox and outbox.store.key(folder.absolute(name)))]
+
     document = manifest.parse(folder.read(path.name, manifest.MAX_BYTES))
-    return Job(path.stem, manifest.expand(document, sources.glob), sources)
+    return Job(path.stem, manifest.expand(document, glob), sources)
 
 
 def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox) -> Job:

@@ -163,6 +163,7 @@ class LocalEngine:
                     break
                 if self._stop.is_set():
                     return
+                runner.beat()
                 name = waiting.popleft()
                 claimed = self._claim(inbox, name)
                 if self._refused > _MOST_REFUSED:
@@ -207,7 +208,7 @@ class LocalEngine:
 
     def _job_of_file(self, path: Path) -> Job | None:
         try:
-            return job_of_file(path, self._allowed)
+            return job_of_file(path, self._allowed, self._outbox)
         except NSTError as error:
             self._tell(path.stem, problems_of(error))
             return None
