@@ -4,6 +4,7 @@ import json
 import sys
 import warnings
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -198,7 +199,7 @@ def retry(
         except NSTError as error:
             refused.append(error)
         else:
-            print(f"{name}: waiting again")
+            print(f"{printable(name)}: waiting again")
     if refused:
         raise type(refused[0])("\n".join(map(str, refused)))
 
@@ -230,6 +231,9 @@ def main() -> None:
     """Entry point; exit codes: 0 all done, 1 something failed, 2 wrong usage, 128 + N on signal N."""
     # What Pillow finds odd in a picture it decodes all the same is not for the log.
     warnings.filterwarnings("ignore", module="PIL")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names of files may have what a terminal has not
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except UsageError as error:
@@ -258,4 +262,4 @@ def _outbox(settings: Settings, stores: Stores, apart_from: Store | None = None)
 
 
 def _listener() -> Listener:
-    return Bars(Console()) if sys.stdout.isatty() else JsonLines()
+    return Bars() if sys.stdout.isatty() else JsonLines()

@@ -5,7 +5,7 @@ import sys
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -42,11 +42,29 @@ class Listener(Protocol):
         """Nothing more will come."""
 
 
+class _Unread:
+    """A stream whose reader may go away: a closed terminal or pipe is no reason to stop working."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._out.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._out.flush()
+
+
 class JsonLines:
     """One JSON object a line, for log collectors."""
 
     def __init__(self, out: TextIO = sys.stdout) -> None:
-        self._out, self._lock = out, threading.Lock()
+        self._out, self._lock = _Unread(out), threading.Lock()
 
     def manifest_started(self, manifest: str, pairs: int) -> None:
         self._log("manifest started", manifest=manifest, pairs=pairs)
@@ -78,22 +96,21 @@ class JsonLines:
     def _log(self, event: str, level: str = "info", **details: Any) -> None:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": time, "level": level, "event": event, **details})
-        # A log that has no reader any more is no reason to stop working.
-        with self._lock, suppress(OSError):
+        with self._lock:
             print(line, file=self._out, flush=True)
 
 
 class Bars:
     """A bar for each pair in work and one for all pairs known so far."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, out: TextIO = sys.stdout) -> None:
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[losses]}"),
-            console=console,
+            console=Console(file=cast(TextIO, _Unread(out))),
         )
         self._all = self._bars.add_task("all pairs", total=0, losses="")
         self._pairs: dict[tuple[str, str], TaskID] = {}
@@ -115,7 +132,7 @@ class Bars:
         with self._lock:
             task = self._pairs.get((manifest, pair))
             if task is None:
-                name = f"{manifest}/{pair}"
+                name = printable(f"{manifest}/{pair}")
                 task = self._bars.add_task(name, total=evaluation.steps, losses="")
                 self._pairs[manifest, pair] = task
             losses = evaluation.losses
