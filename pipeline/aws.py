@@ -117,6 +117,20 @@ _REASONS = {
 }
 
 
+# Of the server, whatever status they come with: of all these, some have come with 400.
+PASSING = {
+    "InternalError",
+    "PriorRequestNotComplete",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
 _AWAY = (NoConnectionError, HTTPClientError)  # botocore's own, for what no server has answered
 
 
@@ -134,7 +148,8 @@ def explained(where: str, error: Exception) -> StoreError:
     if status == 404 and code != "NoSuchBucket":
         return NotFoundError(message)
     # 501: not implemented, and never will be.
-    away = code in _WHO_REASONS or status == 429 or (status >= 500 and status != 501)
+    passing = code in PASSING or status in (408, 429) or (status >= 500 and status != 501)
+    away = passing or code in _WHO_REASONS
     return (UnavailableError if away else StoreError)(message)
 
 

@@ -13,10 +13,11 @@ from yarl import URL
 
 STALL = 2.0  # seconds without an answer
 
-FAULTS: tuple[str, ...] = ("error", "slow down", "reset", "stall", "truncate", "late")
+FAULTS: tuple[str, ...] = ("error", "slow down", "timeout", "reset", "stall", "truncate", "late")
 # What a proxy does not hand on, because it concerns one connection only.
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect"}
 _DENIED = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+_TIMEOUT = "<Error><Code>RequestTimeout</Code><Message>Idle connections are closed.</Message></Error>"
 _SLOW_DOWN = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
 
@@ -54,6 +55,8 @@ class Faulty:
             return web.Response(status=500)
         if fault == "slow down":
             return web.Response(status=503, text=_SLOW_DOWN, content_type="application/xml")
+        if fault == "timeout":
+            return web.Response(status=400, text=_TIMEOUT, content_type="application/xml")
         if fault == "reset":
             return _reset(request)
         if fault == "stall":

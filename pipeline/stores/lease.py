@@ -199,6 +199,7 @@ class S3Claim:
             return
         self._lease.confirm()
         self._store.write(key, self._data)
+        self._lease.confirm()  # that may have taken long, and what lies there now be another one's
         self._lease.stop()
         self._store.remove_all([self._key, *clearing, self._lease.key])
         self._open = False
@@ -210,6 +211,7 @@ class S3Claim:
         try:
             self._lease.renew()
             self._store.put(self._source, self._data, absent=True)
+            self._lease.confirm()
             self._store.remove(self._key)
         except ClaimLostError:
             return

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from pipeline.aws import NotModifiedError, content_md5, explained
+from pipeline.aws import PASSING, NotModifiedError, content_md5, explained
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
 from pipeline.stores.base import Entry
 from pipeline.stores.lease import Lease, S3Claim, Sightings
@@ -71,15 +71,9 @@ class S3Store:
 
     def tag(self, key: str) -> str | None:
         try:
-            return str(self._call("head_object", key)["ETag"])
+            return str(self._head(key)["ETag"])
         except NotFoundError:
             return None
-        except UnavailableError:
-            raise
-        except StoreError:
-            # An answer to HEAD has no body, where it would say that the credentials have expired.
-            self._call("get_object", key, Range="bytes=0-0")["Body"].close()
-            raise
 
     def read(self, key: str, limit: int) -> bytes:
         known = self._cache.find(key)
@@ -137,8 +131,11 @@ class S3Store:
         self.remove(source, match=found.etag)
 
     def remove(self, key: str, match: str | None = None) -> None:
-        """Delete an object; with `match`, only while it has this ETag (where the server knows of that)."""
-        # A conflict means that a newer one has come, which is not ours to delete.
+        """Delete an object; with `match`, only while it has this ETag."""
+        # Some servers ignore the condition of a delete, so that a look goes before it. A conflict means
+        # that a newer one has come, which is not ours to delete.
+        if match and self.tag(key) != match:
+            return
         with suppress(ConflictError, NotFoundError):
             self._call("delete_object", key, **({"IfMatch": match} if match else {}))
 
@@ -152,8 +149,7 @@ class S3Store:
         except (BotoCoreError, ClientError) as error:
             raise explained(self.url, error) from None
         for failed in answer.get("Errors", []):
-            away = failed.get("Code") in ("InternalError", "SlowDown", "ServiceUnavailable")
-            kind = UnavailableError if away else StoreError
+            kind = UnavailableError if failed.get("Code") in PASSING else StoreError
             raise kind(f"{self.url}: {failed['Key']} can't be deleted ({failed.get('Code')})")
 
     def tidy(self, folder: str) -> None:
@@ -197,6 +193,17 @@ class S3Store:
         except ConflictError:
             return True
         return False
+
+    def _head(self, key: str) -> Any:
+        try:
+            return self._call("head_object", key)
+        except (NotFoundError, UnavailableError):
+            raise
+        except StoreError:
+            # An answer to HEAD has no body, where it would say that it is a passing fault.
+            answer = self._call("get_object", key, Range="bytes=0-0")
+            answer["Body"].close()
+            return answer
 
     def _take(self, source: str, target: str) -> tuple[bytes | None, bool]:
         """The content of what is at `target` now, and whether a dead runner has left it there."""

@@ -6,7 +6,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +21,7 @@ from pipeline.aws import connect
 from pipeline.errors import ClaimLostError, StoreError
 from pipeline.sources import Sources
 from pipeline.stores import lease
+from pipeline.stores.lease import S3Claim
 from pipeline.stores.s3 import S3Store
 from tests.conftest import COMMAND, QUICK_SETTINGS, make_png
 
@@ -119,6 +121,62 @@ def test_a_server_that_ignores_conditions_is_found_out(
     monkeypatch.setattr(client, "put_object", put)
     assert not store.exclusive()
     assert list(store.entries("processing")) == []
+
+
+def test_a_newer_manifest_is_not_deleted_where_deletes_ignore_conditions(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = S3Store("s3://bucket", client)
+    store.write("a", b"old")
+    put_object, delete_object = client.put_object, client.delete_object
+
+    def put(**given: Any) -> Any:
+        answer = put_object(**given)
+        if given["Key"] == "held/a":
+            store.write("a", b"new")
+        return answer
+
+    def delete(**given: Any) -> Any:
+        given.pop("IfMatch", None)
+        return delete_object(**given)
+
+    monkeypatch.setattr(client, "put_object", put)
+    monkeypatch.setattr(client, "delete_object", delete)
+    claim = store.claim("a", "held/a")
+    assert claim
+    assert claim.read(LIMIT) == b"old"
+    assert store.read("a", LIMIT) == b"new"
+    claim.move_to("done/a")
+    assert store.read("a", LIMIT) == b"new"
+
+
+@pytest.mark.parametrize("end", [lambda claim: claim.move_to("done/a"), lambda claim: claim.release()])
+def test_one_who_is_late_deletes_nothing_of_its_heirs(
+    real: S3Store, monkeypatch: pytest.MonkeyPatch, end: Callable[[S3Claim], None]
+) -> None:
+    monkeypatch.setattr(lease, "LEASE", 2.0)
+    real.write("a", b"old")
+    late = real.claim("a", "held/a")
+    assert late
+    late._lease.stop()  # its network is down, and its renewals with it
+    put = real.put
+
+    def slow_put(key: str, *arguments: Any, **given: Any) -> str:
+        if key in ("a", "done/a"):
+            monkeypatch.undo()
+            monkeypatch.setattr(lease, "LEASE", 2.0)
+            while (heir := real.claim("a", "held/a")) is None:
+                pass
+            heir.move_to("done/a")
+            real.write("a", b"new")
+            assert real.claim("a", "held/a")
+        return put(key, *arguments, **given)
+
+    monkeypatch.setattr(real, "put", slow_put)
+    with suppress(ClaimLostError):
+        end(late)
+    assert real.read("held/a", LIMIT) == b"new"
+    assert real.tag("held/a.lease")
 
 
 def test_several_objects_are_deleted_with_a_checksum_that_every_server_knows(client: Any) -> None:
