@@ -27,6 +27,7 @@ from pipeline.publish import publish
 _FETCHERS = 2
 _AHEAD = 2  # batches that are fetched ahead of the one on the device
 _BEHIND = 64  # results that may wait to be published
+_RELEASERS = 16
 _SOON, _SELDOM = 1.0, 60.0  # seconds between tries at a store that is out of reach, at first and at last
 
 T = TypeVar("T")
@@ -54,6 +55,7 @@ class Runner:
         self._put_off: dict[str, float] = {}  # until when manifests that could not be moved to their end
         self._publishing: deque[Future[None]] = deque()
         self._pulse, self._claiming = time.monotonic(), False
+        self._handing_back = threading.RLock()
         self.problems = 0
 
     def run(self, jobs: Iterable[Job]) -> None:
@@ -65,8 +67,12 @@ class Runner:
             self._claimer = stack.enter_context(ThreadPoolExecutor(1, "claim"))
             tasks = self._tasks(jobs)
             stack.callback(self._fetchers.shutdown, wait=False, cancel_futures=True)
-            with suppress(StoppedError):
+            try:
                 self._work(tasks)
+            except StoppedError:
+                pass
+            except torch.AcceleratorError as error:
+                raise NSTError(f"the GPU has failed, and only a new process can use it: {error}") from error
         with suppress(StoppedError):
             while self._publishing:
                 self._publishing.popleft().result()
@@ -87,14 +93,16 @@ class Runner:
 
     def hand_back(self) -> None:
         """Release every manifest that has not ended, for another runner or another day."""
-        unfinished, self._open = self._open, set()
-        for job in unfinished:
-            if job.claimed:
-                self._tell_errors(job, job.claimed.release)
+        with self._handing_back:  # a second caller waits, as the process may end after it
+            claims = [(job, job.claimed) for job in self._open if job.claimed]
+            self._open = set()
+            # A bucket takes some requests for each, and a stop leaves a second or so for all.
+            with ThreadPoolExecutor(_RELEASERS, "release") as pool:
+                for job, claimed in claims:
+                    pool.submit(self._tell_errors, job, claimed.release)
         # Afterwards, because a log that nobody reads may block.
-        for job in unfinished:
-            if job.claimed:
-                self._listener.note("manifest handed back", manifest=job.name)
+        for job, _ in claims:
+            self._listener.note("manifest handed back", manifest=job.name)
 
     def _work(self, tasks: Iterator[_Task]) -> None:
         arriving: deque[_Task] = deque()
@@ -186,11 +194,9 @@ class Runner:
         problem = None
         try:
             results = self._stylizer.run([p.pair for _, p in batch], report_evaluation)
-        except StoppedError:
+        except (StoppedError, torch.AcceleratorError):
             raise
         except Exception as error:
-            if isinstance(error, torch.AcceleratorError):
-                raise NSTError(f"the GPU has failed, and only a new process can use it: {error}") from error
             problem = _problem(batch[0][0], error)
         # Only out here is the memory free again that the error's traceback held.
         if problem is None:

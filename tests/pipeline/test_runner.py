@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from nst import Evaluation, Pair, Result, Stylizer
+from pipeline.inbox import ClaimedManifest
 from pipeline.job import Job, job_of_file
 from pipeline.outbox import Outbox
 from pipeline.progress import JsonLines
@@ -53,6 +54,37 @@ def work(stylizer: Roomy, job: Job, folder: Path) -> Runner:
     runner = Runner(cast(Stylizer, stylizer), Outbox(store), JsonLines(), threading.Event())
     runner.run([job])
     return runner
+
+
+class Held:
+    """A claim that is given up only together with others."""
+
+    def __init__(self, together: threading.Barrier) -> None:
+        self._together, self.released = together, False
+
+    def release(self) -> None:
+        self._together.wait(60)
+        self.released = True
+
+
+def test_manifests_are_handed_back_together_and_whoever_asks_again_waits(
+    stylizer: Stylizer, job: Job, folder: Path
+) -> None:
+    runner = work(Roomy(stylizer, lambda pairs: True), job, folder)
+    together = threading.Barrier(9)  # eight manifests, and we
+    claims = [Held(together) for _ in range(8)]
+    runner._open = {Job(f"{n}", [], job.sources, cast(ClaimedManifest, c)) for n, c in enumerate(claims)}
+    first, second = (threading.Thread(target=runner.hand_back) for _ in range(2))
+    first.start()
+    while together.n_waiting < 8:
+        pass
+    second.start()
+    second.join(0.1)
+    assert second.is_alive()
+    together.wait(60)
+    first.join()
+    second.join()
+    assert all(claim.released for claim in claims)
 
 
 def test_pairs_of_one_shape_go_together(stylizer: Stylizer, job: Job, folder: Path) -> None:
