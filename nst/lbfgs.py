@@ -23,6 +23,8 @@ class LBFGS:
     def __init__(self, start: Tensor, tolerance: Tensor | float = 0.0, history: int = 20) -> None:
         """`start` is `(B, N)`. Set `first_step`, `(B,)` lengths of the first steps, before stepping.
 
+        `history` is how many steps are remembered, in 2·B·N numbers each.
+
         A problem has `converged` when 20 steps lowered its best loss by less than the share `tolerance`,
         `(B,)` or one for all.
         """

@@ -22,11 +22,12 @@ from nst.pair import Pair, Style
 from nst.parameters import ITERATIONS_PER_EPOCH, Parameters
 from nst.result import Evaluation, Losses, Result
 from nst.tape import Tape
-from nst.vgg import VGG19
+from nst.vgg import HUGE, VGG19
 from nst.weights import load_weights
 
 _FINE_SHARE = 0.8  # of the iterations left, spent on each scale that has coarser ones below it
 _FIRST_CHANGE = 0.02  # the mean change of a pixel that the very first step is to make
+_HISTORY, _SHORT = 20, 10  # steps that the search remembers, and of huge pictures, at 24 bytes a pixel each
 _CACHED_TARGETS = 128  # each of a style at one scale in one precision, 2.4 MB
 _BYTES_PER_PIXEL = 3000  # of device memory at the finest scale, with features of two bytes
 _LARGEST_BATCH = 16
@@ -168,7 +169,8 @@ class _Run:
         """Run one scale from `image`, `(B, 3, H, W)`, and return the best point of each pair."""
         canvas = Canvas(image.shape[2], image.shape[3], image.device)
         variables = canvas.encode(image)
-        optimiser, guide = LBFGS(variables, self.tolerance), Guide(objective)
+        history = _SHORT if image[0, 0].numel() > HUGE else _HISTORY
+        optimiser, guide = LBFGS(variables, self.tolerance, history), Guide(objective)
         tape, finished = Tape(), [False for _ in self.pairs]
         for step in range(steps):
             variables.requires_grad_(True)

@@ -5,12 +5,14 @@ from collections.abc import Collection, Iterator
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from nst.parameters import LAYERS, Pooling
 from nst.weights import CONVOLUTIONS, MEAN, STD, Weights
 from nst.winograd import WinogradReLU
 
 _ENDS = ("conv1_2", "conv2_2", "conv3_4", "conv4_4")  # before a pooling
+HUGE = 2**22  # pixels of a picture, above which memory is dearer than time
 _WIDE, _LARGE = 128, 2**17  # output channels and input numbers from which Winograd's way is the faster one
 _WIDEST = 256  # input channels for which it is used: beyond that, for relu5_1 only, kernels would take 300 MB
 
@@ -43,7 +45,7 @@ class VGG19(nn.Module):
         so that its gradient does not lie about in the meantime.
         """
         pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
-        left = set(layers)
+        left, huge = set(layers), image[0, 0].numel() > HUGE
         x = ((image - self.mean) / self.std).to(self.dtype, memory_format=torch.channels_last)
         for name, layer in zip(CONVOLUTIONS, LAYERS, strict=True):
             if not left:
@@ -51,7 +53,12 @@ class VGG19(nn.Module):
             wanted, ends = layer in left, name in _ENDS
             # Max pooling and ReLU may change places, and the ReLU then has a quarter of the work.
             early = ends and not wanted and pooling == "max"
-            x = self.get_submodule(name)(x, early)
+            convolution = self.get_submodule(name)
+            if early and huge:
+                # Convolved once more on the way back: poolings keep more than all the rest.
+                x = checkpoint(convolution, x, early, use_reentrant=False)
+            else:
+                x = convolution(x, early)
             if wanted:
                 left.remove(layer)
                 yield layer, x

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nst import Pair, Parameters, Style, Stylizer, images
@@ -54,6 +55,8 @@ def test_a_run_convolves_no_more_than_it_has_to() -> None:
     # Backwards through each evaluation, and once through all layers for relu5_1 alone.
     assert second["convolution_backward"] == STEPS * TO_RELU4_1 + TO_RELU5_1
     assert second["weight gradient"] == 0
+    # What the host is told: a number for each evaluation, of those that the tape has brought.
+    assert second["_local_scalar_dense"] == STEPS
 
 
 def test_a_batch_goes_through_the_network_together() -> None:
@@ -62,6 +65,34 @@ def test_a_batch_goes_through_the_network_together() -> None:
     alone, together = counted(stylizer, pair(1)), counted(stylizer, pair(1), pair(2), pair(3))
     for name in ("convolution", "convolution_backward", "bmm"):
         assert together[name] == alone[name]
+
+
+def test_less_is_kept_of_huge_pictures_and_they_come_out_the_same(
+    stylizer: Stylizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kept_and_made() -> tuple[int, list[float]]:
+        image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        objective = stylizer.objective([pair(1)], 0)
+        constant = {buffer.data_ptr() for buffer in objective.vgg.buffers()}
+        storages = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            if tensor.data_ptr() not in constant:
+                storages[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            # Alive, so that none takes another's place.
+            features = list(objective.vgg(image, objective.grams))
+        assert features
+        (result,) = stylizer.run([pair(1)])
+        return sum(storages.values()), [e.losses.total for e in result.evaluations]
+
+    usual, made = kept_and_made()
+    monkeypatch.setattr("nst.vgg.HUGE", 0)
+    less, made_again = kept_and_made()
+    assert less < 0.6 * usual
+    assert made_again == made
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="only a GPU can be waited for")
