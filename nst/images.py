@@ -132,7 +132,7 @@ def to_image(pixels: Tensor) -> Image.Image:
 
 
 def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, Any]) -> bytes:
-    """Encode as PNG, JPEG (quality 95, 4:4:4, on white) or WebP (quality 95).
+    """Encode as PNG, JPEG (quality 95, 4:4:4, on white) or WebP (lossless).
 
     `software` and `notes` (as JSON) go into the metadata: PNG text chunks, elsewhere EXIF.
     """
@@ -156,15 +156,14 @@ def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, An
     if form == "jpg":
         image.save(out, "JPEG", quality=95, subsampling=0, exif=exif)
     else:
-        image.save(out, "WEBP", quality=95, exif=exif)
+        # Lossy WebP has a quarter of the colours, which multiplies the loss; 20 is for the time this takes.
+        image.save(out, "WEBP", lossless=True, quality=20, exif=exif)
     return out.getvalue()
 
 
-def as_saved(picture: Picture, form: Format) -> Image.Image:
-    """The colours that a reader of the saved file will get on white, compression included."""
-    if form == "png" and picture.alpha is None:
-        return picture.rgb
-    return decode(encode(picture, form, "", {})).rgb
+def as_saved(rgb: Image.Image, form: Format) -> Image.Image:
+    """The colours that a reader of the saved file will get, compression included."""
+    return decode(encode(Picture(rgb), form, "", {})).rgb if form == "jpg" else rgb
 
 
 def _on_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
@@ -172,7 +171,7 @@ def _on_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
 
 
 def _off_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
-    """The colours that look like `rgb` once they lie on white, as far as there are such."""
+    """The colours that look like `rgb` once they lie on white, as far as there are such; unseen ones stay."""
     seen = np.asarray(alpha, dtype=np.float32)[:, :, None] / 255
-    colours = 255 - (255 - np.asarray(rgb, dtype=np.float32)) / seen.clip(1 / 255)
-    return Image.fromarray(colours.round().clip(0, 255).astype(np.uint8))
+    missing = (255 - np.asarray(rgb, dtype=np.float32)) / np.where(seen > 0, seen, 1)
+    return Image.fromarray((255 - missing).round().clip(0, 255).astype(np.uint8))

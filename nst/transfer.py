@@ -15,7 +15,6 @@ from nst.canvas import Canvas
 from nst.device import pick_device, pick_dtype
 from nst.errors import NSTError
 from nst.guide import Guide
-from nst.images import Picture
 from nst.lbfgs import LBFGS
 from nst.objective import Layers, Objective, Terms, mix_grams, style_grams
 from nst.pair import Pair, Style
@@ -216,13 +215,13 @@ class _Run:
             self.on_evaluation(index, evaluation)
 
     def _deliver(self, exact: Objective, image: Tensor) -> list[Result]:
-        """Round to 8 bits, and measure what a reader of the saved file will get."""
+        """Round to 8 bits, and measure what a reader of the file will get, be it transparent or not."""
         pictures = [images.to_image(pixels) for pixels in image]
         for index, pair in enumerate(self.pairs):
             if pair.parameters.preserve_color:
                 pictures[index] = color.keep_chroma(pictures[index], pair.contents[-1])
         saved = [
-            images.to_tensor(images.as_saved(Picture(picture, pair.alpha), pair.parameters.format))
+            images.to_tensor(images.as_saved(picture, pair.parameters.format))
             for picture, pair in zip(pictures, self.pairs, strict=True)
         ]
         with torch.no_grad():
