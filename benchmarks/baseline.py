@@ -102,7 +102,7 @@ def main() -> None:
     size = int(sys.argv[1]) if len(sys.argv) > 1 else 256
     machine, target = describe(), RESULTS / f"baseline-{size}.json"
     rows: dict[str, Row] = {}
-    if "--go-on" in sys.argv:
+    if "--go-on" in sys.argv and target.exists():
         earlier = json.loads(target.read_text())
         if earlier["machine"] != machine:
             sys.exit(f"{target} comes from another machine: {earlier['machine']}")

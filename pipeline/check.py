@@ -10,16 +10,16 @@ from pipeline.job import job_of_file
 from pipeline.stores.base import Store
 
 
-def check(path: Path, allowed: Sequence[Store]) -> list[Problem]:
-    """The problems of a manifest file and of the images it names; none if it can be worked on."""
+def check(path: Path, allowed: Sequence[Store]) -> tuple[int, list[Problem]]:
+    """How many pairs a manifest file stands for, and its problems and those of the images it names."""
     try:
         job = job_of_file(path, allowed)
     except NSTError as error:
-        return problems_of(error)
+        return 0, problems_of(error)
     fetcher, problems = Fetcher(""), []
     for pair in job.pairs:
         try:
             fetcher.prepare(pair, fetcher.read(pair, job.sources))
         except NSTError as error:
             problems.append(Problem(pair.place, str(error), pair.id))
-    return problems
+    return len(job.pairs), problems

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+import nst
 from nst.errors import NSTError
 from pipeline import manifest
 from pipeline.errors import UsageError, printable
@@ -51,6 +52,21 @@ EndpointOption = Annotated[
 WeightsOption = Annotated[str | None, typer.Option(help="embedded, imagenet or a path. [NST_WEIGHTS]")]
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N. [NST_DEVICE]")]
 DtypeOption = Annotated[str | None, typer.Option(help="Of features: auto, fp32 or bf16. [NST_DTYPE]")]
+
+
+def _show_version(shown: bool) -> None:
+    if shown:
+        print(f"nst-pipeline {nst.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Tell it and end.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -156,8 +172,9 @@ def validate(manifests: Manifests, allow: AllowOption = None, endpoint_url: Endp
     allowed = [Stores(settings.endpoint_url).open(url) for url in settings.allow]
     failed = False
     for path in manifests:
-        problems = check(path, allowed)
-        for text in [str(problem) for problem in problems] or ["valid"]:
+        pairs, problems = check(path, allowed)
+        valid = f"valid, {pairs} pair{'s' * (pairs > 1)}"
+        for text in [str(problem) for problem in problems] or [valid]:
             print(f"{printable(str(path))}: {text}")
         failed |= bool(problems)
     raise typer.Exit(int(failed))

@@ -16,7 +16,7 @@ class Stores:
         self._client: object = None
 
     def open(self, url: str) -> Store:
-        """A store that exists, or may yet. Raises `StoreError` or `UsageError`."""
+        """A store that exists, or may yet. Raises `UsageError`."""
         if not url.startswith("s3://"):
             if "://" in url:
                 raise UsageError(f"{url}: a folder or s3://BUCKET/PREFIX is needed")

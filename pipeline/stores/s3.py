@@ -15,7 +15,7 @@ from uuid import uuid4
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from pipeline.aws import PASSING, NotModifiedError, content_md5, explained
-from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
+from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError, UsageError
 from pipeline.stores.base import Entry
 from pipeline.stores.lease import Lease, S3Claim, Sightings
 
@@ -40,10 +40,10 @@ class S3Store:
     atomic = True
 
     def __init__(self, url: str, client: Any) -> None:
-        """Raises `StoreError` for what is no such URL."""
+        """Raises `UsageError` for what is no such URL."""
         bucket, _, prefix = url.removeprefix(_SCHEME).partition("/")
         if not url.startswith(_SCHEME) or not re.fullmatch(r"[\w.-]{3,63}", bucket):
-            raise StoreError(f"{url}: an S3 URL is s3://BUCKET/PREFIX")
+            raise UsageError(f"{url}: an S3 URL is s3://BUCKET/PREFIX")
         self.bucket, self.prefix = bucket, f"{prefix.strip('/')}/".lstrip("/")
         self.url = f"{_SCHEME}{bucket}/{self.prefix}".rstrip("/")
         self._client = client

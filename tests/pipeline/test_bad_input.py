@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import nst
 from pipeline import cli
 from tests.conftest import make_picture
 
@@ -212,7 +213,7 @@ def test_allowed_folders_are_read_and_no_others(
     code, text = call("validate", path)
     assert (code, "lies outside" in text) == (1, True)
     monkeypatch.setenv("NST_ALLOW", f"{root / 'allowed'}{os.pathsep}{root / 'elsewhere'}")
-    assert call("validate", path) == (0, f"{path}: valid\n")
+    assert call("validate", path) == (0, f"{path}: valid, 1 pair\n")
 
 
 def test_files_without_permission_are_told(call: Call) -> None:
@@ -273,6 +274,7 @@ def test_an_outbox_that_is_a_file_is_told(root: Path, call: Call, outbox: str) -
         ("run {in}/m.json --outbox {out} --device tpu", "device 'tpu' is unknown; use auto, cpu, cuda"),
         ("run {in}/m.json --outbox {out} --dtype fp8", "dtype 'fp8' is unknown; use auto, fp32 or bf16"),
         ("run {in}/m.json {in}/m.json --outbox {out}", "two manifests of the same name"),
+        ("run {in}/m.json --outbox s3://x", "s3://x: an S3 URL is s3://BUCKET/PREFIX"),
         ("retry --inbox {in} nothing", "nothing: no failed manifest of this name"),
     ],
 )
@@ -292,6 +294,10 @@ def test_a_bad_variable_is_named(root: Path, call: Call, monkeypatch: pytest.Mon
     assert code == 2
     assert text.startswith("nst-pipeline: NST_POLL: should be a valid boolean")
     assert text.endswith("found 'perhaps'\n")
+
+
+def test_the_version_is_told(call: Call) -> None:
+    assert call("--version") == (0, f"nst-pipeline {nst.__version__}\n")
 
 
 @pytest.mark.parametrize("arguments", [["frob"], ["run"], ["run", "m.json", "--frob"], ["validate"]])

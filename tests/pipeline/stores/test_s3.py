@@ -18,7 +18,7 @@ from moto import mock_aws
 
 from manifests.demo_s3 import KEYS
 from pipeline.aws import connect
-from pipeline.errors import ClaimLostError, StoreError
+from pipeline.errors import ClaimLostError, StoreError, UsageError
 from pipeline.sources import Sources
 from pipeline.stores import lease
 from pipeline.stores.lease import S3Claim
@@ -264,7 +264,7 @@ def test_images_come_from_allowed_places_only(client: Any) -> None:
 
 @pytest.mark.parametrize("url", ["s3://", "s3://a/b", "s3://UPPER CASE/x", "s3:///x"])
 def test_what_is_no_url_is_told(url: str, client: Any) -> None:
-    with pytest.raises(StoreError, match="s3://BUCKET/PREFIX"):
+    with pytest.raises(UsageError, match="s3://BUCKET/PREFIX"):
         S3Store(url, client)
 
 
