@@ -78,7 +78,7 @@ class Fetcher:
         except ImageError as error:
             raise ImageError(f"{pair.content}: {error}") from None
         source = _source(pair.content, inputs.content)
-        thumbnails[source.thumbnail] = ready.contents[0]
+        thumbnails[source.thumbnail] = ready.contents[-1]
         return Prepared(ready, source, sources, inputs.digest, thumbnails, earlier)
 
     def _style(self, data: bytes, reference: str) -> Style:
