@@ -42,14 +42,21 @@ class Job:
 def job_of_file(path: Path, allowed: Sequence[Store], outbox: Outbox | None = None) -> Job:
     """The job of a manifest file, whose images are relative to its folder. Raises `NSTError`.
 
-    Patterns pass by what lies in `outbox`: results of earlier runs are often below the manifest, too.
+    Patterns pass by results of earlier runs, which are often below the manifest, too: by all that lies in
+    `outbox`, or if the manifest lies there itself, by its own results.
     """
     folder = FolderStore(path.parent)
     sources = Sources(folder, allowed)
 
     def glob(pattern: str) -> list[str]:
-        found = sources.glob(pattern)
-        return [name for name in found if not (outbox and outbox.store.key(folder.absolute(name)))]
+        return [name for name in sources.glob(pattern) if not made(folder.absolute(name))]
+
+    def made(absolute: str) -> bool:
+        key = outbox.store.key(absolute) if outbox else None
+        if outbox is None or key is None:
+            return False
+        around = outbox.store.key(folder.absolute("")) is not None
+        return not around or key.startswith(f"{path.stem}/")
 
     document = manifest.parse(folder.read(path.name, manifest.MAX_BYTES))
     return Job(path.stem, manifest.expand(document, glob), sources)

@@ -159,12 +159,13 @@ def test_every_bad_pair_is_told_once_and_the_good_ones_are_done(root: Path) -> N
     assert {path.stem for path in (root / "out" / "m").glob("*.png")} == set(GOOD)
 
 
-def test_patterns_pass_by_the_results_of_earlier_runs(folder: Path) -> None:
+@pytest.mark.parametrize("outbox", ["results", "."])
+def test_patterns_pass_by_the_results_of_earlier_runs(folder: Path, outbox: str) -> None:
     pairs = {"product": {"content": ["**/*.[pj]*g"], "style": ["style.png"]}}
     manifest = {"defaults": {"epochs": 1, "max_size": 32}, **pairs}
     (folder / "m.json").write_text(json.dumps(manifest))
     for expected in ("pair done", "pair done already"):
-        done = run("run", folder / "m.json", "--outbox", folder / "results", "--device", "cpu")
+        done = run("run", folder / "m.json", "--outbox", folder / outbox, "--device", "cpu")
         events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
         assert (done.returncode, events.count(expected)) == (0, 2)
         assert {event for event in events if event.startswith("pair done")} == {expected}
