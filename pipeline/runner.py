@@ -94,12 +94,13 @@ class Runner:
     def hand_back(self) -> None:
         """Release every manifest that has not ended, for another runner or another day."""
         with self._handing_back:  # a second caller waits, as the process may end after it
-            claims = [(job, job.claimed) for job in self._open if job.claimed]
-            self._open = set()
+            unfinished, self._open = self._open, set()  # first of all: others take jobs out of it meanwhile
+            claims = [(job, job.claimed) for job in unfinished if job.claimed]
             # A bucket takes some requests for each, and a stop leaves a second or so for all.
             with ThreadPoolExecutor(_RELEASERS, "release") as pool:
-                for job, claimed in claims:
-                    pool.submit(self._tell_errors, job, claimed.release)
+                releases = [pool.submit(self._tell_errors, job, claimed.release) for job, claimed in claims]
+        for release in releases:
+            release.result()
         # Afterwards, because a log that nobody reads may block.
         for job, _ in claims:
             self._listener.note("manifest handed back", manifest=job.name)
