@@ -78,7 +78,7 @@ class LBFGS:
         s = torch.where(accepted[:, None], self._trial - self._point, 0.0)
         y = grad - self._grad
         sy, yy = (s * y).sum(1), (y * y).sum(1)
-        good = sy > _CURVATURE * s.norm(dim=1) * y.norm(dim=1)
+        good = sy > _CURVATURE * s.norm(dim=1) * yy.sqrt()
         s, y = torch.where(good[:, None], s, 0.0), torch.where(good[:, None], y, 0.0)
         slot = (self._count - 1) % self._history
         self._s[:, slot], self._y[:, slot] = s, y

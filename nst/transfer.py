@@ -26,7 +26,6 @@ from nst.weights import load_weights
 
 _FINE_SHARE = 0.8  # of the iterations left, spent on each scale that has coarser ones below it
 _FIRST_CHANGE = 0.02  # the mean change of a pixel that the very first step is to make
-_HISTORY, _SHORT = 20, 10  # steps that the search remembers, and of huge pictures, at 24 bytes a pixel each
 _CACHED_TARGETS = 128  # each of a style at one scale in one precision, 2.4 MB
 _BYTES_PER_PIXEL = 3000  # of device memory at the finest scale, with features of two bytes
 _LARGEST_BATCH = 16
@@ -168,8 +167,8 @@ class _Run:
         """Run one scale from `image`, `(B, 3, H, W)`, and return the best point of each pair."""
         canvas = Canvas(image.shape[2], image.shape[3], image.device)
         variables = canvas.encode(image)
-        history = _SHORT if image[0, 0].numel() > HUGE else _HISTORY
-        optimiser, guide = LBFGS(variables, self.tolerance, history), Guide(objective)
+        optimiser = LBFGS(variables, self.tolerance, history(image[0, 0].numel()))
+        guide = Guide(objective)
         tape, finished = Tape(), [False for _ in self.pairs]
         for step in range(steps):
             variables.requires_grad_(True)
@@ -244,6 +243,11 @@ def split(iterations: int, levels: int) -> list[int]:
         left = iterations - sum(shares)
         shares.insert(0, max(1, min(left - coarser, round(_FINE_SHARE * left))))
     return [iterations - sum(shares), *shares]
+
+
+def history(pixels: int) -> int:
+    """How many steps the search for a picture of that many pixels remembers, at 24 bytes a pixel each."""
+    return 10 if pixels > HUGE else 20
 
 
 def _enlarged(image: Tensor, like: Tensor) -> Tensor:
