@@ -112,7 +112,7 @@ class Bars:
             TextColumn("{task.fields[losses]}"),
             console=Console(file=cast(TextIO, _Unread(out))),
         )
-        self._all = self._bars.add_task("all pairs", total=0, losses="")
+        self._all = self._bars.add_task("all pairs", total=0, losses="", visible=False)
         self._pairs: dict[tuple[str, str], TaskID] = {}
         self._open: set[str] = set()
         self._known, self._lock = 0, threading.Lock()
@@ -126,7 +126,7 @@ class Bars:
         with self._lock:
             self._known += pairs if manifest not in self._open else 0
             self._open.add(manifest)
-            self._bars.update(self._all, total=self._known)
+            self._bars.update(self._all, total=self._known, visible=True)
 
     def evaluated(self, manifest: str, pair: str, evaluation: "Evaluation") -> None:
         with self._lock:
