@@ -7,13 +7,14 @@ from nst.errors import NSTError
 from pipeline.errors import Problem, problems_of
 from pipeline.fetch import Fetcher
 from pipeline.job import job_of_file
+from pipeline.outbox import Outbox
 from pipeline.stores.base import Store
 
 
-def check(path: Path, allowed: Sequence[Store]) -> tuple[int, list[Problem]]:
+def check(path: Path, allowed: Sequence[Store], outbox: Outbox | None) -> tuple[int, list[Problem]]:
     """How many pairs a manifest file stands for, and its problems and those of the images it names."""
     try:
-        job = job_of_file(path, allowed)
+        job = job_of_file(path, allowed, outbox)
     except NSTError as error:
         return 0, problems_of(error)
     fetcher, problems = Fetcher(""), []

@@ -164,15 +164,22 @@ def watch(
 
 
 @app.command()
-def validate(manifests: Manifests, allow: AllowOption = None, endpoint_url: EndpointOption = None) -> None:
+def validate(
+    manifests: Manifests,
+    outbox: OutboxOption = None,
+    allow: AllowOption = None,
+    endpoint_url: EndpointOption = None,
+) -> None:
     """Check manifests and every image they name, without working on them."""
     from pipeline.check import check
 
-    settings = load_settings(allow=allow, endpoint_url=endpoint_url)
-    allowed = [Stores(settings.endpoint_url).open(url) for url in settings.allow]
+    settings = load_settings(outbox=outbox, allow=allow, endpoint_url=endpoint_url)
+    stores = Stores(settings.endpoint_url)
+    allowed = [stores.open(url) for url in settings.allow]
+    results = Outbox(stores.open(settings.outbox)) if settings.outbox else None
     failed = False
     for path in manifests:
-        pairs, problems = check(path, allowed)
+        pairs, problems = check(path, allowed, results)
         valid = f"valid, {pairs} pair{'s' * (pairs > 1)}"
         for text in [str(problem) for problem in problems] or [valid]:
             print(f"{printable(str(path))}: {text}")

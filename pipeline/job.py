@@ -39,27 +39,12 @@ class Job:
             self.claimed.confirm()
 
 
-def job_of_file(path: Path, allowed: Sequence[Store], outbox: Outbox | None = None) -> Job:
-    """The job of a manifest file, whose images are relative to its folder. Raises `NSTError`.
-
-    Patterns pass by results of earlier runs, which are often below the manifest, too: by all that lies in
-    `outbox`, or if the manifest lies there itself, by its own results.
-    """
+def job_of_file(path: Path, allowed: Sequence[Store], outbox: Outbox | None) -> Job:
+    """The job of a manifest file, whose images are relative to its folder. Raises `NSTError`."""
     folder = FolderStore(path.parent)
-    sources = Sources(folder, allowed)
-
-    def glob(pattern: str) -> list[str]:
-        return [name for name in sources.glob(pattern) if not made(folder.absolute(name))]
-
-    def made(absolute: str) -> bool:
-        key = outbox.store.key(absolute) if outbox else None
-        if outbox is None or key is None:
-            return False
-        around = outbox.store.key(folder.absolute("")) is not None
-        return not around or key.startswith(f"{path.stem}/")
-
+    sources = Sources(folder, allowed, outbox)
     document = manifest.parse(folder.read(path.name, manifest.MAX_BYTES))
-    return Job(path.stem, manifest.expand(document, glob), sources)
+    return Job(path.stem, manifest.expand(document, sources.glob), sources)
 
 
 def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox) -> Job:

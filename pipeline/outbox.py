@@ -1,7 +1,8 @@
 """Results: their names, the order in which they are written, and whether one is there already."""
 
+import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,6 +13,7 @@ from pipeline.stores.base import Store
 
 _MAX_RECORD = 2**20
 _REMEMBERED = 256
+_THUMBNAIL = re.compile(r".+/thumbs/[0-9a-f]{16}\.jpg")
 
 
 class _Model(BaseModel):
@@ -127,6 +129,17 @@ class Outbox:
     def tidy(self, manifest: str) -> None:
         """Remove what a runner that died while writing has left; call it only where no other may write."""
         self.store.tidy(manifest)
+
+    def results_among(self, references: Iterable[str]) -> set[str]:
+        """Those of these whole references that are pictures of pairs, or thumbnails of their images, here."""
+        keys = {whole: key for whole in references if (key := self.store.key(whole)) and "/" in key}
+        folders = {key.rpartition("/")[0] for key in keys.values()}
+        files = {f"{folder}/{entry.name}" for folder in folders for entry in self.store.entries(folder)}
+        return {
+            whole
+            for whole, key in keys.items()
+            if f"{key.rpartition('.')[0]}.loss.jsonl" in files or _THUMBNAIL.fullmatch(key)
+        }
 
     def put_page(self, manifest: str, page: str) -> None:
         """Write `NAME/index.html`, which ends a manifest: when it comes again, its thumbnails may be gone."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline.errors import StoreError
+from pipeline.outbox import Outbox
 from pipeline.stores.base import Store
 
 MAX_BYTES = 512 * 2**20
@@ -11,9 +12,12 @@ MAX_BYTES = 512 * 2**20
 class Sources:
     """Reads images for a manifest, which is a stranger's document, from allowed stores only."""
 
-    def __init__(self, base: Store, allowed: Sequence[Store] = ()) -> None:
-        """References are relative to `base`; absolute ones may also lead into `allowed`."""
-        self._base, self._stores = base, (base, *allowed)
+    def __init__(self, base: Store, allowed: Sequence[Store] = (), outbox: Outbox | None = None) -> None:
+        """References are relative to `base`; absolute ones may also lead into `allowed`.
+
+        Patterns pass by what is a result in `outbox`, or each run would stylise the last one's pictures.
+        """
+        self._base, self._stores, self._outbox = base, (base, *allowed), outbox
 
     def read(self, reference: str) -> bytes:
         """The bytes of an image. Raises `StoreError` with the reference and the reason."""
@@ -25,10 +29,14 @@ class Sources:
             raise type(error)(f"{reference}: {reason}") from None
 
     def glob(self, pattern: str) -> list[str]:
-        """The references that a pattern stands for, sorted."""
+        """The references that a pattern stands for, sorted. Raises `StoreError`."""
         store, key = self._locate(pattern)
-        matches = store.glob(key)
-        return matches if store is self._base else [store.absolute(match) for match in matches]
+        matches = [(match, store.absolute(match)) for match in store.glob(key)]
+        made = self._outbox.results_among([whole for _, whole in matches]) if self._outbox else set()
+        found = [match if store is self._base else whole for match, whole in matches if whole not in made]
+        if matches and not found:
+            raise StoreError(f"'{pattern}' matches only results; to go on from them, name them one by one")
+        return found
 
     def _locate(self, reference: str) -> tuple[Store, str]:
         absolute = self._base.absolute(reference)

@@ -159,16 +159,46 @@ def test_every_bad_pair_is_told_once_and_the_good_ones_are_done(root: Path) -> N
     assert {path.stem for path in (root / "out" / "m").glob("*.png")} == set(GOOD)
 
 
-@pytest.mark.parametrize("outbox", ["results", "."])
-def test_patterns_pass_by_the_results_of_earlier_runs(folder: Path, outbox: str) -> None:
+@pytest.mark.parametrize("outbox", ["results", ".", ".."])
+def test_patterns_pass_by_results_and_nothing_else(folder: Path, outbox: str) -> None:
     pairs = {"product": {"content": ["**/*.[pj]*g"], "style": ["style.png"]}}
-    manifest = {"defaults": {"epochs": 1, "max_size": 32}, **pairs}
-    (folder / "m.json").write_text(json.dumps(manifest))
-    for expected in ("pair done", "pair done already"):
-        done = run("run", folder / "m.json", "--outbox", folder / outbox, "--device", "cpu")
+    for name in ("m", folder.name):
+        manifest = {"defaults": {"epochs": 1, "max_size": 32}, **pairs}
+        (folder / f"{name}.json").write_text(json.dumps(manifest))
+    (folder / "m").mkdir()
+    (folder / "content.png").rename(folder / "m" / "content.png")
+    for name, expected in (("m", "pair done"), ("m", "pair done already"), (folder.name, "pair done")):
+        command = (folder / f"{name}.json", "--outbox", folder / outbox)
+        assert run("validate", *command).stdout.endswith(": valid, 2 pairs\n")
+        done = run("run", *command, "--device", "cpu")
         events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
         assert (done.returncode, events.count(expected)) == (0, 2)
         assert {event for event in events if event.startswith("pair done")} == {expected}
+
+
+def test_patterns_of_an_inbox_pass_by_results_too(folder: Path) -> None:
+    (folder / "in").mkdir()
+    pairs = {"content": [f"{folder}/**/*content*.png"], "style": [f"{folder}/style.png"]}
+    places = ("--inbox", folder / "in", "--outbox", folder / "out", "--allow", folder, "--device", "cpu")
+    for name in ("a", "b"):
+        manifest = {"defaults": {"epochs": 1, "max_size": 32}, "product": pairs}
+        (folder / "in" / f"{name}.json").write_text(json.dumps(manifest))
+        assert run("watch", "--once", *places).returncode == 0
+    assert len(list(folder.glob("out/*/*.loss.jsonl"))) == 2
+
+
+def test_a_pattern_of_results_alone_is_told(folder: Path) -> None:
+    pair = {"content": "content.png", "style": "style.png", "id": "p", "epochs": 1, "max_size": 32}
+    (folder / "m.json").write_text(json.dumps(pair))
+    (folder / "more.json").write_text(
+        json.dumps({"product": {"content": ["m/*.png"], "style": ["style.png"]}})
+    )
+    (folder / "named.json").write_text(json.dumps({"content": "m/p.png", "style": "style.png"}))
+    run("run", folder / "m.json", "--outbox", folder, "--device", "cpu")
+    done = run("validate", folder / "more.json", folder / "named.json", "--outbox", folder)
+    told, fine = done.stdout.splitlines()
+    assert told.endswith("'m/*.png' matches only results; to go on from them, name them one by one")
+    assert fine.endswith(": valid, 1 pair")
 
 
 def test_validate_tells_the_same(root: Path) -> None:

@@ -13,7 +13,7 @@ def test_the_page_shows_the_content_as_large_as_the_style(folder: Path) -> None:
     make_picture(256, 200).save(folder / "content.png")
     make_picture(300, 300).save(folder / "style.png")
     (folder / "m.json").write_text(json.dumps({"content": "content.png", "style": "style.png"}))
-    job = job_of_file(folder / "m.json", [])
+    job = job_of_file(folder / "m.json", [], None)
     fetcher = Fetcher("")
     prepared = fetcher.prepare(job.pairs[0], fetcher.read(job.pairs[0], job.sources))
     shown = [Image.open(io.BytesIO(thumbnail(image))) for image in prepared.thumbnails.values()]

@@ -46,7 +46,7 @@ def job(folder: Path) -> Job:
     ]
     document = {"defaults": {"epochs": 1, "max_size": 48}, "pairs": pairs}
     (folder / "m.json").write_text(json.dumps(document))
-    return job_of_file(folder / "m.json", [])
+    return job_of_file(folder / "m.json", [], None)
 
 
 def work(stylizer: Roomy, job: Job, folder: Path) -> Runner:
