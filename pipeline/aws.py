@@ -24,11 +24,12 @@ from botocore.exceptions import (
     ConnectionError as NoConnectionError,
 )
 
-from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
+from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError, UsageError
 
 _FILES = ("shared-credentials-file", "config-file")  # where botocore finds keys once and for all
 _REREAD = 60.0  # seconds after which it is to look there again
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 10.0, 60.0  # seconds
+_CONNECTIONS = 64  # kept open; leases are renewed by a thread each
 
 
 def _session() -> boto3.Session:
@@ -60,11 +61,15 @@ def _keys_of_file() -> dict[str, str | None]:
 
 
 def connect(service: str, endpoint_url: str | None = None, region: str | None = None) -> Any:
-    """A client with what `AWS_*` variables, profiles and roles say, as every user of boto3 knows it."""
+    """A client with what `AWS_*` variables, profiles and roles say, as every user of boto3 knows it.
+
+    Raises `UsageError` where they or the URL make no sense.
+    """
     config = Config(
         retries={"mode": "standard", "max_attempts": 5},
         connect_timeout=_CONNECT_TIMEOUT,
         read_timeout=_READ_TIMEOUT,
+        max_pool_connections=_CONNECTIONS,
         # Checksums of our own go with every upload; the default ones are unknown to older servers.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
@@ -73,7 +78,7 @@ def connect(service: str, endpoint_url: str | None = None, region: str | None = 
     try:
         client = _session().client(service, endpoint_url=endpoint_url, region_name=region, config=config)
     except (BotoCoreError, ValueError) as error:
-        raise StoreError(f"{service.upper()}: {_reason(error)}") from None
+        raise UsageError(f"{service.upper()}: {_reason(error)}") from None
     client.meta.events.register("before-sign.s3.DeleteObjects", _add_md5)
     return client
 
@@ -117,7 +122,7 @@ _REASONS = {
 }
 
 
-# Of the server, whatever status they come with: of all these, some have come with 400.
+# Codes of faults that pass; some servers send them with status 400.
 PASSING = {
     "InternalError",
     "PriorRequestNotComplete",

@@ -1,6 +1,7 @@
 """The commands of `nst-pipeline`."""
 
 import json
+import os
 import sys
 import warnings
 from dataclasses import asdict
@@ -63,7 +64,8 @@ def _show_version(shown: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Tell it and end.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
     pass
@@ -255,6 +257,9 @@ def main() -> None:
     """Entry point; exit codes: 0 all done, 1 something failed, 2 wrong usage, 128 + N on signal N."""
     # What Pillow finds odd in a picture it decodes all the same is not for the log.
     warnings.filterwarnings("ignore", module="PIL")
+    # Whoever has closed them does not want to hear anything; that is no reason not to work.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # names of files may have what a terminal has not
             stream.reconfigure(errors="backslashreplace")
@@ -286,4 +291,4 @@ def _outbox(settings: Settings, stores: Stores, apart_from: Store | None = None)
 
 
 def _listener() -> Listener:
-    return Bars() if sys.stdout.isatty() else JsonLines()
+    return Bars(sys.stdout) if sys.stdout.isatty() else JsonLines(sys.stdout)

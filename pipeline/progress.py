@@ -42,8 +42,8 @@ class Listener(Protocol):
         """Nothing more will come."""
 
 
-class _Unread:
-    """A stream whose reader may go away: a closed terminal or pipe is no reason to stop working."""
+class _Forgiving:
+    """A stream whose reader may have gone: a pipe or terminal that is closed is no reason to stop working."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -64,7 +64,7 @@ class JsonLines:
     """One JSON object a line, for log collectors."""
 
     def __init__(self, out: TextIO = sys.stdout) -> None:
-        self._out, self._lock = _Unread(out), threading.Lock()
+        self._out, self._lock = _Forgiving(out), threading.Lock()
 
     def manifest_started(self, manifest: str, pairs: int) -> None:
         self._log("manifest started", manifest=manifest, pairs=pairs)
@@ -110,7 +110,7 @@ class Bars:
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[losses]}"),
-            console=Console(file=cast(TextIO, _Unread(out))),
+            console=Console(file=cast(TextIO, _Forgiving(out))),
         )
         self._all = self._bars.add_task("all pairs", total=0, losses="", visible=False)
         self._pairs: dict[tuple[str, str], TaskID] = {}

@@ -27,7 +27,7 @@ from pipeline.publish import publish
 _FETCHERS = 2
 _AHEAD = 2  # batches that are fetched ahead of the one on the device
 _BEHIND = 64  # results that may wait to be published
-_RELEASERS = 16
+_RELEASERS = 16  # threads that hand back manifests, each a few requests of a bucket
 _SOON, _SELDOM = 1.0, 60.0  # seconds between tries at a store that is out of reach, at first and at last
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class Runner:
         self._put_off: dict[str, float] = {}  # until when manifests that could not be moved to their end
         self._publishing: deque[Future[None]] = deque()
         self._pulse, self._claiming = time.monotonic(), False
-        self._handing_back = threading.RLock()
+        self._handing_back = threading.Lock()
         self.problems = 0
 
     def run(self, jobs: Iterable[Job]) -> None:
@@ -67,12 +67,11 @@ class Runner:
             self._claimer = stack.enter_context(ThreadPoolExecutor(1, "claim"))
             tasks = self._tasks(jobs)
             stack.callback(self._fetchers.shutdown, wait=False, cancel_futures=True)
-            try:
-                self._work(tasks)
-            except StoppedError:
-                pass
-            except torch.AcceleratorError as error:
-                raise NSTError(f"the GPU has failed, and only a new process can use it: {error}") from error
+            with suppress(StoppedError):
+                try:
+                    self._work(tasks)
+                except torch.AcceleratorError as error:
+                    raise NSTError(f"the GPU has failed; only a new process can use it: {error}") from error
         with suppress(StoppedError):
             while self._publishing:
                 self._publishing.popleft().result()
@@ -96,7 +95,6 @@ class Runner:
         with self._handing_back:  # a second caller waits, as the process may end after it
             unfinished, self._open = self._open, set()  # first of all: others take jobs out of it meanwhile
             claims = [(job, job.claimed) for job in unfinished if job.claimed]
-            # A bucket takes some requests for each, and a stop leaves a second or so for all.
             with ThreadPoolExecutor(_RELEASERS, "release") as pool:
                 releases = [pool.submit(self._tell_errors, job, claimed.release) for job, claimed in claims]
         for release in releases:

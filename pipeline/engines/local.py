@@ -13,7 +13,7 @@ import torch
 
 from nst.errors import NSTError
 from nst.transfer import Stylizer
-from pipeline.engines.supervise import abandon, supervise
+from pipeline.engines.supervise import LAST, abandon, supervise
 from pipeline.errors import Problem, StoreError, UnavailableError, UsageError, problems_of
 from pipeline.inbox import ClaimedManifest, Inbox
 from pipeline.job import Job, job_of_claimed, job_of_file
@@ -282,9 +282,14 @@ class LocalEngine:
             self._told_once(self._suspect.name, self._suspect.claimed.release)
 
     def _leave(self) -> None:
-        if self._runner:
-            self._runner.hand_back()
-        self._hand_back_suspect()
+        # Side by side and not for ever, as a store may not answer to one of them.
+        actions = [self._hand_back_suspect, *([self._runner.hand_back] if self._runner else [])]
+        threads = [threading.Thread(target=action, daemon=True) for action in actions]
+        for thread in threads:
+            thread.start()
+        until = time.monotonic() + 0.8 * LAST
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
         # Last, because watchdog's threads may fail to end, and a network may not answer.
         self._listener.close()
         self._trigger.close()

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 _GRACE = 1.3  # seconds that work has to end by itself after a signal
 _GLANCE = 0.1  # seconds between two looks for signals
-_LAST = 0.5  # seconds for leaving, once it is abandoned
+LAST = 0.5  # seconds for leaving, once it is abandoned
 
 
 def supervise(
@@ -23,8 +23,8 @@ def supervise(
 
     What `work` raises is raised here.
 
-    SIGINT and SIGTERM call `stop`. Work that has not ended in time, or that is signalled again, is
-    abandoned where it stands: `leave` is called and the process ends.
+    SIGINT, SIGTERM and SIGHUP (unless that is ignored, as under nohup) call `stop`. Work that has not ended
+    in time, or that is signalled again, is abandoned where it stands: `leave` is called and the process ends.
     """
     ended = threading.Event()
     received: list[int] = []
@@ -43,7 +43,10 @@ def supervise(
             abandon(leave, 128 + number)
         stop()
 
-    earlier = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    earlier = {n: signal.signal(n, on_signal) for n in numbers}
     try:
         threading.Thread(target=guarded, name="runner", daemon=True).start()
         # A signal that lands on another thread does not wake this one, which alone may handle it. Nor may
@@ -63,7 +66,7 @@ def supervise(
 def abandon(leave: Callable[[], None], code: int) -> NoReturn:
     """End this process where it stands, after `leave` or after half a second."""
     # Leaving may hang, on a dead network or on a log that nobody reads.
-    last = threading.Timer(_LAST, os._exit, (code,))
+    last = threading.Timer(LAST, os._exit, (code,))
     last.daemon = True
     last.start()
     try:

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -92,18 +93,20 @@ class Lease:
         """Count no crash before this holder, from the next renewal on."""
         self.crashes = 0
 
-    def stop(self) -> None:
-        """No longer renew it; whoever calls this deletes it."""
+    @contextmanager
+    def ending(self) -> Iterator[str]:
+        """No longer renew it; its last ETag, by which it is to be deleted meanwhile."""
         self._ended.set()
+        with self._lock:
+            yield self._etag
 
     def end(self) -> None:
         """Give it up."""
-        self.stop()
-        with self._lock:
+        with self.ending() as etag:
             if self.lost:
                 return
             try:
-                self._store.remove(self._key, match=self._etag)
+                self._store.remove(self._key, match=etag)
             except UnavailableError:
                 self._store.leases_left[self._key] = self._owner
                 raise
@@ -172,8 +175,9 @@ def _look(store: "S3Store", key: str) -> "Object | None":
 class S3Claim:
     """An object under `processing/` with the lease that makes it ours."""
 
-    def __init__(self, store: "S3Store", source: str, key: str, data: bytes, lease: Lease) -> None:
-        self._store, self._source, self._key, self._data = store, source, key, data
+    def __init__(self, store: "S3Store", source: str, key: str, found: "Object", lease: Lease) -> None:
+        self._store, self._source, self._key = store, source, key
+        self._data, self._etag = found.data, found.etag
         self._lease, self._open = lease, True
 
     def read(self, limit: int) -> bytes:
@@ -200,8 +204,9 @@ class S3Claim:
         self._lease.confirm()
         self._store.write(key, self._data)
         self._lease.confirm()  # that may have taken long, and what lies there now be another one's
-        self._lease.stop()
-        self._store.remove_all([self._key, *clearing, self._lease.key])
+        with self._lease.ending() as lease:
+            # This may hang, too.
+            self._store.remove_all({self._key: self._etag, **dict.fromkeys(clearing), self._lease.key: lease})
         self._open = False
 
     def release(self) -> None:
@@ -212,7 +217,7 @@ class S3Claim:
             self._lease.renew()
             self._store.put(self._source, self._data, absent=True)
             self._lease.confirm()
-            self._store.remove(self._key)
+            self._store.remove(self._key, match=self._etag)
         except ClaimLostError:
             return
         except ConflictError:

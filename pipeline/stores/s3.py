@@ -5,9 +5,9 @@ import mimetypes
 import posixpath
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 from uuid import uuid4
@@ -22,6 +22,8 @@ from pipeline.stores.lease import Lease, S3Claim, Sightings
 _SCHEME = "s3://"
 _CACHED = 2**28  # bytes of images kept, so that a style of many pairs is fetched once
 _LONGEST_KEY = 1024  # bytes, of which not every server takes care
+# What a conditional delete says where a newer object lies by now, or none at all.
+_OTHERS = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
 _READS = 4  # attempts at a body that breaks off, which botocore leaves to its callers
 
 
@@ -139,9 +141,9 @@ class S3Store:
         with suppress(ConflictError, NotFoundError):
             self._call("delete_object", key, **({"IfMatch": match} if match else {}))
 
-    def remove_all(self, keys: Sequence[str]) -> None:
-        """Delete several objects in one request."""
-        listed = [{"Key": self.prefix + key} for key in keys]
+    def remove_all(self, tags: Mapping[str, str | None]) -> None:
+        """Delete several objects in one request, those with an ETag only while they have it."""
+        listed = [{"Key": self.prefix + key, **({"ETag": tag} if tag else {})} for key, tag in tags.items()]
         try:
             answer = self._client.delete_objects(
                 Bucket=self.bucket, Delete={"Objects": listed, "Quiet": True}
@@ -149,8 +151,9 @@ class S3Store:
         except (BotoCoreError, ClientError) as error:
             raise explained(self.url, error) from None
         for failed in answer.get("Errors", []):
-            kind = UnavailableError if failed.get("Code") in PASSING else StoreError
-            raise kind(f"{self.url}: {failed['Key']} can't be deleted ({failed.get('Code')})")
+            if failed.get("Code") not in _OTHERS:
+                kind = UnavailableError if failed.get("Code") in PASSING else StoreError
+                raise kind(f"{self.url}: {failed['Key']} can't be deleted ({failed.get('Code')})")
 
     def tidy(self, folder: str) -> None:
         pass  # what was not wholly put is not there
@@ -160,16 +163,16 @@ class S3Store:
         if lease is None:
             return None
         try:
-            data, left = self._take(source, target)
+            found, left = self._take(source, target)
         except BaseException:
             lease.end()
             raise
-        if data is None:
+        if found is None:
             lease.end()
             return None
         if not left:
             lease.forget()  # what another one of this name has done
-        return S3Claim(self, source, target, data, lease)
+        return S3Claim(self, source, target, found, lease)
 
     def glob(self, pattern: str) -> list[str]:
         literal = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
@@ -205,21 +208,21 @@ class S3Store:
             answer["Body"].close()
             return answer
 
-    def _take(self, source: str, target: str) -> tuple[bytes | None, bool]:
-        """The content of what is at `target` now, and whether a dead runner has left it there."""
+    def _take(self, source: str, target: str) -> tuple[Object | None, bool]:
+        """What is at `target` now, and whether a dead runner has left it there."""
         try:
             found = self.look(source, 2**30)
         except NotFoundError:
             found = None
         try:
             if found is not None:
-                self.put(target, found.data, absent=True)
+                etag = self.put(target, found.data, absent=True)
                 self.remove(source, match=found.etag)
-                return found.data, False
+                return replace(found, etag=etag), False
         except ConflictError:
             pass  # what a dead runner held comes first
         try:
-            return self.look(target, 2**30).data, True
+            return self.look(target, 2**30), True
         except NotFoundError:
             return None, False
 
@@ -248,7 +251,11 @@ class S3Store:
             raise explained(self.url, error) from None
 
     def _call(self, operation: str, key: str, **arguments: object) -> Any:
-        if len((self.prefix + key).encode()) > _LONGEST_KEY:
+        try:
+            length = len((self.prefix + key).encode())
+        except UnicodeEncodeError:
+            raise StoreError(f"{self.url}/{key}: the name is not UTF-8; rename it") from None
+        if length > _LONGEST_KEY:
             raise StoreError(f"{self.url}/{key}: the name is too long; a whole key has at most 1,024 bytes")
         try:
             return getattr(self._client, operation)(Bucket=self.bucket, Key=self.prefix + key, **arguments)

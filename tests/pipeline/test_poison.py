@@ -41,9 +41,20 @@ class Deadly(Instant):
         self._end = end
 
     def run(self, pairs: Sequence[Pair], on_evaluation: Any = None) -> list[Result]:
+        self._meet(pairs)
+        return super().run(pairs)
+
+    def _meet(self, pairs: Sequence[Pair]) -> None:
         if any(pair.parameters.seed == self.SEED for pair in pairs):
             self._end()
-        return super().run(pairs)
+
+
+class DeadlyBefore(Deadly):
+    """The same, but between two batches."""
+
+    def capacity(self, pair: Pair) -> int:
+        self._meet([pair])
+        return super().capacity(pair)
 
 
 def poison(box: Box, name: str, good: Sequence[str], bad: str) -> None:
@@ -62,16 +73,22 @@ def runners_until_all_ended(box: Box, stylizer: Stylizer) -> int:
     raise AssertionError(box.log.read_text())
 
 
-@pytest.mark.parametrize("end", [killed, without_its_gpu])
+@pytest.mark.parametrize(
+    ("end", "deadly"), [(killed, Deadly), (without_its_gpu, Deadly), (without_its_gpu, DeadlyBefore)]
+)
 @pytest.mark.parametrize("boxes", ["folder_box", "bucket_box"])
 def test_a_manifest_that_kills_is_set_aside_after_three_tries(
-    boxes: str, end: Callable[[], None], stylizer: Stylizer, request: pytest.FixtureRequest
+    boxes: str,
+    end: Callable[[], None],
+    deadly: type[Deadly],
+    stylizer: Stylizer,
+    request: pytest.FixtureRequest,
 ) -> None:
     make: Callable[[], Box] = request.getfixturevalue(boxes)
     box = make()
     box.fill(["a", "z"])
     poison(box, "m", ["p0"], "p1")
-    assert runners_until_all_ended(box, Deadly(stylizer, end)) in (3, 4)  # p0 may be done by the first
+    assert runners_until_all_ended(box, deadly(stylizer, end)) in (3, 4)  # p0 may be done by the first
     assert box.names("done") == {"a.json", "z.json"}
     assert box.names("failed") == {"m.json", "m.error.json"}
     (error,) = json.loads(box.inbox.read("failed/m.error.json", LIMIT))["errors"]

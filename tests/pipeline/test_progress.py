@@ -1,9 +1,15 @@
 """What a person at a terminal sees, by a real terminal."""
 
+import fcntl
 import json
 import os
 import pty
+import select
+import shlex
+import signal
 import subprocess
+import termios
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,26 +22,38 @@ NAME = b"caf\xe9"  # no UTF-8, as old archives bring it
 class Terminal:
     """A terminal with `nst-pipeline run` on a manifest of two pairs."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, start: Sequence[str] = (), **environment: str) -> None:
         pair = {"content": "content.png", "style": "style.png", "epochs": 1, "max_size": 48}
         manifest = bytes(folder) + b"/" + NAME + b".json"
         with open(manifest, "w") as file:
             json.dump({"pairs": [{**pair, "id": "a"}, {**pair, "id": "b", "seed": 1}]}, file)
         self._ours, theirs = pty.openpty()
         self._process = subprocess.Popen(
-            [*COMMAND, "run", manifest, "--outbox", folder / "outbox"],
+            [*start, *COMMAND, "run", manifest, "--outbox", folder / "outbox"],
             stdout=theirs,
             stderr=subprocess.PIPE,
             env={**os.environ, **QUICK_SETTINGS, **environment},
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(1, termios.TIOCSCTTY, 0),
         )
         os.close(theirs)
 
     def look(self) -> str:
         """What has been written since; nothing once the program has ended."""
+        assert select.select([self._ours], [], [], 60)[0], "it hangs"
         try:
             return os.read(self._ours, 10_000).decode()
         except OSError:
             return ""
+
+    def wait_for(self, text: str) -> str:
+        """All that has been written, once this is in it."""
+        shown = ""
+        while text not in shown:
+            found = self.look()
+            assert found, f"it has ended; there was {shown}"
+            shown += found
+        return shown
 
     def close(self) -> None:
         os.close(self._ours)
@@ -46,9 +64,16 @@ class Terminal:
         return self._process.returncode, errors.decode()
 
 
-def test_a_terminal_that_is_closed_stops_nothing(folder: Path) -> None:
+def test_a_terminal_that_is_closed_stops_the_program_like_any_signal(folder: Path) -> None:
     terminal = Terminal(folder)
-    assert terminal.look()
+    terminal.wait_for("all pairs")
+    terminal.close()
+    assert terminal.end() == (128 + signal.SIGHUP, "")
+
+
+def test_where_that_signal_is_ignored_a_terminal_that_is_closed_stops_nothing(folder: Path) -> None:
+    terminal = Terminal(folder, ["sh", "-c", 'trap "" HUP; exec "$@"', "sh"])
+    terminal.wait_for("all pairs")
     terminal.close()
     assert terminal.end() == (0, "")
     assert len(list(folder.glob("outbox/*/*.loss.jsonl"))) == 2
@@ -63,3 +88,15 @@ def test_names_that_a_terminal_has_no_letters_for_are_shown_escaped(folder: Path
     assert terminal.end() == (0, "")
     assert r"caf\udce9/a: loss" in shown
     assert r"caf\udce9: done, look at" in shown
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_stream_that_was_closed_from_the_start_stops_nothing(folder: Path, closed: str) -> None:
+    pair = {"content": "content.png", "style": "style.png", "epochs": 1, "max_size": 48}
+    (folder / "m.json").write_text(json.dumps(pair))
+    command = shlex.join([*COMMAND, "run", str(folder / "m.json"), "--outbox", str(folder / "outbox")])
+    assert (
+        subprocess.run(f"{command} {closed}", shell=True, env={**os.environ, **QUICK_SETTINGS}).returncode
+        == 0
+    )
+    assert len(list(folder.glob("outbox/*/*.loss.jsonl"))) == 1

@@ -77,7 +77,7 @@ def test_manifests_are_handed_back_together_and_whoever_asks_again_waits(
     first, second = (threading.Thread(target=runner.hand_back) for _ in range(2))
     first.start()
     while together.n_waiting < 8:
-        pass
+        assert not together.broken
     second.start()
     second.join(0.1)
     assert second.is_alive()

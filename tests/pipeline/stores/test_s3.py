@@ -40,6 +40,15 @@ def real(seaweed: str) -> S3Store:
     return S3Store(f"s3://bucket/{uuid4().hex}", connect("s3", seaweed))
 
 
+def taken_over(store: S3Store) -> S3Claim:
+    """The claim on "a", as soon as its lease has lapsed."""
+    claim, until = None, time.monotonic() + 60
+    while claim is None:
+        assert time.monotonic() < until
+        claim = store.claim("a", "held/a")
+    return claim
+
+
 def test_a_lease_that_lapsed_is_taken_over_and_its_holder_notices(
     real: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,9 +56,8 @@ def test_a_lease_that_lapsed_is_taken_over_and_its_holder_notices(
     real.write("a", b"text")
     late = real.claim("a", "held/a")
     assert late
-    late._lease.stop()  # as a process does that has been put to sleep
-    while (heir := real.claim("a", "held/a")) is None:
-        pass
+    late._lease._ended.set()  # as a process does that has been put to sleep
+    heir = taken_over(real)
     assert heir.read(LIMIT) == b"text"
     with pytest.raises(ClaimLostError, match="another runner has taken over"):
         late.confirm()
@@ -70,9 +78,8 @@ def test_a_lease_of_which_the_server_counts_whole_seconds_only_lasts_its_time(
     began = time.monotonic()
     asleep = real.claim("a", "held/a")
     assert asleep
-    asleep._lease.stop()
-    while real.claim("a", "held/a") is None:
-        pass
+    asleep._lease._ended.set()
+    taken_over(real)
     assert time.monotonic() - began > 1.0
 
 
@@ -85,10 +92,9 @@ def test_without_the_servers_date_a_lease_lapses_that_was_seen_unchanged_for_lon
     assert "date" not in client.head_object(Bucket="bucket", Key="a")["ResponseMetadata"]["HTTPHeaders"]
     dead = store.claim("a", "held/a")
     assert dead
-    dead._lease.stop()
+    dead._lease._ended.set()
     began = time.monotonic()
-    while (heir := store.claim("a", "held/a")) is None:
-        pass
+    heir = taken_over(store)
     assert time.monotonic() - began > 1.0
     heir.move_to("done/a")
     assert store.read("done/a", LIMIT) == b"text"
@@ -150,29 +156,34 @@ def test_a_newer_manifest_is_not_deleted_where_deletes_ignore_conditions(
     assert store.read("a", LIMIT) == b"new"
 
 
-@pytest.mark.parametrize("end", [lambda claim: claim.move_to("done/a"), lambda claim: claim.release()])
+@pytest.mark.parametrize(
+    ("end", "slow"),
+    [
+        (lambda claim: claim.move_to("done/a"), "put"),
+        (lambda claim: claim.move_to("done/a"), "remove_all"),
+        (lambda claim: claim.release(), "put"),
+    ],
+)
 def test_one_who_is_late_deletes_nothing_of_its_heirs(
-    real: S3Store, monkeypatch: pytest.MonkeyPatch, end: Callable[[S3Claim], None]
+    real: S3Store, monkeypatch: pytest.MonkeyPatch, end: Callable[[S3Claim], None], slow: str
 ) -> None:
     monkeypatch.setattr(lease, "LEASE", 2.0)
     real.write("a", b"old")
     late = real.claim("a", "held/a")
     assert late
-    late._lease.stop()  # its network is down, and its renewals with it
-    put = real.put
+    late._lease._ended.set()  # its network is down, and its renewals with it
+    request = getattr(real, slow)
 
-    def slow_put(key: str, *arguments: Any, **given: Any) -> str:
-        if key in ("a", "done/a"):
+    def hang(what: Any, *arguments: Any, **given: Any) -> Any:
+        if what in ("a", "done/a") or slow == "remove_all":
             monkeypatch.undo()
             monkeypatch.setattr(lease, "LEASE", 2.0)
-            while (heir := real.claim("a", "held/a")) is None:
-                pass
-            heir.move_to("done/a")
+            taken_over(real).move_to("done/a")
             real.write("a", b"new")
             assert real.claim("a", "held/a")
-        return put(key, *arguments, **given)
+        return request(what, *arguments, **given)
 
-    monkeypatch.setattr(real, "put", slow_put)
+    monkeypatch.setattr(real, slow, hang)
     with suppress(ClaimLostError):
         end(late)
     assert real.read("held/a", LIMIT) == b"new"
@@ -187,7 +198,7 @@ def test_several_objects_are_deleted_with_a_checksum_that_every_server_knows(cli
     )
     for key in ("a", "b"):
         store.write(key, b"text")
-    store.remove_all(["a", "b"])
+    store.remove_all({"a": None, "b": None})
     ((checksum, body),) = sent
     assert base64.b64decode(checksum) == hashlib.md5(body).digest()
     assert list(store.entries("")) == []
@@ -260,6 +271,11 @@ def test_images_come_from_allowed_places_only(client: Any) -> None:
     for reference in ("s3://other/secret.png", "s3://other/art/../secret.png", "/etc/hostname", "ftp://x/y"):
         with pytest.raises(StoreError, match="lies outside"):
             sources.read(reference)
+
+
+def test_a_name_that_is_not_utf_8_is_told(client: Any) -> None:
+    with pytest.raises(StoreError, match="the name is not UTF-8; rename it"):
+        S3Store("s3://bucket", client).write("caf\udce9/a.json", b"")
 
 
 @pytest.mark.parametrize("url", ["s3://", "s3://a/b", "s3://UPPER CASE/x", "s3:///x"])
