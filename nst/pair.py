@@ -35,9 +35,15 @@ class Style:
 
     def at(self, long_side: int) -> Tensor:
         """`(3, H, W)` in 0..1 with this long side in pixels, enlarged where need be."""
+        return images.to_tensor(self._resized(long_side))
+
+    def within(self, long_side: int) -> "Style":
+        """One that shows as much up to this long side in pixels, and is no larger."""
+        return self if max(self.image.size) <= long_side else Style(self._resized(long_side))
+
+    def _resized(self, long_side: int) -> Image.Image:
         width, height = images.scaled(self.image.size, long_side)
-        size = max(width, _SMALLEST_SIDE), max(height, _SMALLEST_SIDE)
-        return images.to_tensor(images.resize(self.image, size))
+        return images.resize(self.image, (max(width, _SMALLEST_SIDE), max(height, _SMALLEST_SIDE)))
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,8 @@ class Pair:
                 f"the content scaled to max_size {longest} is {sizes[-1][0]}x{sizes[-1][1]}; "
                 f"each side needs {_SMALLEST_SIDE} pixels"
             )
+        closest = closest_look(rgb.size, parameters)
+        styles = [(style.within(closest), weight) for style, weight in styles]
         if parameters.preserve_color:
             styles = [(Style(color.match_colors(s.image, rgb)), w) for s, w in styles]
         alpha = alpha and images.resize(alpha, sizes[-1])
@@ -83,6 +91,11 @@ class Pair:
         p = self.parameters
         layers = (tuple(p.content_layers.items()), tuple(p.style_layers.items()))
         return tuple(c.size for c in self.contents), p.epochs, p.init, p.pooling, *layers
+
+
+def closest_look(content: tuple[int, int], parameters: Parameters) -> int:
+    """The largest long side at which the styles of a content of that size are looked at, in pixels."""
+    return max(_SMALLEST_SIDE, round(min(parameters.max_size, max(content)) * parameters.style_scale))
 
 
 def _scales(longest: int) -> list[int]:

@@ -5,6 +5,7 @@ import io
 import json
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from PIL import Image
@@ -12,7 +13,7 @@ from PIL import Image
 from nst import images
 from nst.errors import ImageError
 from nst.images import Picture
-from nst.pair import Pair, Style
+from nst.pair import Pair, Style, closest_look
 from pipeline import manifest
 from pipeline.outbox import Record, Source
 from pipeline.sources import Sources
@@ -43,11 +44,11 @@ class Prepared:
 
 
 class Fetcher:
-    """Prepares pairs, from several threads; a style used by many pairs is decoded once."""
+    """Prepares pairs, from several threads; a style used by many pairs is decoded and shrunk once."""
 
     def __init__(self, weights_sha256: str) -> None:
         self._weights = weights_sha256
-        self._styles: OrderedDict[str, Style] = OrderedDict()
+        self._styles: OrderedDict[tuple[str, int], Style] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, pair: manifest.Pair, sources: Sources) -> Inputs:
@@ -68,7 +69,7 @@ class Fetcher:
         content = _decode(inputs.content, pair.content)
         styles, sources, thumbnails = [], [], {}
         for entry, data in zip(pair.styles, inputs.styles, strict=True):
-            style = self._style(data, entry.image)
+            style = self._style(data, entry.image, closest_look(content.rgb.size, pair.parameters))
             source = _source(entry.image, data, entry.weight)
             styles.append((style, entry.weight))
             sources.append(source)
@@ -81,17 +82,17 @@ class Fetcher:
         thumbnails[source.thumbnail] = ready.contents[-1]
         return Prepared(ready, source, sources, inputs.digest, thumbnails, earlier)
 
-    def _style(self, data: bytes, reference: str) -> Style:
-        key = _sha256(data)
+    def _style(self, data: bytes, reference: str, long_side: int) -> Style:
+        sha256 = _sha256(data)
+        whole = self._kept((sha256, 0), lambda: _decode_style(data, reference))
+        return self._kept((sha256, long_side), lambda: whole.within(long_side))
+
+    def _kept(self, key: tuple[str, int], make: Callable[[], Style]) -> Style:
         with self._lock:
             if key in self._styles:
                 self._styles.move_to_end(key)
                 return self._styles[key]
-        picture = _decode(data, reference)
-        try:
-            style = Style(picture.rgb)
-        except ImageError as error:
-            raise ImageError(f"{reference}: {error}") from None
+        style = make()
         with self._lock:
             self._styles[key] = style
             while sum(_pixels(kept) for kept in self._styles.values()) > _CACHED_PIXELS:
@@ -116,6 +117,14 @@ def _decode(data: bytes, reference: str) -> Picture:
         return images.decode(data)
     except ImageError as error:
         raise ImageError(f"{reference}: {error}") from error
+
+
+def _decode_style(data: bytes, reference: str) -> Style:
+    picture = _decode(data, reference)
+    try:
+        return Style(picture.rgb)
+    except ImageError as error:
+        raise ImageError(f"{reference}: {error}") from None
 
 
 def _source(reference: str, data: bytes, weight: float = 1.0) -> Source:

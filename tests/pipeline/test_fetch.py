@@ -18,3 +18,15 @@ def test_the_page_shows_the_content_as_large_as_the_style(folder: Path) -> None:
     prepared = fetcher.prepare(job.pairs[0], fetcher.read(job.pairs[0], job.sources))
     shown = [Image.open(io.BytesIO(thumbnail(image))) for image in prepared.thumbnails.values()]
     assert [max(image.size) for image in shown] == [256, 256]
+
+
+def test_a_style_of_many_pairs_is_decoded_and_shrunk_once(folder: Path) -> None:
+    make_picture(300, 300).save(folder / "style.png")
+    pairs = [{"id": f"{n}", "content": "content.png", "style": "style.png", "seed": n} for n in range(2)]
+    (folder / "m.json").write_text(json.dumps({"defaults": {"max_size": 32}, "pairs": pairs}))
+    job, fetcher = job_of_file(folder / "m.json", [], None), Fetcher("")
+    (first, _), (second, _) = (
+        fetcher.prepare(pair, fetcher.read(pair, job.sources)).pair.styles[0] for pair in job.pairs
+    )
+    assert first is second
+    assert first.image.size == (32, 32)
