@@ -89,7 +89,7 @@ def worked_off(load: Load, stylizer: Stylizer, inbox: Store, outbox: Store, stor
     with tempfile.TemporaryDirectory() as folder:
         gauge = Gauge(Path(folder, "log"), count)
         used = stylizer if load.optimised else Instant(stylizer)
-        with mock.patch.object(local, "Stylizer", lambda *_: used):
+        with mock.patch.object(local, "make_stylizer", lambda *_: used):
             seconds = seconds_for(inbox, outbox, gauge, stores=stores)
         events = [json.loads(line)["event"] for line in Path(folder, "log").read_text().splitlines()]
     ended = [len(list(inbox.entries(state))) for state in ("", "processing", "done", "failed")]

@@ -20,8 +20,8 @@ from manifests.demo_s3 import BUCKET, server
 from nst import Pair, Stylizer
 from nst.result import Evaluation, Losses, Result
 from nst.transfer import OnEvaluation
+from pipeline import stylizer
 from pipeline.aws import connect
-from pipeline.engines import local
 from pipeline.progress import JsonLines
 from pipeline.stores.opening import Stores
 from pipeline.stores.s3 import S3Store
@@ -70,7 +70,7 @@ def worked_off(endpoint_url: str, manifests: int) -> tuple[float, Counter[str]]:
     stores = Stores(endpoint_url)
     stores._client = client
     Device.busy = 0.0
-    with tempfile.TemporaryFile("w") as log, mock.patch.object(local, "Stylizer", Device):
+    with tempfile.TemporaryFile("w") as log, mock.patch.object(stylizer, "Stylizer", Device):
         seconds = seconds_for(inbox, outbox, JsonLines(log), stores=stores)
     return Device.busy / seconds, requests
 

@@ -1,5 +1,7 @@
 """Where to compute, and in what precision."""
 
+import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,6 +43,28 @@ def _has_native_bf16(device: torch.device) -> bool:
     # Early versions of torch cannot tell.
     capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def set_up(device: torch.device) -> None:
+    """Make a GPU take fp32 for what it says, for the whole process; call it before anything is convolved."""
+    if device.type != "cuda":
+        return
+    with warnings.catch_warnings():
+        # Versions 2.9 to 2.11 recommend another way, which must not be mixed with this one.
+        warnings.simplefilter("ignore")
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    # Plans are kept for each shape and thread, about 200 kB of the host's memory each; torch's own limit
+    # of 10,000 is too many where pictures have all sorts of sizes.
+    os.environ.setdefault("TORCH_CUDNN_V8_API_LRU_CACHE_LIMIT", "1000")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether there was too little memory, of the host or of a GPU, in whichever words."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
+        words in str(error)
+        # The host's allocator; page-locked memory; cuBLAS and cuDNN; cuDNN without its workspace.
+        for words in ("allocate memory", "out of memory", "ALLOC_FAILED", "unable to find an engine")
+    )
 
 
 def device_name(device: torch.device) -> str:

@@ -1,4 +1,4 @@
-"""Carries numbers from the device to the host without making either wait for the other."""
+"""Carries numbers from the device to the host without making the device wait."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -6,11 +6,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-_BEHIND = 8  # how many rows the host may lag, so that it neither starves the device nor runs away from it
+_BEHIND = 8  # rows that the host lags, so that it neither starves the device nor runs away from it
 
 
 class Tape:
-    """A queue of small tensors; on a GPU they are copied in the background and come out a little later."""
+    """A queue of small tensors; from a GPU they come out some rows later, always as many.
+
+    Whatever is decided by them is then decided at the same step, however fast the host is.
+    """
 
     def __init__(self) -> None:
         self._rows: deque[tuple[Tensor, torch.cuda.Event | None]] = deque()
@@ -22,15 +25,15 @@ class Tape:
             return
         copy = torch.empty(row.shape, dtype=row.dtype, pin_memory=True)
         copy.copy_(row, non_blocking=True)
-        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(row.device))
         self._rows.append((copy, event))
 
     def read(self, everything: bool = False) -> Iterator[Tensor]:
-        """Yield, in order, the rows that have arrived; wait for all of them if `everything`."""
+        """Yield, in order, the rows that are due, or `everything`; wait for them."""
         while self._rows:
             row, event = self._rows[0]
-            if event is not None and not event.query():  # type: ignore[no-untyped-call]
+            if event is not None:
                 if not everything and len(self._rows) <= _BEHIND:
                     return
                 event.synchronize()

@@ -4,6 +4,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from nst import color, images
 from nst.canvas import Canvas
-from nst.device import pick_device, pick_dtype
+from nst.device import pick_device, pick_dtype, set_up
 from nst.errors import NSTError
 from nst.guide import Guide
 from nst.lbfgs import LBFGS
@@ -44,8 +45,7 @@ class Stylizer:
         self.weights = load_weights(weights)
         self.device = pick_device(device)
         self.dtype = pick_dtype(dtype, self.device)
-        if self.device.type == "cuda":
-            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        set_up(self.device)
         self._exact = VGG19(self.weights).to(self.device)
         self._fast = self._exact
         if self.dtype != torch.float32:
@@ -78,7 +78,13 @@ class Stylizer:
         """
         if len({pair.group for pair in pairs}) > 1:
             raise NSTError("pairs of different sizes, epochs, layers or pooling can't share a batch")
-        return _Run(self, pairs, on_evaluation).results()
+        try:
+            return _Run(self, pairs, on_evaluation).results()
+        except Exception:
+            if self.device.type == "cuda":
+                # If the GPU is lost, this says so, where cuBLAS and cuDNN speak of a fault of their own.
+                torch.cuda.synchronize(self.device)
+            raise
 
     def capacity(self, pair: Pair) -> int:
         """How many pairs like this one fit into one batch; 1 on a CPU, which one pair keeps busy."""
@@ -105,9 +111,10 @@ class Stylizer:
         return self.upload(torch.stack([images.to_tensor(pair.contents[level]) for pair in pairs]))
 
     def upload(self, tensor: Tensor) -> Tensor:
-        """Copy a tensor to the device without waiting for it."""
+        """Copy a tensor to the device, if possible without waiting for it."""
         if self.device.type == "cuda":
-            tensor = tensor.pin_memory()
+            with suppress(RuntimeError):  # page-locked memory is scarce; without it, the copy is waited for
+                tensor = tensor.pin_memory()
         return tensor.to(self.device, non_blocking=True)
 
     def _style_targets(self, pair: Pair, level: int, layers: Layers, network: VGG19) -> dict[str, Tensor]:

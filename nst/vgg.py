@@ -56,7 +56,7 @@ class VGG19(nn.Module):
             convolution = self.get_submodule(name)
             if early and huge:
                 # Convolved once more on the way back: poolings keep more than all the rest.
-                x = checkpoint(convolution, x, early, use_reentrant=False)
+                x = checkpoint(convolution, x, early, use_reentrant=False, preserve_rng_state=False)
             else:
                 x = convolution(x, early)
             if wanted:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from PIL import Image
 
+from nst.device import is_out_of_memory
 from nst.images import Picture, to_tensor
 from nst.pair import Pair, Style
 from nst.parameters import ITERATIONS_PER_EPOCH, Parameters
@@ -43,11 +44,15 @@ def speeds(stylizer: Stylizer) -> Iterator[Speed]:
     """Measure one size after the other, as far as they fit; on a GPU, in batches as large as it allows."""
     for size in SIZES:
         pair = _pair(size)
+        if stylizer.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(stylizer.device)
         batch, seconds = stylizer.capacity(pair), 0.0
         while not seconds:
             try:
                 seconds = _seconds_per_evaluation(stylizer, pair, batch)
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 if batch == 1:
                     return
                 batch //= 2
@@ -86,6 +91,6 @@ def _seconds_per_evaluation(stylizer: Stylizer, pair: Pair, batch: int) -> float
 
 def _peak_gigabytes(device: torch.device) -> float:
     if device.type == "cuda":
-        return torch.cuda.max_memory_reserved(device) / 1e9
+        return torch.cuda.max_memory_allocated(device) / 1e9
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import torch
 
+from nst.device import is_out_of_memory
 from nst.errors import NSTError
 from nst.result import Evaluation, Result
 from nst.transfer import Stylizer
@@ -193,9 +194,11 @@ class Runner:
         problem = None
         try:
             results = self._stylizer.run([p.pair for _, p in batch], report_evaluation)
-        except (StoppedError, torch.AcceleratorError):
+        except StoppedError:
             raise
         except Exception as error:
+            if isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error):
+                raise
             problem = _problem(batch[0][0], error)
         # Only out here is the memory free again that the error's traceback held.
         if problem is None:
@@ -309,7 +312,7 @@ class Runner:
 
 
 def _problem(task: _Task, error: Exception) -> Problem:
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error):
+    if is_out_of_memory(error):
         p = task.pair.parameters
         scale = f" or style_scale from {p.style_scale:g}" if p.style_scale > 1 else ""
         error = NSTError(f"too large for the memory at hand; lower max_size from {p.max_size}{scale}")

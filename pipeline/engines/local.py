@@ -9,12 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
+from nst.device import device_name
 from nst.errors import NSTError
-from nst.transfer import Stylizer
 from pipeline.engines.supervise import LAST, abandon, supervise
-from pipeline.errors import Problem, StoreError, UnavailableError, UsageError, problems_of
+from pipeline.errors import Problem, StoreError, UnavailableError, problems_of
 from pipeline.inbox import ClaimedManifest, Inbox
 from pipeline.job import Job, job_of_claimed, job_of_file
 from pipeline.outbox import Outbox
@@ -25,6 +23,7 @@ from pipeline.sources import Sources
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.opening import Stores
+from pipeline.stylizer import make_stylizer
 from pipeline.triggers import FolderEvents, Schedule, Trigger
 
 _INTERVAL = 2.0  # seconds between two scans while nothing happens
@@ -109,7 +108,10 @@ class LocalEngine:
         return _BESIDE_QUEUE if self._settings.queue and not self._trigger.pending else _LONGEST
 
     def _start(self) -> Runner:
-        self._runner = Runner(make_stylizer(self._settings), self._outbox, self._listener, self._stop)
+        stylizer = make_stylizer(self._settings)
+        dtype = str(stylizer.dtype).removeprefix("torch.")
+        self._listener.note("ready", device=device_name(stylizer.device), dtype=dtype)
+        self._runner = Runner(stylizer, self._outbox, self._listener, self._stop)
         return self._runner
 
     def _drain(self, inbox: Inbox, sources: Sources, runner: Runner) -> None:
@@ -293,13 +295,3 @@ class LocalEngine:
         # Last, because watchdog's threads may fail to end, and a network may not answer.
         self._listener.close()
         self._trigger.close()
-
-
-def make_stylizer(settings: Settings) -> Stylizer:
-    """The stylizer that settings ask for. Raises `UsageError` for what there is not, and `NSTError`."""
-    try:
-        return Stylizer(settings.weights, settings.device, settings.dtype)
-    except NSTError as error:
-        raise UsageError(str(error)) from error
-    except (torch.OutOfMemoryError, torch.AcceleratorError) as error:
-        raise NSTError(f"the GPU can't be used: {error}") from error

@@ -96,6 +96,7 @@ def test_less_is_kept_of_huge_pictures_and_they_come_out_the_same(
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="only a GPU can be waited for")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_nothing_waits_for_the_gpu_inside_a_scale() -> None:
     stylizer = Stylizer(device="cuda")
     stylizer.run([pair(1)])  # what is made only once may wait

@@ -78,7 +78,7 @@ class Box:
         return os.waitpid(self.start(stylizer, before), 0)[1]
 
     def _run(self, stylizer: Stylizer, listener: JsonLines, before: Callable[[], None]) -> None:
-        setattr(local, "Stylizer", lambda *_: stylizer)  # noqa: B010
+        setattr(local, "make_stylizer", lambda *_: stylizer)  # noqa: B010
         stores = Stores(self.endpoint_url)
         try:
             inbox, outbox = stores.inbox(self.inbox.url), stores.outbox(self.outbox.url)

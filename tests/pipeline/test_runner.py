@@ -24,6 +24,7 @@ class Roomy:
         self.weights, self.device, self.dtype = stylizer.weights, stylizer.device, stylizer.dtype
         self._stylizer, self._fits = stylizer, fits
         self.batches: list[int] = []
+        self.refusal: Exception = torch.OutOfMemoryError()
 
     def capacity(self, pair: Pair) -> int:
         return 4
@@ -32,7 +33,7 @@ class Roomy:
         self.batches.append(len(pairs))
         assert len({pair.group for pair in pairs}) == 1
         if not self._fits(pairs):
-            raise torch.OutOfMemoryError
+            raise self.refusal
         return self._stylizer.run(pairs, on_evaluation)
 
 
@@ -101,8 +102,21 @@ def test_a_batch_that_is_too_large_is_halved(stylizer: Stylizer, job: Job, folde
     assert len(list((folder / "outbox" / "m").glob("*.png"))) == 7
 
 
-def test_a_pair_that_never_fits_fails_alone(stylizer: Stylizer, job: Job, folder: Path) -> None:
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        torch.OutOfMemoryError(),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+    ],
+)
+def test_a_pair_that_never_fits_fails_alone(
+    refusal: Exception, stylizer: Stylizer, job: Job, folder: Path
+) -> None:
     roomy = Roomy(stylizer, lambda pairs: all(pair.parameters.seed != 2 for pair in pairs))
+    roomy.refusal = refusal
     assert work(roomy, job, folder).problems == 1
     (problem,) = job.problems
     assert (problem.place, problem.id) == ("pairs[2]", "2")
