@@ -22,11 +22,17 @@ NAME = b"caf\xe9"  # no UTF-8, as old archives bring it
 class Terminal:
     """A terminal with `nst-pipeline run` on a manifest of two pairs."""
 
-    def __init__(self, folder: Path, start: Sequence[str] = (), **environment: str) -> None:
-        pair = {"content": "content.png", "style": "style.png", "epochs": 1, "max_size": 48}
+    def __init__(self, folder: Path, start: Sequence[str] = (), epochs: int = 1, **environment: str) -> None:
+        pair = {"content": "content.png", "style": "style.png", "epochs": epochs, "max_size": 48}
         manifest = bytes(folder) + b"/" + NAME + b".json"
         with open(manifest, "w") as file:
-            json.dump({"pairs": [{**pair, "id": "a"}, {**pair, "id": "b", "seed": 1}]}, file)
+            json.dump(
+                {
+                    "defaults": {"tolerance": 0},
+                    "pairs": [{**pair, "id": "a"}, {**pair, "id": "b", "seed": 1}],
+                },
+                file,
+            )
         self._ours, theirs = pty.openpty()
         self._process = subprocess.Popen(
             [*start, *COMMAND, "run", manifest, "--outbox", folder / "outbox"],
@@ -65,7 +71,7 @@ class Terminal:
 
 
 def test_a_terminal_that_is_closed_stops_the_program_like_any_signal(folder: Path) -> None:
-    terminal = Terminal(folder)
+    terminal = Terminal(folder, epochs=100)
     terminal.wait_for("all pairs")
     terminal.close()
     assert terminal.end() == (128 + signal.SIGHUP, "")
