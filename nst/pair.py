@@ -38,7 +38,7 @@ class Style:
         return images.to_tensor(self._resized(long_side))
 
     def within(self, long_side: int) -> "Style":
-        """One that shows as much up to this long side in pixels, and is no larger."""
+        """One that shows all but the same up to this long side in pixels, and is no larger."""
         return self if max(self.image.size) <= long_side else Style(self._resized(long_side))
 
     def _resized(self, long_side: int) -> Image.Image:

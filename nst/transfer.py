@@ -80,7 +80,7 @@ class Stylizer:
             raise NSTError("pairs of different sizes, epochs, layers or pooling can't share a batch")
         try:
             return _Run(self, pairs, on_evaluation).results()
-        except Exception:
+        except RuntimeError:
             if self.device.type == "cuda":
                 # If the GPU is lost, this says so, where cuBLAS and cuDNN speak of a fault of their own.
                 torch.cuda.synchronize(self.device)

@@ -44,10 +44,10 @@ def speeds(stylizer: Stylizer) -> Iterator[Speed]:
     """Measure one size after the other, as far as they fit; on a GPU, in batches as large as it allows."""
     for size in SIZES:
         pair = _pair(size)
-        if stylizer.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(stylizer.device)
         batch, seconds = stylizer.capacity(pair), 0.0
         while not seconds:
+            if stylizer.device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(stylizer.device)
             try:
                 seconds = _seconds_per_evaluation(stylizer, pair, batch)
             except RuntimeError as error:

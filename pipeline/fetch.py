@@ -69,7 +69,9 @@ class Fetcher:
         content = _decode(inputs.content, pair.content)
         styles, sources, thumbnails = [], [], {}
         for entry, data in zip(pair.styles, inputs.styles, strict=True):
-            style = self._style(data, entry.image, closest_look(content.rgb.size, pair.parameters))
+            # Not smaller than the page's thumbnail, which is the same for all pairs.
+            long_side = max(_THUMBNAIL, closest_look(content.rgb.size, pair.parameters))
+            style = self._style(data, entry.image, long_side)
             source = _source(entry.image, data, entry.weight)
             styles.append((style, entry.weight))
             sources.append(source)
@@ -84,8 +86,11 @@ class Fetcher:
 
     def _style(self, data: bytes, reference: str, long_side: int) -> Style:
         sha256 = _sha256(data)
-        whole = self._kept((sha256, 0), lambda: _decode_style(data, reference))
-        return self._kept((sha256, long_side), lambda: whole.within(long_side))
+
+        def whole() -> Style:
+            return self._kept((sha256, 0), lambda: _decode_style(data, reference))
+
+        return self._kept((sha256, long_side), lambda: whole().within(long_side))
 
     def _kept(self, key: tuple[str, int], make: Callable[[], Style]) -> Style:
         with self._lock:

@@ -100,7 +100,7 @@ class Outbox:
         earlier: Record | None = None,
         confirm: Callable[[], None] = lambda: None,
     ) -> None:
-        """Put picture and loss log in place of those of `earlier`, then the record that stands for both.
+        """Put loss log and picture in place of those of `earlier`, then the record that stands for both.
 
         `confirm` raises where that is another's to do by now; a slow store gives him time to take over.
         """
@@ -110,7 +110,8 @@ class Outbox:
             # Otherwise the new picture would for a moment stand beside the old record.
             self.store.remove(f"{key}.json")
         tags = {}
-        for name, data in ((record.picture, picture), (f"{record.id}.loss.jsonl", log)):
+        # The log first, as it tells others that a picture beside it is a result.
+        for name, data in ((f"{record.id}.loss.jsonl", log), (record.picture, picture)):
             confirm()
             tags[name] = self.store.write(f"{manifest}/{name}", data)
         record = record.model_copy(update={"tags": tags})
@@ -131,7 +132,10 @@ class Outbox:
         self.store.tidy(manifest)
 
     def results_among(self, references: Iterable[str]) -> set[str]:
-        """Those of these whole references that are pictures of pairs, or thumbnails of their images, here."""
+        """Those of these whole references that are pictures of pairs, or thumbnails of their images, here.
+
+        A picture is known by the loss log of its name beside it.
+        """
         keys = {whole: key for whole in references if (key := self.store.key(whole)) and "/" in key}
         folders = {key.rpartition("/")[0] for key in keys.values()}
         files = {f"{folder}/{entry.name}" for folder in folders for entry in self.store.entries(folder)}

@@ -1,7 +1,6 @@
 """What people see while the pipeline works: bars on a terminal, one JSON object a line elsewhere."""
 
 import json
-import sys
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -63,7 +62,7 @@ class _Forgiving:
 class JsonLines:
     """One JSON object a line, for log collectors."""
 
-    def __init__(self, out: TextIO = sys.stdout) -> None:
+    def __init__(self, out: TextIO) -> None:
         self._out, self._lock = _Forgiving(out), threading.Lock()
 
     def manifest_started(self, manifest: str, pairs: int) -> None:
@@ -103,7 +102,7 @@ class JsonLines:
 class Bars:
     """A bar for each pair in work and one for all pairs known so far."""
 
-    def __init__(self, out: TextIO = sys.stdout) -> None:
+    def __init__(self, out: TextIO) -> None:
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),

@@ -19,5 +19,5 @@ def make_stylizer(settings: Settings) -> Stylizer:
     except NSTError as error:
         raise UsageError(str(error)) from error
     except RuntimeError as error:
-        raise NSTError(f"the GPU can't be used: {error}") from error
+        raise NSTError(f"the device can't be used: {error}") from error
     return stylizer

@@ -38,8 +38,10 @@ def supervise(
         ended.set()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
+        # A terminal that is closed may say so twice, or beside another signal: that is no impatience.
+        again = number != signal.SIGHUP and any(earlier != signal.SIGHUP for earlier in received)
         received.append(number)
-        if len(received) > 1:
+        if again:
             abandon(leave, 128 + number)
         stop()
 

@@ -1,9 +1,10 @@
 """The hold on an object in a bucket: a lease beside it that lapses where it is not renewed."""
 
+import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 LEASE = 60.0  # seconds after which a lease that nobody has renewed may be taken over
 _FRESH = 1 / 6  # of that time after a renewal, in which it need not be asked for again
 _RENEWALS = 4  # in that time
+_UNKNOWN = -math.inf  # when it was renewed last, while the answer is awaited or has been lost
 _MOST = 1000  # bytes
 _WATCHED = 10_000  # leases of others
 
@@ -67,12 +69,15 @@ class Lease:
     def renew(self) -> None:
         """Raises `ClaimLostError` if somebody else has taken it over."""
         with self._lock:
-            asked = _now()
-            etag = None if self.lost else self._rewritten()
-            if etag is None:
-                self.lost = True
-                raise ClaimLostError(f"{self._store.url}/{self._key}: another runner has taken over")
-            self._etag, self._renewed = etag, asked
+            self._renew()
+
+    def _renew(self) -> None:
+        asked, self._renewed = _now(), _UNKNOWN
+        etag = None if self.lost else self._rewritten()
+        if etag is None:
+            self.lost = True
+            raise ClaimLostError(f"{self._store.url}/{self._key}: another runner has taken over")
+        self._etag, self._renewed = etag, asked
 
     def _rewritten(self) -> str | None:
         etag = _write(self._store, self._key, self._owner, self.crashes, self._etag)
@@ -93,20 +98,19 @@ class Lease:
         """Count no crash before this holder, from the next renewal on."""
         self.crashes = 0
 
-    @contextmanager
-    def ending(self) -> Iterator[str]:
-        """No longer renew it; its last ETag, by which it is to be deleted meanwhile."""
-        self._ended.set()
-        with self._lock:
-            yield self._etag
-
     def end(self) -> None:
         """Give it up."""
-        with self.ending() as etag:
-            if self.lost:
-                return
+        with suppress(ClaimLostError):
+            self.end_by(lambda etag: self._store.remove(self._key, match=etag))
+
+    def end_by(self, delete: Callable[[str], None]) -> None:
+        """Give it up by what deletes it, given its ETag. Raises `ClaimLostError`."""
+        self._ended.set()
+        with self._lock:
             try:
-                self._store.remove(self._key, match=etag)
+                if self.lost or self._renewed == _UNKNOWN:
+                    self._renew()
+                delete(self._etag)
             except UnavailableError:
                 self._store.leases_left[self._key] = self._owner
                 raise
@@ -204,9 +208,12 @@ class S3Claim:
         self._lease.confirm()
         self._store.write(key, self._data)
         self._lease.confirm()  # that may have taken long, and what lies there now be another one's
-        with self._lease.ending() as lease:
-            # This may hang, too.
-            self._store.remove_all({self._key: self._etag, **dict.fromkeys(clearing), self._lease.key: lease})
+        # By their ETags, as this may hang until an heir has written anew.
+        self._lease.end_by(
+            lambda lease: self._store.remove_all(
+                {self._key: self._etag, **dict.fromkeys(clearing), self._lease.key: lease}
+            )
+        )
         self._open = False
 
     def release(self) -> None:

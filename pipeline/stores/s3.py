@@ -22,7 +22,7 @@ from pipeline.stores.lease import Lease, S3Claim, Sightings
 _SCHEME = "s3://"
 _CACHED = 2**28  # bytes of images kept, so that a style of many pairs is fetched once
 _LONGEST_KEY = 1024  # bytes, of which not every server takes care
-# What a conditional delete says where a newer object lies by now, or none at all.
+# What a conditional delete says where a newer object lies by now, is being written, or is gone.
 _OTHERS = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
 _READS = 4  # attempts at a body that breaks off, which botocore leaves to its callers
 
@@ -44,7 +44,8 @@ class S3Store:
     def __init__(self, url: str, client: Any) -> None:
         """Raises `UsageError` for what is no such URL."""
         bucket, _, prefix = url.removeprefix(_SCHEME).partition("/")
-        if not url.startswith(_SCHEME) or not re.fullmatch(r"[\w.-]{3,63}", bucket):
+        proper = url.startswith(_SCHEME) and url.isprintable()
+        if not proper or not re.fullmatch(r"[\w.-]{3,63}", bucket):
             raise UsageError(f"{url}: an S3 URL is s3://BUCKET/PREFIX")
         self.bucket, self.prefix = bucket, f"{prefix.strip('/')}/".lstrip("/")
         self.url = f"{_SCHEME}{bucket}/{self.prefix}".rstrip("/")

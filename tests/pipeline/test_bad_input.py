@@ -25,6 +25,7 @@ GOOD = {"good": "ok.png", "good from an allowed folder": "{allowed}/x.png"}
 # The id of a pair, its content, and what its one message says of it.
 BAD: dict[str, tuple[str, str]] = {
     "missing": ("gone.png", "gone.png: no such file"),
+    "ill named": ("out of memory.png", "out of memory.png: no such file"),
     "not an image": ("text.png", "text.png: not an image"),
     "truncated": ("cut.png", "cut.png: damaged or truncated"),
     "truncated TIFF": ("cut.tif", "cut.tif: "),

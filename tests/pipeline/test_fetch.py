@@ -21,12 +21,13 @@ def test_the_page_shows_the_content_as_large_as_the_style(folder: Path) -> None:
 
 
 def test_a_style_of_many_pairs_is_decoded_and_shrunk_once(folder: Path) -> None:
-    make_picture(300, 300).save(folder / "style.png")
+    make_picture(300, 300).save(folder / "content.png")
+    make_picture(600, 600).save(folder / "style.png")
     pairs = [{"id": f"{n}", "content": "content.png", "style": "style.png", "seed": n} for n in range(2)]
-    (folder / "m.json").write_text(json.dumps({"defaults": {"max_size": 32}, "pairs": pairs}))
+    (folder / "m.json").write_text(json.dumps({"defaults": {"max_size": 256}, "pairs": pairs}))
     job, fetcher = job_of_file(folder / "m.json", [], None), Fetcher("")
     (first, _), (second, _) = (
         fetcher.prepare(pair, fetcher.read(pair, job.sources)).pair.styles[0] for pair in job.pairs
     )
     assert first is second
-    assert first.image.size == (32, 32)
+    assert first.image.size == (256, 256)

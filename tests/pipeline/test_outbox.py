@@ -56,9 +56,9 @@ def current(outbox: Outbox, digest: str) -> Record | None:
     return record if record and outbox.is_current("m", record, digest) else None
 
 
-def test_the_record_is_written_last(store: Diary) -> None:
+def test_the_record_is_written_last_and_the_log_that_marks_a_result_first(store: Diary) -> None:
     Outbox(store).publish("m", make_record(), b"picture", b"log")
-    assert store.lines == ["write m/p.png", "write m/p.loss.jsonl", "write m/p.json"]
+    assert store.lines == ["write m/p.loss.jsonl", "write m/p.png", "write m/p.json"]
 
 
 def test_a_new_picture_never_stands_beside_an_old_record(store: Diary) -> None:
@@ -69,8 +69,8 @@ def test_a_new_picture_never_stands_beside_an_old_record(store: Diary) -> None:
     outbox.publish("m", make_record("d2", "p.webp"), b"picture", b"log", earlier)
     assert store.lines == [
         "remove m/p.json",
-        "write m/p.webp",
         "write m/p.loss.jsonl",
+        "write m/p.webp",
         "write m/p.json",
         "remove m/p.png",
     ]

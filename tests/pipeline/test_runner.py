@@ -1,4 +1,5 @@
 import json
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,7 +53,7 @@ def job(folder: Path) -> Job:
 
 def work(stylizer: Roomy, job: Job, folder: Path) -> Runner:
     store = FolderStore.make(folder / "outbox")
-    runner = Runner(cast(Stylizer, stylizer), Outbox(store), JsonLines(), threading.Event())
+    runner = Runner(cast(Stylizer, stylizer), Outbox(store), JsonLines(sys.stdout), threading.Event())
     runner.run([job])
     return runner
 
@@ -78,7 +79,7 @@ def test_manifests_are_handed_back_together_and_whoever_asks_again_waits(
     first, second = (threading.Thread(target=runner.hand_back) for _ in range(2))
     first.start()
     while together.n_waiting < 8:
-        assert not together.broken
+        assert first.is_alive() and not together.broken
     second.start()
     second.join(0.1)
     assert second.is_alive()

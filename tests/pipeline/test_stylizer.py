@@ -23,7 +23,7 @@ def test_a_gpu_on_which_nothing_works_is_told_before_any_manifest_is_taken(
             raise RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED")
 
     monkeypatch.setattr("pipeline.stylizer.Stylizer", Broken)
-    with pytest.raises(NSTError, match="the GPU can't be used: cuDNN error") as caught:
+    with pytest.raises(NSTError, match="the device can't be used: cuDNN error") as caught:
         make_stylizer(Settings())
     assert not isinstance(caught.value, UsageError)
 

@@ -18,7 +18,7 @@ from moto import mock_aws
 
 from manifests.demo_s3 import KEYS
 from pipeline.aws import connect
-from pipeline.errors import ClaimLostError, StoreError, UsageError
+from pipeline.errors import ClaimLostError, StoreError, UnavailableError, UsageError
 from pipeline.sources import Sources
 from pipeline.stores import lease
 from pipeline.stores.lease import S3Claim
@@ -190,6 +190,26 @@ def test_one_who_is_late_deletes_nothing_of_its_heirs(
     assert real.tag("held/a.lease")
 
 
+def test_a_renewal_whose_answer_was_lost_leaves_no_lease_behind(
+    real: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real.write("a", b"text")
+    claim = real.claim("a", "held/a")
+    assert claim
+    put = real.put
+
+    def lost(*arguments: Any, **given: Any) -> str:
+        put(*arguments, **given)
+        raise UnavailableError("the connection broke off")
+
+    monkeypatch.setattr(real, "put", lost)
+    with pytest.raises(UnavailableError):
+        claim._lease.renew()
+    monkeypatch.undo()
+    claim.move_to("done/a")
+    assert list(real.entries("held")) == []
+
+
 def test_several_objects_are_deleted_with_a_checksum_that_every_server_knows(client: Any) -> None:
     store, sent = S3Store("s3://bucket", client), list[tuple[str, bytes]]()
     client.meta.events.register(
@@ -278,7 +298,9 @@ def test_a_name_that_is_not_utf_8_is_told(client: Any) -> None:
         S3Store("s3://bucket", client).write("caf\udce9/a.json", b"")
 
 
-@pytest.mark.parametrize("url", ["s3://", "s3://a/b", "s3://UPPER CASE/x", "s3:///x"])
+@pytest.mark.parametrize(
+    "url", ["s3://", "s3://a/b", "s3://UPPER CASE/x", "s3:///x", "s3://bucket/caf\udce9"]
+)
 def test_what_is_no_url_is_told(url: str, client: Any) -> None:
     with pytest.raises(UsageError, match="s3://BUCKET/PREFIX"):
         S3Store(url, client)
