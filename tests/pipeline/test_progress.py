@@ -19,6 +19,11 @@ from tests.conftest import COMMAND, QUICK_SETTINGS
 NAME = b"caf\xe9"  # no UTF-8, as old archives bring it
 
 
+def _at_a_terminal() -> None:
+    fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which may be ignored where the tests are run
+
+
 class Terminal:
     """A terminal with `nst-pipeline run` on a manifest of two pairs."""
 
@@ -40,7 +45,7 @@ class Terminal:
             stderr=subprocess.PIPE,
             env={**os.environ, **QUICK_SETTINGS, **environment},
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(1, termios.TIOCSCTTY, 0),
+            preexec_fn=_at_a_terminal,
         )
         os.close(theirs)
 
