@@ -152,11 +152,9 @@ def figures() -> Iterator[tuple[str, object]]:
         yield f"{count} pairs: times the documented algorithm", each * count / seconds
         yield f"{count} pairs: share of time beside the optimising", 1 - optimising / seconds
 
-    for size in BATCHES:
-        yield (
-            f"share of the bf16 matrix rate, {size} at a time",
-            convolution_share(stylizer, size, SIZE, peak),
-        )
+    for batch in BATCHES:
+        share = convolution_share(stylizer, batch, SIZE, peak)
+        yield f"share of the bf16 matrix rate, {batch} at a time", share
     total = torch.cuda.get_device_properties(DEVICE).total_memory
     torch.cuda.set_per_process_memory_fraction(min(1.0, LIMIT / total))
     for size in (1024, 2048, 4096):
@@ -171,9 +169,8 @@ def main() -> None:
     known: dict[str, object] = {}
     for name, value in figures():
         known[name] = value
-        print(
-            f"| {name} | {value:.3g} |" if isinstance(value, float) else f"| {name} | {value} |", flush=True
-        )
+        shown = f"{value:.3g}" if isinstance(value, float) else value
+        print(f"| {name} | {shown} |", flush=True)
         TARGET.write_text(json.dumps(known, indent=1))
 
 

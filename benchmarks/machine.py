@@ -5,13 +5,13 @@ from pathlib import Path
 
 import torch
 
-from nst.device import device_name, pick_device, pick_dtype
+from nst.device import device_name, dtype_name, pick_device, pick_dtype
 
 
 def describe() -> str:
     """One line: processor or GPU, threads, precision that `auto` takes, versions."""
     device = pick_device()
-    dtype = str(pick_dtype("auto", device)).removeprefix("torch.")
+    dtype = dtype_name(pick_dtype("auto", device))
     name = device_name(device) if device.type == "cuda" else _processor()
     return (
         f"{name}, {torch.get_num_threads()} threads, {dtype} features, "

@@ -77,9 +77,8 @@ def main() -> int:
         for path in sorted((HERE / "images").glob("*.jpg")):
             inbox.write(f"images/{path.name}", path.read_bytes())
         inbox.write("demo.json", (HERE / "demo.json").read_bytes())
-        print(
-            f"Until this demo ends, there is a SeaweedFS at {endpoint_url}, and in it {inbox.url}/demo.json."
-        )
+        # At once, so that it comes before what the program prints.
+        print(f"Until this demo ends, a SeaweedFS at {endpoint_url} has {inbox.url}/demo.json.", flush=True)
         command = [str(Path(sys.executable).parent / "nst-pipeline"), "watch", "--once"]
         command += ["--inbox", inbox.url, "--outbox", outbox.url, "--endpoint-url", endpoint_url]
         code = subprocess.run(command).returncode

@@ -60,6 +60,8 @@ def set_up(device: torch.device) -> None:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether there was too little memory, of the host or of a GPU, in whichever words."""
+    if isinstance(error, NSTError):
+        return False  # its words may be the name of a file
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
         words in str(error)
         # The host's allocator; page-locked memory; cuBLAS and cuDNN; cuDNN without its workspace.
@@ -70,3 +72,8 @@ def is_out_of_memory(error: Exception) -> bool:
 def device_name(device: torch.device) -> str:
     """The GPU's name, or `cpu`."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """As torch has it, `float32` or `bfloat16`."""
+    return str(dtype).removeprefix("torch.")

@@ -234,14 +234,14 @@ def retry(
 def bench(weights: WeightsOption = None, device: DeviceOption = None, dtype: DtypeOption = None) -> None:
     """Find out, in a minute or two, how many pictures an hour this machine will make."""
     settings = load_settings(weights=weights, device=device, dtype=dtype)
-    from nst.device import device_name
+    from nst.device import device_name, dtype_name
     from pipeline.bench import speeds
     from pipeline.stylizer import make_stylizer
 
     stylizer = make_stylizer(settings)
     shown = sys.stdout.isatty()
     if shown:
-        precision = str(stylizer.dtype).removeprefix("torch.")
+        precision = dtype_name(stylizer.dtype)
         print(f"On {device_name(stylizer.device)} with {precision} features, square pictures, 10 epochs:")
     for speed in speeds(stylizer):
         if shown:

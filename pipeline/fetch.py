@@ -15,7 +15,7 @@ from nst.errors import ImageError
 from nst.images import Picture
 from nst.pair import Pair, Style, closest_look
 from pipeline import manifest
-from pipeline.outbox import Record, Source
+from pipeline.outbox import Record, Source, thumbnail_name
 from pipeline.sources import Sources
 
 _CACHED_PIXELS = 2**28  # of decoded styles, three bytes each
@@ -125,11 +125,10 @@ def _decode(data: bytes, reference: str) -> Picture:
 
 
 def _decode_style(data: bytes, reference: str) -> Style:
-    picture = _decode(data, reference)
     try:
-        return Style(picture.rgb)
+        return Style(images.decode(data).rgb)
     except ImageError as error:
-        raise ImageError(f"{reference}: {error}") from None
+        raise ImageError(f"{reference}: {error}") from error
 
 
 def _source(reference: str, data: bytes, weight: float = 1.0) -> Source:
@@ -137,7 +136,7 @@ def _source(reference: str, data: bytes, weight: float = 1.0) -> Source:
     return Source(
         reference=reference,
         sha256=digest,
-        thumbnail=f"thumbs/{digest[:16]}.jpg",
+        thumbnail=thumbnail_name(digest),
         weight=weight,
     )
 

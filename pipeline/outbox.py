@@ -13,7 +13,8 @@ from pipeline.stores.base import Store
 
 _MAX_RECORD = 2**20
 _REMEMBERED = 256
-_THUMBNAIL = re.compile(r".+/thumbs/[0-9a-f]{16}\.jpg")
+_LOG = ".loss.jsonl"
+_THUMBNAIL = re.compile(r".+/thumbs/[0-9a-f]{16}\.jpg")  # a key that ends as `thumbnail_name` says
 
 
 class _Model(BaseModel):
@@ -86,7 +87,7 @@ class Outbox:
 
     def is_current(self, manifest: str, record: Record, digest: str) -> bool:
         """Whether a record is of this digest, and picture and loss log are those that it stands for."""
-        parts = (record.picture, f"{record.id}.loss.jsonl")
+        parts = (record.picture, f"{record.id}{_LOG}")
         return record.input_digest == digest and all(
             self.store.tag(f"{manifest}/{part}") == record.tags.get(part, "") for part in parts
         )
@@ -111,7 +112,7 @@ class Outbox:
             self.store.remove(f"{key}.json")
         tags = {}
         # The log first, as it tells others that a picture beside it is a result.
-        for name, data in ((f"{record.id}.loss.jsonl", log), (record.picture, picture)):
+        for name, data in ((f"{record.id}{_LOG}", log), (record.picture, picture)):
             confirm()
             tags[name] = self.store.write(f"{manifest}/{name}", data)
         record = record.model_copy(update={"tags": tags})
@@ -142,7 +143,7 @@ class Outbox:
         return {
             whole
             for whole, key in keys.items()
-            if f"{key.rpartition('.')[0]}.loss.jsonl" in files or _THUMBNAIL.fullmatch(key)
+            if f"{key.rpartition('.')[0]}{_LOG}" in files or _THUMBNAIL.fullmatch(key)
         }
 
     def put_page(self, manifest: str, page: str) -> None:
@@ -153,6 +154,11 @@ class Outbox:
     def page_url(self, manifest: str) -> str:
         """Where a person finds the page."""
         return f"{self.store.url}/{_page_key(manifest)}"
+
+
+def thumbnail_name(sha256: str) -> str:
+    """Where the thumbnail of an image with this digest lies, relative to the manifest's outbox folder."""
+    return f"thumbs/{sha256[:16]}.jpg"
 
 
 def _page_key(manifest: str) -> str:

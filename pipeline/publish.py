@@ -11,7 +11,7 @@ import torch
 
 import nst
 from nst import images
-from nst.device import device_name
+from nst.device import device_name, dtype_name
 from nst.images import Picture
 from nst.result import Evaluation, Result
 from nst.transfer import Stylizer
@@ -41,7 +41,7 @@ def publish(
         evaluations=len(result.evaluations),
         seconds=round(result.seconds, 3),
         device=device_name(stylizer.device),
-        dtype=str(stylizer.dtype).removeprefix("torch."),
+        dtype=dtype_name(stylizer.dtype),
         weights=WeightFile(source=stylizer.weights.source, sha256=stylizer.weights.sha256),
         versions={
             "nst-pipeline": nst.__version__,

@@ -312,7 +312,7 @@ class Runner:
 
 
 def _problem(task: _Task, error: Exception) -> Problem:
-    if is_out_of_memory(error) and not isinstance(error, NSTError):
+    if is_out_of_memory(error):
         p = task.pair.parameters
         scale = f" or style_scale from {p.style_scale:g}" if p.style_scale > 1 else ""
         error = NSTError(f"too large for the memory at hand; lower max_size from {p.max_size}{scale}")

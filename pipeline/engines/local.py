@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from nst.device import device_name
+from nst.device import device_name, dtype_name
 from nst.errors import NSTError
 from pipeline.engines.supervise import LAST, abandon, supervise
 from pipeline.errors import Problem, StoreError, UnavailableError, problems_of
@@ -109,8 +109,8 @@ class LocalEngine:
 
     def _start(self) -> Runner:
         stylizer = make_stylizer(self._settings)
-        dtype = str(stylizer.dtype).removeprefix("torch.")
-        self._listener.note("ready", device=device_name(stylizer.device), dtype=dtype)
+        device, dtype = device_name(stylizer.device), dtype_name(stylizer.dtype)
+        self._listener.note("ready", device=device, dtype=dtype)
         self._runner = Runner(stylizer, self._outbox, self._listener, self._stop)
         return self._runner
 

@@ -39,7 +39,7 @@ def supervise(
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         # A terminal that is closed may say so twice, or beside another signal: that is no impatience.
-        again = number != signal.SIGHUP and any(earlier != signal.SIGHUP for earlier in received)
+        again = number != signal.SIGHUP and any(n != signal.SIGHUP for n in received)
         received.append(number)
         if again:
             abandon(leave, 128 + number)

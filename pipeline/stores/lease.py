@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LEASE = 60.0  # seconds after which a lease that nobody has renewed may be taken over
 _FRESH = 1 / 6  # of that time after a renewal, in which it need not be asked for again
 _RENEWALS = 4  # in that time
-_UNKNOWN = -math.inf  # when it was renewed last, while the answer is awaited or has been lost
+_UNKNOWN = -math.inf  # when it was renewed last, while the answer is awaited, and if it or the lease is lost
 _MOST = 1000  # bytes
 _WATCHED = 10_000  # leases of others
 
@@ -63,7 +63,7 @@ class Lease:
 
     def confirm(self) -> None:
         """Renew it, unless that was done a moment ago. Raises `ClaimLostError`."""
-        if self.lost or _now() - self._renewed > _FRESH * LEASE:
+        if _now() - self._renewed > _FRESH * LEASE:
             self.renew()
 
     def renew(self) -> None:
@@ -108,7 +108,7 @@ class Lease:
         self._ended.set()
         with self._lock:
             try:
-                if self.lost or self._renewed == _UNKNOWN:
+                if self._renewed == _UNKNOWN:
                     self._renew()
                 delete(self._etag)
             except UnavailableError:
