@@ -15,10 +15,10 @@ from benchmarks.engine import seconds_for
 from benchmarks.machine import describe
 from manifests.demo_s3 import BUCKET, server
 from nst import Stylizer
-from pipeline.aws import connect
 from pipeline.engines import local
 from pipeline.outbox import Record
 from pipeline.progress import JsonLines
+from pipeline.stores.aws import connect
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.opening import Stores

@@ -21,8 +21,8 @@ from nst import Pair, Stylizer
 from nst.result import Evaluation, Losses, Result
 from nst.transfer import OnEvaluation
 from pipeline import stylizer
-from pipeline.aws import connect
 from pipeline.progress import JsonLines
+from pipeline.stores.aws import connect
 from pipeline.stores.opening import Stores
 from pipeline.stores.s3 import S3Store
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.aws import connect
+from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
 
 HERE = Path(__file__).parent

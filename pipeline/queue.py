@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipeline.aws import connect, explained
 from pipeline.errors import StoreError, UsageError
 from pipeline.inbox import manifest_name
 from pipeline.notification import UnreadableError, objects
+from pipeline.stores.aws import connect, explained
 from pipeline.stores.base import Store
 from pipeline.triggers import Trigger
 

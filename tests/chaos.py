@@ -19,8 +19,8 @@ from unittest import mock
 
 from manifests.demo_s3 import KEYS, server
 from nst import Stylizer
-from pipeline.aws import connect
 from pipeline.inbox import Inbox
+from pipeline.stores.aws import connect
 from tests.faulty import STALL, proxy
 from tests.pipeline.box import Box, Instant, hurried, in_bucket, in_folder
 from tests.pipeline.outcome import assert_whole
@@ -151,7 +151,7 @@ def judge(box: Box, tally: Tally) -> None:
 @contextmanager
 def places(root: Path) -> Iterator[list[Place]]:
     """A folder, a bucket, and the same bucket with a bad network before it for runners."""
-    impatient = mock.patch("pipeline.aws._READ_TIMEOUT", STALL / 2)
+    impatient = mock.patch("pipeline.stores.aws._READ_TIMEOUT", STALL / 2)
     at_once = mock.patch("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     with server(root) as direct, proxy(direct) as (through, network):
         network.rate = BAD

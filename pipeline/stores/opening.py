@@ -22,7 +22,7 @@ class Stores:
                 raise UsageError(f"{url}: a folder or s3://BUCKET/PREFIX is needed")
             return FolderStore(url)
         # boto3 takes a while to import, and most people use folders.
-        from pipeline.aws import connect
+        from pipeline.stores.aws import connect
         from pipeline.stores.s3 import S3Store
 
         self._client = self._client or connect("s3", self._endpoint_url)

@@ -14,8 +14,8 @@ from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from pipeline.aws import PASSING, NotModifiedError, content_md5, explained
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError, UsageError
+from pipeline.stores.aws import PASSING, NotModifiedError, content_md5, explained
 from pipeline.stores.base import Entry
 from pipeline.stores.lease import Lease, S3Claim, Sightings
 

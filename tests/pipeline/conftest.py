@@ -9,7 +9,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from manifests.demo_s3 import KEYS, server
-from pipeline.aws import connect
+from pipeline.stores.aws import connect
 from tests.pipeline.box import Box, hurried, in_bucket, in_folder
 
 

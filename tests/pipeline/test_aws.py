@@ -7,9 +7,9 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError
 
 from manifests.demo_s3 import BUCKET, KEYS
-from pipeline import aws
-from pipeline.aws import connect, explained
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
+from pipeline.stores import aws
+from pipeline.stores.aws import connect, explained
 from pipeline.stores.s3 import S3Store
 
 

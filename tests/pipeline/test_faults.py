@@ -12,8 +12,8 @@ from uuid import uuid4
 import pytest
 
 from manifests.demo_s3 import BUCKET
-from pipeline.aws import connect
 from pipeline.errors import ConflictError, StoreError, UnavailableError
+from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
 from tests.conftest import COMMAND, make_png
 from tests.faulty import FAULTS, STALL, Faulty, proxy
@@ -24,7 +24,7 @@ LIMIT = 10**6
 MANIFESTS, PAIRS = 4, 2
 PAIR = {"content": "a.png", "style": "b.png", "max_size": 32, "epochs": 1}
 # Time-outs and leases as they are in earnest would make these tests take minutes.
-HASTY = f"from pipeline import aws; aws._READ_TIMEOUT = {STALL / 2}; "
+HASTY = f"from pipeline.stores import aws; aws._READ_TIMEOUT = {STALL / 2}; "
 BRIEF = "from pipeline.stores import lease; lease.LEASE = 2.0; "
 
 
@@ -68,7 +68,7 @@ Shaky = tuple[S3Store, Faulty]
 @pytest.fixture
 def shaky(faulty: tuple[str, Faulty], monkeypatch: pytest.MonkeyPatch) -> Shaky:
     """A store behind the proxy, whose client neither waits long nor rests between its tries."""
-    monkeypatch.setattr("pipeline.aws._READ_TIMEOUT", STALL / 2)
+    monkeypatch.setattr("pipeline.stores.aws._READ_TIMEOUT", STALL / 2)
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     endpoint_url, network = faulty
     return S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", endpoint_url)), network

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from pipeline.aws import connect
 from pipeline.errors import StoreError, UsageError
 from pipeline.queue import QueueEvents
+from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
 from tests.conftest import make_png
 from tests.process import Runner

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from manifests.demo_s3 import BUCKET
-from pipeline.aws import connect
+from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
 from tests.conftest import COMMAND, QUICK_SETTINGS, SHALLOW, make_png
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from manifests.demo_s3 import BUCKET, KEYS
-from pipeline.aws import connect
+from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
 from tests.conftest import COMMAND, QUICK_SETTINGS, make_png
 

@@ -8,7 +8,7 @@ import pytest
 from moto import mock_aws
 
 from manifests.demo_s3 import BUCKET
-from pipeline.aws import connect
+from pipeline.stores.aws import connect
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.s3 import S3Store

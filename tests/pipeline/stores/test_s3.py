@@ -17,10 +17,10 @@ import pytest
 from moto import mock_aws
 
 from manifests.demo_s3 import KEYS
-from pipeline.aws import connect
 from pipeline.errors import ClaimLostError, StoreError, UnavailableError, UsageError
 from pipeline.sources import Sources
 from pipeline.stores import lease
+from pipeline.stores.aws import connect
 from pipeline.stores.lease import S3Claim
 from pipeline.stores.s3 import S3Store
 from tests.conftest import COMMAND, QUICK_SETTINGS, make_png
