@@ -9,9 +9,9 @@ from pipeline.errors import ManifestError, Problem
 from pipeline.inbox import ClaimedManifest
 from pipeline.manifest import Pair
 from pipeline.outbox import Outbox, Record
-from pipeline.sources import Sources
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
+from pipeline.stores.sources import Sources
 
 _TRIES = 3  # runners that may die with a manifest, leaving nothing new of it done, before it is set aside
 

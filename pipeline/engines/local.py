@@ -19,10 +19,10 @@ from pipeline.outbox import Outbox
 from pipeline.progress import Listener
 from pipeline.runner import Runner
 from pipeline.settings import Settings
-from pipeline.sources import Sources
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.opening import Stores
+from pipeline.stores.sources import Sources
 from pipeline.stylizer import make_stylizer
 from pipeline.triggers import FolderEvents, Schedule, Trigger
 

@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 
 from pipeline.errors import ManifestError, Problem, UnavailableError
 from pipeline.manifest import Pair, expand, json_schema, parse
-from pipeline.sources import Sources
 from pipeline.stores.folder import FolderStore
+from pipeline.stores.sources import Sources
 
 SCHEMA = Path(__file__).parents[2] / "manifests" / "schema.json"
 PAIR = {"content": "a.png", "style": "b.png"}

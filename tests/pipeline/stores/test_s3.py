@@ -18,11 +18,11 @@ from moto import mock_aws
 
 from manifests.demo_s3 import KEYS
 from pipeline.errors import ClaimLostError, StoreError, UnavailableError, UsageError
-from pipeline.sources import Sources
 from pipeline.stores import lease
 from pipeline.stores.aws import connect
 from pipeline.stores.lease import S3Claim
 from pipeline.stores.s3 import S3Store
+from pipeline.stores.sources import Sources
 from tests.conftest import COMMAND, QUICK_SETTINGS, make_png
 
 LIMIT = 1000
