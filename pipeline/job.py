@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline import manifest
 from pipeline.errors import ManifestError, Problem
-from pipeline.inbox import ClaimedManifest
+from pipeline.inbox.inbox import ClaimedManifest
 from pipeline.manifest import Pair
 from pipeline.outbox import Outbox, Record
 from pipeline.stores.base import Store

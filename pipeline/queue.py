@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.errors import StoreError, UsageError
-from pipeline.inbox import manifest_name
+from pipeline.inbox.inbox import manifest_name
 from pipeline.notification import UnreadableError, objects
 from pipeline.stores.aws import connect, explained
 from pipeline.stores.base import Store

@@ -19,7 +19,7 @@ from unittest import mock
 
 from manifests.demo_s3 import KEYS, server
 from nst import Stylizer
-from pipeline.inbox import Inbox
+from pipeline.inbox.inbox import Inbox
 from pipeline.stores.aws import connect
 from tests.faulty import STALL, proxy
 from tests.pipeline.box import Box, Instant, hurried, in_bucket, in_folder

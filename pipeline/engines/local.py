@@ -13,7 +13,7 @@ from nst.device import device_name, dtype_name
 from nst.errors import NSTError
 from pipeline.engines.supervise import LAST, abandon, supervise
 from pipeline.errors import Problem, StoreError, UnavailableError, problems_of
-from pipeline.inbox import ClaimedManifest, Inbox
+from pipeline.inbox.inbox import ClaimedManifest, Inbox
 from pipeline.job import Job, job_of_claimed, job_of_file
 from pipeline.outbox import Outbox
 from pipeline.progress import Listener

@@ -14,9 +14,9 @@ from uuid import uuid4
 from manifests.demo_s3 import BUCKET
 from nst import Pair, Stylizer
 from nst.result import Evaluation, Losses, Result
-from pipeline import inbox as inbox_module
 from pipeline.engines import local
 from pipeline.errors import UnavailableError
+from pipeline.inbox import inbox as inbox_module
 from pipeline.outbox import Outbox
 from pipeline.progress import JsonLines
 from pipeline.settings import Settings

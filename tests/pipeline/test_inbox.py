@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import Problem, StoreError, UsageError
-from pipeline.inbox import Inbox
+from pipeline.inbox.inbox import Inbox
 from pipeline.stores.folder import FolderStore
 
 

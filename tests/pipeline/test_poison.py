@@ -13,7 +13,7 @@ import torch
 
 from nst import Pair, Stylizer
 from nst.result import Result
-from pipeline.inbox import ClaimedManifest, Inbox
+from pipeline.inbox.inbox import ClaimedManifest, Inbox
 from tests.conftest import make_picture
 from tests.pipeline.box import BROKEN, PAIRS, Box, Instant
 from tests.process import Runner

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nst import Evaluation, Pair, Result, Stylizer
-from pipeline.inbox import ClaimedManifest
+from pipeline.inbox.inbox import ClaimedManifest
 from pipeline.job import Job, job_of_file
 from pipeline.outbox import Outbox
 from pipeline.progress import JsonLines

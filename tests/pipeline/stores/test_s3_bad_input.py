@@ -12,7 +12,7 @@ import pytest
 from moto import mock_aws
 
 from manifests.demo_s3 import BUCKET, READER_KEYS
-from pipeline.inbox import Inbox
+from pipeline.inbox.inbox import Inbox
 from pipeline.outbox import Outbox
 from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
