@@ -130,7 +130,7 @@ def watch(
     dtype: DtypeOption = None,
 ) -> None:
     """Work on manifests as they come into a folder or bucket; images come from there, too."""
-    from pipeline.triggers import Schedule
+    from pipeline.inbox.triggers import Schedule
 
     settings = load_settings(
         inbox=inbox,

@@ -13,10 +13,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.errors import StoreError, UsageError
 from pipeline.inbox.inbox import manifest_name
+from pipeline.inbox.triggers import Trigger
 from pipeline.notification import UnreadableError, objects
 from pipeline.stores.aws import connect, explained
 from pipeline.stores.base import Store
-from pipeline.triggers import Trigger
 
 _WAIT = 20  # seconds that one request for messages lasts; the longest that SQS allows
 _HIDDEN = 120  # seconds that a message stays hidden from others before it must be renewed

@@ -14,6 +14,7 @@ from nst.errors import NSTError
 from pipeline.engines.supervise import LAST, abandon, supervise
 from pipeline.errors import Problem, StoreError, UnavailableError, problems_of
 from pipeline.inbox.inbox import ClaimedManifest, Inbox
+from pipeline.inbox.triggers import FolderEvents, Schedule, Trigger
 from pipeline.job import Job, job_of_claimed, job_of_file
 from pipeline.outbox import Outbox
 from pipeline.progress import Listener
@@ -24,7 +25,6 @@ from pipeline.stores.folder import FolderStore
 from pipeline.stores.opening import Stores
 from pipeline.stores.sources import Sources
 from pipeline.stylizer import make_stylizer
-from pipeline.triggers import FolderEvents, Schedule, Trigger
 
 _INTERVAL = 2.0  # seconds between two scans while nothing happens
 _LONGEST = 30.0  # the same at most, for a bucket

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.triggers import FolderEvents, Schedule
+from pipeline.inbox.triggers import FolderEvents, Schedule
 
 
 def test_a_new_file_wakes(tmp_path: Path) -> None:
