@@ -95,7 +95,7 @@ class LocalEngine:
     def _trigger_of(self, store: Store) -> Trigger:
         if self._settings.queue:
             # boto3 takes a while to import.
-            from pipeline.queue import QueueEvents
+            from pipeline.inbox.sqs import QueueEvents
 
             return QueueEvents(self._settings.queue, store, self._wake, self._listener.note)
         if isinstance(store, FolderStore) and not self._settings.poll:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from pipeline.errors import StoreError, UsageError
-from pipeline.queue import QueueEvents
+from pipeline.inbox.sqs import QueueEvents
 from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
 from tests.conftest import make_png
