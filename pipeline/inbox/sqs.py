@@ -13,8 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.errors import StoreError, UsageError
 from pipeline.inbox.inbox import manifest_name
+from pipeline.inbox.notification import UnreadableError, objects
 from pipeline.inbox.triggers import Trigger
-from pipeline.notification import UnreadableError, objects
 from pipeline.stores.aws import connect, explained
 from pipeline.stores.base import Store
 

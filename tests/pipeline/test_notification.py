@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.notification import UnreadableError, objects
+from pipeline.inbox.notification import UnreadableError, objects
 
 
 def s3(*keys: str, event: str = "ObjectCreated:Put") -> dict[str, Any]:
