@@ -3,7 +3,7 @@
 import time
 
 from pipeline.engines.local import LocalEngine
-from pipeline.outbox import Outbox
+from pipeline.outbox.outbox import Outbox
 from pipeline.progress import Listener
 from pipeline.settings import Settings
 from pipeline.stores.base import Store

@@ -16,7 +16,7 @@ from benchmarks.machine import describe
 from manifests.demo_s3 import BUCKET, server
 from nst import Stylizer
 from pipeline.engines import local
-from pipeline.outbox import Record
+from pipeline.outbox.outbox import Record
 from pipeline.progress import JsonLines
 from pipeline.stores.aws import connect
 from pipeline.stores.base import Store

@@ -7,7 +7,7 @@ from nst.errors import NSTError
 from pipeline.errors import Problem, problems_of
 from pipeline.fetch import Fetcher
 from pipeline.job import job_of_file
-from pipeline.outbox import Outbox
+from pipeline.outbox.outbox import Outbox
 from pipeline.stores.base import Store
 
 

@@ -19,7 +19,7 @@ from nst.errors import NSTError
 from pipeline import manifest
 from pipeline.errors import UsageError, printable
 from pipeline.inbox.inbox import Inbox
-from pipeline.outbox import Outbox
+from pipeline.outbox.outbox import Outbox
 from pipeline.progress import Bars, JsonLines, Listener
 from pipeline.settings import Settings, load_settings
 from pipeline.stores.base import Store

@@ -15,7 +15,7 @@ from nst.errors import ImageError
 from nst.images import Picture
 from nst.pair import Pair, Style, closest_look
 from pipeline import manifest
-from pipeline.outbox import Record, Source, thumbnail_name
+from pipeline.outbox.outbox import Record, Source, thumbnail_name
 from pipeline.stores.sources import Sources
 
 _CACHED_PIXELS = 2**28  # of decoded styles, three bytes each

@@ -8,7 +8,7 @@ from pipeline import manifest
 from pipeline.errors import ManifestError, Problem
 from pipeline.inbox.inbox import ClaimedManifest
 from pipeline.manifest import Pair
-from pipeline.outbox import Outbox, Record
+from pipeline.outbox.outbox import Outbox, Record
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.sources import Sources

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from pipeline.errors import Problem, printable
-from pipeline.outbox import Record
+from pipeline.outbox.outbox import Record
 
 if TYPE_CHECKING:
     from nst.result import Evaluation

@@ -17,7 +17,7 @@ from nst.result import Evaluation, Result
 from nst.transfer import Stylizer
 from pipeline.fetch import Prepared, thumbnail
 from pipeline.job import Job
-from pipeline.outbox import Losses, Outbox, Record, WeightFile
+from pipeline.outbox.outbox import Losses, Outbox, Record, WeightFile
 
 _SOFTWARE = f"nst-pipeline {nst.__version__}"
 _CURVE_POINTS = 60

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from nst.parameters import Parameters
 from pipeline.errors import Problem
-from pipeline.outbox import Record, Source
+from pipeline.outbox.outbox import Record, Source
 
 _DEFAULTS = Parameters()
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -21,7 +21,7 @@ from pipeline import manifest, report
 from pipeline.errors import ClaimLostError, Problem, UnavailableError, problems_of
 from pipeline.fetch import Fetcher, Prepared
 from pipeline.job import Job
-from pipeline.outbox import Outbox, Record
+from pipeline.outbox.outbox import Outbox, Record
 from pipeline.progress import Listener
 from pipeline.publish import publish
 

@@ -16,7 +16,7 @@ from pipeline.errors import Problem, StoreError, UnavailableError, problems_of
 from pipeline.inbox.inbox import ClaimedManifest, Inbox
 from pipeline.inbox.triggers import FolderEvents, Schedule, Trigger
 from pipeline.job import Job, job_of_claimed, job_of_file
-from pipeline.outbox import Outbox
+from pipeline.outbox.outbox import Outbox
 from pipeline.progress import Listener
 from pipeline.runner import Runner
 from pipeline.settings import Settings

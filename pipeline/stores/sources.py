@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline.errors import StoreError
-from pipeline.outbox import Outbox
+from pipeline.outbox.outbox import Outbox
 from pipeline.stores.base import Store
 
 MAX_BYTES = 512 * 2**20

@@ -17,7 +17,7 @@ from nst.result import Evaluation, Losses, Result
 from pipeline.engines import local
 from pipeline.errors import UnavailableError
 from pipeline.inbox import inbox as inbox_module
-from pipeline.outbox import Outbox
+from pipeline.outbox.outbox import Outbox
 from pipeline.progress import JsonLines
 from pipeline.settings import Settings
 from pipeline.stores import lease

@@ -4,7 +4,7 @@ import pytest
 
 from nst import Parameters
 from pipeline.errors import ClaimLostError
-from pipeline.outbox import Losses, Outbox, Record, Source, WeightFile
+from pipeline.outbox.outbox import Losses, Outbox, Record, Source, WeightFile
 from pipeline.stores.folder import FolderStore
 
 

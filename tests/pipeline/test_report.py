@@ -12,7 +12,7 @@ from PIL import Image
 
 from nst.parameters import Parameters
 from pipeline.errors import Problem
-from pipeline.outbox import Losses, Record, Source, WeightFile
+from pipeline.outbox.outbox import Losses, Record, Source, WeightFile
 from pipeline.report import page
 
 HOSTILE = "<script>alert(1)</script>\" onerror='x' &amp; #%41 ü\x01.jpg"

@@ -11,7 +11,7 @@ import torch
 from nst import Evaluation, Pair, Result, Stylizer
 from pipeline.inbox.inbox import ClaimedManifest
 from pipeline.job import Job, job_of_file
-from pipeline.outbox import Outbox
+from pipeline.outbox.outbox import Outbox
 from pipeline.progress import JsonLines
 from pipeline.runner import Runner
 from pipeline.stores.folder import FolderStore

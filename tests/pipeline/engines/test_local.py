@@ -3,7 +3,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 from pipeline.engines.local import LocalEngine
-from pipeline.outbox import Outbox
+from pipeline.outbox.outbox import Outbox
 from pipeline.settings import Settings
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.opening import Stores

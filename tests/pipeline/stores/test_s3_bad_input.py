@@ -13,7 +13,7 @@ from moto import mock_aws
 
 from manifests.demo_s3 import BUCKET, READER_KEYS
 from pipeline.inbox.inbox import Inbox
-from pipeline.outbox import Outbox
+from pipeline.outbox.outbox import Outbox
 from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
 from tests.conftest import COMMAND, QUICK_SETTINGS, make_png

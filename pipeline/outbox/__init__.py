@@ -1,0 +1,1 @@
+"""Results: their names, their order, and the page that shows them."""
