@@ -17,10 +17,11 @@ from nst.device import is_out_of_memory
 from nst.errors import NSTError
 from nst.result import Evaluation, Result
 from nst.transfer import Stylizer
-from pipeline import manifest, report
+from pipeline import manifest
 from pipeline.errors import ClaimLostError, Problem, UnavailableError, problems_of
 from pipeline.fetch import Fetcher, Prepared
 from pipeline.job import Job
+from pipeline.outbox import page as report
 from pipeline.outbox.outbox import Outbox, Record
 from pipeline.progress import Listener
 from pipeline.publish import publish

@@ -13,7 +13,7 @@ from PIL import Image
 from nst.parameters import Parameters
 from pipeline.errors import Problem
 from pipeline.outbox.outbox import Losses, Record, Source, WeightFile
-from pipeline.report import page
+from pipeline.outbox.page import page
 
 HOSTILE = "<script>alert(1)</script>\" onerror='x' &amp; #%41 ü\x01.jpg"
 NAME = "a b#1%20&'ü"  # what an id may be
