@@ -6,9 +6,9 @@ from pathlib import Path
 from nst.errors import NSTError
 from pipeline.errors import Problem, problems_of
 from pipeline.fetch import Fetcher
-from pipeline.job import job_of_file
 from pipeline.outbox.outbox import Outbox
 from pipeline.stores.base import Store
+from pipeline.work.job import job_of_file
 
 
 def check(path: Path, allowed: Sequence[Store], outbox: Outbox | None) -> tuple[int, list[Problem]]:

@@ -16,8 +16,8 @@ from nst.images import Picture
 from nst.result import Evaluation, Result
 from nst.transfer import Stylizer
 from pipeline.fetch import Prepared, thumbnail
-from pipeline.job import Job
 from pipeline.outbox.outbox import Losses, Outbox, Record, WeightFile
+from pipeline.work.job import Job
 
 _SOFTWARE = f"nst-pipeline {nst.__version__}"
 _CURVE_POINTS = 60

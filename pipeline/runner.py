@@ -20,11 +20,11 @@ from nst.transfer import Stylizer
 from pipeline import manifest
 from pipeline.errors import ClaimLostError, Problem, UnavailableError, problems_of
 from pipeline.fetch import Fetcher, Prepared
-from pipeline.job import Job
 from pipeline.outbox import page as report
 from pipeline.outbox.outbox import Outbox, Record
 from pipeline.progress import Listener
 from pipeline.publish import publish
+from pipeline.work.job import Job
 
 _FETCHERS = 2
 _AHEAD = 2  # batches that are fetched ahead of the one on the device

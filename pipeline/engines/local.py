@@ -15,7 +15,6 @@ from pipeline.engines.supervise import LAST, abandon, supervise
 from pipeline.errors import Problem, StoreError, UnavailableError, problems_of
 from pipeline.inbox.inbox import ClaimedManifest, Inbox
 from pipeline.inbox.triggers import FolderEvents, Schedule, Trigger
-from pipeline.job import Job, job_of_claimed, job_of_file
 from pipeline.outbox.outbox import Outbox
 from pipeline.progress import Listener
 from pipeline.runner import Runner
@@ -25,6 +24,7 @@ from pipeline.stores.folder import FolderStore
 from pipeline.stores.opening import Stores
 from pipeline.stores.sources import Sources
 from pipeline.stylizer import make_stylizer
+from pipeline.work.job import Job, job_of_claimed, job_of_file
 
 _INTERVAL = 2.0  # seconds between two scans while nothing happens
 _LONGEST = 30.0  # the same at most, for a bucket

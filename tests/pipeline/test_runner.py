@@ -10,11 +10,11 @@ import torch
 
 from nst import Evaluation, Pair, Result, Stylizer
 from pipeline.inbox.inbox import ClaimedManifest
-from pipeline.job import Job, job_of_file
 from pipeline.outbox.outbox import Outbox
 from pipeline.progress import JsonLines
 from pipeline.runner import Runner
 from pipeline.stores.folder import FolderStore
+from pipeline.work.job import Job, job_of_file
 from tests.conftest import make_picture
 
 
