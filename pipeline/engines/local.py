@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from nst.device import device_name, dtype_name
 from nst.errors import NSTError
-from pipeline.engines.supervise import LAST, abandon, supervise
 from pipeline.errors import Problem, StoreError, UnavailableError, problems_of
 from pipeline.inbox.inbox import ClaimedManifest, Inbox
 from pipeline.inbox.triggers import FolderEvents, Schedule, Trigger
@@ -25,6 +24,7 @@ from pipeline.stores.opening import Stores
 from pipeline.stores.sources import Sources
 from pipeline.stylizer import make_stylizer
 from pipeline.work.job import Job, job_of_claimed, job_of_file
+from pipeline.work.signals import LAST, abandon, supervise
 
 _INTERVAL = 2.0  # seconds between two scans while nothing happens
 _LONGEST = 30.0  # the same at most, for a bucket
