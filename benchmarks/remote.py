@@ -20,7 +20,7 @@ from manifests.demo_s3 import BUCKET, server
 from nst import Pair, Stylizer
 from nst.result import Evaluation, Losses, Result
 from nst.transfer import OnEvaluation
-from pipeline import stylizer
+from pipeline.engines import stylizer
 from pipeline.progress import JsonLines
 from pipeline.stores.aws import connect
 from pipeline.stores.opening import Stores

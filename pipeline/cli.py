@@ -236,7 +236,7 @@ def bench(weights: WeightsOption = None, device: DeviceOption = None, dtype: Dty
     settings = load_settings(weights=weights, device=device, dtype=dtype)
     from nst.device import device_name, dtype_name
     from pipeline.bench import speeds
-    from pipeline.stylizer import make_stylizer
+    from pipeline.engines.stylizer import make_stylizer
 
     stylizer = make_stylizer(settings)
     shown = sys.stdout.isatty()

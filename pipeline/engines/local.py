@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from nst.device import device_name, dtype_name
 from nst.errors import NSTError
+from pipeline.engines.stylizer import make_stylizer
 from pipeline.errors import Problem, StoreError, UnavailableError, problems_of
 from pipeline.inbox.inbox import ClaimedManifest, Inbox
 from pipeline.inbox.triggers import FolderEvents, Schedule, Trigger
@@ -22,7 +23,6 @@ from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.opening import Stores
 from pipeline.stores.sources import Sources
-from pipeline.stylizer import make_stylizer
 from pipeline.work.job import Job, job_of_claimed, job_of_file
 from pipeline.work.signals import LAST, abandon, supervise
 

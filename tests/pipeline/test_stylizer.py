@@ -5,9 +5,9 @@ import torch
 
 from nst import Stylizer
 from nst.errors import NSTError
+from pipeline.engines.stylizer import make_stylizer
 from pipeline.errors import UsageError
 from pipeline.settings import Settings
-from pipeline.stylizer import make_stylizer
 
 
 def test_a_gpu_on_which_nothing_works_is_told_before_any_manifest_is_taken(
@@ -22,7 +22,7 @@ def test_a_gpu_on_which_nothing_works_is_told_before_any_manifest_is_taken(
         def stylize(self, *_: Any, **parameters: int) -> None:
             raise RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED")
 
-    monkeypatch.setattr("pipeline.stylizer.Stylizer", Broken)
+    monkeypatch.setattr("pipeline.engines.stylizer.Stylizer", Broken)
     with pytest.raises(NSTError, match="the device can't be used: cuDNN error") as caught:
         make_stylizer(Settings())
     assert not isinstance(caught.value, UsageError)
@@ -35,5 +35,5 @@ def test_the_trial_is_one_that_a_stylizer_passes(stylizer: Stylizer, monkeypatch
         def __init__(self, *_: str) -> None:
             self.stylize = stylizer.stylize
 
-    monkeypatch.setattr("pipeline.stylizer.Stylizer", Working)
+    monkeypatch.setattr("pipeline.engines.stylizer.Stylizer", Working)
     assert isinstance(make_stylizer(Settings()), Working)
