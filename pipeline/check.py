@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nst.errors import NSTError
+from pipeline.engines.prepare import Fetcher
 from pipeline.errors import Problem, problems_of
-from pipeline.fetch import Fetcher
 from pipeline.outbox.outbox import Outbox
 from pipeline.stores.base import Store
 from pipeline.work.job import job_of_file

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.fetch import Fetcher, thumbnail
+from pipeline.engines.prepare import Fetcher, thumbnail
 from pipeline.work.job import job_of_file
 from tests.conftest import make_picture
 
