@@ -18,12 +18,12 @@ from nst.errors import NSTError
 from nst.result import Evaluation, Result
 from nst.transfer import Stylizer
 from pipeline import manifest
+from pipeline.engines.encode import publish
 from pipeline.engines.prepare import Fetcher, Prepared
 from pipeline.errors import ClaimLostError, Problem, UnavailableError, problems_of
 from pipeline.outbox import page as report
 from pipeline.outbox.outbox import Outbox, Record
 from pipeline.progress import Listener
-from pipeline.publish import publish
 from pipeline.work.job import Job
 
 _FETCHERS = 2
