@@ -3,8 +3,8 @@
 import time
 
 from pipeline.engines.local import LocalEngine
+from pipeline.events.listener import Listener
 from pipeline.outbox.outbox import Outbox
-from pipeline.progress import Listener
 from pipeline.settings import Settings
 from pipeline.stores.base import Store
 from pipeline.stores.opening import Stores

@@ -16,8 +16,8 @@ from benchmarks.machine import describe
 from manifests.demo_s3 import BUCKET, server
 from nst import Stylizer
 from pipeline.engines import local
+from pipeline.events.listener import JsonLines
 from pipeline.outbox.outbox import Record
-from pipeline.progress import JsonLines
 from pipeline.stores.aws import connect
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore

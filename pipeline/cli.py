@@ -18,9 +18,9 @@ import nst
 from nst.errors import NSTError
 from pipeline import manifest
 from pipeline.errors import UsageError, printable
+from pipeline.events.listener import Bars, JsonLines, Listener
 from pipeline.inbox.inbox import Inbox
 from pipeline.outbox.outbox import Outbox
-from pipeline.progress import Bars, JsonLines, Listener
 from pipeline.settings import Settings, load_settings
 from pipeline.stores.base import Store
 from pipeline.stores.opening import Stores

@@ -21,9 +21,9 @@ from pipeline import manifest
 from pipeline.engines.encode import publish
 from pipeline.engines.prepare import Fetcher, Prepared
 from pipeline.errors import ClaimLostError, Problem, UnavailableError, problems_of
+from pipeline.events.listener import Listener
 from pipeline.outbox import page as report
 from pipeline.outbox.outbox import Outbox, Record
-from pipeline.progress import Listener
 from pipeline.work.job import Job
 
 _FETCHERS = 2

@@ -13,10 +13,10 @@ from nst.device import device_name, dtype_name
 from nst.errors import NSTError
 from pipeline.engines.stylizer import make_stylizer
 from pipeline.errors import Problem, StoreError, UnavailableError, problems_of
+from pipeline.events.listener import Listener
 from pipeline.inbox.inbox import ClaimedManifest, Inbox
 from pipeline.inbox.triggers import FolderEvents, Schedule, Trigger
 from pipeline.outbox.outbox import Outbox
-from pipeline.progress import Listener
 from pipeline.runner import Runner
 from pipeline.settings import Settings
 from pipeline.stores.base import Store

@@ -16,9 +16,9 @@ from nst import Pair, Stylizer
 from nst.result import Evaluation, Losses, Result
 from pipeline.engines import local
 from pipeline.errors import UnavailableError
+from pipeline.events.listener import JsonLines
 from pipeline.inbox import inbox as inbox_module
 from pipeline.outbox.outbox import Outbox
-from pipeline.progress import JsonLines
 from pipeline.settings import Settings
 from pipeline.stores import lease
 from pipeline.stores.base import Store

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from nst import Evaluation, Pair, Result, Stylizer
+from pipeline.events.listener import JsonLines
 from pipeline.inbox.inbox import ClaimedManifest
 from pipeline.outbox.outbox import Outbox
-from pipeline.progress import JsonLines
 from pipeline.runner import Runner
 from pipeline.stores.folder import FolderStore
 from pipeline.work.job import Job, job_of_file

@@ -1,0 +1,1 @@
+"""What happens while the pipeline works, and who is told."""
