@@ -22,7 +22,7 @@ from benchmarks.machine import describe
 from benchmarks.pictures import PAIRS, Snapshot, judge, prepared, resized
 from nst import Stylizer
 from nst.device import is_out_of_memory
-from pipeline.events.listener import JsonLines
+from pipeline.events.log import JsonLines
 from pipeline.stores.folder import FolderStore
 
 DEVICE = "cuda"

@@ -16,7 +16,7 @@ from benchmarks.machine import describe
 from manifests.demo_s3 import BUCKET, server
 from nst import Stylizer
 from pipeline.engines import local
-from pipeline.events.listener import JsonLines
+from pipeline.events.log import JsonLines
 from pipeline.outbox.outbox import Record
 from pipeline.stores.aws import connect
 from pipeline.stores.base import Store

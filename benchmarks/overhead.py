@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmarks.engine import seconds_for
 from benchmarks.machine import describe
-from pipeline.events.listener import JsonLines
+from pipeline.events.log import JsonLines
 from pipeline.stores.folder import FolderStore
 
 TINY = {"count": 1000, "epochs": 1, "max_size": 16}

@@ -21,7 +21,7 @@ from nst import Pair, Stylizer
 from nst.result import Evaluation, Losses, Result
 from nst.transfer import OnEvaluation
 from pipeline.engines import stylizer
-from pipeline.events.listener import JsonLines
+from pipeline.events.log import JsonLines
 from pipeline.stores.aws import connect
 from pipeline.stores.opening import Stores
 from pipeline.stores.s3 import S3Store

@@ -16,10 +16,12 @@ from rich.text import Text
 
 import nst
 from nst.errors import NSTError
-from pipeline import manifest
 from pipeline.errors import UsageError, printable
-from pipeline.events.listener import Bars, JsonLines, Listener
+from pipeline.events.bars import Bars
+from pipeline.events.listener import Listener
+from pipeline.events.log import JsonLines
 from pipeline.inbox.inbox import Inbox
+from pipeline.manifest.models import json_schema
 from pipeline.outbox.outbox import Outbox
 from pipeline.settings import Settings, load_settings
 from pipeline.stores.base import Store
@@ -192,7 +194,7 @@ def validate(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of manifests, for editors."""
-    print(json.dumps(manifest.json_schema(), indent=2))
+    print(json.dumps(json_schema(), indent=2))
 
 
 @app.command()

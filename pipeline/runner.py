@@ -17,11 +17,11 @@ from nst.device import is_out_of_memory
 from nst.errors import NSTError
 from nst.result import Evaluation, Result
 from nst.transfer import Stylizer
-from pipeline import manifest
 from pipeline.engines.encode import publish
 from pipeline.engines.prepare import Fetcher, Prepared
 from pipeline.errors import ClaimLostError, Problem, UnavailableError, problems_of
 from pipeline.events.listener import Listener
+from pipeline.manifest import models
 from pipeline.outbox import page as report
 from pipeline.outbox.outbox import Outbox, Record
 from pipeline.work.job import Job
@@ -42,7 +42,7 @@ class StoppedError(Exception):
 @dataclass(frozen=True)
 class _Task:
     job: Job
-    pair: manifest.Pair
+    pair: models.Pair
     outcome: "Future[Prepared | Record]"
 
 
@@ -158,7 +158,7 @@ class Runner:
             for pair in job.pairs:
                 yield _Task(job, pair, self._fetchers.submit(self._prepare, job, pair))
 
-    def _prepare(self, job: Job, pair: manifest.Pair) -> Prepared | Record:
+    def _prepare(self, job: Job, pair: models.Pair) -> Prepared | Record:
         inputs = self._patiently(partial(self._fetcher.read, pair, job.sources))
         earlier = self._patiently(partial(self._outbox.record, job.name, pair.id))
         if earlier:

@@ -14,7 +14,7 @@ from nst import images
 from nst.errors import ImageError
 from nst.images import Picture
 from nst.pair import Pair, Style, closest_look
-from pipeline import manifest
+from pipeline.manifest import models
 from pipeline.outbox.outbox import Record, Source, thumbnail_name
 from pipeline.stores.sources import Sources
 
@@ -51,7 +51,7 @@ class Fetcher:
         self._styles: OrderedDict[tuple[str, int], Style] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, pair: manifest.Pair, sources: Sources) -> Inputs:
+    def read(self, pair: models.Pair, sources: Sources) -> Inputs:
         """Read a pair's images. Raises `StoreError`."""
         content = sources.read(pair.content)
         styles = tuple(sources.read(style.image) for style in pair.styles)
@@ -64,7 +64,7 @@ class Fetcher:
         digest = _sha256(json.dumps(described, sort_keys=True).encode())
         return Inputs(content, styles, digest)
 
-    def prepare(self, pair: manifest.Pair, inputs: Inputs, earlier: Record | None = None) -> Prepared:
+    def prepare(self, pair: models.Pair, inputs: Inputs, earlier: Record | None = None) -> Prepared:
         """Decode and resize. Raises `ImageError`, naming the image."""
         content = _decode(inputs.content, pair.content)
         styles, sources, thumbnails = [], [], {}

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pipeline.document import MAX_BYTES, load_object
 from pipeline.errors import (
     ConflictError,
     ManifestError,
@@ -17,7 +16,8 @@ from pipeline.errors import (
     UsageError,
     printable,
 )
-from pipeline.naming import shortened
+from pipeline.manifest.names import shortened
+from pipeline.manifest.reading import MAX_BYTES, load_object
 from pipeline.stores.base import Claim, Entry, Store
 
 PROCESSING, DONE, FAILED = "processing", "done", "failed"

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline import manifest
 from pipeline.errors import ManifestError, Problem
 from pipeline.inbox.inbox import ClaimedManifest
-from pipeline.manifest import Pair
+from pipeline.manifest.expand import expand
+from pipeline.manifest.models import Pair
+from pipeline.manifest.reading import MAX_BYTES, parse
 from pipeline.outbox.outbox import Outbox, Record
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
@@ -43,8 +44,8 @@ def job_of_file(path: Path, allowed: Sequence[Store], outbox: Outbox | None) -> 
     """The job of a manifest file, whose images are relative to its folder. Raises `NSTError`."""
     folder = FolderStore(path.parent)
     sources = Sources(folder, allowed, outbox)
-    document = manifest.parse(folder.read(path.name, manifest.MAX_BYTES))
-    return Job(path.stem, manifest.expand(document, sources.glob), sources)
+    document = parse(folder.read(path.name, MAX_BYTES))
+    return Job(path.stem, expand(document, sources.glob), sources)
 
 
 def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox) -> Job:
@@ -52,7 +53,7 @@ def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox) -
     if claimed.crashes > _TRIES:
         # Even reading it may be what they died of.
         raise ManifestError([Problem("", f"{claimed.crashes} runners in a row have died with it")])
-    pairs = manifest.expand(manifest.parse(claimed.read()), sources.glob)
+    pairs = expand(parse(claimed.read()), sources.glob)
     if claimed.crashes:
         outbox.tidy(claimed.name)
     if claimed.crashes == _TRIES:

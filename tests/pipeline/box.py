@@ -16,7 +16,7 @@ from nst import Pair, Stylizer
 from nst.result import Evaluation, Losses, Result
 from pipeline.engines import local
 from pipeline.errors import UnavailableError
-from pipeline.events.listener import JsonLines
+from pipeline.events.log import JsonLines
 from pipeline.inbox import inbox as inbox_module
 from pipeline.outbox.outbox import Outbox
 from pipeline.settings import Settings

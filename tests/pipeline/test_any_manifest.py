@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from nst.parameters import Parameters
 from pipeline.errors import ManifestError
-from pipeline.manifest import expand, parse
-from pipeline.naming import folded
+from pipeline.manifest.expand import expand
+from pipeline.manifest.names import folded
+from pipeline.manifest.reading import parse
 
 # Anything that JSON can say, and as often what a manifest would say in that place.
 KEYS = [

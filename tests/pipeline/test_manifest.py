@@ -10,7 +10,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pipeline.errors import ManifestError, Problem, UnavailableError
-from pipeline.manifest import Pair, expand, json_schema, parse
+from pipeline.manifest.expand import expand
+from pipeline.manifest.models import Pair, json_schema
+from pipeline.manifest.reading import parse
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.sources import Sources
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.naming import complete_names, plain_file_name
+from pipeline.manifest.names import complete_names, plain_file_name
 
 
 @pytest.mark.parametrize(

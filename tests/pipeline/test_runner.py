@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nst import Evaluation, Pair, Result, Stylizer
-from pipeline.events.listener import JsonLines
+from pipeline.events.log import JsonLines
 from pipeline.inbox.inbox import ClaimedManifest
 from pipeline.outbox.outbox import Outbox
 from pipeline.runner import Runner

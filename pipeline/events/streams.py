@@ -1,0 +1,22 @@
+"""Output streams that may be closed while the pipeline works."""
+
+from contextlib import suppress
+from typing import Any, TextIO
+
+
+class Forgiving:
+    """A stream whose reader may have gone: a pipe or terminal that is closed is no reason to stop working."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._out.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._out.flush()

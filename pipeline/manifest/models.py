@@ -1,0 +1,131 @@
+"""What a manifest may say: the documents of version 1 as pydantic models, and their JSON Schema."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    model_validator,
+)
+
+from nst.parameters import Parameters
+from pipeline.manifest.names import PLAIN_NAME, plain_file_name
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):  # which Python takes for 1
+        raise ValueError("should be 1")
+    return value
+
+
+MOST_PAIRS = 100_000  # in one manifest: so many still fit into memory and onto a page
+MOST_STYLES = 16  # in one pair: each is held in memory whole
+
+Id = Annotated[
+    str, Field(min_length=1, json_schema_extra={"pattern": PLAIN_NAME}), AfterValidator(plain_file_name)
+]
+Version = Annotated[Literal[1], BeforeValidator(_no_bool)]
+Reference = Annotated[str, Field(min_length=1, max_length=4096, description="Path relative to the inbox.")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class StyleEntry(_Strict):
+    """One of several styles."""
+
+    image: Reference
+    weight: float = Field(1.0, gt=0, le=1e9, allow_inf_nan=False, description="Its share.")
+
+
+class PairEntry(Parameters):
+    """One content image, one or more styles, and parameters that differ from the defaults."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["style"]}, {"required": ["styles"]}]}
+    )
+
+    id: Id | None = Field(None, description="File name of the picture, without extension.")
+    content: Reference
+    style: Reference | None = Field(None, description="The only style; or else use `styles`.")
+    styles: list[StyleEntry] | None = Field(
+        None, min_length=1, max_length=MOST_STYLES, description="Weighted styles."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_style_and_styles(self) -> Self:
+        if (self.style is None) == (self.styles is None):
+            raise ValueError("exactly one of 'style' and 'styles' is needed")
+        return self
+
+
+class Product(_Strict):
+    """Every content with every style; entries are paths or globs."""
+
+    content: list[Reference] = Field(min_length=1)
+    style: list[Reference] = Field(min_length=1)
+
+
+class Manifest(_Strict):
+    """Defaults and one or more pairs."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["pairs"], "properties": {"pairs": {"minItems": 1}}},
+                {"required": ["product"], "properties": {"product": {"not": {"type": "null"}}}},
+            ]
+        }
+    )
+
+    version: Version = 1
+    schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    defaults: Parameters = Field(Parameters(), description="Parameters of every pair.")
+    pairs: list[PairEntry] = Field([], max_length=MOST_PAIRS, description="Pairs one by one.")
+    product: Product | None = Field(None, description="Every content with every style.")
+    _single: bool = PrivateAttr(False)
+
+    @property
+    def single(self) -> bool:
+        """Whether its only pair was written at the top level."""
+        return self._single
+
+    @model_validator(mode="after")
+    def _some_pair(self) -> Self:
+        if not self.pairs and self.product is None:
+            raise ValueError("there is no pair; give 'pairs', 'product', or 'content' and 'style'")
+        return self
+
+
+class SinglePair(PairEntry):
+    """A manifest of one pair, with its keys at the top level."""
+
+    version: Version = 1
+    schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    defaults: Parameters = Field(Parameters(), description="As in a manifest of many pairs.")
+
+
+class Pair(_Strict):
+    """One pair as it will be worked on; `place` is where the manifest names it."""
+
+    id: str
+    place: str
+    content: str
+    styles: tuple[StyleEntry, ...]
+    parameters: Parameters
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of version 1, for editors."""
+    schema = TypeAdapter(Manifest | SinglePair).json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "nst-pipeline manifest, version 1",
+        **schema,
+    }

@@ -1,0 +1,130 @@
+"""The bytes of a manifest to a `Manifest`, or to every problem in it, in words for a person."""
+
+import difflib
+import json
+import re
+from collections import Counter
+from typing import Any
+
+from pydantic import ValidationError
+
+from nst.parameters import Parameters
+from pipeline.errors import ManifestError, Problem, printable
+from pipeline.manifest.models import Manifest, PairEntry, Product, StyleEntry
+
+_SINGLE_KEYS = ("content", "style", "styles")
+MAX_BYTES = 32 * 2**20
+
+
+def parse(data: bytes) -> Manifest:
+    """Read a manifest from its bytes. Raises `ManifestError` with every problem and its place."""
+    document = load_object(data)
+    single = any(key in document for key in _SINGLE_KEYS) and "pairs" not in document
+    if single:
+        outer: dict[str, Any] = {
+            key: document.pop(key) for key in ("version", "$schema", "defaults") if key in document
+        }
+        document = {**outer, "pairs": [document]}
+    try:
+        manifest = Manifest.model_validate(document)
+    except ValidationError as error:
+        problems = [_problem(dict(details), single) for details in error.errors()]
+        raise ManifestError(problems) from None
+    manifest._single = single
+    return manifest
+
+
+def load_object(data: bytes) -> dict[str, Any]:
+    """The JSON object in a manifest's bytes. Raises `ManifestError` with line and column."""
+    if len(data) > MAX_BYTES:
+        raise _broken(f"larger than {MAX_BYTES >> 20} MiB; split it into several manifests")
+    if not data.strip():
+        raise _broken("the file is empty")
+    try:
+        document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique_keys)
+    except UnicodeDecodeError as error:
+        raise _broken(f"not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except json.JSONDecodeError as error:
+        at = f"line {error.lineno}, column {error.colno}"
+        raise _broken(f"not valid JSON at {at}: {error.msg}") from None
+    except RecursionError:
+        raise _broken("nested too deeply to be a manifest") from None
+    except ValueError:
+        raise _broken("a number in it has thousands of digits; shorten it") from None
+    if not isinstance(document, dict):
+        raise _broken(f"a manifest is a JSON object; found {shown(document)}")
+    return document
+
+
+def _broken(message: str) -> ManifestError:
+    return ManifestError([Problem("", message)])
+
+
+def _unique_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(items)
+    if len(found) < len(items):
+        key = Counter(key for key, _ in items).most_common(1)[0][0]
+        raise _broken(f"the key {shown(key)} stands twice in one object")
+    return found
+
+
+def shown(value: Any) -> str:
+    """A JSON value as a message can quote it, on one line and cut short."""
+    try:
+        return cut(printable(json.dumps(value, ensure_ascii=False, default=str)), 60)
+    except RecursionError:
+        return "something nested very deeply"
+
+
+def cut(text: str, length: int) -> str:
+    """At most so many characters, and an ellipsis where there were more."""
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+_SAID_BETTER = {
+    "model_type": "should be an object",
+    "dict_type": "should be an object",
+    "too_short": "should not be empty",
+    "string_too_short": "should not be empty",
+    "string_unicode": "should be text; half of a surrogate pair is none",
+}
+
+
+def _problem(details: dict[str, Any], single: bool) -> Problem:
+    path, kind, message = details["loc"], details["type"], str(details["msg"])
+    if single and path[:2] == ("pairs", 0):
+        path = path[2:]
+    # pydantic appends this to the place of a mapping's key
+    place = _place(tuple(part for part in path if part != "[key]"))
+    if kind == "extra_forbidden":
+        known = _known_keys(details["loc"])
+        if single and len(details["loc"]) == 3:
+            known += [key for key in _known_keys(("",)) if key not in ("pairs", "product")]
+        near = difflib.get_close_matches(str(path[-1]), known, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
+        return Problem(place, f"unknown key; {hint}")
+    if kind == "missing":
+        return Problem(place, "is missing")
+    message = _SAID_BETTER.get(kind, reworded(message))
+    if kind == "value_error" and isinstance(details["input"], dict):
+        return Problem(place, message)
+    return Problem(place, f"{message}; found {shown(details['input'])}")
+
+
+def reworded(text: str) -> str:
+    return re.sub("^(Value error, |(Input|String|List) (?=should))| after validation, not [0-9]+$", "", text)
+
+
+def _place(path: tuple[int | str, ...]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return cut(printable(text.removeprefix(".")), 200)
+
+
+def _known_keys(path: tuple[int | str, ...]) -> list[str]:
+    if path[0] == "defaults":
+        return list(Parameters.model_fields)
+    if path[0] == "product":
+        return list(Product.model_fields)
+    if path[0] == "pairs" and len(path) > 1:
+        return list((StyleEntry if "styles" in path else PairEntry).model_fields)
+    return [field.alias or name for name, field in Manifest.model_fields.items()]
