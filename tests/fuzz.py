@@ -14,7 +14,7 @@ from PIL import Image
 
 with atheris.instrument_imports(include=["PIL", "nst.images", "pipeline.manifest"]):
     from tests.nst import test_hostile_images as images
-    from tests.pipeline import test_any_manifest as manifests
+    from tests.pipeline.manifest import test_any_manifest as manifests
 
 LONGEST = 2**14  # bytes
 

@@ -16,7 +16,7 @@ from pipeline.manifest.reading import parse
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.sources import Sources
 
-SCHEMA = Path(__file__).parents[2] / "manifests" / "schema.json"
+SCHEMA = Path(__file__).parents[3] / "manifests" / "schema.json"
 PAIR = {"content": "a.png", "style": "b.png"}
 PRODUCT = {"content": ["a.png"], "style": ["b.png"]}
 EXAMPLE: dict[str, Any] = json.loads("""

@@ -1,0 +1,39 @@
+"""Every interval that the pipeline waits for, in one place. All of them are seconds."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The intervals of a runner. The defaults are for production; tests pass shorter ones."""
+
+    # Files that somebody is still writing.
+    settled: float = 1.0  # a file counts as written when its size and time have not changed for so long
+    unfinished: float = 5.0  # the same for a file that is not yet valid JSON
+
+    # Scans of the inbox.
+    scan: float = 2.0  # between two scans of a folder, or of a store in which something has just happened
+    scan_settling: float = 0.25  # while a file is still being written
+    scan_bucket: float = 30.0  # between two scans of a bucket in which nothing happens: requests cost money
+    scan_beside_queue: float = 300.0  # the same where a queue announces uploads
+    cancelled: float = 1.0  # between two checks whether somebody has taken a manifest out of processing/
+
+    # Claims.
+    lease: float = 60.0  # a lease that was not renewed for so long may be taken over
+    lease_renewal: float = 15.0  # between two renewals
+    put_off: float = 60.0  # before the next try with a manifest that could not be moved to its end
+
+    # Stores that cannot be reached.
+    retry_first: float = 1.0  # before the second try; the wait doubles with every further one ...
+    retry_last: float = 60.0  # ... up to this
+    connect_timeout: float = 10.0  # for a connection to AWS
+    read_timeout: float = 60.0  # for an answer of AWS
+    credentials: float = 60.0  # between two reads of a file with credentials
+    queue_hidden: int = 120  # a message of the queue stays hidden so long before it must be renewed; whole
+    queue_retry: float = 10.0  # before the next try at a queue
+
+    # Stopping.
+    grace: float = 1.3  # after a signal, for work to end by itself
+    leave: float = 0.5  # for handing back what is left, once work is abandoned
+    stuck: float = 1800.0  # without any progress, after which the process ends itself
+    asleep: float = 10.0  # between two ticks of the main thread: more means that the machine was suspended
