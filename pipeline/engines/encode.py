@@ -16,7 +16,7 @@ from nst.images import Picture
 from nst.result import Evaluation, Result
 from nst.transfer import Stylizer
 from pipeline.engines.prepare import Prepared, thumbnail
-from pipeline.outbox.outbox import Losses, Outbox, Record, WeightFile
+from pipeline.outbox.outbox import DeliveredLosses, Outbox, Record, WeightFile
 from pipeline.work.job import Job
 
 _SOFTWARE = f"nst-pipeline {nst.__version__}"
@@ -37,7 +37,7 @@ def publish(
         parameters=parameters,
         width=result.image.width,
         height=result.image.height,
-        losses=Losses(**asdict(result.losses)),
+        losses=DeliveredLosses(**asdict(result.losses)),
         evaluations=len(result.evaluations),
         seconds=round(result.seconds, 3),
         device=device_name(stylizer.device),

@@ -62,7 +62,7 @@ class LocalEngine:
     def watch(self, store: Store, once: bool, schedule: Schedule | None) -> int:
         """Work on what is in an inbox, and comes into it, until a signal or until `once` is over."""
         inbox = Inbox(store)
-        sources = Sources(store, [*self._stores.sources(store), *self._allowed], self._outbox)
+        sources = Sources(store, [*self._stores.sources(store), *self._allowed], self._outbox.results_among)
         self._trigger = self._trigger_of(store)
 
         def work() -> None:

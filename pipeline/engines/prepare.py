@@ -15,7 +15,7 @@ from nst.errors import ImageError
 from nst.images import Picture
 from nst.pair import Pair, Style, closest_look
 from pipeline.manifest import models
-from pipeline.outbox.outbox import Record, Source, thumbnail_name
+from pipeline.outbox.outbox import Record, RecordedImage, thumbnail_name
 from pipeline.stores.sources import Sources
 
 _CACHED_PIXELS = 2**28  # of decoded styles, three bytes each
@@ -36,8 +36,8 @@ class Prepared:
     """A pair ready for the device, with what its record and page will tell of its images."""
 
     pair: Pair
-    content: Source
-    styles: list[Source]
+    content: RecordedImage
+    styles: list[RecordedImage]
     digest: str
     thumbnails: dict[str, Image.Image]
     earlier: Record | None  # what lies in the outbox, of other inputs or parameters
@@ -131,9 +131,9 @@ def _decode_style(data: bytes, reference: str) -> Style:
         raise ImageError(f"{reference}: {error}") from error
 
 
-def _source(reference: str, data: bytes, weight: float = 1.0) -> Source:
+def _source(reference: str, data: bytes, weight: float = 1.0) -> RecordedImage:
     digest = _sha256(data)
-    return Source(
+    return RecordedImage(
         reference=reference,
         sha256=digest,
         thumbnail=thumbnail_name(digest),

@@ -21,7 +21,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Source(_Model):
+class RecordedImage(_Model):
     """An image that went into a result; `thumbnail` is relative to the manifest's outbox folder."""
 
     reference: str
@@ -30,7 +30,7 @@ class Source(_Model):
     weight: float = 1.0
 
 
-class Losses(_Model):
+class DeliveredLosses(_Model):
     """Delivered losses: fp32, on the 8-bit picture as saved; `total` is the weighted sum."""
 
     content: float
@@ -54,12 +54,12 @@ class Record(_Model):
     input_digest: str
     picture: str
     tags: dict[str, str] = {}  # of picture and loss log, as the store knows them (a bucket's ETags)
-    content: Source
-    styles: list[Source]
+    content: RecordedImage
+    styles: list[RecordedImage]
     parameters: Parameters
     width: int
     height: int
-    losses: Losses
+    losses: DeliveredLosses
     evaluations: int
     seconds: float
     device: str
@@ -121,7 +121,7 @@ class Outbox:
         if earlier is not None and earlier.picture != record.picture:
             self.store.remove(f"{manifest}/{earlier.picture}")
 
-    def put_thumbnail(self, manifest: str, source: Source, make: Callable[[], bytes]) -> None:
+    def put_thumbnail(self, manifest: str, source: RecordedImage, make: Callable[[], bytes]) -> None:
         """Keep a small copy of a source image for the page, once for all pairs of a manifest."""
         key = f"{manifest}/{source.thumbnail}"
         if key not in self._thumbnails:

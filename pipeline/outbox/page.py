@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from nst.parameters import Parameters
 from pipeline.errors import Problem
-from pipeline.outbox.outbox import Record, Source
+from pipeline.outbox.outbox import Record, RecordedImage
 
 _DEFAULTS = Parameters()
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -91,7 +91,7 @@ def _changed(record: Record) -> str:
     return f'<ul class="changed">{items or "<li>default parameters</li>"}</ul>'
 
 
-def _source(role: str, source: Source, note: str = "") -> str:
+def _source(role: str, source: RecordedImage, note: str = "") -> str:
     name = _text(_name(source))
     return (
         f'<figure><img src="{quote(source.thumbnail)}" alt="{role}: {name}" width="256" '
@@ -171,7 +171,7 @@ def _text(text: str) -> str:
     return escape(_NOT_IN_HTML.sub("\ufffd", text))
 
 
-def _name(source: Source) -> str:
+def _name(source: RecordedImage) -> str:
     return source.reference.rpartition("/")[2] or source.reference
 
 

@@ -1,26 +1,30 @@
-"""Where a manifest may take its images from: the inbox, and what the operator adds."""
+"""The images of a manifest: they come from its inbox, and from where else the operator allows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.errors import StoreError
-from pipeline.outbox.outbox import Outbox
 from pipeline.stores.base import Store
 
-MAX_BYTES = 512 * 2**20
+MAX_BYTES = 512 * 2**20  # of one image file
+
+ResultsAmong = Callable[[Iterable[str]], set[str]]
 
 
 class Sources:
-    """Reads images for a manifest, which is a stranger's document, from allowed stores only."""
+    """Reads the images that a manifest names. Its author is not trusted, so only allowed stores are read."""
 
-    def __init__(self, base: Store, allowed: Sequence[Store] = (), outbox: Outbox | None = None) -> None:
-        """References are relative to `base`; absolute ones may also lead into `allowed`.
+    def __init__(
+        self, base: Store, allowed: Sequence[Store] = (), results_among: ResultsAmong | None = None
+    ) -> None:
+        """Relative references are keys of `base`; absolute ones may lead into `base` or `allowed`.
 
-        Patterns pass by what is a result in `outbox`, or each run would stylise the last one's pictures.
+        `results_among` gets absolute references and returns those that are results of this pipeline.
+        Patterns skip these, because each run would otherwise stylize the pictures of the run before it.
         """
-        self._base, self._stores, self._outbox = base, (base, *allowed), outbox
+        self._base, self._stores, self._results_among = base, (base, *allowed), results_among
 
     def read(self, reference: str) -> bytes:
-        """The bytes of an image. Raises `StoreError` with the reference and the reason."""
+        """The bytes of an image file. Raises `StoreError` with the reference and the reason."""
         store, key = self._locate(reference)
         try:
             return store.read(key, MAX_BYTES)
@@ -29,11 +33,15 @@ class Sources:
             raise type(error)(f"{reference}: {reason}") from None
 
     def glob(self, pattern: str) -> list[str]:
-        """The references that a pattern stands for, sorted. Raises `StoreError`."""
+        """The references of the images that match a pattern, sorted. Raises `StoreError`."""
         store, key = self._locate(pattern)
         matches = [(match, store.absolute(match)) for match in store.glob(key)]
-        made = self._outbox.results_among([whole for _, whole in matches]) if self._outbox else set()
-        found = [match if store is self._base else whole for match, whole in matches if whole not in made]
+        results = self._results_among([absolute for _, absolute in matches]) if self._results_among else set()
+        found = [
+            match if store is self._base else absolute
+            for match, absolute in matches
+            if absolute not in results
+        ]
         if matches and not found:
             raise StoreError(f"'{pattern}' matches only results; to go on from them, name them one by one")
         return found

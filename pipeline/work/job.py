@@ -43,7 +43,7 @@ class Job:
 def job_of_file(path: Path, allowed: Sequence[Store], outbox: Outbox | None) -> Job:
     """The job of a manifest file, whose images are relative to its folder. Raises `NSTError`."""
     folder = FolderStore(path.parent)
-    sources = Sources(folder, allowed, outbox)
+    sources = Sources(folder, allowed, outbox.results_among if outbox else None)
     document = parse(folder.read(path.name, MAX_BYTES))
     return Job(path.stem, expand(document, sources.glob), sources)
 

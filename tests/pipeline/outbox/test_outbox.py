@@ -4,7 +4,7 @@ import pytest
 
 from nst import Parameters
 from pipeline.errors import ClaimLostError
-from pipeline.outbox.outbox import Losses, Outbox, Record, Source, WeightFile
+from pipeline.outbox.outbox import DeliveredLosses, Outbox, Record, RecordedImage, WeightFile
 from pipeline.stores.folder import FolderStore
 
 
@@ -13,12 +13,12 @@ def make_record(digest: str = "d1", picture: str = "p.png") -> Record:
         id="p",
         input_digest=digest,
         picture=picture,
-        content=Source(reference="c.png", sha256="0", thumbnail="thumbs/0.jpg"),
-        styles=[Source(reference="s.png", sha256="1", thumbnail="thumbs/1.jpg")],
+        content=RecordedImage(reference="c.png", sha256="0", thumbnail="thumbs/0.jpg"),
+        styles=[RecordedImage(reference="s.png", sha256="1", thumbnail="thumbs/1.jpg")],
         parameters=Parameters(),
         width=4,
         height=3,
-        losses=Losses(content=1, style=2, tv=3, total=4),
+        losses=DeliveredLosses(content=1, style=2, tv=3, total=4),
         evaluations=20,
         seconds=1.5,
         device="cpu",

@@ -12,7 +12,7 @@ from PIL import Image
 
 from nst.parameters import Parameters
 from pipeline.errors import Problem
-from pipeline.outbox.outbox import Losses, Record, Source, WeightFile
+from pipeline.outbox.outbox import DeliveredLosses, Record, RecordedImage, WeightFile
 from pipeline.outbox.page import page
 
 HOSTILE = "<script>alert(1)</script>\" onerror='x' &amp; #%41 ü\x01.jpg"
@@ -24,8 +24,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
-def source(reference: str, weight: float = 1.0) -> Source:
-    return Source(reference=reference, sha256="0" * 64, thumbnail="thumbs/ab.jpg", weight=weight)
+def source(reference: str, weight: float = 1.0) -> RecordedImage:
+    return RecordedImage(reference=reference, sha256="0" * 64, thumbnail="thumbs/ab.jpg", weight=weight)
 
 
 def record(**changes: object) -> Record:
@@ -39,7 +39,7 @@ def record(**changes: object) -> Record:
         "parameters": Parameters(),
         "width": 640,
         "height": 480,
-        "losses": Losses(content=12.5, style=2.3e-5, tv=0.0, total=1234.4),
+        "losses": DeliveredLosses(content=12.5, style=2.3e-5, tv=0.0, total=1234.4),
         "evaluations": 200,
         "seconds": 12.34,
         "device": "cpu",
