@@ -110,11 +110,13 @@ def main() -> None:
         client = connect("s3", endpoint_url)
         for number, load in enumerate(LOADS):
             inbox, outbox = (
-                FolderStore.make(Path(root, f"{number}", name))
+                FolderStore(Path(root, f"{number}", name))
                 if load.place == "folder"
                 else S3Store(f"s3://{BUCKET}/{number}/{name}", client)
                 for name in ("in", "out")
             )
+            for store in (inbox, outbox):
+                store.make()
             print(worked_off(load, stylizer, inbox, outbox, Stores(endpoint_url)), flush=True)
 
 

@@ -67,8 +67,7 @@ def worked_off(endpoint_url: str, manifests: int) -> tuple[float, Counter[str]]:
         time.sleep(LATENCY)
 
     client.meta.events.register("before-send.s3", delay)
-    stores = Stores(endpoint_url)
-    stores._client = client
+    stores = Stores(endpoint_url, client=client)
     Device.busy = 0.0
     with tempfile.TemporaryFile("w") as log, mock.patch.object(stylizer, "Stylizer", Device):
         seconds = seconds_for(inbox, outbox, JsonLines(log), stores=stores)

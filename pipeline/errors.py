@@ -53,7 +53,10 @@ class UnavailableError(StoreError):
 
 
 class ClaimLostError(StoreError):
-    """Another runner holds the manifest by now; nothing of it may be published here."""
+    """This runner's claim on a manifest has ended, so it may not publish anything of it.
+
+    Another runner has taken over, or somebody has moved or deleted the manifest.
+    """
 
 
 class UsageError(NSTError):

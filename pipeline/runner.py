@@ -276,6 +276,8 @@ class Runner:
         job.lost = True
         self._open.discard(job)
         self._listener.note(str(error), level="warning", manifest=job.name)
+        if job.claimed:
+            self._tell_errors(job, job.claimed.release)  # else nobody could claim a new file of this name
 
     def _patiently(self, action: Callable[[], T]) -> T:
         """Try for as long as the store is out of reach, which is nobody's fault, and we are not to stop."""

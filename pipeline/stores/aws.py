@@ -1,8 +1,9 @@
-"""Clients of AWS and of servers like it, and their errors in a person's words."""
+"""Clients of AWS and of compatible servers, and their errors as sentences for a person."""
 
 import base64
 import hashlib
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import boto3
@@ -25,25 +26,25 @@ from botocore.exceptions import (
 )
 
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError, UsageError
+from pipeline.timing import Timing
 
-_FILES = ("shared-credentials-file", "config-file")  # where botocore finds keys once and for all
-_REREAD = 60.0  # seconds after which it is to look there again
-_CONNECT_TIMEOUT, _READ_TIMEOUT = 10.0, 60.0  # seconds
-_CONNECTIONS = 64  # kept open; leases are renewed by a thread each
+_FILES = ("shared-credentials-file", "config-file")  # botocore reads keys from these only once
+_CONNECTIONS = 64  # kept open; each lease has a thread that renews it
 
 
-def _session() -> boto3.Session:
-    """A session for which whoever rotates the keys in a file need not start us anew."""
+def _session(timing: Timing) -> boto3.Session:
+    """A session that reads keys in a file again from time to time, because they may be rotated."""
     core = botocore.session.get_session()
     found = core.get_credentials()
     if found and found.method in _FILES and not isinstance(found, RefreshableCredentials):
+        read = partial(_keys_of_file, timing.credentials)
         core._credentials = RefreshableCredentials.create_from_metadata(
-            _keys_of_file(), _keys_of_file, found.method, advisory_timeout=0, mandatory_timeout=0
+            read(), read, found.method, advisory_timeout=0, mandatory_timeout=0
         )
     return boto3.Session(botocore_session=core)
 
 
-def _keys_of_file() -> dict[str, str | None]:
+def _keys_of_file(seconds: float) -> dict[str, str | None]:
     try:
         found = botocore.session.get_session().get_credentials()
     except BotoCoreError as error:  # the file may be half written
@@ -51,7 +52,7 @@ def _keys_of_file() -> dict[str, str | None]:
     if found is None:
         raise NoCredentialsError
     keys = found.get_frozen_credentials()
-    until = datetime.now(UTC) + timedelta(seconds=_REREAD)
+    until = datetime.now(UTC) + timedelta(seconds=seconds)
     return {
         "access_key": keys.access_key,
         "secret_key": keys.secret_key,
@@ -60,23 +61,27 @@ def _keys_of_file() -> dict[str, str | None]:
     }
 
 
-def connect(service: str, endpoint_url: str | None = None, region: str | None = None) -> Any:
-    """A client with what `AWS_*` variables, profiles and roles say, as every user of boto3 knows it.
+def connect(
+    service: str, endpoint_url: str | None = None, region: str | None = None, timing: Timing = Timing()
+) -> Any:
+    """boto3's client of a service, with the credentials and the region that boto3 finds by itself.
 
-    Raises `UsageError` where they or the URL make no sense.
+    Raises `UsageError` if these or the URL are not valid.
     """
     config = Config(
         retries={"mode": "standard", "max_attempts": 5},
-        connect_timeout=_CONNECT_TIMEOUT,
-        read_timeout=_READ_TIMEOUT,
+        connect_timeout=timing.connect_timeout,
+        read_timeout=timing.read_timeout,
         max_pool_connections=_CONNECTIONS,
-        # Checksums of our own go with every upload; the default ones are unknown to older servers.
+        # Every upload has an MD5 checksum of this module; older servers don't know botocore's default ones.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={"addressing_style": "path" if endpoint_url else "auto"},
     )
     try:
-        client = _session().client(service, endpoint_url=endpoint_url, region_name=region, config=config)
+        client = _session(timing).client(
+            service, endpoint_url=endpoint_url, region_name=region, config=config
+        )
     except (BotoCoreError, ValueError) as error:
         raise UsageError(f"{service.upper()}: {_reason(error)}") from None
     client.meta.events.register("before-sign.s3.DeleteObjects", _add_md5)
@@ -84,22 +89,22 @@ def connect(service: str, endpoint_url: str | None = None, region: str | None = 
 
 
 def content_md5(data: bytes) -> str:
-    """The checksum of a request's body that every server knows, as its header has it."""
+    """The value of a request's Content-MD5 header, a checksum that every server knows."""
     return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 
 def _add_md5(request: AWSRequest, **_: object) -> None:
-    # This operation has to have a checksum, and botocore's own choice is unknown to older servers.
+    # This operation needs a checksum, and older servers don't know the one that botocore chooses.
     request.headers["Content-MD5"] = content_md5(request.body)
 
 
 class NotModifiedError(StoreError):
-    """The object is what it was."""
+    """The object has not changed since it was read."""
 
 
-# Of the caller, and not of what it asks for; renewed keys and a clock set right will mend it.
-_WHO = (CredentialRetrievalError, TokenRetrievalError, SSOError, NoCredentialsError)
-_WHO_REASONS = {
+# Faults of the caller's credentials or clock, not of the request. They end when these are corrected.
+_CREDENTIALS = (CredentialRetrievalError, TokenRetrievalError, SSOError, NoCredentialsError)
+_CREDENTIALS_REASONS = {
     "ExpiredToken": "the credentials have expired; renew them",
     "ExpiredTokenException": "the credentials have expired; renew them",
     "RequestExpired": "the credentials have expired; renew them",
@@ -115,15 +120,15 @@ _REASONS = {
     "QueueDoesNotExist": "there is no such queue",
     "AccessDenied": "access is denied; the credentials need the permissions that the README lists",
     "403": "access is denied; the credentials need the permissions that the README lists",
-    **_WHO_REASONS,
+    **_CREDENTIALS_REASONS,
     "PermanentRedirect": "the bucket is in another region; set AWS_REGION",
     "301": "the bucket is in another region; set AWS_REGION",
     "AuthorizationHeaderMalformed": "the bucket is in another region; set AWS_REGION",
 }
 
 
-# Codes of faults that pass; some servers send them with status 400.
-PASSING = {
+# Codes of temporary faults; some servers send them with status 400.
+TEMPORARY = {
     "InternalError",
     "PriorRequestNotComplete",
     "RequestLimitExceeded",
@@ -136,14 +141,14 @@ PASSING = {
     "ThrottlingException",
     "TooManyRequestsException",
 }
-_AWAY = (NoConnectionError, HTTPClientError)  # botocore's own, for what no server has answered
+_NO_ANSWER = (NoConnectionError, HTTPClientError)  # botocore's own errors, for a missing answer
 
 
 def explained(where: str, error: Exception) -> StoreError:
-    """What a call of a client has raised, as a sentence that names no credential."""
+    """An error that a client's call has raised, as a sentence that contains no credential."""
     message = f"{where}: {_reason(error)}"
     if not isinstance(error, ClientError):
-        return (UnavailableError if isinstance(error, (*_AWAY, *_WHO)) else StoreError)(message)
+        return (UnavailableError if isinstance(error, (*_NO_ANSWER, *_CREDENTIALS)) else StoreError)(message)
     code = error.response.get("Error", {}).get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status == 304:
@@ -152,10 +157,9 @@ def explained(where: str, error: Exception) -> StoreError:
         return ConflictError(message)
     if status == 404 and code != "NoSuchBucket":
         return NotFoundError(message)
-    # 501: not implemented, and never will be.
-    passing = code in PASSING or status in (408, 429) or (status >= 500 and status != 501)
-    away = passing or code in _WHO_REASONS
-    return (UnavailableError if away else StoreError)(message)
+    # Not 501, "not implemented", which is permanent.
+    temporary = code in TEMPORARY or status in (408, 429) or (status >= 500 and status != 501)
+    return (UnavailableError if temporary or code in _CREDENTIALS_REASONS else StoreError)(message)
 
 
 def _reason(error: Exception) -> str:
@@ -169,8 +173,8 @@ def _reason(error: Exception) -> str:
         return "no credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if isinstance(error, ProfileNotFound):
         return "AWS_PROFILE names no known profile"
-    if isinstance(error, _WHO):
-        return f"the credentials can't be renewed ({type(error).__name__}); look at AWS_PROFILE"
-    if isinstance(error, _AWAY):
+    if isinstance(error, _CREDENTIALS):
+        return f"the credentials can't be renewed ({type(error).__name__}); check AWS_PROFILE"
+    if isinstance(error, _NO_ANSWER):
         return f"the server can't be reached ({type(error).__name__})"
     return f"{type(error).__name__}; check the AWS_* variables and --endpoint-url"

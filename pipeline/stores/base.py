@@ -1,83 +1,121 @@
-"""What the pipeline asks of a place that keeps files: a folder today, a bucket by the same few verbs."""
+"""The protocol of a store: a place that keeps files, such as a folder or the objects under a prefix."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file as a listing shows it; `version` changes whenever the content may have changed."""
+    """One file of a listing.
+
+    `version` changes whenever the content may have changed. `modified` is when the file was last modified,
+    in seconds since the epoch, by the clock of the store.
+    """
 
     name: str
-    size: int
+    size: int  # bytes
     version: str
+    modified: float
 
 
 class Claim(Protocol):
-    """The exclusive hold on one file; it ends with `move_to`, with `release`, or with this process.
+    """The exclusive right to work on one file.
 
-    Once it has ended, both do nothing: the file may be somebody else's by then.
+    It ends with `move_to`, with `release`, with `drop`, or when this process dies. After that `move_to`,
+    `release` and `drop` do nothing, because another runner may hold the file.
     """
 
     @property
     def crashes(self) -> int:
-        """How many holders before this one, in a row, have died without a word of progress."""
+        """How many holders in a row, directly before this one, have died without any progress."""
 
     def read(self, limit: int) -> bytes:
         """The file's content, as `Store.read`."""
 
     def confirm(self) -> None:
-        """Make sure that the hold is still ours. Raises `ClaimLostError`."""
+        """Check that this claim still holds. Raises `ClaimLostError`.
+
+        In a folder this includes that the file is still there. In a bucket, where that takes a request,
+        `present` checks it.
+        """
+
+    def present(self) -> bool:
+        """Whether the claimed file is still where the claim put it. False once the claim has ended."""
 
     def progressed(self) -> None:
-        """Whoever takes the file up after our death need not count any crash so far."""
+        """Reset the count of crashes: should this process die, the next holder counts one crash only."""
 
     def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
-        """Move the file, over whatever is there, delete what is under `clearing`, and end the hold."""
+        """Move the file to `key`, replacing any file there, delete the keys in `clearing`, and end the claim.
+
+        Raises `ClaimLostError` where the claim is lost or the file has been moved or deleted.
+        """
 
     def release(self) -> None:
-        """End the hold and put the file back; where a newer one waits already, leave it as abandoned."""
+        """Move the file back and end the claim.
+
+        If a newer file has taken its place, it stays where it is, and the next scan finds it there. If
+        somebody has moved or deleted it, this is the same as `drop`.
+        """
+
+    def drop(self) -> None:
+        """End the claim and leave the file alone, for a file that somebody has moved or deleted."""
 
 
 class Store(Protocol):
-    """Files under keys like `done/a.json`; every method raises `StoreError` with a sentence."""
+    """Files under keys such as `done/a.json`. Every method may raise `StoreError` with a sentence."""
 
-    url: str
-    atomic: bool  # files appear whole, whoever writes them
+    url: str  # `Stores.open` opens the store again by this
+    atomic: bool  # a new file is complete as soon as it is listed, no matter which program writes it
+    event_folder: Path | None  # the folder whose file events announce changes; none where there are no events
+    idle_interval: float  # seconds, at most, between two scans while nothing happens
+
+    def exists(self) -> bool:
+        """Whether the store is there. Raises `StoreError` if that can't be found out."""
+
+    def make(self) -> None:
+        """Create the store if it is missing, and check that files can be written to it."""
 
     def exclusive(self) -> bool:
-        """Whether a claim keeps other runners out, which some servers can't see to."""
+        """Whether a claim excludes other runners; some S3 servers can't guarantee that."""
+
+    def surroundings(self) -> "Store | None":
+        """The larger store that absolute references may lead into: the bucket around a prefix."""
 
     def entries(self, folder: str) -> Iterable[Entry]:
-        """The files of one folder (`""` is the top), without those of folders in it."""
+        """The files directly in a folder (`""` is the top) whose names do not begin with a dot, by name."""
 
     def tag(self, key: str) -> str | None:
-        """What `write` said of the file, as long as it is the very same; none where there is no file."""
+        """What `write` returned for this file, while its content is the same; none if there is no file."""
 
     def read(self, key: str, limit: int) -> bytes:
-        """The whole content. Raises `NotFoundError`, or `StoreError` above `limit` bytes."""
+        """The whole content. Raises `NotFoundError`, and `StoreError` if it exceeds `limit` bytes."""
 
     def write(self, key: str, data: bytes) -> str:
-        """Put a file in place, whole or not at all, and durably once this returns; its tag."""
+        """Write a file, completely or not at all. It is durable when this returns. Returns its tag."""
 
     def move(self, source: str, target: str) -> None:
-        """Rename a file. Raises `NotFoundError`, and `ConflictError` where there is a `target`."""
+        """Rename a file. Raises `NotFoundError`, and `ConflictError` if `target` exists."""
 
     def remove(self, key: str) -> None:
-        """Delete a file; nothing happens where there is none."""
+        """Delete a file if it exists."""
 
     def tidy(self, folder: str) -> None:
-        """Remove what a writer that died has left in a folder; nobody may be writing there."""
+        """Delete temporary files of writers that died. Nobody may be writing to the folder."""
 
     def claim(self, source: str, target: str) -> Claim | None:
-        """Hold `target`, if its holder is gone, or else move `source` there; none if somebody holds it."""
+        """Claim the file at `target` that a dead holder left, or else move `source` there and claim it.
+
+        None if another runner holds it, or if there is neither file.
+        """
 
     def glob(self, pattern: str) -> list[str]:
         """Keys of the files that match a pattern with `*`, `?`, `[...]` and `**`, sorted."""
 
     def absolute(self, reference: str) -> str:
-        """A reference that is relative to this store made whole: a path, or a URL. Raises `StoreError`."""
+        """A reference made absolute, as a path or URL: relative ones are relative to this store."""
 
     def key(self, absolute: str) -> str | None:
-        """The key that a whole reference stands for; none if it leads elsewhere."""
+        """The key of an absolute reference; none if it leads outside of this store."""

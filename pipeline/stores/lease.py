@@ -1,110 +1,124 @@
-"""The hold on an object in a bucket: a lease beside it that lapses where it is not renewed."""
+"""A lease on an object in a bucket: a small object beside it, which its holder keeps rewriting."""
 
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError, UnavailableError
+from pipeline.stores.objects import Object, Objects
+from pipeline.timing import Timing
 
-if TYPE_CHECKING:
-    from pipeline.stores.s3 import Object, S3Store
+_FRESH = 1 / 6  # share of a lease's duration for which a renewal need not be repeated by `confirm`
+_UNKNOWN = -math.inf  # time of the last renewal while its answer is not there, or after the lease was lost
+_MOST = 1000  # bytes of a lease
+_WATCHED = 10_000  # leases of others that are remembered
 
-LEASE = 60.0  # seconds after which a lease that nobody has renewed may be taken over
-_FRESH = 1 / 6  # of that time after a renewal, in which it need not be asked for again
-_RENEWALS = 4  # in that time
-_UNKNOWN = -math.inf  # when it was renewed last, while the answer is awaited, and if it or the lease is lost
-_MOST = 1000  # bytes
-_WATCHED = 10_000  # leases of others
+
+class Leases:
+    """Takes leases among the objects of one store.
+
+    The clocks of two machines are never compared. A lease has lapsed if by the server's clock, which dates
+    the answer and the last write, it was not rewritten for `timing.lease` seconds, or if this machine has
+    seen the same ETag for that long. The request that takes it over names the ETag that was seen.
+    """
+
+    def __init__(self, objects: Objects, timing: Timing) -> None:
+        self.objects, self.timing = objects, timing
+        self.left: dict[str, str] = {}  # owners, by key, of leases that this process could not delete
+        self._seen: dict[str, tuple[str, float]] = {}  # ETags of others' leases, and since when
+
+    def take(self, key: str) -> "Lease | None":
+        """Take a lease that is free or has lapsed; none if somebody holds it."""
+        owner = self.left.pop(key, None) or uuid4().hex
+        try:
+            asked, crashes = _now(), 0
+            etag = self.write(key, owner, crashes)
+            if etag is None:
+                found = self.find(key)
+                if found is None:
+                    return None  # its holder has just deleted it; the next scan tries again
+                ours = found.data.startswith(owner.encode())
+                crashes = _crashes(found.data) - ours
+                unchanged = self._seconds_unchanged(key, found.etag)
+                if not ours and found.age < self.timing.lease and unchanged < self.timing.lease:
+                    return None
+                asked = _now()
+                etag = self.write(key, owner, crashes, found.etag)
+        except UnavailableError:
+            self.left[key] = owner  # the server may have written it all the same
+            raise
+        return Lease(self, key, owner, etag, asked, crashes) if etag else None
+
+    def write(self, key: str, owner: str, crashes: int, match: str | None = None) -> str | None:
+        """Write a lease, where there is none or where it has the ETag `match`; the new ETag, or none.
+
+        The text ends with the number of crashes that the next holder has to count if this one dies.
+        """
+        text = f"{owner} {uuid4().hex} {crashes + 1}"
+        try:
+            return self.objects.put(key, text.encode(), absent=match is None, match=match)
+        except (NotFoundError, ConflictError):
+            return None
+
+    def find(self, key: str) -> Object | None:
+        """The lease that is there now."""
+        try:
+            return self.objects.get(key, _MOST)
+        except NotFoundError:
+            return None
+
+    def _seconds_unchanged(self, key: str, etag: str) -> float:
+        """For how long this process has seen this ETag, by this machine's clock."""
+        if len(self._seen) > _WATCHED:
+            self._seen.clear()  # which makes the wait longer and has no other effect
+        known, since = self._seen.get(key, ("", 0.0))
+        if known != etag:
+            since = _now()
+            self._seen[key] = etag, since
+        return _now() - since
 
 
 class Lease:
-    """A small object that only its holder can rewrite; a thread renews it until `end`.
+    """A lease that this process holds. A thread renews it until `end`."""
 
-    No machine's clock is compared with another's: a lease has lapsed if the server says so, which dates both
-    the present and the last writing, or if this machine has seen the same ETag for so long; and whoever
-    takes it over names the ETag that he saw.
-    """
-
-    def __init__(self, store: "S3Store", key: str, owner: str, etag: str, asked: float, crashes: int) -> None:
-        """`owner` is what it says at its start; `asked` is when it was asked for, by `_now`."""
-        self._store, self._key, self._owner, self._etag = store, key, owner, etag
+    def __init__(self, leases: Leases, key: str, owner: str, etag: str, asked: float, crashes: int) -> None:
+        """`owner` is the text that it begins with; `asked` is when it was asked for, by `_now`."""
+        self._leases, self.key, self._owner, self._etag = leases, key, owner, etag
         self.crashes = crashes
         self._ended, self._lock = threading.Event(), threading.Lock()
-        self._renewed = asked
-        self.lost = False
+        self._renewed, self._lost = asked, False
         threading.Thread(target=self._keep, name="lease", daemon=True).start()
 
-    @classmethod
-    def take(cls, store: "S3Store", key: str) -> "Lease | None":
-        """Take a lease that is free or has lapsed; none if somebody holds it."""
-        owner = store.leases_left.pop(key, None) or uuid4().hex
-        try:
-            asked, crashes = _now(), 0
-            etag = _write(store, key, owner, crashes)
-            if etag is None:
-                found = _look(store, key)
-                if found is None:
-                    return None  # given up this moment; the next scan will see
-                ours = found.data.startswith(owner.encode())
-                crashes = _crashes(found.data) - ours
-                watched = store.leases_seen.seconds(key, found.etag)
-                if not ours and found.age < LEASE and watched < LEASE:
-                    return None
-                asked = _now()
-                etag = _write(store, key, owner, crashes, found.etag)
-        except UnavailableError:
-            store.leases_left[key] = owner  # it may have been written all the same
-            raise
-        return cls(store, key, owner, etag, asked, crashes) if etag else None
-
     def confirm(self) -> None:
-        """Renew it, unless that was done a moment ago. Raises `ClaimLostError`."""
-        if _now() - self._renewed > _FRESH * LEASE:
+        """Renew it, unless it was renewed a short time ago. Raises `ClaimLostError`."""
+        if _now() - self._renewed > _FRESH * self._leases.timing.lease:
             self.renew()
 
     def renew(self) -> None:
-        """Raises `ClaimLostError` if somebody else has taken it over."""
+        """Rewrite it now. Raises `ClaimLostError` if somebody else has taken it over."""
         with self._lock:
             self._renew()
 
-    def _renew(self) -> None:
-        asked, self._renewed = _now(), _UNKNOWN
-        etag = None if self.lost else self._rewritten()
-        if etag is None:
-            self.lost = True
-            raise ClaimLostError(f"{self._store.url}/{self._key}: another runner has taken over")
-        self._etag, self._renewed = etag, asked
-
-    def _rewritten(self) -> str | None:
-        etag = _write(self._store, self._key, self._owner, self.crashes, self._etag)
-        if etag is None:
-            # An earlier renewal may have been done, though its answer was lost.
-            found = _look(self._store, self._key)
-            if found and found.data.startswith(self._owner.encode()):
-                etag = _write(self._store, self._key, self._owner, self.crashes, found.etag)
-        return etag
-
     def progressed(self) -> None:
-        """Whoever takes it over need not count those who have died with it. Raises `ClaimLostError`."""
+        """Reset the count of crashes, and write that down. Raises `ClaimLostError`."""
         if self.crashes:
-            self.forget()
+            self.forget_crashes()
             self.renew()
 
-    def forget(self) -> None:
-        """Count no crash before this holder, from the next renewal on."""
+    def forget_crashes(self) -> None:
+        """Reset the count of crashes; the next renewal writes it down."""
         self.crashes = 0
 
     def end(self) -> None:
-        """Give it up."""
+        """Stop renewing it, and delete it if it is still ours."""
         with suppress(ClaimLostError):
-            self.end_by(lambda etag: self._store.remove(self._key, match=etag))
+            self.end_by(lambda etag: self._leases.objects.delete(self.key, match=etag))
 
     def end_by(self, delete: Callable[[str], None]) -> None:
-        """Give it up by what deletes it, given its ETag. Raises `ClaimLostError`."""
+        """Stop renewing it, and call `delete` with its ETag. Raises `ClaimLostError`."""
         self._ended.set()
         with self._lock:
             try:
@@ -112,122 +126,43 @@ class Lease:
                     self._renew()
                 delete(self._etag)
             except UnavailableError:
-                self._store.leases_left[self._key] = self._owner
+                self._leases.left[self.key] = self._owner
                 raise
 
-    @property
-    def key(self) -> str:
-        return self._key
+    def _renew(self) -> None:
+        asked, self._renewed = _now(), _UNKNOWN
+        etag = None if self._lost else self._rewrite()
+        if etag is None:
+            self._lost = True
+            raise ClaimLostError(f"{self._leases.objects.url}/{self.key}: another runner has taken over")
+        self._etag, self._renewed = etag, asked
+
+    def _rewrite(self) -> str | None:
+        etag = self._leases.write(self.key, self._owner, self.crashes, self._etag)
+        if etag is None:
+            # The server may have done an earlier renewal whose answer was lost.
+            found = self._leases.find(self.key)
+            if found and found.data.startswith(self._owner.encode()):
+                etag = self._leases.write(self.key, self._owner, self.crashes, found.etag)
+        return etag
 
     def _keep(self) -> None:
-        while not self._ended.wait(LEASE / _RENEWALS):
+        seconds = min(self._leases.timing.lease_renewal, threading.TIMEOUT_MAX)
+        while not self._ended.wait(seconds):
             try:
                 self.renew()
             except ClaimLostError:
                 return
             except StoreError:
-                continue  # out of reach for the moment; whoever publishes will look again
-
-
-class Sightings:
-    """For how long leases have been seen unchanged, by this machine's clock."""
-
-    def __init__(self) -> None:
-        self._first: dict[str, tuple[str, float]] = {}
-
-    def seconds(self, key: str, etag: str) -> float:
-        """Since this ETag was first seen here."""
-        if len(self._first) > _WATCHED:
-            self._first.clear()  # which only makes the wait longer
-        known, since = self._first.get(key, ("", 0.0))
-        if known != etag:
-            since = _now()
-            self._first[key] = etag, since
-        return _now() - since
+                continue  # the server can't be reached now; `confirm` renews it before anything is published
 
 
 def _now() -> float:
-    # Where there is one, a clock that goes on while the machine is suspended.
+    # Where it exists, the clock that goes on while the machine is suspended.
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def _write(store: "S3Store", key: str, owner: str, crashes: int, match: str | None = None) -> str | None:
-    """Write with a condition; the new ETag, or none where the condition does not hold.
-
-    At its end it says how many crashes there will have been if this holder's end is one, too.
-    """
-    text = f"{owner} {uuid4().hex} {crashes + 1}"
-    try:
-        return store.put(key, text.encode(), absent=match is None, match=match)
-    except (NotFoundError, ConflictError):
-        return None
-
-
 def _crashes(data: bytes) -> int:
-    """What a lease says at its end; another version's says nothing."""
+    """The number at the end of a lease; 0 where another version of this program wrote none."""
     *_, last = data.split() or [b""]
     return int(last) if len(last) < 10 and last.isdigit() else 0
-
-
-def _look(store: "S3Store", key: str) -> "Object | None":
-    try:
-        return store.look(key, _MOST)
-    except NotFoundError:
-        return None
-
-
-class S3Claim:
-    """An object under `processing/` with the lease that makes it ours."""
-
-    def __init__(self, store: "S3Store", source: str, key: str, found: "Object", lease: Lease) -> None:
-        self._store, self._source, self._key = store, source, key
-        self._data, self._etag = found.data, found.etag
-        self._lease, self._open = lease, True
-
-    def read(self, limit: int) -> bytes:
-        if len(self._data) > limit:
-            size, most = len(self._data) / 2**20, limit / 2**20
-            raise StoreError(
-                f"{self._store.url}/{self._key}: has {size:.0f} MiB; at most {most:.0f} are read"
-            )
-        return self._data
-
-    @property
-    def crashes(self) -> int:
-        return self._lease.crashes
-
-    def confirm(self) -> None:
-        self._lease.confirm()
-
-    def progressed(self) -> None:
-        self._lease.progressed()
-
-    def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
-        if not self._open:
-            return
-        self._lease.confirm()
-        self._store.write(key, self._data)
-        self._lease.confirm()  # that may have taken long, and what lies there now be another one's
-        # By their ETags, as this may hang until an heir has written anew.
-        self._lease.end_by(
-            lambda lease: self._store.remove_all(
-                {self._key: self._etag, **dict.fromkeys(clearing), self._lease.key: lease}
-            )
-        )
-        self._open = False
-
-    def release(self) -> None:
-        if not self._open:
-            return
-        self._open = False
-        try:
-            self._lease.renew()
-            self._store.put(self._source, self._data, absent=True)
-            self._lease.confirm()
-            self._store.remove(self._key, match=self._etag)
-        except ClaimLostError:
-            return
-        except ConflictError:
-            pass  # a newer one waits; this one stays where the scan finds it
-        finally:
-            self._lease.end()

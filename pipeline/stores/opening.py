@@ -1,59 +1,63 @@
-"""From what an operator writes to a store."""
+"""Opens stores by the URLs and paths that an operator writes."""
 
-import os
-from uuid import uuid4
+from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
+from pipeline.stores.memory import MemoryStore
+from pipeline.timing import Timing
 
 
 class Stores:
-    """Opens folders and `s3://bucket/prefix` URLs; all buckets share one client, made when first needed."""
+    """Opens folders, `s3://bucket/prefix` and `memory://name`. All buckets share one client."""
 
-    def __init__(self, endpoint_url: str | None = None) -> None:
-        self._endpoint_url = endpoint_url
-        self._client: object = None
+    def __init__(
+        self, endpoint_url: str | None = None, timing: Timing = Timing(), client: Any = None
+    ) -> None:
+        """`client` is boto3's client of S3; by default one for `endpoint_url` is made when it is needed."""
+        self._endpoint_url, self._timing, self._client = endpoint_url, timing, client
 
     def open(self, url: str) -> Store:
-        """A store that exists, or may yet. Raises `UsageError`."""
-        if not url.startswith("s3://"):
-            if "://" in url:
-                raise UsageError(f"{url}: a folder or s3://BUCKET/PREFIX is needed")
-            return FolderStore(url)
-        # boto3 takes a while to import, and most people use folders.
+        """The store at a URL or path, which need not exist yet. Raises `UsageError`."""
+        scheme, separator, _ = url.partition("://")
+        if not separator:
+            return FolderStore(url, self._timing)
+        if scheme == "memory":
+            return MemoryStore.open(url)
+        if scheme != "s3":
+            raise UsageError(f"{url}: a folder or s3://BUCKET/PREFIX is needed")
+        # Imported here, because boto3 takes long to import and most runners use folders only.
         from pipeline.stores.aws import connect
         from pipeline.stores.s3 import S3Store
 
-        self._client = self._client or connect("s3", self._endpoint_url)
-        return S3Store(url, self._client)
+        self._client = self._client or connect("s3", self._endpoint_url, timing=self._timing)
+        return S3Store(url, self._client, self._timing)
 
     def inbox(self, url: str) -> Store:
-        """A store that manifests come into; it must be there."""
+        """The store that manifests arrive in. Raises `UsageError` if it does not exist."""
         store = self.open(url)
-        if isinstance(store, FolderStore) and not os.path.isdir(store.root):
+        if not store.exists():
             raise UsageError(f"inbox {url}: no such folder; make it first")
-        store.entries("processing")
+        store.entries("processing")  # raises an error now if it can't be listed
         return store
 
     def outbox(self, url: str, apart_from: Store | None = None) -> Store:
-        """A store that results go to, not in `apart_from`; a folder is made where it is missing."""
+        """The store that results go to; it is created if it is missing.
+
+        Raises `UsageError` if it and `apart_from` are the same or one contains the other, and `StoreError`
+        if it can't be written to, so that this is known before the first picture is made.
+        """
         store = self.open(url)
-        whole = store.absolute("")
+        absolute = store.absolute("")
         if apart_from and (
-            apart_from.key(whole) is not None or store.key(apart_from.absolute("")) is not None
+            apart_from.key(absolute) is not None or store.key(apart_from.absolute("")) is not None
         ):
             raise UsageError(f"inbox {apart_from.url} and outbox {url} lie in one another; choose two apart")
-        if isinstance(store, FolderStore):
-            return FolderStore.make(url)
-        # Better now than after the first picture.
-        probe = f".probe-{uuid4().hex}"
-        store.write(probe, b"")
-        store.remove(probe)
+        store.make()
         return store
 
     def sources(self, inbox: Store) -> list[Store]:
-        """Where else than below it an inbox's images may lie: in the rest of its bucket."""
-        url = inbox.absolute("")
-        bucket = "/".join(url.split("/")[:3])
-        return [self.open(bucket)] if url.startswith("s3://") else []
+        """The stores other than an inbox that its images may always come from."""
+        surroundings = inbox.surroundings()
+        return [surroundings] if surroundings else []

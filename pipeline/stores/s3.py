@@ -1,170 +1,106 @@
-"""A bucket, or a part of one, as a store: every object whole, claims as leases, by conditional writes."""
+"""A bucket, or the objects under a prefix of it, as a store: conditional writes make claims exclusive."""
 
-import fnmatch
-import mimetypes
 import posixpath
-import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-
-from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError, UsageError
-from pipeline.stores.aws import PASSING, NotModifiedError, content_md5, explained
+from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError
+from pipeline.stores import patterns
+from pipeline.stores.aws import NotModifiedError
 from pipeline.stores.base import Entry
-from pipeline.stores.lease import Lease, S3Claim, Sightings
+from pipeline.stores.lease import Lease, Leases
+from pipeline.stores.objects import SCHEME, Object, Objects
+from pipeline.timing import Timing
 
-_SCHEME = "s3://"
-_CACHED = 2**28  # bytes of images kept, so that a style of many pairs is fetched once
-_LONGEST_KEY = 1024  # bytes, of which not every server takes care
-# What a conditional delete says where a newer object lies by now, is being written, or is gone.
-_OTHERS = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
-_READS = 4  # attempts at a body that breaks off, which botocore leaves to its callers
-
-
-@dataclass(frozen=True)
-class Object:
-    """An object as it was found; it was written `age` seconds ago at the least, by the server's clock."""
-
-    data: bytes
-    etag: str
-    age: float
+_CACHED = 2**28  # bytes of objects that are kept, so that a style image of many pairs is fetched once
+_LARGEST = 2**30  # bytes of an object that is moved
 
 
 class S3Store:
     """Objects under `s3://bucket/prefix`."""
 
     atomic = True
+    event_folder: Path | None = None
 
-    def __init__(self, url: str, client: Any) -> None:
-        """Raises `UsageError` for what is no such URL."""
-        bucket, _, prefix = url.removeprefix(_SCHEME).partition("/")
-        proper = url.startswith(_SCHEME) and url.isprintable()
-        if not proper or not re.fullmatch(r"[\w.-]{3,63}", bucket):
-            raise UsageError(f"{url}: an S3 URL is s3://BUCKET/PREFIX")
-        self.bucket, self.prefix = bucket, f"{prefix.strip('/')}/".lstrip("/")
-        self.url = f"{_SCHEME}{bucket}/{self.prefix}".rstrip("/")
-        self._client = client
+    def __init__(self, url: str, client: Any, timing: Timing = Timing()) -> None:
+        """`client` is boto3's client of S3. Raises `UsageError` for any other URL."""
+        self.objects = Objects(url, client)
+        self.url, self.bucket, self.prefix = self.objects.url, self.objects.bucket, self.objects.prefix
+        self.idle_interval = timing.scan_bucket
+        self._timing = timing
+        self._leases = Leases(self.objects, timing)
         self._cache = _Cache()
-        self.leases_seen = Sightings()
-        self.leases_left: dict[str, str] = {}  # owners of those that we could not give up
+
+    def exists(self) -> bool:
+        self.objects.listed("", PaginationConfig={"PageSize": 1, "MaxItems": 1})
+        return True  # a bucket that is missing or can't be listed has raised an error that says so
+
+    def make(self) -> None:
+        probe = f".probe-{uuid4().hex}"
+        self.write(probe, b"")
+        self.remove(probe)
 
     def exclusive(self) -> bool:
-        # Writing again what must be absent has to fail, and so has writing over what must be something
-        # else; some servers answer 200 all the same.
+        # Two conditional writes have to fail: one where an object must be absent that is there, and one
+        # where an object must have an ETag that it has not. Some servers ignore conditions and answer 200.
         key = f"processing/.probe-{uuid4().hex}"
         try:
-            self.put(key, b"first", absent=True)
+            self.objects.put(key, b"first", absent=True)
             return self._refuses(key, absent=True) and self._refuses(key, match=f'"{"0" * 32}"')
         finally:
             self.remove(key)
 
+    def surroundings(self) -> "S3Store | None":
+        return S3Store(f"{SCHEME}{self.bucket}", self.objects.client, self._timing) if self.prefix else None
+
     def entries(self, folder: str) -> list[Entry]:
-        prefix = self.prefix + (f"{folder}/" if folder else "")
-        return [
-            Entry(item["Key"].removeprefix(prefix), item["Size"], f"{item['ETag']} {item['LastModified']}")
-            for item in self._listed(prefix, Delimiter="/")
-            if not item["Key"].removeprefix(prefix).startswith(".")
-        ]
+        start = f"{folder}/" if folder else ""
+        found = []
+        for item in self.objects.listed(start, Delimiter="/"):
+            name, modified = item["Key"].removeprefix(self.prefix + start), item["LastModified"]
+            if not name.startswith("."):
+                found.append(Entry(name, item["Size"], f"{item['ETag']} {modified}", modified.timestamp()))
+        return found
 
     def tag(self, key: str) -> str | None:
-        try:
-            return str(self._head(key)["ETag"])
-        except NotFoundError:
-            return None
+        return self.objects.tag(key)
 
     def read(self, key: str, limit: int) -> bytes:
         known = self._cache.find(key)
         if known is None:
-            found = self.look(key, limit)
+            found = self.objects.get(key, limit)
         else:
             try:
-                found = self.look(key, limit, IfNoneMatch=known.etag)
+                found = self.objects.get(key, limit, IfNoneMatch=known.etag)
             except NotModifiedError:
                 return known.data
         self._cache.keep(key, found)
         return found.data
 
-    def look(self, key: str, limit: int, **condition: str) -> Object:
-        """An object with its ETag and age, uncached."""
-        for attempt in range(_READS):
-            answer = self._call("get_object", key, **condition)
-            if answer["ContentLength"] > limit:
-                size, most = answer["ContentLength"] / 2**20, limit / 2**20
-                raise StoreError(f"{self.url}/{key}: has {size:.0f} MiB; at most {most:.0f} are read")
-            try:
-                data = answer["Body"].read()
-            except (BotoCoreError, HTTPClientError, OSError):
-                if attempt + 1 == _READS:
-                    raise UnavailableError(
-                        f"{self.url}/{key}: the connection broke off again and again"
-                    ) from None
-                continue
-            written = answer["LastModified"]
-            date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-            now = parsedate_to_datetime(date) if date else written
-            # Both come in whole seconds, so that a second between them may be a moment.
-            return Object(data, answer["ETag"], (now - written).total_seconds() - 1)
-        raise AssertionError("unreachable")
-
     def write(self, key: str, data: bytes) -> str:
-        return self.put(key, data)
-
-    def put(self, key: str, data: bytes, absent: bool = False, match: str | None = None) -> str:
-        """Write if nothing is there (`absent`), or if this ETag is (`match`); else raise `ConflictError`."""
-        condition = {"IfNoneMatch": "*"} if absent else {"IfMatch": match} if match else {}
-        kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
-        kind = "application/x-ndjson" if key.endswith(".jsonl") else kind
-        try:
-            answer = self._call(
-                "put_object", key, Body=data, ContentType=kind, ContentMD5=content_md5(data), **condition
-            )
-        except ConflictError:
-            return self._written_before(key, data)
-        return str(answer["ETag"])
+        return self.objects.put(key, data)
 
     def move(self, source: str, target: str) -> None:
-        found = self.look(source, 2**30)
-        self.put(target, found.data, absent=True)
-        self.remove(source, match=found.etag)
+        found = self.objects.get(source, _LARGEST)
+        self.objects.put(target, found.data, absent=True)
+        self.objects.delete(source, match=found.etag)
 
-    def remove(self, key: str, match: str | None = None) -> None:
-        """Delete an object; with `match`, only while it has this ETag."""
-        # Some servers ignore the condition of a delete, so that a look goes before it. A conflict means
-        # that a newer one has come, which is not ours to delete.
-        if match and self.tag(key) != match:
-            return
-        with suppress(ConflictError, NotFoundError):
-            self._call("delete_object", key, **({"IfMatch": match} if match else {}))
-
-    def remove_all(self, tags: Mapping[str, str | None]) -> None:
-        """Delete several objects in one request, those with an ETag only while they have it."""
-        listed = [{"Key": self.prefix + key, **({"ETag": tag} if tag else {})} for key, tag in tags.items()]
-        try:
-            answer = self._client.delete_objects(
-                Bucket=self.bucket, Delete={"Objects": listed, "Quiet": True}
-            )
-        except (BotoCoreError, ClientError) as error:
-            raise explained(self.url, error) from None
-        for failed in answer.get("Errors", []):
-            if failed.get("Code") not in _OTHERS:
-                kind = UnavailableError if failed.get("Code") in PASSING else StoreError
-                raise kind(f"{self.url}: {failed['Key']} can't be deleted ({failed.get('Code')})")
+    def remove(self, key: str) -> None:
+        self.objects.delete(key)
 
     def tidy(self, folder: str) -> None:
-        pass  # what was not wholly put is not there
+        pass  # an interrupted upload leaves no object
 
-    def claim(self, source: str, target: str) -> S3Claim | None:
-        lease = Lease.take(self, f"{target}.lease")
+    def claim(self, source: str, target: str) -> "S3Claim | None":
+        lease = self._leases.take(f"{target}.lease")
         if lease is None:
             return None
         try:
-            found, left = self._take(source, target)
+            found, left = self._move_to_target(source, target)
         except BaseException:
             lease.end()
             raise
@@ -172,100 +108,124 @@ class S3Store:
             lease.end()
             return None
         if not left:
-            lease.forget()  # what another one of this name has done
-        return S3Claim(self, source, target, found, lease)
+            lease.forget_crashes()  # they concern an earlier file of this name
+        return S3Claim(self.objects, lease, source, target, found)
 
     def glob(self, pattern: str) -> list[str]:
-        literal = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
-        parts = pattern.split("/")
-        keys = (item["Key"].removeprefix(self.prefix) for item in self._listed(self.prefix + literal))
-        return sorted(key for key in keys if key == pattern or _fits(key.split("/"), parts))
+        listed = self.objects.listed(patterns.literal(pattern))
+        return patterns.matching((item["Key"].removeprefix(self.prefix) for item in listed), pattern)
 
     def absolute(self, reference: str) -> str:
         if "://" in reference or reference.startswith("/"):
             return reference
-        return f"{_SCHEME}{self.bucket}{posixpath.normpath(f'/{self.prefix}{reference}')}"
+        return f"{SCHEME}{self.bucket}{posixpath.normpath(f'/{self.prefix}{reference}')}"
 
     def key(self, absolute: str) -> str | None:
-        root = f"{_SCHEME}{self.bucket}/{self.prefix}"
+        root = f"{SCHEME}{self.bucket}/{self.prefix}"
         inside = f"{absolute}/".startswith(root) and ".." not in absolute.split("/")
         return absolute[len(root) :] if inside else None
 
     def _refuses(self, key: str, absent: bool = False, match: str | None = None) -> bool:
         try:
-            self.put(key, b"second", absent, match)
+            self.objects.put(key, b"second", absent, match)
         except ConflictError:
             return True
         return False
 
-    def _head(self, key: str) -> Any:
+    def _move_to_target(self, source: str, target: str) -> tuple[Object | None, bool]:
+        """The object at `target`, and whether a dead runner left it there; if not, it came from `source`."""
         try:
-            return self._call("head_object", key)
-        except (NotFoundError, UnavailableError):
-            raise
-        except StoreError:
-            # An answer to HEAD has no body, where it would say that it is a passing fault.
-            answer = self._call("get_object", key, Range="bytes=0-0")
-            answer["Body"].close()
-            return answer
-
-    def _take(self, source: str, target: str) -> tuple[Object | None, bool]:
-        """What is at `target` now, and whether a dead runner has left it there."""
-        try:
-            found = self.look(source, 2**30)
+            found = self.objects.get(source, _LARGEST)
         except NotFoundError:
             found = None
         try:
             if found is not None:
-                etag = self.put(target, found.data, absent=True)
-                self.remove(source, match=found.etag)
+                etag = self.objects.put(target, found.data, absent=True)
+                self.objects.delete(source, match=found.etag)
                 return replace(found, etag=etag), False
         except ConflictError:
-            pass  # what a dead runner held comes first
+            pass  # the object that a dead runner left comes first
         try:
-            return self.look(target, 2**30), True
+            return self.objects.get(target, _LARGEST), True
         except NotFoundError:
             return None, False
 
-    def _written_before(self, key: str, data: bytes) -> str:
-        # A retried request meets its own first try, if that one's answer was lost.
-        try:
-            found = self.look(key, len(data))
-            if found.data == data:
-                return found.etag
-        except UnavailableError:
-            raise
-        except StoreError:
-            pass  # gone again, or longer than ours
-        raise ConflictError(f"{self.url}/{key}: something else is there already")
 
-    def _listed(self, prefix: str, **arguments: str) -> list[dict[str, Any]]:
-        pages = self._client.get_paginator("list_objects_v2")
-        try:
-            return [
-                item
-                for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, **arguments)
-                for item in page.get("Contents", [])
-                if not item["Key"].endswith("/")
-            ]
-        except (BotoCoreError, ClientError) as error:
-            raise explained(self.url, error) from None
+class S3Claim:
+    """The claim on an object, by a lease."""
 
-    def _call(self, operation: str, key: str, **arguments: object) -> Any:
+    def __init__(self, objects: Objects, lease: Lease, source: str, key: str, found: Object) -> None:
+        self._objects, self._lease, self._source, self._key = objects, lease, source, key
+        self._data, self._etag = found.data, found.etag
+        self._held, self._copied = True, False
+
+    @property
+    def crashes(self) -> int:
+        return self._lease.crashes
+
+    def read(self, limit: int) -> bytes:
+        if len(self._data) > limit:
+            size, most = len(self._data) / 2**20, limit / 2**20
+            raise StoreError(
+                f"{self._objects.url}/{self._key}: has {size:.0f} MiB; at most {most:.0f} are read"
+            )
+        return self._data
+
+    def confirm(self) -> None:
+        if not self._held:
+            raise ClaimLostError(f"{self._objects.url}/{self._key}: the claim has ended")
+        self._lease.confirm()
+
+    def present(self) -> bool:
+        return self._held and self._objects.tag(self._key) is not None
+
+    def progressed(self) -> None:
+        self._lease.progressed()
+
+    def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
+        if not self._held:
+            return
+        self._lease.confirm()
+        # After a copy, an earlier call may have deleted the object although its answer was lost.
+        if not self._copied and not self.present():
+            raise ClaimLostError(f"{self._objects.url}/{self._key} was moved or deleted; work on it stops")
+        self._objects.put(key, self._data)
+        self._copied = True
+        # The copy may have taken longer than the lease. Another runner may then hold a newer object.
+        self._lease.confirm()
+        # With ETags, because this request may arrive after another runner has written both anew.
+        self._lease.end_by(
+            lambda etag: self._objects.delete_all(
+                {self._key: self._etag, **dict.fromkeys(clearing), self._lease.key: etag}
+            )
+        )
+        self._held = False
+
+    def release(self) -> None:
+        if not self._held:
+            return
+        self._held = False
         try:
-            length = len((self.prefix + key).encode())
-        except UnicodeEncodeError:
-            raise StoreError(f"{self.url}/{key}: the name is not UTF-8; rename it") from None
-        if length > _LONGEST_KEY:
-            raise StoreError(f"{self.url}/{key}: the name is too long; a whole key has at most 1,024 bytes")
-        try:
-            return getattr(self._client, operation)(Bucket=self.bucket, Key=self.prefix + key, **arguments)
-        except (BotoCoreError, ClientError) as error:
-            raise explained(f"{self.url}/{key}", error) from None
+            self._lease.renew()
+            if self._objects.tag(self._key) is not None:
+                self._objects.put(self._source, self._data, absent=True)
+                self._lease.confirm()
+                self._objects.delete(self._key, match=self._etag)
+        except ClaimLostError:
+            return
+        except ConflictError:
+            pass  # a newer object waits; this one stays where the next scan finds it
+        finally:
+            self._lease.end()
+
+    def drop(self) -> None:
+        if self._held:
+            self._held = False
+            self._lease.end()
 
 
 class _Cache:
-    """The objects read last, up to a number of bytes."""
+    """The objects that were read last, up to a number of bytes."""
 
     def __init__(self) -> None:
         self._objects: OrderedDict[str, Object] = OrderedDict()
@@ -280,13 +240,3 @@ class _Cache:
         self._objects[key] = found
         while self._size > _CACHED:
             self._size -= len(self._objects.popitem(last=False)[1].data)
-
-
-def _fits(key: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether a key's parts match a pattern's, where `**` stands for any number of parts."""
-    if not pattern or not key:
-        return not pattern and not key
-    if pattern[0] == "**":
-        return _fits(key, pattern[1:]) or (not key[0].startswith(".") and _fits(key[1:], pattern))
-    hidden = key[0].startswith(".") and not pattern[0].startswith(".")
-    return not hidden and fnmatch.fnmatchcase(key[0], pattern[0]) and _fits(key[1:], pattern[1:])

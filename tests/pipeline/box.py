@@ -20,15 +20,16 @@ from pipeline.events.log import JsonLines
 from pipeline.inbox import inbox as inbox_module
 from pipeline.outbox.outbox import Outbox
 from pipeline.settings import Settings
-from pipeline.stores import lease
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.opening import Stores
 from pipeline.stores.s3 import S3Store
+from pipeline.timing import Timing
 from tests.conftest import make_png
 from tests.pipeline.outcome import documents
 
 PAIRS = ("p0", "p1")
+HURRIED = Timing(lease=1.0, lease_renewal=0.25)
 BROKEN = 99  # how a runner exits that meets what it can not go on after
 
 
@@ -52,6 +53,7 @@ class Box:
     outbox: Store
     log: Path
     endpoint_url: str | None = None
+    timing: Timing = HURRIED  # of the runners
 
     def fill(self, names: Sequence[str] = ("m",), pairs: Sequence[str] = PAIRS) -> None:
         """Drop manifests that each have these pairs, of two images."""
@@ -79,7 +81,7 @@ class Box:
 
     def _run(self, stylizer: Stylizer, listener: JsonLines, before: Callable[[], None]) -> None:
         setattr(local, "make_stylizer", lambda *_: stylizer)  # noqa: B010
-        stores = Stores(self.endpoint_url)
+        stores = Stores(self.endpoint_url, self.timing)
         try:
             inbox, outbox = stores.inbox(self.inbox.url), stores.outbox(self.outbox.url)
         except UnavailableError:
@@ -109,7 +111,14 @@ class Box:
 def in_folder(root: Path) -> Box:
     """A new box of two folders."""
     place = root / uuid4().hex
-    return Box(FolderStore.make(place / "in"), FolderStore.make(place / "out"), place / "log")
+    return Box(made(place / "in"), made(place / "out"), place / "log")
+
+
+def made(path: Path) -> FolderStore:
+    """A store in a folder that is created."""
+    store = FolderStore(path)
+    store.make()
+    return store
 
 
 def in_bucket(root: Path, client: Any) -> Box:
@@ -121,6 +130,6 @@ def in_bucket(root: Path, client: Any) -> Box:
 
 @contextmanager
 def hurried() -> Iterator[None]:
-    """Files count as written at once, and leases lapse after a second."""
-    with mock.patch.object(inbox_module, "_SETTLED", 0.0), mock.patch.object(lease, "LEASE", 1.0):
+    """Files count as written at once."""
+    with mock.patch.object(inbox_module, "_SETTLED", 0.0):
         yield

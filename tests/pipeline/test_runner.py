@@ -13,9 +13,9 @@ from pipeline.events.log import JsonLines
 from pipeline.inbox.inbox import ClaimedManifest
 from pipeline.outbox.outbox import Outbox
 from pipeline.runner import Runner
-from pipeline.stores.folder import FolderStore
 from pipeline.work.job import Job, job_of_file
 from tests.conftest import make_picture
+from tests.pipeline.box import made
 
 
 class Roomy:
@@ -52,7 +52,7 @@ def job(folder: Path) -> Job:
 
 
 def work(stylizer: Roomy, job: Job, folder: Path) -> Runner:
-    store = FolderStore.make(folder / "outbox")
+    store = made(folder / "outbox")
     runner = Runner(cast(Stylizer, stylizer), Outbox(store), JsonLines(sys.stdout), threading.Event())
     runner.run([job])
     return runner

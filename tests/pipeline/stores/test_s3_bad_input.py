@@ -1,4 +1,4 @@
-"""What people and other programs do to a bucket while we work with it."""
+"""A bucket in which people and other programs change objects while a runner works."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import pytest
 from moto import mock_aws
 
 from manifests.demo_s3 import BUCKET, READER_KEYS
+from pipeline.errors import ClaimLostError
 from pipeline.inbox.inbox import Inbox
 from pipeline.outbox.outbox import Outbox
 from pipeline.stores.aws import connect
@@ -45,15 +46,15 @@ def watch(endpoint_url: str, inbox: S3Store, outbox: str, **environment: str) ->
     )
 
 
-def test_names_that_need_care_and_objects_that_are_no_manifests(inbox: S3Store, seaweed: str) -> None:
+def test_unusual_names_and_objects_that_are_no_manifests(inbox: S3Store, seaweed: str) -> None:
     for name in NAMES:
         pair = {"content": f"{name}/ö +%.png", "style": f"{inbox.url}/{name}/ö +%.png", **SHALLOW}
         inbox.write(f"{name}/ö +%.png", make_png(seed=1))
         inbox.write(f"{name}.json", json.dumps(pair).encode())
     inbox.write("empty.json", b"")
     for folder in ("", "folder/", "folder.json/"):
-        inbox._client.put_object(Bucket=inbox.bucket, Key=f"{inbox.prefix}{folder}", Body=b"")
-    outbox = S3Store(inbox.url.replace("/in", "/out"), inbox._client)
+        inbox.objects.client.put_object(Bucket=inbox.bucket, Key=f"{inbox.prefix}{folder}", Body=b"")
+    outbox = S3Store(inbox.url.replace("/in", "/out"), inbox.objects.client)
     ended = watch(seaweed, inbox, outbox.url)
     assert ended.returncode == 1, ended.stderr
     assert {e.name for e in inbox.entries("done")} == {f"{name}.json" for name in NAMES}
@@ -66,7 +67,9 @@ def test_names_that_need_care_and_objects_that_are_no_manifests(inbox: S3Store, 
         assert outbox.tag(f"{name}/index.html")
 
 
-def test_a_key_too_long_for_what_we_make_of_it_is_told_and_the_rest_goes_on(aws: str) -> None:
+def test_a_key_that_is_too_long_below_processing_is_reported_and_the_other_manifests_are_done(
+    aws: str,
+) -> None:
     client, bucket = connect("s3", aws), uuid4().hex
     client.create_bucket(Bucket=bucket)
     inbox = S3Store(f"s3://{bucket}/in", client)
@@ -77,14 +80,14 @@ def test_a_key_too_long_for_what_we_make_of_it_is_told_and_the_rest_goes_on(aws:
     ended = watch(aws, inbox, f"s3://{bucket}/out")
     assert ended.returncode == 1
     assert ended.stderr == ""
-    told = [event for event in map(json.loads, ended.stdout.splitlines()) if event["level"] == "error"]
-    assert len(told) == 1
-    assert "the name is too long" in told[0]["event"]
+    errors = [event for event in map(json.loads, ended.stdout.splitlines()) if event["level"] == "error"]
+    assert len(errors) == 1
+    assert "the name is too long" in errors[0]["event"]
     assert inbox.tag("done/z.json")
     assert inbox.tag(f"{longest}.json")
 
 
-def test_a_manifest_overwritten_while_worked_on_is_done_again_afterwards(inbox: S3Store) -> None:
+def test_a_manifest_uploaded_again_during_work_is_done_again_afterwards(inbox: S3Store) -> None:
     box = Inbox(inbox)
     inbox.write("a.json", b"1")
     first = box.claim("a")
@@ -101,16 +104,18 @@ def test_a_manifest_overwritten_while_worked_on_is_done_again_afterwards(inbox: 
     assert box.scan() == []
 
 
-def test_a_manifest_deleted_while_worked_on_ends_all_the_same(inbox: S3Store) -> None:
+def test_a_manifest_deleted_during_work_is_not_completed(inbox: S3Store) -> None:
     inbox.write("a.json", b"1")
     claimed = Inbox(inbox).claim("a")
     assert claimed
     inbox.remove("processing/a.json")
-    claimed.complete()
-    assert inbox.read("done/a.json", LIMIT) == b"1"
+    with pytest.raises(ClaimLostError, match=r"/processing/a\.json was moved or deleted; work on it stops"):
+        claimed.complete()
+    claimed.release()
+    assert list(inbox.glob("**/*")) == []
 
 
-def test_an_image_that_is_replaced_is_read_anew(inbox: S3Store) -> None:
+def test_an_image_that_is_replaced_is_read_again(inbox: S3Store) -> None:
     inbox.write("a.png", b"old")
     assert inbox.read("a.png", LIMIT) == b"old"
     inbox.write("a.png", b"new")
@@ -133,7 +138,7 @@ def test_the_life_of_a_manifest_where_versions_are_kept(versioned: S3Store) -> N
     assert Outbox(versioned).record("a", "p") is None
 
 
-def test_who_may_not_write_is_told_before_anything_is_computed(
+def test_a_missing_permission_to_write_is_reported_before_anything_is_computed(
     inbox: S3Store, seaweed: str, tmp_path: Any
 ) -> None:
     inbox.write("a.json", b"{}")

@@ -1,6 +1,7 @@
-"""Real runners before a real S3 server, while the network between them fails or a runner falls asleep."""
+"""Real runners with a real S3 server, while the network between them fails or a runner is stopped."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from manifests.demo_s3 import BUCKET
 from pipeline.errors import ConflictError, StoreError, UnavailableError
 from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
+from pipeline.timing import Timing
 from tests.conftest import COMMAND, make_png
 from tests.faulty import FAULTS, STALL, Faulty, proxy
 from tests.pipeline.outcome import assert_whole, documents
@@ -23,9 +25,14 @@ from tests.process import Runner
 LIMIT = 10**6
 MANIFESTS, PAIRS = 4, 2
 PAIR = {"content": "a.png", "style": "b.png", "max_size": 32, "epochs": 1}
-# Time-outs and leases as they are in earnest would make these tests take minutes.
-HASTY = f"from pipeline.stores import aws; aws._READ_TIMEOUT = {STALL / 2}; "
-BRIEF = "from pipeline.stores import lease; lease.LEASE = 2.0; "
+# With the timeouts and leases of production these tests would take minutes.
+SHORTER = (
+    "from functools import partial; from pipeline import timing; timing.Timing = partial(timing.Timing, {}); "
+)
+HASTY = SHORTER.format(f"read_timeout={STALL / 2}")  # replaced soon
+BRIEF = SHORTER.format("lease=2.0, lease_renewal=0.5")  # replaced soon
+# With a lease of no duration `confirm` sends a request each time.
+IMPATIENT = Timing(read_timeout=STALL / 2, lease=0.0, lease_renewal=math.inf)
 
 
 class Bucket:
@@ -67,11 +74,11 @@ Shaky = tuple[S3Store, Faulty]
 
 @pytest.fixture
 def shaky(faulty: tuple[str, Faulty], monkeypatch: pytest.MonkeyPatch) -> Shaky:
-    """A store behind the proxy, whose client neither waits long nor rests between its tries."""
-    monkeypatch.setattr("pipeline.stores.aws._READ_TIMEOUT", STALL / 2)
+    """A store behind the proxy, whose client has short timeouts and retries without a pause."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     endpoint_url, network = faulty
-    return S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", endpoint_url)), network
+    client = connect("s3", endpoint_url, timing=IMPATIENT)
+    return S3Store(f"s3://{BUCKET}/{uuid4().hex}", client, IMPATIENT), network
 
 
 def test_a_bad_network_costs_time_and_nothing_else(bucket: Bucket, faulty: tuple[str, Faulty]) -> None:
@@ -91,15 +98,15 @@ def test_a_bad_network_costs_time_and_nothing_else(bucket: Bucket, faulty: tuple
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_one_fault_is_not_noticed(shaky: Shaky, fault: str) -> None:
+def test_one_fault_has_no_effect(shaky: Shaky, fault: str) -> None:
     store, network = shaky
     requests: list[Callable[[str | None], Any]] = [
-        lambda _: store.put("a", b"text", absent=True),
+        lambda _: store.objects.put("a", b"text", absent=True),
         lambda _: store.read("a", LIMIT),
         lambda _: store.tag("a"),
         lambda _: list(store.entries("")),
-        lambda tag: store.put("a", b"more", match=tag),
-        lambda _: store.remove_all({"a": None}),
+        lambda tag: store.objects.put("a", b"more", match=tag),
+        lambda _: store.objects.delete_all({"a": None}),
     ]
     for request in requests:
         tag = store.tag("a")
@@ -110,19 +117,19 @@ def test_one_fault_is_not_noticed(shaky: Shaky, fault: str) -> None:
         store.read("a", LIMIT)
 
 
-def test_a_retried_write_does_not_pass_for_another_one(shaky: Shaky) -> None:
+def test_a_retried_write_is_not_mistaken_for_one_of_another_client(shaky: Shaky) -> None:
     store, network = shaky
     store.write("a", b"theirs")
     network.fail_next("late")
     with pytest.raises(ConflictError):
-        store.put("a", b"ours", absent=True)
+        store.objects.put("a", b"ours", absent=True)
     assert store.read("a", LIMIT) == b"theirs"
 
 
 def test_a_lease_whose_answers_were_lost_is_still_ours(shaky: Shaky) -> None:
     store, network = shaky
     store.write("a", b"text")
-    network.faults = ("late",)  # done, each time, but we never hear of it
+    network.faults = ("late",)  # the server does what it is asked, but its answers are lost
     network.rate = 1.0
     with pytest.raises(UnavailableError):
         store.claim("a", "held/a")
@@ -131,14 +138,14 @@ def test_a_lease_whose_answers_were_lost_is_still_ours(shaky: Shaky) -> None:
     assert claim
     network.rate = 1.0
     with pytest.raises(UnavailableError):
-        claim._lease.renew()
+        claim.confirm()
     network.rate = 0.0
-    claim._lease.renew()
+    claim.confirm()
     claim.move_to("done/a")
     assert store.read("done/a", LIMIT) == b"text"
 
 
-def test_what_goes_on_is_told_in_one_sentence(shaky: Shaky) -> None:
+def test_a_fault_that_continues_is_explained_in_one_sentence(shaky: Shaky) -> None:
     store, network = shaky
     network.rate = 1.0
     for fault, said in (("slow down", "the server answers 503 SlowDown"), ("reset", "can't be reached")):
@@ -148,7 +155,7 @@ def test_what_goes_on_is_told_in_one_sentence(shaky: Shaky) -> None:
 
 
 @pytest.mark.parametrize("denied", ["list", "delete"])
-def test_a_permission_that_lacks_is_told_at_the_start(
+def test_a_missing_permission_is_reported_at_the_start(
     bucket: Bucket, faulty: tuple[str, Faulty], denied: str, tmp_path: Path
 ) -> None:
     endpoint_url, network = faulty
@@ -166,18 +173,18 @@ def test_a_permission_that_lacks_is_told_at_the_start(
     assert not bucket.names("processing")
 
 
-def test_a_runner_that_slept_past_its_lease_publishes_nothing(bucket: Bucket) -> None:
+def test_a_runner_that_was_stopped_for_longer_than_its_lease_publishes_nothing(bucket: Bucket) -> None:
     bucket.drop("long", {"epochs": 10, "init": "random"})
-    with bucket.watch("--once", setting=BRIEF) as late:
-        late.wait_for("pair started")
-        os.kill(late.process.pid, signal.SIGSTOP)
-        with bucket.watch(setting=BRIEF) as heir:
-            heir.wait_for("manifest done", manifest="long")
+    with bucket.watch("--once", setting=BRIEF) as first:
+        first.wait_for("pair started")
+        os.kill(first.process.pid, signal.SIGSTOP)
+        with bucket.watch(setting=BRIEF) as second:
+            second.wait_for("manifest done", manifest="long")
         written = {entry.name: entry.version for entry in bucket.outbox.entries("long")}
-        os.kill(late.process.pid, signal.SIGCONT)
-        late.finish()
-    assert any("another runner has taken over" in event["event"] for event in late.events)
-    assert late.count("pair done") == 0
+        os.kill(first.process.pid, signal.SIGCONT)
+        first.finish()
+    assert any("another runner has taken over" in event["event"] for event in first.events)
+    assert first.count("pair done") == 0
     assert {entry.name: entry.version for entry in bucket.outbox.entries("long")} == written
     assert bucket.names("done") == {"long.json"}
     assert not bucket.names("processing") | bucket.names("")

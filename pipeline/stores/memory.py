@@ -1,0 +1,250 @@
+"""A store in the memory of this process, for tests and for programs that use this package.
+
+    store = MemoryStore("inbox")
+    store.write("a.json", b"{}")
+    Stores().open("memory://inbox")  # the same store
+    store.calls  # [("write", "a.json")]
+
+It keeps every promise of the `Store` protocol, among the threads of one process. A test can make any call
+fail or wait (`before`), read in which order calls were made (`calls`), and simulate the death of the
+process that holds a claim (`abandon`).
+"""
+
+import itertools
+import posixpath
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+from weakref import WeakValueDictionary
+
+from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError, UsageError
+from pipeline.stores import patterns
+from pipeline.stores.base import Entry
+from pipeline.timing import Timing
+
+_SCHEME = "memory://"
+
+Before = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class _File:
+    data: bytes
+    tag: str
+    modified: float
+
+
+class MemoryStore:
+    """Files in memory. Each write is visible at once and complete.
+
+    `before(verb, key)` is called at the beginning of every call, without a lock, and may raise an error or
+    wait; assign another function to change it. `calls` has the (verb, key) of every call that `before` let
+    through. A verb is the name of a method of the store or of a claim; a key is its first argument or, for
+    methods of a claim without a key, that of the claimed file.
+    """
+
+    atomic = True
+    event_folder: Path | None = None
+    _by_name: ClassVar["WeakValueDictionary[str, MemoryStore]"] = WeakValueDictionary()
+
+    def __init__(self, name: str, before: Before = lambda verb, key: None, timing: Timing = Timing()) -> None:
+        """`open` finds this store by its name for as long as it exists, or until another one has the name."""
+        if not re.fullmatch(r"[\w-]+", name):
+            raise UsageError(f"{_SCHEME}{name}: a name consists of letters, digits, '-' and '_'")
+        self.url, self.before = f"{_SCHEME}{name}", before
+        self.idle_interval = timing.scan
+        self.calls: list[tuple[str, str]] = []
+        self._files: dict[str, _File] = {}
+        self._claims: dict[str, MemoryClaim] = {}
+        self._crashes: dict[str, int] = {}
+        self._tags, self._lock = itertools.count(1), threading.RLock()
+        self._by_name[name] = self
+
+    @classmethod
+    def open(cls, url: str) -> "MemoryStore":
+        """The store that was made under the name in `memory://name`. Raises `UsageError` if there is none."""
+        store = cls._by_name.get(url.removeprefix(_SCHEME).rstrip("/"))
+        if store is None:
+            raise UsageError(f"{url}: this process has made no MemoryStore of this name")
+        return store
+
+    def abandon(self, key: str) -> None:
+        """End the claim on a file as the death of its process does, or a lease that lapses.
+
+        The next claim counts a crash. `confirm` of the abandoned claim raises `ClaimLostError`.
+        """
+        with self._lock:
+            self._crashes[key] = self._claims.pop(key).crashes + 1
+
+    def exists(self) -> bool:
+        self._begin("exists", "")
+        return True
+
+    def make(self) -> None:
+        self._begin("make", "")
+
+    def exclusive(self) -> bool:
+        self._begin("exclusive", "")
+        return True
+
+    def surroundings(self) -> None:
+        return None
+
+    def entries(self, folder: str) -> list[Entry]:
+        self._begin("entries", folder)
+        start = f"{folder}/" if folder else ""
+        with self._lock:
+            files = sorted(self._files.items())
+        found = [(key.removeprefix(start), file) for key, file in files if key.startswith(start)]
+        return [
+            Entry(name, len(file.data), file.tag, file.modified)
+            for name, file in found
+            if "/" not in name and not name.startswith(".")
+        ]
+
+    def tag(self, key: str) -> str | None:
+        self._begin("tag", key)
+        with self._lock:
+            return self._files[key].tag if key in self._files else None
+
+    def read(self, key: str, limit: int) -> bytes:
+        self._begin("read", key)
+        with self._lock:
+            data = self._find(key).data
+        if len(data) > limit:
+            size, most = len(data) / 2**20, limit / 2**20
+            raise StoreError(f"{self.url}/{key}: has {size:.0f} MiB; at most {most:.0f} are read")
+        return data
+
+    def write(self, key: str, data: bytes) -> str:
+        self._begin("write", key)
+        with self._lock:
+            file = self._files[key] = _File(data, f"{next(self._tags)}", time.time())
+        return file.tag
+
+    def move(self, source: str, target: str) -> None:
+        self._begin("move", source)
+        with self._lock:
+            self._rename(source, target)
+
+    def remove(self, key: str) -> None:
+        self._begin("remove", key)
+        with self._lock:
+            self._files.pop(key, None)
+
+    def tidy(self, folder: str) -> None:
+        self._begin("tidy", folder)
+
+    def claim(self, source: str, target: str) -> "MemoryClaim | None":
+        self._begin("claim", source)
+        with self._lock:
+            if target in self._claims:
+                return None
+            crashes = self._crashes.pop(target, 0)
+            if target not in self._files:
+                if source not in self._files:
+                    return None
+                self._rename(source, target)
+                crashes = 0  # those that were counted concern an earlier file of this name
+            claim = self._claims[target] = MemoryClaim(self, source, target, crashes)
+        return claim
+
+    def glob(self, pattern: str) -> list[str]:
+        self._begin("glob", pattern)
+        with self._lock:
+            return patterns.matching(self._files, pattern)
+
+    def absolute(self, reference: str) -> str:
+        if "://" in reference or reference.startswith("/"):
+            return reference
+        return _SCHEME + posixpath.normpath(f"{self.url.removeprefix(_SCHEME)}/{reference}")
+
+    def key(self, absolute: str) -> str | None:
+        inside = f"{absolute}/".startswith(f"{self.url}/") and ".." not in absolute.split("/")
+        return absolute[len(self.url) + 1 :] if inside else None
+
+    def _begin(self, verb: str, key: str) -> None:
+        self.before(verb, key)
+        self.calls.append((verb, key))
+
+    def _find(self, key: str) -> _File:
+        if key not in self._files:
+            raise NotFoundError(f"{self.url}/{key}: no such file")
+        return self._files[key]
+
+    def _rename(self, source: str, target: str) -> None:
+        file = self._find(source)
+        if target in self._files:
+            raise ConflictError(f"{self.url}/{target}: a newer file has this name")
+        del self._files[source]
+        self._files[target] = file
+
+
+class MemoryClaim:
+    """The claim on a file of a `MemoryStore`."""
+
+    def __init__(self, store: MemoryStore, source: str, key: str, crashes: int) -> None:
+        self._store, self._source, self._key, self._ended = store, source, key, False
+        self.crashes = crashes
+
+    def read(self, limit: int) -> bytes:
+        return self._store.read(self._key, limit)
+
+    def confirm(self) -> None:
+        with self._begun("confirm"):
+            self._check()
+
+    def present(self) -> bool:
+        with self._begun("present"):
+            return self._holds() and self._key in self._store._files
+
+    def progressed(self) -> None:
+        with self._begun("progressed"):
+            self.crashes = 0
+
+    def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
+        with self._begun("move_to", key):
+            if self._ended:
+                return
+            self._check()
+            files = self._store._files
+            for other in clearing:
+                files.pop(other, None)
+            files[key] = files.pop(self._key)
+            self._end()
+
+    def release(self) -> None:
+        with self._begun("release"):
+            # Where a newer file waits, this one stays where the next scan finds it.
+            if self._holds() and self._key in self._store._files and self._source not in self._store._files:
+                self._store._rename(self._key, self._source)
+            self._end()
+
+    def drop(self) -> None:
+        with self._begun("drop"):
+            self._end()
+
+    def _begun(self, verb: str, key: str | None = None) -> threading.RLock:
+        self._store._begin(verb, self._key if key is None else key)
+        return self._store._lock
+
+    def _check(self) -> None:
+        place = f"{self._store.url}/{self._key}"
+        if self._ended:
+            raise ClaimLostError(f"{place}: the claim has ended")
+        if not self._holds():
+            raise ClaimLostError(f"{place}: another runner has taken over")
+        if self._key not in self._store._files:
+            raise ClaimLostError(f"{place} was moved or deleted; work on it stops")
+
+    def _holds(self) -> bool:
+        return self._store._claims.get(self._key) is self
+
+    def _end(self) -> None:
+        self._ended = True
+        if self._holds():
+            del self._store._claims[self._key]

@@ -1,0 +1,155 @@
+"""Requests to an S3 server about the objects under one prefix of a bucket."""
+
+import mimetypes
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError, UsageError
+from pipeline.stores.aws import TEMPORARY, content_md5, explained
+
+SCHEME = "s3://"
+_LONGEST_KEY = 1024  # bytes; not every server checks this
+# Answers to a conditional delete where the object is newer, is being written, or does not exist any more.
+_CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
+_READS = 4  # attempts at a body during which the connection breaks; botocore does not retry these
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object that was read. `age` is how many seconds ago, at least, the server wrote it, by its clock."""
+
+    data: bytes
+    etag: str
+    age: float
+
+
+class Objects:
+    """The objects under `s3://bucket/prefix`. Keys are relative to the prefix."""
+
+    def __init__(self, url: str, client: Any) -> None:
+        """Raises `UsageError` for any other URL."""
+        bucket, _, prefix = url.removeprefix(SCHEME).partition("/")
+        proper = url.startswith(SCHEME) and url.isprintable()
+        if not proper or not re.fullmatch(r"[\w.-]{3,63}", bucket):
+            raise UsageError(f"{url}: an S3 URL is s3://BUCKET/PREFIX")
+        self.client, self.bucket, self.prefix = client, bucket, f"{prefix.strip('/')}/".lstrip("/")
+        self.url = f"{SCHEME}{bucket}/{self.prefix}".rstrip("/")
+
+    def get(self, key: str, limit: int, **condition: str) -> Object:
+        """Read an object. Raises `NotFoundError`, and `StoreError` if it exceeds `limit` bytes."""
+        for attempt in range(_READS):
+            answer = self._request("get_object", key, **condition)
+            if answer["ContentLength"] > limit:
+                size, most = answer["ContentLength"] / 2**20, limit / 2**20
+                raise StoreError(f"{self.url}/{key}: has {size:.0f} MiB; at most {most:.0f} are read")
+            try:
+                data = answer["Body"].read()
+            except (BotoCoreError, HTTPClientError, OSError):
+                if attempt + 1 == _READS:
+                    raise UnavailableError(f"{self.url}/{key}: the connection broke {_READS} times") from None
+                continue
+            written = answer["LastModified"]
+            date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+            now = parsedate_to_datetime(date) if date else written
+            # Both are whole seconds, so that a difference of one second may be just above zero.
+            return Object(data, answer["ETag"], (now - written).total_seconds() - 1)
+        raise AssertionError("unreachable")
+
+    def tag(self, key: str) -> str | None:
+        """The ETag of an object; none if there is no such object."""
+        try:
+            return str(self._head(key)["ETag"])
+        except NotFoundError:
+            return None
+
+    def put(self, key: str, data: bytes, absent: bool = False, match: str | None = None) -> str:
+        """Write an object and return its ETag.
+
+        With `absent`, only if there is no object; with `match`, only if the object has this ETag. Raises
+        `ConflictError` otherwise, but not where the object there is the one that this call was to write.
+        """
+        condition = {"IfNoneMatch": "*"} if absent else {"IfMatch": match} if match else {}
+        kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
+        kind = "application/x-ndjson" if key.endswith(".jsonl") else kind
+        try:
+            answer = self._request(
+                "put_object", key, Body=data, ContentType=kind, ContentMD5=content_md5(data), **condition
+            )
+        except ConflictError:
+            return self._written_before(key, data)
+        return str(answer["ETag"])
+
+    def delete(self, key: str, match: str | None = None) -> None:
+        """Delete an object if it exists; with `match`, only if it has this ETag."""
+        # The ETag is checked first, because some servers ignore the condition of a delete. A conflict
+        # means that somebody has written a newer object, which has to stay.
+        if match and self.tag(key) != match:
+            return
+        with suppress(ConflictError, NotFoundError):
+            self._request("delete_object", key, **({"IfMatch": match} if match else {}))
+
+    def delete_all(self, tags: Mapping[str, str | None]) -> None:
+        """Delete several objects in one request, each if it exists and has the ETag that is given for it."""
+        listed = [{"Key": self.prefix + key, **({"ETag": tag} if tag else {})} for key, tag in tags.items()]
+        try:
+            answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": listed, "Quiet": True})
+        except (BotoCoreError, ClientError) as error:
+            raise explained(self.url, error) from None
+        for failed in answer.get("Errors", []):
+            if failed.get("Code") not in _CHANGED:
+                kind = UnavailableError if failed.get("Code") in TEMPORARY else StoreError
+                raise kind(f"{self.url}: {failed['Key']} can't be deleted ({failed.get('Code')})")
+
+    def listed(self, start: str, **arguments: object) -> list[dict[str, Any]]:
+        """What the server lists of the objects whose keys begin with `start`, without markers of folders."""
+        pages = self.client.get_paginator("list_objects_v2")
+        try:
+            return [
+                item
+                for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix + start, **arguments)
+                for item in page.get("Contents", [])
+                if not item["Key"].endswith("/")
+            ]
+        except (BotoCoreError, ClientError) as error:
+            raise explained(self.url, error) from None
+
+    def _head(self, key: str) -> Any:
+        try:
+            return self._request("head_object", key)
+        except (NotFoundError, UnavailableError):
+            raise
+        except StoreError:
+            # The answer to HEAD has no body, so that it does not say whether this is a temporary fault.
+            answer = self._request("get_object", key, Range="bytes=0-0")
+            answer["Body"].close()
+            return answer
+
+    def _written_before(self, key: str, data: bytes) -> str:
+        # The client retries a request whose answer was lost. The retry then meets its own first try.
+        try:
+            found = self.get(key, len(data))
+            if found.data == data:
+                return found.etag
+        except UnavailableError:
+            raise
+        except StoreError:
+            pass  # deleted meanwhile, or longer than `data`
+        raise ConflictError(f"{self.url}/{key}: something else is there already")
+
+    def _request(self, operation: str, key: str, **arguments: object) -> Any:
+        try:
+            length = len((self.prefix + key).encode())
+        except UnicodeEncodeError:
+            raise StoreError(f"{self.url}/{key}: the name is not UTF-8; rename it") from None
+        if length > _LONGEST_KEY:
+            raise StoreError(f"{self.url}/{key}: the name is too long; a whole key has at most 1,024 bytes")
+        try:
+            return getattr(self.client, operation)(Bucket=self.bucket, Key=self.prefix + key, **arguments)
+        except (BotoCoreError, ClientError) as error:
+            raise explained(f"{self.url}/{key}", error) from None
