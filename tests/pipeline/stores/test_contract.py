@@ -1,16 +1,28 @@
-"""What every store promises, tried on each kind."""
+"""The promises of the `Store` protocol, tested on each kind of store."""
 
 import threading
+import time
+from collections.abc import Callable
 
 import pytest
 
-from pipeline.errors import ConflictError, NotFoundError, StoreError
-from pipeline.stores.base import Store
+from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError
+from pipeline.stores.base import Claim, Store
+from pipeline.stores.opening import Stores
+from pipeline.stores.s3 import S3Store
 
 LIMIT = 1000
 
 
-def test_what_is_written_is_read(store: Store) -> None:
+def claimed(store: Store) -> Claim:
+    """The claim on a new file "a", which is then "held/a"."""
+    store.write("a", b"text")
+    claim = store.claim("a", "held/a")
+    assert claim
+    return claim
+
+
+def test_a_read_returns_what_was_written(store: Store) -> None:
     first = store.write("a/b.txt", b"one")
     assert store.tag("a/b.txt") == first
     second = store.write("a/b.txt", b"longer")
@@ -18,13 +30,13 @@ def test_what_is_written_is_read(store: Store) -> None:
     assert store.tag("a/b.txt") == second != first
 
 
-def test_reading_again_sees_what_is_new(store: Store) -> None:
+def test_a_second_read_returns_new_content(store: Store) -> None:
     for data in (b"one", b"one", b"two"):
         store.write("a", data)
         assert store.read("a", LIMIT) == data
 
 
-def test_what_is_not_there_is_told(store: Store) -> None:
+def test_a_missing_file_is_an_error_only_where_its_content_is_needed(store: Store) -> None:
     assert store.tag("missing") is None
     store.remove("missing")
     with pytest.raises(NotFoundError, match="missing: no such"):
@@ -33,13 +45,13 @@ def test_what_is_not_there_is_told(store: Store) -> None:
         store.move("missing", "b")
 
 
-def test_what_is_too_large_is_told(store: Store) -> None:
+def test_a_file_above_the_limit_is_an_error(store: Store) -> None:
     store.write("large", b"x" * (LIMIT + 1))
     with pytest.raises(StoreError, match="at most"):
         store.read("large", LIMIT)
 
 
-def test_listings_show_one_level(store: Store) -> None:
+def test_a_listing_has_the_visible_files_of_one_folder(store: Store) -> None:
     for key in ("b", "a", ".hidden", "folder/c", "folder/deep/d"):
         store.write(key, key.encode())
     assert [(e.name, e.size) for e in store.entries("")] == [("a", 1), ("b", 1)]
@@ -47,22 +59,25 @@ def test_listings_show_one_level(store: Store) -> None:
     assert list(store.entries("nothing here")) == []
 
 
-def test_more_than_a_page_is_listed(store: Store) -> None:
+def test_a_listing_may_be_longer_than_one_page(store: Store) -> None:
     names = [f"{number:04}" for number in range(1100)]
     for name in names:
         store.write(name, b"x")
     assert [entry.name for entry in store.entries("")] == names
 
 
-def test_a_version_tells_contents_apart(store: Store) -> None:
+def test_a_listing_has_another_version_and_the_time_when_the_content_changes(store: Store) -> None:
+    began = time.time()
     store.write("a", b"one")
     (before,) = store.entries("")
     store.write("a", b"two")
     (after,) = store.entries("")
     assert before.version != after.version
+    # Two seconds, because a bucket counts whole seconds and a folder takes the time of the last clock tick.
+    assert began - 2 < before.modified <= after.modified < time.time() + 2
 
 
-def test_moving_never_covers(store: Store) -> None:
+def test_a_move_does_not_replace_a_file(store: Store) -> None:
     store.write("a", b"one")
     store.move("a", "b/a")
     assert store.tag("a") is None
@@ -82,21 +97,41 @@ def test_globs_are_sorted(store: Store) -> None:
     assert store.glob("p/photo[1].jpg") == ["p/photo[1].jpg"]
 
 
-def test_references_lead_inside_or_elsewhere(store: Store) -> None:
+def test_references_lead_inside_or_outside(store: Store) -> None:
+    assert store.key(store.absolute("")) is not None
     assert store.key(store.absolute("p/a.jpg")) == "p/a.jpg"
     assert store.key(store.absolute("p/../a.jpg")) == "a.jpg"
     assert store.key(store.absolute("../a.jpg")) is None
-    for reference in ("/etc/hostname", "s3://other/some/prefix/a.jpg"):
+    for reference in ("/etc/hostname", "s3://other/some/prefix/a.jpg", "memory://other/a.jpg"):
         assert store.key(store.absolute(reference)) is None
+
+
+def test_surroundings_contain_the_store(store: Store) -> None:
+    store.write("a", b"text")
+    around = store.surroundings()
+    assert around is None or around.read(around.key(store.absolute("a")) or "", LIMIT) == b"text"
+
+
+def test_a_store_exists_once_it_is_made_and_making_it_leaves_no_files(store: Store) -> None:
+    store.make()
+    assert store.exists()
+    store.make()
+    assert store.glob("**/*") == store.glob("**/.*") == []
+
+
+def test_a_store_is_opened_again_by_its_url(store: Store) -> None:
+    store.write("a", b"text")
+    client = store.objects.client if isinstance(store, S3Store) else None
+    again = Stores(client=client).inbox(store.url)
+    assert again.read("a", LIMIT) == b"text"
 
 
 def test_a_claim_excludes_others_until_it_is_released(store: Store) -> None:
     assert store.exclusive()
-    store.write("a", b"text")
-    claim = store.claim("a", "held/a")
-    assert claim
+    claim = claimed(store)
     claim.confirm()
     assert claim.read(LIMIT) == b"text"
+    assert claim.crashes == 0
     assert store.tag("a") is None
     assert store.claim("a", "held/a") is None
     claim.release()
@@ -105,13 +140,13 @@ def test_a_claim_excludes_others_until_it_is_released(store: Store) -> None:
     assert again
     store.write("failed/a", b"old")
     again.move_to("done/a", clearing=["failed/a", "failed/b"])
-    claim.release()  # has ended long ago, and must not do anything
+    claim.release()  # this claim has ended before, so that nothing happens
     assert store.read("done/a", LIMIT) == b"text"
     assert [store.tag(key) for key in ("a", "held/a", "failed/a")] == [None, None, None]
     assert [entry.name for entry in store.entries("held")] == []
 
 
-def test_what_was_held_before_comes_first_and_nothing_is_covered(store: Store) -> None:
+def test_an_older_file_that_is_held_comes_first_and_is_not_replaced(store: Store) -> None:
     store.write("held/a", b"older")
     store.write("a", b"newer")
     claim = store.claim("a", "held/a")
@@ -122,13 +157,69 @@ def test_what_was_held_before_comes_first_and_nothing_is_covered(store: Store) -
     assert store.read("a", LIMIT) == b"newer"
 
 
-def test_nothing_is_claimed_where_nothing_is(store: Store) -> None:
+def test_a_missing_file_can_not_be_claimed(store: Store) -> None:
     assert store.claim("a", "held/a") is None
     assert list(store.entries("held")) == []
 
 
-@pytest.mark.parametrize("store", ["folder", "seaweed"], indirect=True)  # moto looks and writes in two steps
-def test_of_eight_threads_exactly_one_wins_each_claim(store: Store) -> None:
+def remove(store: Store) -> None:
+    store.remove("held/a")
+
+
+def move_away(store: Store) -> None:
+    store.move("held/a", "elsewhere/a")
+
+
+@pytest.mark.parametrize("take_away", [remove, move_away])
+def test_a_claim_whose_file_was_taken_away_publishes_nothing(
+    store: Store, take_away: Callable[[Store], None]
+) -> None:
+    claim = claimed(store)
+    assert claim.present()
+    store.write("failed/a", b"old")
+    take_away(store)
+    assert not claim.present()
+    with pytest.raises(ClaimLostError, match="held/a was moved or deleted; work on it stops"):
+        claim.move_to("done/a", clearing=["failed/a"])
+    claim.release()
+    assert store.tag("a") is store.tag("done/a") is store.tag("held/a") is None
+    assert store.tag("failed/a")
+    assert claimed(store)  # the name is free for a new file
+
+
+def test_a_claim_that_is_dropped_leaves_the_file_and_the_name_to_others(store: Store) -> None:
+    claim = claimed(store)
+    store.remove("held/a")
+    claim.drop()
+    second = claimed(store)
+    claim.drop()
+    claim.release()
+    claim.move_to("done/a")
+    assert not claim.present()
+    with pytest.raises(ClaimLostError):
+        claim.confirm()
+    assert second.present()
+    second.confirm()
+    assert store.claim("a", "held/a") is None
+    second.drop()
+    assert store.read("held/a", LIMIT) == b"text"
+    third = store.claim("a", "held/a")
+    assert third
+    assert third.crashes == 0
+
+
+@pytest.mark.parametrize("end", [lambda claim: claim.release(), lambda claim: claim.move_to("done/a")])
+def test_a_claim_that_has_ended_is_not_confirmed(store: Store, end: Callable[[Claim], None]) -> None:
+    claim = claimed(store)
+    end(claim)
+    assert not claim.present()
+    with pytest.raises(ClaimLostError, match="the claim has ended"):
+        claim.confirm()
+
+
+# Not on moto, which checks a condition and writes in two steps.
+@pytest.mark.parametrize("store", ["folder", "memory", "seaweed"], indirect=True)
+def test_each_file_is_claimed_by_exactly_one_of_eight_threads(store: Store) -> None:
     for number in range(10):
         store.write(f"{number}", b"x")
     barrier, won, kept = threading.Barrier(8), list[int](), list[object]()

@@ -1,12 +1,15 @@
+import contextlib
 import multiprocessing
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
-from pipeline.stores.folder import FolderStore
+from pipeline.errors import ClaimLostError, StoreError, UnavailableError
+from pipeline.stores.folder import FolderClaim, FolderStore
+from pipeline.timing import Timing
 
 LIMIT = 1000
 
@@ -16,11 +19,9 @@ def store(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path)
 
 
-def test_what_is_written_is_read(store: FolderStore, tmp_path: Path) -> None:
+def test_a_write_leaves_no_other_file(store: FolderStore, tmp_path: Path) -> None:
     store.write("a/b.txt", b"one")
     store.write("a/b.txt", b"two")
-    assert store.read("a/b.txt", LIMIT) == b"two"
-    assert store.tag("a/b.txt") is not None
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.txt"]
 
 
@@ -38,24 +39,37 @@ def test_a_failed_write_leaves_nothing_behind(store: FolderStore, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
-def test_listings_show_visible_files_of_one_level(store: FolderStore, tmp_path: Path) -> None:
-    for key in ("b", "a", ".hidden", "folder/c"):
-        store.write(key, key.encode())
+def test_listings_have_regular_files_only(store: FolderStore, tmp_path: Path) -> None:
+    store.write("a", b"a")
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "link").symlink_to("a")
-    assert [(e.name, e.size) for e in store.entries("")] == [("a", 1), ("b", 1)]
-    assert list(store.entries("nothing here")) == []
+    assert [entry.name for entry in store.entries("")] == ["a"]
 
 
-def test_a_version_tells_contents_apart(store: FolderStore) -> None:
+def test_a_listing_has_the_time_that_the_file_system_has(store: FolderStore, tmp_path: Path) -> None:
     store.write("a", b"one")
-    (before,) = store.entries("")
-    store.write("a", b"two")
-    (after,) = store.entries("")
-    assert before.version != after.version
+    os.utime(tmp_path / "a", (1000.0, 1234.5))
+    (entry,) = store.entries("")
+    assert entry.modified == 1234.5
 
 
-def test_a_vanished_root_is_told_and_not_made_again(tmp_path: Path) -> None:
+def test_a_folder_announces_its_own_changes_and_is_scanned_often(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path, Timing(scan=7.0))
+    assert store.event_folder == tmp_path.resolve()
+    assert store.idle_interval == 7.0
+
+
+def test_a_folder_is_created_with_its_parents(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "a" / "b")
+    assert not store.exists()
+    store.make()
+    assert store.exists()
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreError, match="is a file; a folder is needed"):
+        FolderStore(tmp_path / "file").make()
+
+
+def test_a_missing_root_is_an_error_and_is_not_created(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "mount")
     with pytest.raises(UnavailableError, match="no such folder"):
         store.entries("")
@@ -76,61 +90,85 @@ def test_nothing_outside_is_read_or_written(tmp_path: Path, key: str) -> None:
         store.write(key, b"")
 
 
-def test_what_is_no_file_is_told(store: FolderStore, tmp_path: Path) -> None:
+def test_what_is_not_a_regular_file_is_not_read(store: FolderStore, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "fifo")
-    (tmp_path / "large").write_bytes(b"x" * (LIMIT + 1))
     with pytest.raises(StoreError, match="is a folder"):
         store.read("folder", LIMIT)
     with pytest.raises(StoreError, match="not a regular file"):
         store.read("fifo", LIMIT)
-    with pytest.raises(StoreError, match="at most"):
-        store.read("large", LIMIT)
-    with pytest.raises(NotFoundError, match="missing: no such file"):
-        store.read("missing", LIMIT)
 
 
-def test_globs_are_sorted_and_stay_inside(store: FolderStore) -> None:
-    for key in ("p/b.jpg", "p/a.jpg", "p/q/c.jpg", "p/d.png"):
-        store.write(key, b"")
-    assert store.glob("p/*.jpg") == ["p/a.jpg", "p/b.jpg"]
-    assert store.glob("**/c.*") == ["p/q/c.jpg"]
+def test_a_pattern_does_not_lead_outside(store: FolderStore) -> None:
     with pytest.raises(StoreError, match="must stay below"):
         store.glob("../*")
 
 
-def test_a_claim_excludes_others_until_it_is_released(store: FolderStore) -> None:
+@pytest.mark.parametrize("end", [FolderClaim.release, FolderClaim.drop, FolderClaim.confirm])
+def test_the_end_of_a_claim_leaves_no_lock_file(
+    store: FolderStore, tmp_path: Path, end: Callable[[FolderClaim], None]
+) -> None:
+    assert store.claim("a", "held/a") is None
+    assert list((tmp_path / "held").iterdir()) == []
     store.write("a", b"text")
     claim = store.claim("a", "held/a")
     assert claim
-    assert store.tag("a") is None
-    assert store.claim("a", "held/a") is None
+    store.remove("held/a")
+    with contextlib.suppress(ClaimLostError):
+        end(claim)
     claim.release()
-    assert store.tag("a") is not None
-    again = store.claim("a", "held/a")
-    assert again
-    again.move_to("done/a")
-    claim.release()  # has ended long ago, and must not do anything
-    assert store.tag("done/a") is not None
-    assert store.tag("held/a") is None
+    assert list((tmp_path / "held").iterdir()) == []
 
 
-def test_what_was_held_before_comes_first_and_nothing_is_covered(store: FolderStore) -> None:
-    store.write("held/a", b"older")
-    store.write("a", b"newer")
+def test_a_claim_is_lost_when_its_file_is_gone_but_not_when_the_whole_folder_is(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    store.write("a", b"text")
     claim = store.claim("a", "held/a")
     assert claim
-    claim.release()
-    assert store.read("held/a", LIMIT) == b"older"
-    assert store.read("a", LIMIT) == b"newer"
-    with pytest.raises(ConflictError):
-        store.move("held/a", "a")
-    assert store.read("a", LIMIT) == b"newer"
+    claim.confirm()
+    away = tmp_path.rename(tmp_path.with_name("away"))
+    for call in (claim.confirm, claim.present, lambda: claim.move_to("done/a")):
+        with pytest.raises(UnavailableError, match="no such folder"):
+            call()
+    away.rename(tmp_path)
+    claim.confirm()
+    store.remove("held/a")
+    with pytest.raises(ClaimLostError, match=f"^{tmp_path}/held/a was moved or deleted; work on it stops$"):
+        claim.confirm()
 
 
-def test_nothing_is_claimed_where_nothing_is(store: FolderStore, tmp_path: Path) -> None:
-    assert store.claim("a", "held/a") is None
-    assert list((tmp_path / "held").iterdir()) == []
+def _claim_and_die(root: str) -> None:
+    claim = FolderStore(root).claim("a", "held/a")
+    os._exit(0 if claim else 1)
+
+
+def test_deaths_are_counted_until_there_is_progress(store: FolderStore, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+
+    def die() -> None:
+        process = context.Process(target=_claim_and_die, args=(str(tmp_path),))
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+
+    def crashes(progress: bool) -> int:
+        claim = store.claim("a", "held/a")
+        assert claim
+        found = claim.crashes
+        if progress:
+            claim.progressed()
+            assert claim.crashes == 0
+        claim.release()
+        return found
+
+    store.write("a", b"text")
+    for _ in range(2):
+        die()
+    assert crashes(progress=True) == 2
+    assert crashes(progress=False) == 0  # a release starts the count again
+    die()
+    assert crashes(progress=False) == 1
 
 
 def _claim_all(root: str, barrier: object, won: object) -> None:
@@ -144,7 +182,7 @@ def _claim_all(root: str, barrier: object, won: object) -> None:
     barrier.wait()  # type: ignore[attr-defined]
 
 
-def test_of_eight_processes_exactly_one_wins_each_claim(store: FolderStore, tmp_path: Path) -> None:
+def test_each_file_is_claimed_by_exactly_one_of_eight_processes(store: FolderStore, tmp_path: Path) -> None:
     for number in range(100):
         (tmp_path / f"{number}.json").touch()
     context = multiprocessing.get_context("spawn")

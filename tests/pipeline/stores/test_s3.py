@@ -71,6 +71,7 @@ def test_a_lease_that_lapsed_is_taken_over_and_the_first_holder_notices(real: S3
     first = claimed(again(real, ASLEEP))
     second = taken_over(again(real, SHORT))
     assert second.read(LIMIT) == b"text"
+    assert second.crashes == 1
     with pytest.raises(ClaimLostError, match="another runner has taken over"):
         first.confirm()
     with pytest.raises(ClaimLostError):
@@ -216,6 +217,12 @@ def test_a_move_whose_answer_was_lost_is_done_when_it_is_tried_again(real: S3Sto
     claim.move_to("done/a")
     assert real.read("done/a", LIMIT) == b"text"
     assert list(real.entries("held")) == []
+
+
+def test_a_bucket_has_no_file_events_and_is_scanned_seldom(client: Any) -> None:
+    store = S3Store("s3://bucket", client, Timing(scan_bucket=7.0))
+    assert store.event_folder is None
+    assert store.idle_interval == 7.0
 
 
 def test_only_a_prefix_has_surroundings_and_they_are_the_whole_bucket(client: Any) -> None:
