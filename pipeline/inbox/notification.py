@@ -1,4 +1,4 @@
-"""What a message about a bucket says: S3's own, or wrapped by SNS, or from EventBridge."""
+"""Reads a message about a bucket: from S3, from S3 through SNS, or from EventBridge."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ class UnreadableError(NSTError):
 
 
 def objects(body: str) -> list[str]:
-    """The URLs of the objects that a message tells of, `s3://bucket/key`. Raises `UnreadableError`."""
+    """The URLs of the objects that a message is about, `s3://bucket/key`. Raises `UnreadableError`."""
     try:
         return _objects(json.loads(body))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -26,7 +26,7 @@ def _objects(message: dict[str, Any]) -> list[str]:
     if message.get("Type") == "Notification":
         return objects(message["Message"])
     if message.get("source") == "aws.s3":
-        # EventBridge gives keys as they are; S3 encodes them as forms do.
+        # EventBridge does not encode keys; S3 encodes them as HTML forms do.
         return [_url(message["detail"], lambda key: key)]
     return [_url(record["s3"], unquote_plus) for record in message["Records"]]
 

@@ -1,4 +1,4 @@
-"""An SQS queue of a bucket's notifications: its messages wake the scan at once."""
+"""An SQS queue that receives a bucket's notifications. Its messages start the next scan at once."""
 
 import re
 import threading
@@ -17,13 +17,12 @@ from pipeline.inbox.notification import UnreadableError, objects
 from pipeline.inbox.triggers import Trigger
 from pipeline.stores.aws import connect, explained
 from pipeline.stores.base import Store
+from pipeline.timing import Timing
 
-_WAIT = 20  # seconds that one request for messages lasts; the longest that SQS allows
-_HIDDEN = 120  # seconds that a message stays hidden from others before it must be renewed
-_HELD = 100  # messages, beyond which no more are taken until some are settled
-_BATCH = 10  # messages to a request, the most that SQS allows
-_AGAIN = 10.0  # seconds before the next try at a queue that can't be reached
-_SCANS = 2  # that must miss a manifest: one that changes hands may escape a single one
+_WAIT = 20  # seconds for which one request waits for messages; the longest that SQS allows
+_HELD = 100  # messages; no more are received until some of these are deleted
+_BATCH = 10  # messages in a request, the most that SQS allows
+_SCANS = 2  # in a row that must not find a manifest: one scan may miss one that is just being moved
 
 T = TypeVar("T")
 
@@ -32,31 +31,40 @@ T = TypeVar("T")
 class _Message:
     receipt: str
     names: set[str]
-    missed: int = 0
+    missed: int = 0  # scans in a row that found none of the names
 
 
 class QueueEvents(Trigger):
-    """Holds messages until the manifests they tell of are done or failed, and only then deletes them.
+    """Keeps messages until the manifests that they announce are done or failed, and deletes them then.
 
-    What can't be read is left to come again, until the queue moves it to its dead-letter queue.
+    A message that can't be read stays in the queue until SQS moves it to the dead-letter queue.
     """
 
     def __init__(
-        self, url: str, inbox: Store, wake: threading.Event, note: Callable[..., None], hidden: int = _HIDDEN
+        self,
+        url: str,
+        inbox: Store,
+        wake: threading.Event,
+        note: Callable[..., None],
+        timing: Timing = Timing(),
     ) -> None:
-        """Raises `UsageError` for what is no queue's URL, and `StoreError` if it can't be used."""
+        """`wake` is set when a message arrives; `note` logs a sentence.
+
+        Raises `UsageError` if the URL is not that of a queue, and `StoreError` if the queue can't be used.
+        """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or parts.path.count("/") < 2:
             raise UsageError(
                 f"--queue {url}: the URL of a queue is https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"
             )
         region = re.match(r"sqs\.([\w-]+)\.amazonaws\.", parts.netloc)
-        self._url, self._inbox, self._wake, self._note = url, inbox, wake, note
-        self._client = connect("sqs", f"{parts.scheme}://{parts.netloc}", region and region[1])
-        self._call("get_queue_attributes")
-        self._hidden, self._due = hidden, 0.0
+        self._url, self._inbox, self._wake, self._note, self._timing = url, inbox, wake, note, timing
+        self._client = connect("sqs", f"{parts.scheme}://{parts.netloc}", region and region[1], timing)
+        self._request("get_queue_attributes")
+        self._renewal = timing.queue_hidden / 4  # seconds between two renewals
+        self._renewal_due = 0.0
         self._held: dict[str, _Message] = {}
-        self._told: set[str] = set()
+        self._noted: set[str] = set()
         self._idle = threading.Event()
         self._idle.set()
         self._lock, self._closed = threading.Lock(), threading.Event()
@@ -70,9 +78,9 @@ class QueueEvents(Trigger):
         with self._lock:
             for message in self._held.values():
                 message.missed = 0 if message.names & names else message.missed + 1
-            settled = {key: m for key, m in self._held.items() if m.missed >= _SCANS}
-        for entries in _batches(settled.items()):
-            if self._batch("delete_message_batch", entries):
+            ended = {key: m for key, m in self._held.items() if m.missed >= _SCANS}
+        for entries in _batches(ended.items()):
+            if self._change("delete_message_batch", entries):
                 with self._lock:
                     for key, _ in entries:
                         self._held.pop(key, None)
@@ -84,92 +92,99 @@ class QueueEvents(Trigger):
             self._idle.clear()
 
     def close(self) -> None:
-        """Stop listening, and show what is held to other runners."""
+        """Stop receiving, and make the kept messages visible to other runners."""
         self._closed.set()
         with self._lock:
             held, self._held = self._held, {}
         for entries in _batches(held.items()):
-            self._batch("change_message_visibility_batch", entries, VisibilityTimeout=0)
+            self._change("change_message_visibility_batch", entries, VisibilityTimeout=0)
 
     def _listen(self) -> None:
         while not self._closed.is_set():
             self._renew()
             try:
-                messages = self._receive() if self._ready() else []
+                messages = self._receive() if self._wait_until_ready() else []
             except StoreError as error:
-                self._tell_once(str(error), f"{error}; looking at the inbox without it")
-                self._closed.wait(_AGAIN)
+                self._note_once(str(error), f"{error}; the inbox is scanned without the queue")
+                self._closed.wait(self._timing.queue_retry)
                 continue
             for message in messages:
-                self._take(message)
+                self._keep_or_delete(message)
 
-    def _ready(self) -> bool:
-        """Wait, but not past the next renewal, until one more message can be put to use here."""
+    def _wait_until_ready(self) -> bool:
+        """Whether this runner can use one more message; waits for that until the next renewal at most."""
         if len(self._held) < _HELD:
-            # What a busy runner took, an idle one would not hear of.
-            return self._idle.wait(self._hidden / 4)
-        self._closed.wait(self._hidden / 4)
+            # A busy runner receives nothing, because an idle one can start at once.
+            return self._idle.wait(self._renewal)
+        self._closed.wait(self._renewal)
         return False
 
     def _receive(self) -> list[dict[str, Any]]:
-        answer = self._call(
+        answer = self._request(
             "receive_message",
-            MaxNumberOfMessages=1,  # so that each of several wakes another runner
-            WaitTimeSeconds=min(_WAIT, self._hidden // 4),
-            VisibilityTimeout=self._hidden,
+            MaxNumberOfMessages=1,  # so that several messages wake several runners
+            WaitTimeSeconds=min(_WAIT, int(self._renewal)),
+            VisibilityTimeout=self._timing.queue_hidden,
         )
         found: list[dict[str, Any]] = answer.get("Messages", [])
         return found
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _keep_or_delete(self, message: dict[str, Any]) -> None:
         key = message["MessageId"]
         try:
-            names = self._names(message["Body"])
+            names = self._manifests_in(message["Body"])
         except UnreadableError as error:
-            self._tell_once(key, f"{self._url}: message {key} is {error}; left for the dead-letter queue")
+            self._note_once(key, f"{self._url}: message {key} is {error}; left for the dead-letter queue")
             return
-        taken = _Message(message["ReceiptHandle"], names)
+        received = _Message(message["ReceiptHandle"], names)
         if not names:
-            self._batch("delete_message_batch", [(key, taken)])
+            self._change("delete_message_batch", [(key, received)])
             return
         with self._lock:
             wanted = self._idle.is_set() and not self._closed.is_set()
             if wanted:
-                self._held[key] = taken
+                self._held[key] = received
         if wanted:
             self._wake.set()
         else:
-            self._batch("change_message_visibility_batch", [(key, taken)], VisibilityTimeout=0)
+            self._change("change_message_visibility_batch", [(key, received)], VisibilityTimeout=0)
 
-    def _names(self, body: str) -> set[str]:
+    def _manifests_in(self, body: str) -> set[str]:
         keys = (self._inbox.key(url) for url in objects(body))
         return {name for key in keys if key and (name := manifest_name(key))}
 
     def _renew(self) -> None:
-        if time.monotonic() < self._due:
+        """Hide the kept messages from other runners for some more time, if it is time to do so."""
+        if time.monotonic() < self._renewal_due:
             return
-        self._due = time.monotonic() + self._hidden / 4
+        self._renewal_due = time.monotonic() + self._renewal
         with self._lock:
             held = list(self._held.items())
         for entries in _batches(held):
-            self._batch("change_message_visibility_batch", entries, VisibilityTimeout=self._hidden)
+            self._change(
+                "change_message_visibility_batch", entries, VisibilityTimeout=self._timing.queue_hidden
+            )
 
-    def _batch(self, operation: str, entries: Sequence[tuple[str, _Message]], **fields: int) -> bool:
-        """Whether the queue was reached. A message whose receipt is stale comes again, which does no harm."""
+    def _change(self, operation: str, entries: Sequence[tuple[str, _Message]], **fields: int) -> bool:
+        """Do an operation on a batch of messages. Returns whether the queue could be reached.
+
+        SQS refuses it for a message whose receipt has expired. Such a message is received again later,
+        which is harmless.
+        """
         listed = [{"Id": str(n), "ReceiptHandle": m.receipt, **fields} for n, (_, m) in enumerate(entries)]
         try:
-            self._call(operation, Entries=listed)
+            self._request(operation, Entries=listed)
         except StoreError as error:
-            self._tell_once(str(error), str(error))
+            self._note_once(str(error), str(error))
             return False
         return True
 
-    def _tell_once(self, key: str, message: str) -> None:
-        if key not in self._told:
-            self._told.add(key)
+    def _note_once(self, key: str, message: str) -> None:
+        if key not in self._noted:
+            self._noted.add(key)
             self._note(message, level="warning")
 
-    def _call(self, operation: str, **arguments: object) -> Any:
+    def _request(self, operation: str, **arguments: object) -> Any:
         try:
             return getattr(self._client, operation)(QueueUrl=self._url, **arguments)
         except (BotoCoreError, ClientError) as error:

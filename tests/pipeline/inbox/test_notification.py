@@ -16,17 +16,17 @@ def test_several_records_and_encoded_keys() -> None:
     assert objects(body) == ["s3://b/in/a b+c%.json", "s3://b/in/é.json"]
 
 
-def test_wrapped_by_sns() -> None:
+def test_a_message_through_sns() -> None:
     assert objects(json.dumps({"Type": "Notification", "Message": json.dumps(s3("x"))})) == ["s3://b/x"]
 
 
-def test_eventbridge_leaves_keys_as_they_are() -> None:
+def test_eventbridge_does_not_encode_keys() -> None:
     detail = {"bucket": {"name": "b"}, "object": {"key": "a+b%2B.json"}}
     event = {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
     assert objects(json.dumps(event)) == ["s3://b/a+b%2B.json"]
 
 
-def test_the_message_by_which_s3_tries_the_queue_tells_of_nothing() -> None:
+def test_the_test_message_of_s3_is_about_no_objects() -> None:
     assert objects(json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"})) == []
 
 
@@ -38,6 +38,6 @@ def test_the_message_by_which_s3_tries_the_queue_tells_of_nothing() -> None:
         *('{"Type": "Notification", "Message": 3}', '{"source": "aws.s3", "detail": []}'),
     ],
 )
-def test_what_is_none_is_told(body: str) -> None:
+def test_anything_else_is_unreadable(body: str) -> None:
     with pytest.raises(UnreadableError):
         objects(body)

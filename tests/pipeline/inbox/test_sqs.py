@@ -12,15 +12,16 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.inbox.sqs import QueueEvents
 from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
+from pipeline.timing import Timing
 from tests.conftest import make_png
 from tests.process import Runner
 
-HIDDEN = 4  # seconds
+TIMING = Timing(queue_hidden=4)
 
 
 @dataclass
 class Queue:
-    """A queue with a dead-letter queue, which a bucket's notifications go to, and what we heard of it."""
+    """A queue for a bucket's notifications, with its dead-letter queue, and what a trigger reports of it."""
 
     client: Any
     url: str
@@ -34,7 +35,7 @@ class Queue:
         self.client.send_message(QueueUrl=self.url, MessageBody=text)
 
     def listen(self) -> QueueEvents:
-        return QueueEvents(self.url, self.inbox, self.wake, lambda text, **_: self.notes.append(text), HIDDEN)
+        return QueueEvents(self.url, self.inbox, self.wake, lambda text, **_: self.notes.append(text), TIMING)
 
     def messages(self) -> int:
         """How many there are, hidden ones included."""
@@ -43,7 +44,7 @@ class Queue:
         return sum(int(found[name]) for name in names)
 
     def visible(self, seconds: int, url: str = "") -> list[dict[str, Any]]:
-        """What anybody else gets who asks for so long."""
+        """The messages that another client receives within so many seconds."""
         answer = self.client.receive_message(
             QueueUrl=url or self.url, WaitTimeSeconds=seconds, MaxNumberOfMessages=10, VisibilityTimeout=30
         )
@@ -71,7 +72,7 @@ def queue(aws: str) -> Iterator[Queue]:
     yield Queue(sqs, url, dead, S3Store(f"s3://{name}/in", s3))
 
 
-def notice(queue: Queue, *keys: str) -> dict[str, Any]:
+def notification(queue: Queue, *keys: str) -> dict[str, Any]:
     bucket = {"name": queue.inbox.bucket}
     return {"Records": [{"s3": {"bucket": bucket, "object": {"key": key}}} for key in keys]}
 
@@ -83,13 +84,13 @@ def until(queue: Queue, count: int) -> None:
     raise AssertionError(f"{queue.messages()} messages, not {count}; {queue.notes}")
 
 
-def test_an_upload_wakes_and_its_message_goes_when_the_manifest_has_ended(queue: Queue) -> None:
+def test_an_upload_starts_a_scan_and_its_message_is_deleted_when_the_manifest_has_ended(queue: Queue) -> None:
     events = queue.listen()
     queue.inbox.write("a b+c.json", b"{}")
     assert queue.wake.wait(30)
     for _ in range(3):
         events.seen({"a b+c", "other"})
-    events.seen(set())  # once alone may be a glimpse between two places
+    events.seen(set())  # one scan may miss a manifest that is just being moved
     events.seen({"a b+c"})
     events.seen(set())
     assert events.pending
@@ -100,9 +101,9 @@ def test_an_upload_wakes_and_its_message_goes_when_the_manifest_has_ended(queue:
     events.close()
 
 
-def test_what_is_no_manifest_of_the_inbox_is_done_with_at_once(queue: Queue) -> None:
-    until(queue, 1)  # by which S3 tries the queue when notifications are set up
-    queue.send(notice(queue, "in/art/x.png", "in/done/a.json", "elsewhere/b.json", "in/a.error.json"))
+def test_messages_about_other_objects_are_deleted_at_once(queue: Queue) -> None:
+    until(queue, 1)  # a test message of S3, sent when notifications are set up
+    queue.send(notification(queue, "in/art/x.png", "in/done/a.json", "elsewhere/b.json", "in/a.error.json"))
     queue.send({"Records": [{"s3": {"bucket": {"name": "foreign"}, "object": {"key": "in/a.json"}}}]})
     events = queue.listen()
     until(queue, 0)
@@ -111,12 +112,14 @@ def test_what_is_no_manifest_of_the_inbox_is_done_with_at_once(queue: Queue) -> 
     events.close()
 
 
-def test_one_message_of_several_manifests_waits_for_all_and_doubles_do_no_harm(queue: Queue) -> None:
+def test_a_message_about_several_manifests_is_kept_until_all_have_ended_also_if_it_comes_twice(
+    queue: Queue,
+) -> None:
     events = queue.listen()
     until(queue, 0)
     for _ in range(2):
-        queue.send(notice(queue, "in/b.json", "in/a.json"))
-    while len(events._held) < 2:
+        queue.wake.clear()
+        queue.send(notification(queue, "in/b.json", "in/a.json"))
         assert queue.wake.wait(30)
     for _ in range(3):
         events.seen({"a"})
@@ -127,7 +130,7 @@ def test_one_message_of_several_manifests_waits_for_all_and_doubles_do_no_harm(q
     events.close()
 
 
-def test_what_cannot_be_read_ends_in_the_dead_letter_queue(queue: Queue) -> None:
+def test_a_message_that_can_not_be_read_goes_to_the_dead_letter_queue(queue: Queue) -> None:
     events = queue.listen()
     queue.send("hello")
     for _ in range(30):
@@ -139,18 +142,18 @@ def test_what_cannot_be_read_ends_in_the_dead_letter_queue(queue: Queue) -> None
     events.close()
 
 
-def test_a_held_message_stays_hidden_and_is_shown_again_at_the_end(queue: Queue) -> None:
+def test_a_kept_message_stays_hidden_and_becomes_visible_at_the_end(queue: Queue) -> None:
     events = queue.listen()
     until(queue, 0)
-    queue.send(notice(queue, "in/a.json"))
+    queue.send(notification(queue, "in/a.json"))
     assert queue.wake.wait(30)
-    for _ in range(HIDDEN + 2):
+    for _ in range(TIMING.queue_hidden + 2):
         assert queue.visible(1) == []
     events.close()
     assert len(queue.visible(10)) == 1
 
 
-def test_a_queue_that_cannot_be_used_is_told(queue: Queue) -> None:
+def test_a_queue_that_can_not_be_used_is_an_error(queue: Queue) -> None:
     queue.url += "x"
     with pytest.raises(StoreError, match="there is no such queue"):
         queue.listen()
@@ -163,8 +166,8 @@ def test_a_busy_runner_leaves_messages_to_idle_ones(queue: Queue) -> None:
     busy = queue.listen()
     until(queue, 0)
     busy.idle(False)
-    queue.send(notice(queue, "in/a.json"))
-    for _ in range(HIDDEN):
+    queue.send(notification(queue, "in/a.json"))
+    for _ in range(TIMING.queue_hidden):
         if found := queue.visible(2):
             break
     assert len(found) == 1
@@ -172,8 +175,8 @@ def test_a_busy_runner_leaves_messages_to_idle_ones(queue: Queue) -> None:
     busy.close()
 
 
-def test_a_runner_is_woken_by_an_upload(queue: Queue, aws: str) -> None:
-    # So seldom does it look by itself that only the queue can have told it.
+def test_an_upload_starts_a_runner_s_scan(queue: Queue, aws: str) -> None:
+    # The scans are so rare that only the queue can have started one.
     seldom = "from pipeline.engines import local; local._INTERVAL = 1000.0; "
     arguments = ["watch", "--inbox", queue.inbox.url, "--outbox", queue.inbox.url.replace("/in", "/out")]
     arguments += ["--endpoint-url", aws, "--queue", queue.url]
