@@ -113,7 +113,7 @@ class Lease:
         self.crashes = 0
 
     def end(self) -> None:
-        """Stop renewing it, and delete it if it is still ours."""
+        """Stop renewing it, and delete it unless somebody else has taken it over."""
         with suppress(ClaimLostError):
             self.end_by(lambda etag: self._leases.objects.delete(self.key, match=etag))
 

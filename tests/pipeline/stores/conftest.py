@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -30,3 +31,18 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     else:
         client = connect("s3", request.getfixturevalue("seaweed"))
         yield S3Store(f"s3://{BUCKET}/{uuid4().hex}/prefix", client)
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    """A client of moto, with the bucket "bucket"."""
+    with mock_aws():
+        client = connect("s3")
+        client.create_bucket(Bucket="bucket")
+        yield client
+
+
+@pytest.fixture
+def real_store(seaweed: str) -> S3Store:
+    """An empty store on a real server."""
+    return S3Store(f"s3://bucket/{uuid4().hex}", connect("s3", seaweed))

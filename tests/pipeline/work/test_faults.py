@@ -126,7 +126,7 @@ def test_a_retried_write_is_not_mistaken_for_one_of_another_client(shaky: Shaky)
     assert store.read("a", LIMIT) == b"theirs"
 
 
-def test_a_lease_whose_answers_were_lost_is_still_ours(shaky: Shaky) -> None:
+def test_a_lease_whose_answers_were_lost_is_kept(shaky: Shaky) -> None:
     store, network = shaky
     store.write("a", b"text")
     network.faults = ("late",)  # the server does what it is asked, but its answers are lost
