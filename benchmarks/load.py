@@ -9,15 +9,13 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
 from benchmarks.engine import seconds_for
 from benchmarks.machine import describe
 from manifests.demo_s3 import BUCKET, server
 from nst import Stylizer
-from pipeline.engines import local
+from pipeline.events.listener import Event, PairDone
 from pipeline.events.log import JsonLines
-from pipeline.outbox.outbox import Record
 from pipeline.stores.aws import connect
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
@@ -55,9 +53,11 @@ class Gauge(JsonLines):
         self.seen: list[tuple[int, int, int, int]] = []
         self._pairs, self._every = 0, max(1, pairs // LOOKS)
 
-    def pair_done(self, manifest: str, record: Record, computed: bool) -> None:
+    def hear(self, event: Event) -> None:
         """Every so many pairs, note how things stand."""
-        super().pair_done(manifest, record, computed)
+        super().hear(event)
+        if not isinstance(event, PairDone):
+            return
         self._pairs += 1
         if self._pairs % self._every == 0:
             pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -89,8 +89,7 @@ def worked_off(load: Load, stylizer: Stylizer, inbox: Store, outbox: Store, stor
     with tempfile.TemporaryDirectory() as folder:
         gauge = Gauge(Path(folder, "log"), count)
         used = stylizer if load.optimised else Instant(stylizer)
-        with mock.patch.object(local, "make_stylizer", lambda *_: used):
-            seconds = seconds_for(inbox, outbox, gauge, stores=stores)
+        seconds = seconds_for(inbox, outbox, gauge, stores=stores, make=lambda settings: used)
         events = [json.loads(line)["event"] for line in Path(folder, "log").read_text().splitlines()]
     ended = [len(list(inbox.entries(state))) for state in ("", "processing", "done", "failed")]
     assert ended == [1, 0, load.manifests, 0]  # the image is left
@@ -115,8 +114,8 @@ def main() -> None:
                 else S3Store(f"s3://{BUCKET}/{number}/{name}", client)
                 for name in ("in", "out")
             )
-            for store in (inbox, outbox):
-                store.make()
+            inbox.make()
+            outbox.make()
             print(worked_off(load, stylizer, inbox, outbox, Stores(endpoint_url)), flush=True)
 
 

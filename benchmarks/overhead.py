@@ -22,8 +22,8 @@ def worked_off(count: int, epochs: int, max_size: int, at_once: bool) -> tuple[f
     manifests = [pairs] if at_once else [[pair] for pair in pairs]
     with tempfile.TemporaryDirectory() as folder:
         inbox, outbox = (FolderStore(Path(folder, name)) for name in ("inbox", "outbox"))
-        for store in (inbox, outbox):
-            store.make()
+        inbox.make()
+        outbox.make()
         Image.effect_noise((max_size, max_size), 80).convert("RGB").save(inbox.root / "noise.png")
         for number, listed in enumerate(manifests):
             (inbox.root / f"{number}.json").write_text(json.dumps({"pairs": listed}))

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 from uuid import uuid4
 
 from PIL import Image
@@ -20,7 +19,6 @@ from manifests.demo_s3 import BUCKET, server
 from nst import Pair, Stylizer
 from nst.result import Evaluation, Losses, Result
 from nst.transfer import OnEvaluation
-from pipeline.engines import stylizer
 from pipeline.events.log import JsonLines
 from pipeline.stores.aws import connect
 from pipeline.stores.opening import Stores
@@ -69,8 +67,10 @@ def worked_off(endpoint_url: str, manifests: int) -> tuple[float, Counter[str]]:
     client.meta.events.register("before-send.s3", delay)
     stores = Stores(endpoint_url, client=client)
     Device.busy = 0.0
-    with tempfile.TemporaryFile("w") as log, mock.patch.object(stylizer, "Stylizer", Device):
-        seconds = seconds_for(inbox, outbox, JsonLines(log), stores=stores)
+    with tempfile.TemporaryFile("w") as log:
+        seconds = seconds_for(
+            inbox, outbox, JsonLines(log), stores=stores, make=lambda settings: Device(device=settings.device)
+        )
     return Device.busy / seconds, requests
 
 

@@ -30,6 +30,7 @@ _LAZY = {
     "Evaluation": "nst.result",
     "Losses": "nst.result",
     "Pair": "nst.pair",
+    "PreparedPair": "nst.pair",
     "Result": "nst.result",
     "Style": "nst.pair",
     "Stylizer": "nst.transfer",

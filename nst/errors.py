@@ -4,6 +4,8 @@
 class NSTError(Exception):
     """Root of every error this project raises on purpose."""
 
+    exit_code = 1  # of the program, where the error ends it
+
 
 class WeightsError(NSTError):
     """A weight file is missing, altered, or not a VGG19."""

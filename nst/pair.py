@@ -124,3 +124,6 @@ def _check_size(image: Image.Image, what: str) -> None:
     if min(image.size) < _SMALLEST_SIDE:
         width, height = image.size
         raise ImageError(f"{what} is {width}x{height}; each side needs {_SMALLEST_SIDE} pixels")
+
+
+PreparedPair = Pair

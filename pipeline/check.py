@@ -4,23 +4,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nst.errors import NSTError
-from pipeline.engines.prepare import Fetcher
+from pipeline.engines.prepare import Preparer
 from pipeline.errors import Problem, problems_of
 from pipeline.outbox.outbox import Outbox
-from pipeline.stores.base import Store
+from pipeline.stores.opening import Stores
 from pipeline.work.job import job_of_file
 
 
-def check(path: Path, allowed: Sequence[Store], outbox: Outbox | None) -> tuple[int, list[Problem]]:
-    """How many pairs a manifest file stands for, and its problems and those of the images it names."""
+def check(
+    path: Path, stores: Stores, allow: Sequence[str], outbox: Outbox | None
+) -> tuple[int, list[Problem]]:
+    """How many pairs a manifest file stands for, and what is wrong with it and with the images that it names.
+
+    Images are relative to the manifest's folder, or lie below the URLs in `allow`. Patterns skip results in
+    `outbox`.
+    """
     try:
-        job = job_of_file(path, allowed, outbox)
+        results_among = outbox.results_among if outbox else None
+        job = job_of_file(path, stores.sources(str(path.parent), allow, results_among))
     except NSTError as error:
         return 0, problems_of(error)
-    fetcher, problems = Fetcher(""), []
+    preparer, problems = Preparer(""), []
     for pair in job.pairs:
         try:
-            fetcher.prepare(pair, fetcher.read(pair, job.sources))
+            preparer.prepare(pair, preparer.read(pair, job.sources))
         except NSTError as error:
             problems.append(Problem(pair.place, str(error), pair.id))
     return len(job.pairs), problems

@@ -4,9 +4,9 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from io import TextIOWrapper
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,16 +16,13 @@ from rich.text import Text
 
 import nst
 from nst.errors import NSTError
+from pipeline import options
+from pipeline.environment import Environment
 from pipeline.errors import UsageError, printable
-from pipeline.events.bars import Bars
-from pipeline.events.listener import Listener
-from pipeline.events.log import JsonLines
 from pipeline.inbox.inbox import Inbox
 from pipeline.manifest.models import json_schema
 from pipeline.outbox.outbox import Outbox
-from pipeline.settings import Settings, load_settings
-from pipeline.stores.base import Store
-from pipeline.stores.opening import Stores
+from pipeline.settings import load_settings
 
 _NAMES_SHOWN = 10
 
@@ -35,26 +32,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Manifests = Annotated[list[Path], typer.Argument(metavar="MANIFEST...", help="Manifest files.")]
-InboxOption = Annotated[
-    str | None,
-    typer.Option("--inbox", help="Folder or s3://BUCKET/PREFIX that manifests come into. [NST_INBOX]"),
-]
-OutboxOption = Annotated[
-    str | None,
-    typer.Option("--outbox", help="Folder or s3://BUCKET/PREFIX that results go to. [NST_OUTBOX]"),
-]
-AllowOption = Annotated[
-    list[str] | None,
-    typer.Option("--allow", help="One more folder or s3:// URL that images may come from. [NST_ALLOW]"),
-]
-EndpointOption = Annotated[
-    str | None, typer.Option(help="Of an S3 server that is not AWS. [NST_ENDPOINT_URL]")
-]
-WeightsOption = Annotated[str | None, typer.Option(help="embedded, imagenet or a path. [NST_WEIGHTS]")]
-DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N. [NST_DEVICE]")]
-DtypeOption = Annotated[str | None, typer.Option(help="Of features: auto, fp32 or bf16. [NST_DTYPE]")]
 
 
 def _show_version(shown: bool) -> None:
@@ -75,15 +52,20 @@ def _options(
 
 @app.command()
 def run(
-    manifests: Manifests,
-    outbox: OutboxOption = None,
-    allow: AllowOption = None,
-    endpoint_url: EndpointOption = None,
-    weights: WeightsOption = None,
-    device: DeviceOption = None,
-    dtype: DtypeOption = None,
+    context: typer.Context,
+    manifests: options.Manifests,
+    outbox: options.Outbox = None,
+    allow: options.Allow = None,
+    endpoint_url: options.Endpoint = None,
+    weights: options.Weights = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
 ) -> None:
     """Work on manifest files; their images are relative to each file's folder."""
+    from pipeline.work import watch
+    from pipeline.work.session import Session
+
+    environment: Environment = context.obj
     settings = load_settings(
         outbox=outbox,
         allow=allow,
@@ -95,14 +77,13 @@ def run(
     names = [path.stem for path in manifests]
     if len(set(names)) < len(names):
         raise UsageError("two manifests of the same name would write into one folder; rename one")
-    stores = Stores(settings.endpoint_url)
-    store = _outbox(settings, stores)
-    # Only now, because torch takes seconds to import, and wrong usage should be told at once.
-    from pipeline.engines.local import LocalEngine
-
-    listener = _listener()
+    stores = environment.stores(settings)
+    target = Outbox(stores.outbox(_needed("outbox", settings.outbox)))
+    engine = environment.engine(settings, stores, environment.timing)
+    listener = environment.listener()
     try:
-        code = LocalEngine(settings, stores, Outbox(store), listener).run(manifests)
+        session = Session(listener, environment.timing)
+        code = watch.run(manifests, engine, target, stores, settings.allow, session)
     finally:
         listener.close()
     raise typer.Exit(code)
@@ -110,30 +91,27 @@ def run(
 
 @app.command()
 def watch(
-    inbox: InboxOption = None,
-    outbox: OutboxOption = None,
-    allow: AllowOption = None,
-    endpoint_url: EndpointOption = None,
-    once: Annotated[
-        bool, typer.Option("--once", help="Stop when nothing is left; with --schedule, after its next time.")
-    ] = False,
-    schedule: Annotated[str | None, typer.Option(help="Look only at these times, as in '0 2 * * *'.")] = None,
-    queue: Annotated[
-        str | None, typer.Option(help="URL of the SQS queue with the bucket's notifications. [NST_QUEUE]")
-    ] = None,
-    poll: Annotated[
-        bool, typer.Option("--poll", help="No file events: NFS, SMB, Docker volumes. [NST_POLL]")
-    ] = False,
-    alone: Annotated[
-        bool, typer.Option("--alone", help="No other runner is at this inbox. [NST_ALONE]")
-    ] = False,
-    weights: WeightsOption = None,
-    device: DeviceOption = None,
-    dtype: DtypeOption = None,
+    context: typer.Context,
+    inbox: options.Inbox = None,
+    outbox: options.Outbox = None,
+    allow: options.Allow = None,
+    endpoint_url: options.Endpoint = None,
+    once: options.Once = False,
+    schedule: options.Schedule = None,
+    queue: options.Queue = None,
+    poll: options.Poll = False,
+    alone: options.Alone = False,
+    weights: options.Weights = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
 ) -> None:
     """Work on manifests as they come into a folder or bucket; images come from there, too."""
+    from pipeline.inbox.opening import open_trigger
     from pipeline.inbox.triggers import Schedule
+    from pipeline.work.session import Session
+    from pipeline.work.watch import Watch
 
+    environment: Environment = context.obj
     settings = load_settings(
         inbox=inbox,
         outbox=outbox,
@@ -149,19 +127,21 @@ def watch(
     if settings.queue and (schedule or not str(settings.inbox).startswith("s3://")):
         raise UsageError("--queue goes with an s3:// inbox, and not with --schedule")
     times = Schedule(schedule) if schedule else None
-    stores = Stores(settings.endpoint_url)
-    source = _inbox(settings, stores)
+    stores = environment.stores(settings)
+    source = stores.inbox(_needed("inbox", settings.inbox))
     if not settings.alone and not source.exclusive():
         raise UsageError(
             f"inbox {source.url}: the server ignores conditional writes, so that two runners could take one "
             "manifest; start just one, with --alone"
         )
-    target = _outbox(settings, stores, apart_from=source)
-    from pipeline.engines.local import LocalEngine
-
-    listener = _listener()
+    target = Outbox(stores.outbox(_needed("outbox", settings.outbox), apart_from=source))
+    engine = environment.engine(settings, stores, environment.timing)
+    listener = environment.listener()
     try:
-        code = LocalEngine(settings, stores, Outbox(target), listener).watch(source, once, times)
+        session = Session(listener, environment.timing)
+        trigger = open_trigger(settings, source, session.wake, session.warn, session.timing)
+        box = Inbox(source, session.timing)
+        code = Watch(box, engine, target, stores, settings.allow, trigger, session).run(once, times)
     finally:
         listener.close()
     raise typer.Exit(code)
@@ -169,21 +149,21 @@ def watch(
 
 @app.command()
 def validate(
-    manifests: Manifests,
-    outbox: OutboxOption = None,
-    allow: AllowOption = None,
-    endpoint_url: EndpointOption = None,
+    context: typer.Context,
+    manifests: options.Manifests,
+    outbox: options.Outbox = None,
+    allow: options.Allow = None,
+    endpoint_url: options.Endpoint = None,
 ) -> None:
     """Check manifests and every image they name, without working on them."""
     from pipeline.check import check
 
     settings = load_settings(outbox=outbox, allow=allow, endpoint_url=endpoint_url)
-    stores = Stores(settings.endpoint_url)
-    allowed = [stores.open(url) for url in settings.allow]
+    stores = context.obj.stores(settings)
     results = Outbox(stores.open(settings.outbox)) if settings.outbox else None
     failed = False
     for path in manifests:
-        pairs, problems = check(path, allowed, results)
+        pairs, problems = check(path, stores, settings.allow, results)
         valid = f"valid, {pairs} pair{'s' * (pairs > 1)}"
         for text in [str(problem) for problem in problems] or [valid]:
             print(f"{printable(str(path))}: {text}")
@@ -198,9 +178,11 @@ def schema() -> None:
 
 
 @app.command()
-def status(inbox: InboxOption = None, endpoint_url: EndpointOption = None) -> None:
+def status(
+    context: typer.Context, inbox: options.Inbox = None, endpoint_url: options.Endpoint = None
+) -> None:
     """Tell what waits, is worked on, is done, and has failed."""
-    found = _opened(inbox, endpoint_url).status()
+    found = _opened(context, inbox, endpoint_url).status()
     if not sys.stdout.isatty():
         print(json.dumps(asdict(found)))
         return
@@ -215,25 +197,30 @@ def status(inbox: InboxOption = None, endpoint_url: EndpointOption = None) -> No
 
 @app.command()
 def retry(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Failed manifests.")],
-    inbox: InboxOption = None,
-    endpoint_url: EndpointOption = None,
+    context: typer.Context,
+    names: options.Names,
+    inbox: options.Inbox = None,
+    endpoint_url: options.Endpoint = None,
 ) -> None:
     """Put failed manifests back into the inbox; only their failed pairs are done again."""
-    box, refused = _opened(inbox, endpoint_url), list[NSTError]()
-    for name in names:
-        try:
-            box.retry(name)
-        except NSTError as error:
-            refused.append(error)
-        else:
-            print(f"{printable(name)}: waiting again")
-    if refused:
-        raise type(refused[0])("\n".join(map(str, refused)))
+    _for_each(names, _opened(context, inbox, endpoint_url).retry, "waiting again")
 
 
 @app.command()
-def bench(weights: WeightsOption = None, device: DeviceOption = None, dtype: DtypeOption = None) -> None:
+def cancel(
+    context: typer.Context,
+    names: options.Names,
+    inbox: options.Inbox = None,
+    endpoint_url: options.Endpoint = None,
+) -> None:
+    """Stop work on manifests and move them to failed/; pairs that are done stay."""
+    _for_each(names, _opened(context, inbox, endpoint_url).cancel, "cancelled")
+
+
+@app.command()
+def bench(
+    weights: options.Weights = None, device: options.Device = None, dtype: options.Dtype = None
+) -> None:
     """Find out, in a minute or two, how many pictures an hour this machine will make."""
     settings = load_settings(weights=weights, device=device, dtype=dtype)
     from nst.device import device_name, dtype_name
@@ -255,42 +242,45 @@ def bench(weights: WeightsOption = None, device: DeviceOption = None, dtype: Dty
             print(json.dumps(asdict(speed)), flush=True)
 
 
-def main() -> None:
-    """Entry point; exit codes: 0 all done, 1 something failed, 2 wrong usage, 128 + N on signal N."""
-    # What Pillow finds odd in a picture it decodes all the same is not for the log.
+def main(environment: Environment = Environment()) -> None:
+    """Entry point. Exit codes: 0 all done, 1 something failed, 2 wrong usage, 128 + N ended by signal N."""
+    # What Pillow finds odd in a picture that it decodes all the same does not belong into the log.
     warnings.filterwarnings("ignore", module="PIL")
-    # Whoever has closed them does not want to hear anything; that is no reason not to work.
+    # A stream that was closed from the start is no reason not to work.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # names of files may have what a terminal has not
+        if isinstance(stream, TextIOWrapper):  # file names may have characters that the encoding has not
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
-    except UsageError as error:
-        print(f"nst-pipeline: {error}", file=sys.stderr)
-        sys.exit(2)
+        app(obj=environment)
     except NSTError as error:
         print(f"nst-pipeline: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(error.exit_code)
 
 
-def _inbox(settings: Settings, stores: Stores) -> Store:
-    if not settings.inbox:
-        raise UsageError("which inbox? give --inbox FOLDER or set NST_INBOX")
-    return stores.inbox(settings.inbox)
+def _needed(name: str, url: str | None) -> str:
+    if not url:
+        raise UsageError(f"which {name}? give --{name} FOLDER or set NST_{name.upper()}")
+    return url
 
 
-def _opened(inbox: str | None, endpoint_url: str | None) -> Inbox:
+def _opened(context: typer.Context, inbox: str | None, endpoint_url: str | None) -> Inbox:
+    environment: Environment = context.obj
     settings = load_settings(inbox=inbox, endpoint_url=endpoint_url)
-    return Inbox(_inbox(settings, Stores(settings.endpoint_url)))
+    store = environment.stores(settings).inbox(_needed("inbox", settings.inbox))
+    return Inbox(store, environment.timing)
 
 
-def _outbox(settings: Settings, stores: Stores, apart_from: Store | None = None) -> Store:
-    if not settings.outbox:
-        raise UsageError("which outbox? give --outbox FOLDER or set NST_OUTBOX")
-    return stores.outbox(settings.outbox, apart_from)
-
-
-def _listener() -> Listener:
-    return Bars(sys.stdout) if sys.stdout.isatty() else JsonLines(sys.stdout)
+def _for_each(names: Sequence[str], action: Callable[[str], None], done: str) -> None:
+    """Do the same with all names; report errors at the end, so that a wrong name does not stop the others."""
+    refused: list[NSTError] = []
+    for name in names:
+        try:
+            action(name)
+        except NSTError as error:
+            refused.append(error)
+        else:
+            print(f"{printable(name)}: {done}")
+    if refused:
+        raise type(refused[0])("\n".join(map(str, refused)))

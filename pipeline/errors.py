@@ -1,4 +1,17 @@
-"""What can go wrong with a manifest, its images or its stores; each message is one sentence for a person."""
+"""Everything that can go wrong. Each message is one sentence for a person, with the remedy.
+
+NSTError                    exit code 1; root of all, in nst.errors
+├── ImageError              an image cannot be decoded; in nst.errors
+├── WeightsError            the weight file is missing or is no VGG19; in nst.errors
+├── UsageError              exit code 2; the command line or the environment asks for something impossible
+├── ManifestError           a manifest is invalid; holds every problem in it
+├── EngineLostError         an engine cannot go on
+└── StoreError              a file cannot be read or written
+    ├── NotFoundError       nothing has this name
+    ├── ConflictError       something else has this name
+    ├── UnavailableError    the store cannot be used now; worth waiting for
+    └── ClaimLostError      the claim on a manifest is gone; nothing of it may be published
+"""
 
 from dataclasses import asdict, dataclass
 
@@ -6,13 +19,13 @@ from nst.errors import NSTError
 
 
 def printable(text: str) -> str:
-    """The text with what a terminal would obey, and what it can't show, escaped."""
+    """The text with control characters, and characters that a terminal cannot show, escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: where in the manifest (empty: the whole of it), and what to do about it."""
+    """One thing that is wrong, its place in the manifest (empty for the whole manifest), and the remedy."""
 
     place: str
     message: str
@@ -26,7 +39,7 @@ class Problem:
 
 
 class ManifestError(NSTError):
-    """A manifest that can't be worked on; holds every problem found in it."""
+    """A manifest is invalid; `problems` holds everything that is wrong with it."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(str(problem) for problem in problems))
@@ -34,7 +47,7 @@ class ManifestError(NSTError):
 
 
 class StoreError(NSTError):
-    """A folder or bucket that can't be read or written as asked."""
+    """A file in a folder or bucket cannot be read or written."""
 
 
 class NotFoundError(StoreError):
@@ -42,29 +55,37 @@ class NotFoundError(StoreError):
 
 
 class ConflictError(StoreError):
-    """What is there is not what was to be written over."""
+    """There is something else under this key than was expected."""
 
 
 class UnavailableError(StoreError):
-    """A store that can't be used for now, through no fault of what was asked; it is worth waiting for.
+    """A store that cannot be used now, whatever is asked of it; it is worth waiting for.
 
-    A bucket out of reach, credentials that have expired, a full disk, a folder that is not mounted.
+    For example a bucket that cannot be reached, expired credentials, a full disk, a folder that is not
+    mounted.
     """
 
 
 class ClaimLostError(StoreError):
-    """This runner's claim on a manifest has ended, so it may not publish anything of it.
-
-    Another runner has taken over, or somebody has moved or deleted the manifest.
-    """
+    """The claim on a manifest is gone, to another runner or by a person; nothing of it may be published."""
 
 
 class UsageError(NSTError):
     """The command line or the environment asks for something impossible."""
 
+    exit_code = 2
+
+
+class EngineLostError(NSTError):
+    """An engine cannot go on, for example because its GPU has failed."""
+
+
+class StoppedError(Exception):
+    """Work was interrupted because the process is to stop. It is no fault, and no person sees it."""
+
 
 def problems_of(error: Exception, place: str = "", pair: str | None = None) -> list[Problem]:
-    """What an error says is wrong with a manifest, or with the pair that stands at a place in it."""
+    """The problems that an error stands for, of a whole manifest or of the pair at a place in it."""
     if isinstance(error, ManifestError):
         return error.problems
     if isinstance(error, NSTError):

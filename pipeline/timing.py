@@ -16,7 +16,8 @@ class Timing:
     scan_settling: float = 0.25  # while a file is still being written
     scan_bucket: float = 30.0  # between two scans of a bucket in which nothing happens: requests cost money
     scan_beside_queue: float = 300.0  # the same where a queue announces uploads
-    cancelled: float = 1.0  # between two checks whether somebody has taken a manifest out of processing/
+    priorities: float = 1.0  # at most, for reading priorities within one scan
+    cancelled: float = 3.0  # between two checks whether somebody has taken a manifest out of processing/
 
     # Claims.
     lease: float = 60.0  # a lease that was not renewed for so long may be taken over

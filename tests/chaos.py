@@ -22,7 +22,7 @@ from nst import Stylizer
 from pipeline.inbox.inbox import Inbox
 from pipeline.stores.aws import connect
 from tests.faulty import STALL, proxy
-from tests.pipeline.box import HURRIED, Box, Instant, hurried, in_bucket, in_folder
+from tests.pipeline.box import BRIEF, Box, Instant, in_bucket, in_folder
 from tests.pipeline.outcome import assert_whole
 
 MANIFESTS, PAIRS = ("a", "b", "c"), ("p0", "p1", "p2")
@@ -151,12 +151,12 @@ def judge(box: Box, tally: Tally) -> None:
 @contextmanager
 def places(root: Path) -> Iterator[list[Place]]:
     """A folder, a bucket, and the same bucket with a bad network before it for runners."""
-    impatient = replace(HURRIED, read_timeout=STALL / 2)
     at_once = mock.patch("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     with server(root) as direct, proxy(direct) as (through, network):
         network.rate = BAD
         bucket = partial(in_bucket, root, connect("s3", direct))
-        with hurried(), at_once:
+        impatient = replace(BRIEF, read_timeout=STALL / 2)  # for runners only, not for the judge
+        with at_once:
             yield [
                 Place("folder", partial(in_folder, root), span=0.15),
                 Place("bucket", bucket, span=0.3),

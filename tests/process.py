@@ -6,10 +6,11 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from tests.conftest import PROGRAM, QUICK_SETTINGS
+from tests.conftest import QUICK_SETTINGS
 
 Event = dict[str, Any]
 
@@ -17,10 +18,13 @@ Event = dict[str, Any]
 class Runner:
     """An `nst-pipeline` process, and what it logs."""
 
-    def __init__(self, *arguments: str | Path, setting: str = "") -> None:
-        """`setting` is Python that is run before the program."""
+    def __init__(
+        self, *arguments: str | Path, timing: Mapping[str, float] | None = None, engine: str = "local"
+    ) -> None:
+        """`timing` has fields of `Timing`, and `engine` is a name in `tests.program`."""
+        program = [sys.executable, "-m", "tests.program", json.dumps(timing or {}), engine]
         self.process = subprocess.Popen(
-            [sys.executable, "-c", setting + PROGRAM, *map(str, arguments)],
+            [*program, *map(str, arguments)],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **QUICK_SETTINGS},
@@ -51,6 +55,11 @@ class Runner:
             found = self.wait_for_any()
             if found["event"] == event and details.items() <= found.items():
                 return found
+
+    def wait_for_all(self, *events: Mapping[str, str]) -> None:
+        """Wait until there have been log lines like all of these, in any order."""
+        while not all(any(each.items() <= seen.items() for seen in self.events) for each in events):
+            self.wait_for_any()
 
     def finish(self) -> int:
         """Read to the end; the exit code."""

@@ -1,13 +1,16 @@
-"""From a finished transfer to files in the outbox."""
+"""After the device: encode the picture, the loss log and the thumbnails, and write the record."""
 
+import io
 import json
 import platform
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
 
 import torch
+from PIL import Image
 
 import nst
 from nst import images
@@ -15,20 +18,57 @@ from nst.device import device_name, dtype_name
 from nst.images import Picture
 from nst.result import Evaluation, Result
 from nst.transfer import Stylizer
-from pipeline.engines.prepare import Prepared, thumbnail
-from pipeline.outbox.outbox import DeliveredLosses, Outbox, Record, WeightFile
-from pipeline.work.job import Job
+from pipeline.engines.base import Finished, Task
+from pipeline.engines.prepare import THUMBNAIL, Prepared
+from pipeline.outbox.outbox import DeliveredLosses, Record, WeightFile
 
 _SOFTWARE = f"nst-pipeline {nst.__version__}"
 _CURVE_POINTS = 60
+_THUMBNAILS_KEPT = 256
 
 
-def publish(
-    outbox: Outbox, job: Job, pair: str, prepared: Prepared, result: Result, stylizer: Stylizer
-) -> Record:
-    """Write one result, its record last, and return the record. Raises `StoreError`, `ClaimLostError`."""
+class Encoder:
+    """Encodes results. A thumbnail that many pairs share is encoded once."""
+
+    def __init__(self, stylizer: Stylizer) -> None:
+        self._stylizer = stylizer
+        self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def encode(self, task: Task, prepared: Prepared, result: Result) -> Finished:
+        """Everything that is stored of one result."""
+        record = _record(task.pair.id, prepared, result, self._stylizer)
+        notes = record.model_dump(include={"id", "parameters", "losses", "weights"})
+        picture = Picture(result.image, prepared.pair.alpha)
+        return Finished(
+            task=task,
+            record=record,
+            picture=images.encode(picture, record.parameters.format, _SOFTWARE, notes),
+            loss_log=_loss_log(result.evaluations),
+            thumbnails={name: self._thumbnail(name, image) for name, image in prepared.thumbnails.items()},
+        )
+
+    def _thumbnail(self, name: str, image: Image.Image) -> bytes:
+        with self._lock:
+            if name not in self._thumbnails:
+                self._thumbnails[name] = thumbnail(image)
+                if len(self._thumbnails) > _THUMBNAILS_KEPT:
+                    self._thumbnails.popitem(last=False)
+            self._thumbnails.move_to_end(name)
+            return self._thumbnails[name]
+
+
+def thumbnail(image: Image.Image) -> bytes:
+    """A JPEG of at most 256 pixels a side."""
+    small = images.resize(image, images.scaled(image.size, min(THUMBNAIL, max(image.size))))
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+def _record(pair: str, prepared: Prepared, result: Result, stylizer: Stylizer) -> Record:
     parameters = prepared.pair.parameters
-    record = Record(
+    return Record(
         id=pair,
         input_digest=prepared.digest,
         picture=f"{pair}.{parameters.format}",
@@ -51,14 +91,6 @@ def publish(
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         curve=_curve(result.evaluations),
     )
-    notes = record.model_dump(include={"id", "parameters", "losses", "weights"})
-    picture = Picture(result.image, prepared.pair.alpha)
-    data = images.encode(picture, parameters.format, _SOFTWARE, notes)
-    for source in (record.content, *record.styles):
-        image = prepared.thumbnails[source.thumbnail]
-        outbox.put_thumbnail(job.name, source, partial(thumbnail, image))
-    outbox.publish(job.name, record, data, _loss_log(result.evaluations), prepared.earlier, job.confirm)
-    return record
 
 
 def _loss_log(evaluations: Sequence[Evaluation]) -> bytes:

@@ -1,297 +1,228 @@
-"""The engine that is this process: one thread works, the main thread watches for signals."""
+"""The engine that is this process: one device, with threads that prepare before it and encode behind it."""
 
-import random
+import queue
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
-from typing import TypeVar
 
-from nst.device import device_name, dtype_name
+import torch
+
+from nst.device import device_name, dtype_name, is_out_of_memory
 from nst.errors import NSTError
+from nst.result import Evaluation, Result
+from nst.transfer import Stylizer
+from pipeline.engines.base import Died, Failed, Outcome, Task, Unchanged
+from pipeline.engines.encode import Encoder
+from pipeline.engines.pool import Pool, Waiting
+from pipeline.engines.prepare import Prepared, Preparer
 from pipeline.engines.stylizer import make_stylizer
-from pipeline.errors import Problem, StoreError, UnavailableError, problems_of
-from pipeline.events.listener import Listener
-from pipeline.inbox.inbox import ClaimedManifest, Inbox
-from pipeline.inbox.triggers import FolderEvents, Schedule, Trigger
-from pipeline.outbox.outbox import Outbox
-from pipeline.runner import Runner
+from pipeline.errors import EngineLostError, Problem, StoppedError, UnavailableError, problems_of
+from pipeline.events.listener import Evaluated, Listener, Note, StoreUnavailable
 from pipeline.settings import Settings
-from pipeline.stores.base import Store
-from pipeline.stores.folder import FolderStore
 from pipeline.stores.opening import Stores
-from pipeline.stores.sources import Sources
-from pipeline.work.job import Job, job_of_claimed, job_of_file
-from pipeline.work.signals import LAST, abandon, supervise
+from pipeline.stores.patience import Patience
+from pipeline.timing import Timing
 
-_INTERVAL = 2.0  # seconds between two scans while nothing happens
-_LONGEST = 30.0  # the same at most, for a bucket
-_BESIDE_QUEUE = 300.0  # the same where a queue tells of what comes, but for what it loses
-_SETTLING = 0.25  # the same while a file is being written
-_LISTED = 30.0  # seconds for which a scan is worked from; other runners take of it meanwhile
-_MOST_REFUSED = 3  # claims in a row, after which a store is left alone for a while
-_ASLEEP = 10.0  # seconds between two glances that only a process which was stopped will let pass
-_STUCK = 1800.0  # seconds without any progress after which this process has as good as died
-
-T = TypeVar("T")
+_PREPARERS = 2  # threads
+_UNTAKEN = 64  # outcomes that nobody has taken; no more tasks are wanted beyond
 
 
 class LocalEngine:
-    """Works on manifests in this process."""
+    """Computes on one device of this process."""
 
-    def __init__(self, settings: Settings, stores: Stores, outbox: Outbox, listener: Listener) -> None:
-        self._settings, self._stores, self._outbox, self._listener = settings, stores, outbox, listener
-        self._allowed = [stores.open(url) for url in settings.allow]
-        self._stop, self._wake = threading.Event(), threading.Event()
-        self._runner: Runner | None = None
-        self._trigger = Trigger()
-        self._problems = 0
-        self._told: dict[str, str] = {}
-        self._took = self._unreachable = False
-        self._refused = 0  # claims in a row that met a fault which may pass
-        self._glanced = time.monotonic()
-        self._suspect: Job | None = None  # a runner has died with it: it is for a round of its own
+    def __init__(
+        self,
+        settings: Settings,
+        stores: Stores,
+        timing: Timing = Timing(),
+        make: Callable[[Settings], Stylizer] = make_stylizer,
+    ) -> None:
+        """`make` makes the stylizer, when the engine starts."""
+        self._settings, self._stores, self._timing, self._make = settings, stores, timing, make
+        self._stop = threading.Event()
+        self._outcomes: queue.SimpleQueue[Outcome | EngineLostError | None] = queue.SimpleQueue()
+        self._changed = threading.Condition()  # guards the pool and the batch
+        self._batch: Sequence[Waiting] = ()  # on the device now
+        self._cancelled: set[int] = set()  # numbers of tasks of this batch
+        self._device: threading.Thread | None = None
 
-    def run(self, paths: Sequence[Path]) -> int:
-        """Work on manifest files, whose images are relative to each; returns the exit code."""
-        jobs = [job for path in paths if (job := self._job_of_file(path))]
-        return self._supervise(lambda: self._start().run(jobs)) if jobs else 1
+    def start(self, listener: Listener, on_change: Callable[[], None]) -> None:
+        self._stylizer = self._make(self._settings)
+        self._listener, self._on_change = listener, on_change
+        self._pool = Pool(self._stylizer.capacity)
+        self._preparer = Preparer(self._stylizer.weights.sha256)
+        self._encoder = Encoder(self._stylizer)
+        self._preparing = ThreadPoolExecutor(_PREPARERS, "prepare")
+        self._encoding = ThreadPoolExecutor(1, "encode")
+        self._device = threading.Thread(target=self._work, name="device", daemon=True)
+        self._device.start()
+        device, dtype = device_name(self._stylizer.device), dtype_name(self._stylizer.dtype)
+        listener.hear(Note("ready", details={"device": device, "dtype": dtype}))
 
-    def watch(self, store: Store, once: bool, schedule: Schedule | None) -> int:
-        """Work on what is in an inbox, and comes into it, until a signal or until `once` is over."""
-        inbox = Inbox(store)
-        sources = Sources(store, [*self._stores.sources(store), *self._allowed], self._outbox.results_among)
-        self._trigger = self._trigger_of(store)
+    @property
+    def batch(self) -> int:
+        return self._pool.batch
 
-        def work() -> None:
-            try:
-                self._watch(inbox, sources, once, schedule)
-            finally:
-                self._hand_back_suspect()
-                self._trigger.close()
+    def wanted(self) -> int:
+        if self._outcomes.qsize() >= _UNTAKEN:
+            return 0
+        with self._changed:
+            return self._pool.wanted
 
-        return self._supervise(work)
+    def submit(self, task: Task) -> None:
+        with self._changed:
+            self._pool.add(task)
+        with suppress(RuntimeError):  # the engine was closed meanwhile
+            self._preparing.submit(self._prepare, task)
 
-    def _watch(self, inbox: Inbox, sources: Sources, once: bool, schedule: Schedule | None) -> None:
-        runner, interval = self._start(), _INTERVAL
-        self._listener.note("watching", inbox=inbox.store.url, outbox=self._outbox.store.url)
-        while not self._stop.is_set():
-            if schedule:
-                self._sleep_until(schedule)
-            self._took = False
-            self._trigger.idle(False)
-            self._drain(inbox, sources, runner)
-            self._show_ends(inbox)
-            if once:
-                break
-            # Requests cost money: a bucket where nothing happens is looked at ever less often.
-            interval = _INTERVAL if self._took else min(1.5 * interval, self._longest(inbox.store))
-            self._trigger.idle(True)
-            if not schedule:
-                self._wake.wait(interval)
+    def flush(self) -> None:
+        with self._changed:
+            self._pool.complete = True
+            self._changed.notify_all()
 
-    def _trigger_of(self, store: Store) -> Trigger:
-        if self._settings.queue:
-            # boto3 takes a while to import.
-            from pipeline.inbox.sqs import QueueEvents
+    def take(self) -> Outcome | None:
+        outcome = self._outcomes.get()
+        self._on_change()
+        if isinstance(outcome, EngineLostError):
+            raise outcome
+        return outcome
 
-            return QueueEvents(self._settings.queue, store, self._wake, self._listener.note)
-        if isinstance(store, FolderStore) and not self._settings.poll:
-            return FolderEvents(store.root, self._wake)
-        return Trigger()
+    def cancel(self, manifest: str) -> None:
+        with self._changed:
+            self._pool.cancel(manifest)
+            self._cancelled |= {e.task.number for e in self._batch if e.task.manifest == manifest}
 
-    def _longest(self, store: Store) -> float:
-        if isinstance(store, FolderStore):
-            return _INTERVAL
-        return _BESIDE_QUEUE if self._settings.queue and not self._trigger.pending else _LONGEST
-
-    def _start(self) -> Runner:
-        stylizer = make_stylizer(self._settings)
-        device, dtype = device_name(stylizer.device), dtype_name(stylizer.dtype)
-        self._listener.note("ready", device=device, dtype=dtype)
-        self._runner = Runner(stylizer, self._outbox, self._listener, self._stop)
-        return self._runner
-
-    def _drain(self, inbox: Inbox, sources: Sources, runner: Runner) -> None:
-        """Work until nothing is ready, no file is still being written, and nothing is out of reach."""
-        unsettled = True
-        while unsettled and not self._stop.is_set():
-            self._trigger.refresh()
-            self._wake.clear()
-            self._unreachable, alone = False, self._suspect
-            runner.run(self._jobs_of_inbox(inbox, sources, runner))
-            if alone or self._suspect:
-                continue
-            unsettled = inbox.settling or self._unreachable
-            if unsettled:
-                self._wake.wait(_INTERVAL if self._unreachable else _SETTLING)
-
-    def _show_ends(self, inbox: Inbox) -> None:
-        """Let a trigger that waits for manifests to end see that those of this round have."""
-        for _ in range(2):
-            if self._stop.is_set():
-                return
-            if self._trigger.pending:
-                self._scan(inbox)
-
-    def _scan(self, inbox: Inbox) -> list[str]:
-        """Names to claim; none where the inbox is out of reach, which is told."""
-        names = self._told_once("the inbox", inbox.scan)
-        if names is not None:
-            self._trigger.seen(inbox.unended)
-        return names or []
-
-    def _jobs_of_inbox(self, inbox: Inbox, sources: Sources, runner: Runner) -> Iterator[Job]:
-        """Claim manifests as the runner asks for them, until a scan yields no more.
-
-        One that a runner has died with is a round of its own, so that its next victim is known for sure.
-        """
-        self._refused = 0
-        if self._suspect:
-            suspect, self._suspect = self._suspect, None
-            yield suspect
-            return
-        stuck: set[str] = set()
-        taken = True
-        while taken:
-            taken = False
-            names = self._scan(inbox)
-            waiting = deque(name for name in names if name not in stuck and not runner.passes_by(name))
-            until = time.monotonic() + _LISTED
-            while waiting:
-                if taken and time.monotonic() > until:
-                    break
-                if self._stop.is_set():
-                    return
-                runner.beat()
-                name = waiting.popleft()
-                claimed = self._claim(inbox, name)
-                if self._refused > _MOST_REFUSED:
-                    return  # the next ones would fare no better
-                if claimed is None:
-                    # Other runners are at work here; in another order we don't race for every one.
-                    random.shuffle(waiting)
-                    continue
-                taken = self._took = True
-                try:
-                    job = job_of_claimed(claimed, sources, self._outbox)
-                except UnavailableError as error:
-                    self._tell_fault(name, error)
-                    self._told_once(name, claimed.release)
-                    stuck.add(name)
-                except Exception as error:
-                    # Whatever one manifest does to us, the next ones must not wait for it.
-                    if not self._told_once(name, partial(self._refuse, claimed, error)):
-                        self._told_once(name, claimed.release)
-                        stuck.add(name)
-                else:
-                    if claimed.crashes:
-                        self._suspect = job
-                        return
-                    yield job
-
-    def _claim(self, inbox: Inbox, name: str) -> ClaimedManifest | None:
-        """Faults are told, and those in a row that may pass are counted."""
-        try:
-            claimed = inbox.claim(name)
-        except UnavailableError as error:
-            self._refused += 1
-            self._tell_fault("claims", error)
-            return None
-        except StoreError as error:
-            self._tell_fault(name, error)
-            return None
-        self._refused = 0
-        for key in ("claims", name):
-            self._told.pop(key, None)
-        return claimed
-
-    def _job_of_file(self, path: Path) -> Job | None:
-        try:
-            return job_of_file(path, self._allowed, self._outbox)
-        except NSTError as error:
-            self._tell(path.stem, problems_of(error))
-            return None
-
-    def _refuse(self, claimed: ClaimedManifest, error: Exception) -> bool:
-        problems = problems_of(error)
-        claimed.confirm()
-        claimed.fail(problems)
-        self._tell(claimed.name, problems)
-        return True
-
-    def _tell(self, name: str, problems: Sequence[Problem]) -> None:
-        self._problems += len(problems)
-        for problem in problems:
-            self._listener.failed(name, problem)
-        self._listener.manifest_ended(name, len(problems))
-
-    def _told_once(self, key: str, action: Callable[[], T]) -> T | None:
-        """Try what may work later; a fault that goes on is told when it begins, not at every try."""
-        try:
-            result = action()
-        except StoreError as error:
-            self._tell_fault(key, error)
-            return None
-        self._told.pop(key, None)
-        return result
-
-    def _tell_fault(self, key: str, error: StoreError) -> None:
-        away = isinstance(error, UnavailableError)
-        self._unreachable |= away
-        if self._told.get(key) == str(error) or (away and key in self._told):
-            return
-        self._told[key] = str(error)
-        if away:
-            self._listener.note(f"{error}; trying again", level="warning")
-        else:
-            self._problems += 1
-            self._listener.note(str(error), level="error")
-
-    def _sleep_until(self, schedule: Schedule) -> None:
-        self._listener.note("waiting for the schedule", seconds=round(schedule.seconds_left()))
-        schedule.wait(self._stop)
-
-    def _supervise(self, work: Callable[[], None]) -> int:
-        code = supervise(work, self._end_soon, self._leave, self._end_if_stuck)
-        failed = self._problems + (self._runner.problems if self._runner else 0)
-        return code or int(failed > 0)
-
-    def _end_soon(self) -> None:
+    def stop(self) -> None:
         self._stop.set()
-        self._wake.set()
+        with self._changed:
+            self._changed.notify_all()
+        # Behind the pictures that are being encoded, which are not lost.
+        with suppress(RuntimeError, AttributeError):
+            self._encoding.submit(self._outcomes.put, None)
 
-    def _end_if_stuck(self) -> None:
-        now, earlier = time.monotonic(), self._glanced
-        self._glanced = now
-        if self._runner and now - earlier > _ASLEEP:
-            self._runner.beat()
-        if self._runner and self._runner.seconds_silent() > _STUCK:
-            # Nothing is handed back: what one is stuck with counts as what it has died with.
-            abandon(self._tell_stuck, 1)
+    def close(self) -> None:
+        self.stop()
+        if self._device:
+            self._device.join()
+            self._preparing.shutdown(cancel_futures=True)
+            self._encoding.shutdown()
 
-    def _tell_stuck(self) -> None:
-        self._listener.note(
-            f"no progress for {_STUCK / 60:.0f} minutes; this process ends, for another to go on",
-            level="error",
-        )
-        self._listener.close()
+    def _prepare(self, task: Task) -> None:
+        """In a thread of its own: read, decode and resize one pair."""
+        found: Prepared | Unchanged | Failed
+        try:
+            found = self._prepared(task)
+        except StoppedError:
+            return
+        except Exception as error:
+            found = Failed(task, _problem(task, error))
+        with self._changed:
+            entry = self._pool.find(task.number)
+            if entry is None:
+                return  # cancelled
+            if isinstance(found, Prepared):
+                entry.prepared = found
+            else:
+                self._pool.remove(task.number)
+                self._outcomes.put(found)
+            self._changed.notify_all()
+        self._on_change()
 
-    def _hand_back_suspect(self) -> None:
-        if self._suspect and self._suspect.claimed:
-            self._told_once(self._suspect.name, self._suspect.claimed.release)
+    def _prepared(self, task: Task) -> Prepared | Unchanged:
+        def on_wait(error: UnavailableError, first: bool) -> None:
+            self._listener.hear(StoreUnavailable(str(error), again=not first))
+            with self._changed:
+                if entry := self._pool.find(task.number):
+                    entry.delayed = True
+                self._changed.notify_all()
 
-    def _leave(self) -> None:
-        # Side by side and not for ever, as a store may not answer to one of them.
-        actions = [self._hand_back_suspect, *([self._runner.hand_back] if self._runner else [])]
-        threads = [threading.Thread(target=action, daemon=True) for action in actions]
-        for thread in threads:
-            thread.start()
-        until = time.monotonic() + 0.8 * LAST
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
-        # Last, because watchdog's threads may fail to end, and a network may not answer.
-        self._listener.close()
-        self._trigger.close()
+        patience = Patience(self._stop, on_wait, self._timing)
+        sources = self._stores.sources(task.base, task.allowed)
+        inputs = patience.wait_for(partial(self._preparer.read, task.pair, sources))
+        if inputs.digest == task.known:
+            return Unchanged(task)
+        return self._preparer.prepare(task.pair, inputs)
+
+    def _work(self) -> None:
+        """In the device's thread: one batch after the other."""
+        try:
+            while not self._stop.is_set():
+                if batch := self._next_batch():
+                    self._on_change()
+                    self._transfer(batch)
+        except StoppedError:
+            pass
+        except Exception as error:
+            gone = isinstance(error, torch.AcceleratorError)
+            what = "the GPU has failed; only a new process can use it" if gone else "the engine has failed"
+            # Behind the pictures that are being encoded, which are not lost.
+            for entry in self._batch:
+                self._encoding.submit(self._outcomes.put, Died(entry.task, what))
+            self._encoding.submit(self._outcomes.put, EngineLostError(f"{what}: {error}"))
+
+    def _next_batch(self) -> Sequence[Waiting]:
+        """Wait for a batch; it is empty if there is none yet, or if the engine was stopped."""
+        with self._changed:
+            self._cancelled.clear()
+            leader = self._pool.leader()
+            self._batch = [leader] if leader else []  # it has died if asking the device for its room is fatal
+            self._batch = self._pool.take()
+            if not self._batch and not self._stop.is_set():
+                self._changed.wait()
+            return self._batch
+
+    def _transfer(self, batch: Sequence[Waiting]) -> None:
+        self._batch, problem = batch, None
+        try:
+            results = self._results(batch)
+        except _CancelledError:
+            return
+        except Exception as error:
+            fatal = isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error)
+            if fatal or isinstance(error, StoppedError):
+                raise
+            problem = _problem(batch[0].task, error)
+        # The traceback held memory, which is free only out here.
+        if problem is None:
+            for entry, result in zip(batch, results, strict=True):
+                if entry.task.number not in self._cancelled:
+                    self._encoding.submit(self._encode, entry, result)
+        elif len(batch) == 1:
+            self._outcomes.put(Failed(batch[0].task, problem))
+        else:
+            # The memory is too small, or one of the pairs is bad: smaller batches show which.
+            self._transfer(batch[: len(batch) // 2])
+            self._transfer(batch[len(batch) // 2 :])
+
+    def _results(self, batch: Sequence[Waiting]) -> list[Result]:
+        def on_evaluation(index: int, evaluation: Evaluation) -> None:
+            if self._stop.is_set():
+                raise StoppedError
+            if self._cancelled.issuperset(entry.task.number for entry in batch):
+                raise _CancelledError
+            task = batch[index].task
+            if task.number not in self._cancelled:
+                self._listener.hear(Evaluated(task.manifest, task.pair.id, evaluation))
+
+        return self._stylizer.run([entry.prepared.pair for entry in batch if entry.prepared], on_evaluation)
+
+    def _encode(self, entry: Waiting, result: Result) -> None:
+        assert entry.prepared
+        try:
+            self._outcomes.put(self._encoder.encode(entry.task, entry.prepared, result))
+        except Exception as error:
+            self._outcomes.put(Failed(entry.task, _problem(entry.task, error)))
+
+
+class _CancelledError(Exception):
+    """Every pair of the batch was cancelled."""
+
+
+def _problem(task: Task, error: Exception) -> Problem:
+    if is_out_of_memory(error):
+        p = task.pair.parameters
+        scale = f" or style_scale from {p.style_scale:g}" if p.style_scale > 1 else ""
+        error = NSTError(f"too large for the memory at hand; lower max_size from {p.max_size}{scale}")
+    return problems_of(error, task.pair.place, task.pair.id)[0]

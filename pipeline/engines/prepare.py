@@ -1,7 +1,6 @@
-"""From a pair in a manifest to a pair ready for the device: read, digest, decode, resize."""
+"""Before the device: read the images of a pair, digest, decode and resize them."""
 
 import hashlib
-import io
 import json
 import threading
 from collections import OrderedDict
@@ -13,18 +12,18 @@ from PIL import Image
 from nst import images
 from nst.errors import ImageError
 from nst.images import Picture
-from nst.pair import Pair, Style, closest_look
-from pipeline.manifest import models
-from pipeline.outbox.outbox import Record, RecordedImage, thumbnail_name
+from nst.pair import PreparedPair, Style, closest_look
+from pipeline.manifest.models import Pair
+from pipeline.outbox.outbox import RecordedImage, thumbnail_name
 from pipeline.stores.sources import Sources
 
-_CACHED_PIXELS = 2**28  # of decoded styles, three bytes each
-_THUMBNAIL = 256  # pixels, long side
+_CACHED_PIXELS = 2**28  # of decoded styles; three bytes each
+THUMBNAIL = 256  # pixels, the long side of a thumbnail at most
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The bytes of a pair's images, and the digest of all that decides its picture."""
+    """The bytes of a pair's images, and the digest of everything that its picture depends on."""
 
     content: bytes
     styles: tuple[bytes, ...]
@@ -33,25 +32,24 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A pair ready for the device, with what its record and page will tell of its images."""
+    """A pair ready for the device, and what its record and page say of its images."""
 
-    pair: Pair
+    pair: PreparedPair
     content: RecordedImage
     styles: list[RecordedImage]
     digest: str
-    thumbnails: dict[str, Image.Image]
-    earlier: Record | None  # what lies in the outbox, of other inputs or parameters
+    thumbnails: dict[str, Image.Image]  # images to make thumbnails of, by the thumbnail's name
 
 
-class Fetcher:
-    """Prepares pairs, from several threads; a style used by many pairs is decoded and shrunk once."""
+class Preparer:
+    """Prepares pairs in several threads. A style that many pairs use is decoded and resized once."""
 
     def __init__(self, weights_sha256: str) -> None:
         self._weights = weights_sha256
         self._styles: OrderedDict[tuple[str, int], Style] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, pair: models.Pair, sources: Sources) -> Inputs:
+    def read(self, pair: Pair, sources: Sources) -> Inputs:
         """Read a pair's images. Raises `StoreError`."""
         content = sources.read(pair.content)
         styles = tuple(sources.read(style.image) for style in pair.styles)
@@ -64,25 +62,25 @@ class Fetcher:
         digest = _sha256(json.dumps(described, sort_keys=True).encode())
         return Inputs(content, styles, digest)
 
-    def prepare(self, pair: models.Pair, inputs: Inputs, earlier: Record | None = None) -> Prepared:
+    def prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
         """Decode and resize. Raises `ImageError`, naming the image."""
         content = _decode(inputs.content, pair.content)
         styles, sources, thumbnails = [], [], {}
         for entry, data in zip(pair.styles, inputs.styles, strict=True):
-            # Not smaller than the page's thumbnail, which is the same for all pairs.
-            long_side = max(_THUMBNAIL, closest_look(content.rgb.size, pair.parameters))
+            # At least as large as a thumbnail, because all pairs of the style share one thumbnail.
+            long_side = max(THUMBNAIL, closest_look(content.rgb.size, pair.parameters))
             style = self._style(data, entry.image, long_side)
             source = _source(entry.image, data, entry.weight)
             styles.append((style, entry.weight))
             sources.append(source)
             thumbnails[source.thumbnail] = style.image
         try:
-            ready = Pair.prepare(content, styles, pair.parameters)
+            ready = PreparedPair.prepare(content, styles, pair.parameters)
         except ImageError as error:
             raise ImageError(f"{pair.content}: {error}") from None
         source = _source(pair.content, inputs.content)
         thumbnails[source.thumbnail] = ready.contents[-1]
-        return Prepared(ready, source, sources, inputs.digest, thumbnails, earlier)
+        return Prepared(ready, source, sources, inputs.digest, thumbnails)
 
     def _style(self, data: bytes, reference: str, long_side: int) -> Style:
         sha256 = _sha256(data)
@@ -103,14 +101,6 @@ class Fetcher:
             while sum(_pixels(kept) for kept in self._styles.values()) > _CACHED_PIXELS:
                 self._styles.popitem(last=False)
         return style
-
-
-def thumbnail(image: Image.Image) -> bytes:
-    """A small JPEG for the page."""
-    small = images.resize(image, images.scaled(image.size, min(_THUMBNAIL, max(image.size))))
-    out = io.BytesIO()
-    small.save(out, "JPEG", quality=85)
-    return out.getvalue()
 
 
 def _pixels(style: Style) -> int:

@@ -1,17 +1,25 @@
 """Progress bars on a terminal."""
 
 import threading
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from pipeline.errors import Problem, printable
+from pipeline.events.listener import (
+    Evaluated,
+    Event,
+    Failed,
+    ManifestEnded,
+    ManifestLeft,
+    ManifestStarted,
+    Note,
+    PairDone,
+    StoreUnavailable,
+)
 from pipeline.events.streams import Forgiving
 from pipeline.outbox.outbox import Record
-
-if TYPE_CHECKING:
-    from nst.result import Evaluation
 
 
 class Bars:
@@ -28,7 +36,7 @@ class Bars:
         )
         self._all = self._bars.add_task("all pairs", total=0, losses="", visible=False)
         self._pairs: dict[tuple[str, str], TaskID] = {}
-        self._open: set[str] = set()
+        self._left: dict[str, int] = {}  # pairs that are not done, by manifest
         self._known, self._lock = 0, threading.Lock()
         self._bars.start()
 
@@ -36,44 +44,73 @@ class Bars:
         """Leave the last state on the screen."""
         self._bars.stop()
 
-    def manifest_started(self, manifest: str, pairs: int) -> None:
+    def hear(self, event: Event) -> None:
         with self._lock:
-            self._known += pairs if manifest not in self._open else 0
-            self._open.add(manifest)
-            self._bars.update(self._all, total=self._known, visible=True)
+            match event:
+                case ManifestStarted(manifest, pairs):
+                    self._start(manifest, pairs)
+                case Evaluated():
+                    self._evaluated(event)
+                case PairDone(manifest, record, computed):
+                    self._done(manifest, record, computed)
+                case Failed(manifest, problem):
+                    self._failed(manifest, problem)
+                case ManifestEnded():
+                    self._ended(event)
+                case ManifestLeft(manifest, reason):
+                    self._leave(manifest)
+                    self._print(f"{manifest}: {reason}")
+                case StoreUnavailable(message, again):
+                    if not again:
+                        self._print(f"{message}; trying again")
+                case Note(message, _, details):
+                    shown = (f"{key}={value}" for key, value in details.items())
+                    self._print(" ".join([message, *shown]))
 
-    def evaluated(self, manifest: str, pair: str, evaluation: "Evaluation") -> None:
-        with self._lock:
-            task = self._pairs.get((manifest, pair))
-            if task is None:
-                name = printable(f"{manifest}/{pair}")
-                task = self._bars.add_task(name, total=evaluation.steps, losses="")
-                self._pairs[manifest, pair] = task
-            losses = evaluation.losses
-            shown = f"content {losses.content:.4g}  style {losses.style:.4g}  total {losses.total:.4g}"
-            self._bars.update(task, completed=evaluation.step, losses=shown)
+    def _start(self, manifest: str, pairs: int) -> None:
+        self._leave(manifest)
+        self._left[manifest] = pairs
+        self._known += pairs
+        self._bars.update(self._all, total=self._known, visible=True)
 
-    def pair_done(self, manifest: str, record: Record, computed: bool) -> None:
-        how = f"loss {record.losses.total:.1f}, {record.seconds:.1f} s"
-        self._end(manifest, record.id, f"✓ {manifest}/{record.id}: {how if computed else 'there already'}")
+    def _evaluated(self, event: Evaluated) -> None:
+        key, evaluation = (event.manifest, event.pair), event.evaluation
+        if key not in self._pairs:
+            name = printable("/".join(key))
+            self._pairs[key] = self._bars.add_task(name, total=evaluation.steps, losses="")
+        losses = evaluation.losses
+        shown = f"content {losses.content:.4g}  style {losses.style:.4g}  total {losses.total:.4g}"
+        self._bars.update(self._pairs[key], completed=evaluation.step, losses=shown)
 
-    def failed(self, manifest: str, problem: Problem) -> None:
-        self._end(manifest, problem.id or "", f"✗ {manifest}: {problem}")
+    def _done(self, manifest: str, record: Record, computed: bool) -> None:
+        how = f"loss {record.losses.total:.1f}, {record.seconds:.1f} s" if computed else "there already"
+        self._print(f"✓ {manifest}/{record.id}: {how}")
+        self._advance(manifest, record.id)
 
-    def manifest_ended(self, manifest: str, problems: int, page: str | None = None) -> None:
-        with self._lock:
-            self._open.discard(manifest)
-        ending = f"{problems} problem{'s' * (problems > 1)}" if problems else "done"
-        self.note(f"{'✗' if problems else '✓'} {manifest}: {ending}{f', look at {page}' if page else ''}")
+    def _failed(self, manifest: str, problem: Problem) -> None:
+        self._print(f"✗ {manifest}: {problem}")
+        self._advance(manifest, problem.id or "")
 
-    def note(self, message: str, **details: Any) -> None:
-        details.pop("level", None)
-        text = " ".join([message, *(f"{key}={value}" for key, value in details.items())])
+    def _ended(self, event: ManifestEnded) -> None:
+        self._left.pop(event.manifest, None)
+        count = event.problems
+        ending = f"{count} problem{'s' * (count > 1)}" if count else "done"
+        page = f", look at {event.page}" if event.page else ""
+        self._print(f"{'✗' if count else '✓'} {event.manifest}: {ending}{page}")
+
+    def _leave(self, manifest: str) -> None:
+        """Forget a manifest that did not end here."""
+        self._known -= self._left.pop(manifest, 0)
+        self._bars.update(self._all, total=self._known)
+        for key in [key for key in self._pairs if key[0] == manifest]:
+            self._bars.remove_task(self._pairs.pop(key))
+
+    def _advance(self, manifest: str, pair: str) -> None:
+        if (task := self._pairs.pop((manifest, pair), None)) is not None:
+            self._bars.remove_task(task)
+        if manifest in self._left:
+            self._left[manifest] -= 1
+            self._bars.advance(self._all)
+
+    def _print(self, text: str) -> None:
         self._bars.console.print(printable(text), markup=False, highlight=False)
-
-    def _end(self, manifest: str, pair: str, message: str) -> None:
-        self.note(message)
-        with self._lock:
-            if (task := self._pairs.pop((manifest, pair), None)) is not None:
-                self._bars.remove_task(task)
-            self._bars.advance(self._all, manifest in self._open)

@@ -1,34 +1,110 @@
-"""Who is told what happens while the pipeline works."""
+"""What happens while the pipeline works, as events, and the protocol of those who listen to them."""
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
+from nst.result import Evaluation
 from pipeline.errors import Problem
 from pipeline.outbox.outbox import Record
 
-if TYPE_CHECKING:
-    from nst.result import Evaluation
+Level = Literal["info", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class ManifestStarted:
+    """Work on a manifest of so many pairs begins."""
+
+    manifest: str
+    pairs: int
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The objective of a pair was evaluated once more."""
+
+    manifest: str
+    pair: str
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class PairDone:
+    """The result of a pair is in the outbox. It was there before if it is not `computed`."""
+
+    manifest: str
+    record: Record
+    computed: bool
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A pair failed, or the whole manifest where the problem names no pair."""
+
+    manifest: str
+    problem: Problem
+
+
+@dataclass(frozen=True)
+class ManifestEnded:
+    """Every pair of a manifest is done or has failed. `page` is where a person sees the results."""
+
+    manifest: str
+    problems: int
+    page: str | None = None
+
+
+@dataclass(frozen=True)
+class ManifestLeft:
+    """This process stopped work on a manifest that has not ended: `reason` says why."""
+
+    manifest: str
+    reason: str
+    level: Level = "info"
+
+
+@dataclass(frozen=True)
+class StoreUnavailable:
+    """A store cannot be used now, and what needs it waits. `again` after the first try of an action."""
+
+    message: str
+    again: bool
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something else that a person may want to know."""
+
+    message: str
+    level: Level = "info"
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+Event = (
+    ManifestStarted | Evaluated | PairDone | Failed | ManifestEnded | ManifestLeft | StoreUnavailable | Note
+)
 
 
 class Listener(Protocol):
-    """Is told what happens; called from several threads."""
+    """Hears every event. Several threads call it, and it must not raise."""
 
-    def manifest_started(self, manifest: str, pairs: int) -> None:
-        """A manifest was taken in and stands for so many pairs."""
-
-    def evaluated(self, manifest: str, pair: str, evaluation: "Evaluation") -> None:
-        """The objective of a pair was evaluated once more."""
-
-    def pair_done(self, manifest: str, record: Record, computed: bool) -> None:
-        """A pair's result is in the outbox; not `computed` if it was there already."""
-
-    def failed(self, manifest: str, problem: Problem) -> None:
-        """A pair can't be done, or where the problem is no pair's, the whole manifest."""
-
-    def manifest_ended(self, manifest: str, problems: int, page: str | None = None) -> None:
-        """Every pair is done, or a problem of it told; `page` is where to look at them."""
-
-    def note(self, message: str, **details: Any) -> None:
-        """Something that a person may want to know."""
+    def hear(self, event: Event) -> None:
+        """React to an event."""
 
     def close(self) -> None:
         """Nothing more will come."""
+
+
+class FanOut:
+    """Passes every event on to several listeners, in their order."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._listeners = listeners
+
+    def hear(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener.hear(event)
+
+    def close(self) -> None:
+        for listener in self._listeners:
+            listener.close()

@@ -3,51 +3,68 @@
 import json
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
-from pipeline.errors import Problem
+from pipeline.events.listener import (
+    Evaluated,
+    Event,
+    Failed,
+    Level,
+    ManifestEnded,
+    ManifestLeft,
+    ManifestStarted,
+    Note,
+    PairDone,
+    StoreUnavailable,
+)
 from pipeline.events.streams import Forgiving
-from pipeline.outbox.outbox import Record
 
-if TYPE_CHECKING:
-    from nst.result import Evaluation
+Line = tuple[str, Level, dict[str, Any]]
 
 
 class JsonLines:
-    """One JSON object a line, for log collectors."""
+    """Writes events to a stream. `docs/operations.md` lists the lines."""
 
     def __init__(self, out: TextIO) -> None:
         self._out, self._lock = Forgiving(out), threading.Lock()
 
-    def manifest_started(self, manifest: str, pairs: int) -> None:
-        self._log("manifest started", manifest=manifest, pairs=pairs)
-
-    def evaluated(self, manifest: str, pair: str, evaluation: "Evaluation") -> None:
-        if evaluation.step == 1:
-            self._log("pair started", manifest=manifest, pair=pair)
-
-    def pair_done(self, manifest: str, record: Record, computed: bool) -> None:
-        event = "pair done" if computed else "pair done already"
-        total, seconds = round(record.losses.total, 3), round(record.seconds, 3)
-        self._log(event, manifest=manifest, pair=record.id, total=total, seconds=seconds)
-
-    def failed(self, manifest: str, problem: Problem) -> None:
-        event = "pair failed" if problem.id else "manifest refused"
-        self._log(event, level="error", manifest=manifest, **problem.to_json())
-
-    def manifest_ended(self, manifest: str, problems: int, page: str | None = None) -> None:
-        event, level = ("manifest failed", "error") if problems else ("manifest done", "info")
-        where = {"page": page} if page else {}
-        self._log(event, level=level, manifest=manifest, problems=problems, **where)
-
-    def note(self, message: str, **details: Any) -> None:
-        self._log(message, **details)
+    def hear(self, event: Event) -> None:
+        line = _line(event)
+        if line is None:
+            return
+        name, level, details = line
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        text = json.dumps({"time": time, "level": level, "event": name, **details})
+        with self._lock:
+            print(text, file=self._out, flush=True)
 
     def close(self) -> None:
         pass
 
-    def _log(self, event: str, level: str = "info", **details: Any) -> None:
-        time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"time": time, "level": level, "event": event, **details})
-        with self._lock:
-            print(line, file=self._out, flush=True)
+
+def _line(event: Event) -> Line | None:
+    """Name, level and details of an event; none for one that is not logged."""
+    match event:
+        case ManifestStarted(manifest, pairs):
+            return "manifest started", "info", {"manifest": manifest, "pairs": pairs}
+        case Evaluated(manifest, pair, evaluation):
+            if evaluation.step > 1:
+                return None
+            return "pair started", "info", {"manifest": manifest, "pair": pair}
+        case PairDone(manifest, record, computed):
+            total, seconds = round(record.losses.total, 3), round(record.seconds, 3)
+            details = {"manifest": manifest, "pair": record.id, "total": total, "seconds": seconds}
+            return "pair done" if computed else "pair done already", "info", details
+        case Failed(manifest, problem):
+            name = "pair failed" if problem.id else "manifest refused"
+            return name, "error", {"manifest": manifest, **problem.to_json()}
+        case ManifestEnded(manifest, problems, page):
+            where = {"page": page} if page else {}
+            details = {"manifest": manifest, "problems": problems, **where}
+            return ("manifest failed", "error", details) if problems else ("manifest done", "info", details)
+        case ManifestLeft(manifest, reason, level):
+            return reason, level, {"manifest": manifest}
+        case StoreUnavailable(message, again):
+            return None if again else (f"{message}; trying again", "warning", {})
+        case Note(message, level, details):
+            return message, level, dict(details)

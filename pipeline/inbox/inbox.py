@@ -1,90 +1,43 @@
-"""The life of a manifest: waiting, claimed, and then done or failed - or handed back."""
+"""The inbox: which manifests are ready, and how they are claimed, cancelled and retried."""
 
 import json
-import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.errors import (
-    ConflictError,
-    ManifestError,
-    NotFoundError,
-    Problem,
-    StoreError,
-    UnavailableError,
-    UsageError,
-    printable,
+from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError, UsageError
+from pipeline.inbox.claimed import ClaimedManifest, error_file
+from pipeline.inbox.layout import (
+    DONE,
+    FAILED,
+    PROCESSING,
+    SUFFIX,
+    error_key,
+    failed_key,
+    manifest_name,
+    processing_key,
+    waiting_key,
 )
-from pipeline.manifest.names import shortened
-from pipeline.manifest.reading import MAX_BYTES, load_object
-from pipeline.stores.base import Claim, Entry, Store
+from pipeline.manifest.reading import MAX_BYTES, load_object, priority_of
+from pipeline.stores.base import Entry, Store
+from pipeline.timing import Timing
 
-PROCESSING, DONE, FAILED = "processing", "done", "failed"
-
-_SETTLED = 1.0  # seconds that size and time must rest before a file counts as written
-_UNFINISHED = 5.0  # the same for a file that is not JSON: its writer may be slow
-_SUFFIX, _ERROR_SUFFIX = ".json", ".error.json"
-_LONGEST_FILE = 255  # bytes
+_CANCELLED = Problem("", "cancelled by hand")
 
 
 @dataclass(frozen=True)
-class ClaimedManifest:
-    """A manifest that this process alone works on, until one of the three endings."""
+class Ready:
+    """A manifest that a runner may try to claim."""
 
     name: str
-    _store: Store
-    _claim: Claim
-
-    def read(self) -> bytes:
-        """The document. Raises `StoreError`."""
-        return self._claim.read(MAX_BYTES)
-
-    def confirm(self) -> None:
-        """Make sure that it is still ours before anything is published. Raises `ClaimLostError`."""
-        self._claim.confirm()
+    abandoned: bool  # it lies in processing/, left by a runner that died, or held by one that lives
+    priority: int
+    modified: float  # seconds since the epoch
 
     @property
-    def crashes(self) -> int:
-        """How many runners in a row have died with it and left nothing done."""
-        return self._claim.crashes
-
-    def progressed(self) -> None:
-        """Something of it is done, so that whoever died with it is forgotten."""
-        self._claim.progressed()
-
-    def complete(self) -> None:
-        """Every pair is done."""
-        # What failed under this name before has been corrected by now.
-        failed = [_error_key(self.name), f"{FAILED}/{self.name}{_SUFFIX}"]
-        self._claim.move_to(f"{DONE}/{self.name}{_SUFFIX}", clearing=failed)
-
-    def fail(self, problems: Sequence[Problem]) -> None:
-        """Something is wrong with the manifest or with some of its pairs.
-
-        Raises `StoreError` if that can't be written down; the manifest is then handed back, unless
-        waiting may help.
-        """
-        name, url = (printable(shlex.quote(text)) for text in (self.name, self._store.absolute("")))
-        errors = {
-            "manifest": f"{printable(self.name)}{_SUFFIX}",
-            "errors": [problem.to_json() for problem in problems],
-            "remedy": f"correct the images, or {printable(self.name)}{_SUFFIX} beside this file; "
-            f"then: nst-pipeline retry --inbox {url} {name}",
-        }
-        text = json.dumps(errors, indent=1, ensure_ascii=False)
-        try:
-            self._store.write(_error_key(self.name), text.encode())
-            self._claim.move_to(f"{FAILED}/{self.name}{_SUFFIX}")
-        except UnavailableError:
-            raise
-        except StoreError:
-            self.release()
-            raise
-
-    def release(self) -> None:
-        """Hand the manifest back for anyone to take up."""
-        self._claim.release()
+    def rank(self) -> tuple[int, bool, float, str]:
+        """The lowest rank goes first: abandoned ones of equal priority, then by age, then by name."""
+        return -self.priority, not self.abandoned, self.modified, self.name
 
 
 @dataclass(frozen=True)
@@ -98,65 +51,77 @@ class Status:
 
 
 class Inbox:
-    """Finds manifests that are ready and claims them. The scan is the only truth; events merely hasten it.
+    """Finds manifests that are ready and claims them. The scan is the only truth; events only hasten it.
 
-    `settling` tells whether the last scan passed over a file that is still being written, and `unended`
-    which manifests it saw that are neither done nor failed.
+    After a scan, `settling` says whether a file was skipped because it is still being written, and `unended`
+    names the manifests that are neither done nor failed.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
-        self.store = store
-        self._clock = clock
-        self._resting: dict[str, tuple[str, float]] = {}
+    def __init__(
+        self, store: Store, timing: Timing = Timing(), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.store, self._timing, self._clock = store, timing, clock
+        self._unchanged_since: dict[str, tuple[str, float]] = {}  # name -> version, first time seen
+        self._priorities: dict[str, tuple[str, int]] = {}  # key -> version, priority
         self.settling = False
         self.unended: set[str] = set()
 
-    def scan(self) -> list[str]:
-        """Names to claim now, first those that a dead runner left. Raises `StoreError`."""
+    def scan(self) -> list[Ready]:
+        """The manifests to claim, best first. Raises `StoreError`."""
         self.settling = False
-        abandoned = [_stem(entry) for entry in self._manifests(PROCESSING)]
-        waiting = self._manifests("")
-        self.unended = {*abandoned, *map(_stem, waiting)}
-        now, resting = self._clock(), self._resting
-        self._resting = {
-            entry.name: known
-            if (known := resting.get(entry.name)) and known[0] == entry.version
-            else (entry.version, now)
-            for entry in waiting
-        }
-        ready = []
-        for entry in waiting:
-            rested = now - self._resting[entry.name][1]
-            if self.store.atomic:
-                ready.append(_stem(entry))
-            elif entry.size == 0 or rested < _SETTLED:
-                self.settling |= entry.size > 0
-            elif rested < _UNFINISHED and not self._looks_whole(entry):
-                self.settling = True
-            else:
-                ready.append(_stem(entry))
-        return abandoned + ready
+        processing, waiting = self._manifests(PROCESSING), self._manifests("")
+        self.unended = {_name(entry) for entry in [*processing, *waiting]}
+        self._note_changes(waiting)
+        found = {processing_key(_name(entry)): entry for entry in processing}
+        found |= {waiting_key(_name(entry)): entry for entry in waiting if self._written(entry)}
+        priorities = self._read_priorities(found)
+        ready = [
+            Ready(_name(entry), key != entry.name, priorities.get(key, 0), entry.modified)
+            for key, entry in found.items()
+        ]
+        return sorted(ready, key=lambda manifest: manifest.rank)
 
     def claim(self, name: str) -> ClaimedManifest | None:
-        """Take a manifest, waiting or abandoned; none if another runner has it."""
-        claim = self.store.claim(f"{name}{_SUFFIX}", f"{PROCESSING}/{name}{_SUFFIX}")
+        """Claim a manifest, waiting or abandoned; none if another runner holds it. Raises `StoreError`."""
+        claim = self.store.claim(waiting_key(name), processing_key(name))
         return ClaimedManifest(name, self.store, claim) if claim else None
 
     def retry(self, name: str) -> None:
         """Put a failed manifest back; pairs that are done are not done again. Raises `UsageError`."""
-        name = name.removesuffix(_SUFFIX)
+        name = name.removesuffix(SUFFIX)
         try:
-            self.store.move(f"{FAILED}/{name}{_SUFFIX}", f"{name}{_SUFFIX}")
+            self.store.move(failed_key(name), waiting_key(name))
         except ConflictError:
             raise UsageError(f"{name}: a manifest of this name is waiting already") from None
         except NotFoundError:
             raise UsageError(f"{name}: no failed manifest of this name in {self.store.url}") from None
-        self.store.remove(_error_key(name))
+        self.store.remove(error_key(name))
+
+    def cancel(self, name: str) -> None:
+        """Move a manifest that waits or is worked on to `failed/`. Whoever works on it notices and stops.
+
+        Raises `UsageError` if it neither waits nor is worked on.
+        """
+        name = name.removesuffix(SUFFIX)
+        if claimed := self.claim(name):
+            claimed.fail([_CANCELLED])
+            return
+        # A runner holds it. Moving its file away is the sign to stop.
+        if self.store.tag(processing_key(name)) is not None:
+            self.store.remove(failed_key(name))
+            self.store.write(error_key(name), error_file(self.store, name, [_CANCELLED]))
+            try:
+                self.store.move(processing_key(name), failed_key(name))
+                return
+            except (ConflictError, NotFoundError):  # the runner ended it at this moment
+                if self.store.tag(failed_key(name)) is None:
+                    self.store.remove(error_key(name))
+        raise UsageError(f"{name}: no manifest of this name waits or is worked on in {self.store.url}")
 
     def status(self) -> Status:
-        """What waits, what is being worked on, what is done and what failed."""
+        """What waits, is worked on, is done and has failed. Raises `StoreError`."""
         names = {
-            folder: [_stem(entry) for entry in self._manifests(folder)]
+            folder: [_name(entry) for entry in self._manifests(folder)]
             for folder in ("", PROCESSING, DONE, FAILED)
         }
         failed = {name: self._first_error(name) for name in names[FAILED]}
@@ -164,6 +129,27 @@ class Inbox:
 
     def _manifests(self, folder: str) -> list[Entry]:
         return [entry for entry in self.store.entries(folder) if manifest_name(entry.name)]
+
+    def _note_changes(self, waiting: list[Entry]) -> None:
+        """Remember since when each file has not changed."""
+        now, known = self._clock(), self._unchanged_since
+        self._unchanged_since = {}
+        for entry in waiting:
+            version, since = known.get(entry.name, ("", now))
+            self._unchanged_since[entry.name] = entry.version, since if version == entry.version else now
+
+    def _written(self, entry: Entry) -> bool:
+        """Whether a file is complete, as far as one can see; sets `settling` if not."""
+        if self.store.atomic:
+            return True
+        if entry.size == 0:
+            return False
+        unchanged = self._clock() - self._unchanged_since[entry.name][1]
+        written = unchanged >= self._timing.settled and (
+            unchanged >= self._timing.unfinished or self._looks_whole(entry)
+        )
+        self.settling |= not written
+        return written
 
     def _looks_whole(self, entry: Entry) -> bool:
         if entry.size > MAX_BYTES:
@@ -173,12 +159,34 @@ class Inbox:
         except ManifestError:
             return False
         except StoreError:
-            return True  # claiming it will tell what is wrong
+            return True  # the claim will show what is wrong
         return True
+
+    def _read_priorities(self, found: dict[str, Entry]) -> dict[str, int]:
+        """Read the priorities of manifests that are new or changed, the newest first, for a limited time.
+
+        Those that are left for the next scan count as 0 until then.
+        """
+        known = {key: self._priorities[key] for key in found if key in self._priorities}
+        known = {key: at for key, at in known.items() if at[0] == found[key].version}
+        until = time.monotonic() + self._timing.priorities
+        for key, entry in sorted(found.items(), key=lambda item: -item[1].modified):
+            if time.monotonic() > until:
+                break
+            if key not in known:
+                known[key] = entry.version, self._priority(key)
+        self._priorities = known
+        return {key: priority for key, (_, priority) in known.items()}
+
+    def _priority(self, key: str) -> int:
+        try:
+            return priority_of(self.store.read(key, MAX_BYTES))
+        except StoreError:
+            return 0  # the claim will show what is wrong
 
     def _first_error(self, name: str) -> str:
         try:
-            errors = json.loads(self.store.read(_error_key(name), MAX_BYTES))
+            errors = json.loads(self.store.read(error_key(name), MAX_BYTES))
             first, *others = errors["errors"]
             more = f" (and {len(others)} more)" if others else ""
             return str(Problem(first.get("place", ""), first["message"])) + more
@@ -186,17 +194,5 @@ class Inbox:
             return "no error file beside it"
 
 
-def manifest_name(key: str) -> str | None:
-    """The name of the manifest that lies under a key of the inbox; none if it is something else."""
-    if "/" in key or not key.endswith(_SUFFIX) or key.endswith(_ERROR_SUFFIX):
-        return None
-    return key.removesuffix(_SUFFIX) or None
-
-
-def _error_key(name: str) -> str:
-    # Where the manifest's own name just fits, that of its error file would not.
-    return f"{FAILED}/{shortened(name, _LONGEST_FILE - len(_ERROR_SUFFIX))}{_ERROR_SUFFIX}"
-
-
-def _stem(entry: Entry) -> str:
-    return entry.name.removesuffix(_SUFFIX)
+def _name(entry: Entry) -> str:
+    return entry.name.removesuffix(SUFFIX)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.errors import StoreError, UsageError
-from pipeline.inbox.inbox import manifest_name
+from pipeline.inbox.layout import manifest_name
 from pipeline.inbox.notification import UnreadableError, objects
 from pipeline.inbox.triggers import Trigger
 from pipeline.stores.aws import connect, explained
@@ -45,10 +45,10 @@ class QueueEvents(Trigger):
         url: str,
         inbox: Store,
         wake: threading.Event,
-        note: Callable[..., None],
+        warn: Callable[[str], None],
         timing: Timing = Timing(),
     ) -> None:
-        """`wake` is set when a message arrives; `note` logs a sentence.
+        """`wake` is set when a message arrives; `warn` logs a sentence.
 
         Raises `UsageError` if the URL is not that of a queue, and `StoreError` if the queue can't be used.
         """
@@ -58,13 +58,13 @@ class QueueEvents(Trigger):
                 f"--queue {url}: the URL of a queue is https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"
             )
         region = re.match(r"sqs\.([\w-]+)\.amazonaws\.", parts.netloc)
-        self._url, self._inbox, self._wake, self._note, self._timing = url, inbox, wake, note, timing
+        self._url, self._inbox, self._wake, self._warn, self._timing = url, inbox, wake, warn, timing
         self._client = connect("sqs", f"{parts.scheme}://{parts.netloc}", region and region[1], timing)
         self._request("get_queue_attributes")
         self._renewal = timing.queue_hidden / 4  # seconds between two renewals
         self._renewal_due = 0.0
         self._held: dict[str, _Message] = {}
-        self._noted: set[str] = set()
+        self._warned: set[str] = set()
         self._idle = threading.Event()
         self._idle.set()
         self._lock, self._closed = threading.Lock(), threading.Event()
@@ -73,6 +73,11 @@ class QueueEvents(Trigger):
     @property
     def pending(self) -> bool:
         return bool(self._held)
+
+    @property
+    def longest_interval(self) -> float | None:
+        # While it holds messages, scans must show soon that their manifests have ended.
+        return None if self.pending else self._timing.scan_beside_queue
 
     def seen(self, names: set[str]) -> None:
         with self._lock:
@@ -105,7 +110,7 @@ class QueueEvents(Trigger):
             try:
                 messages = self._receive() if self._wait_until_ready() else []
             except StoreError as error:
-                self._note_once(str(error), f"{error}; the inbox is scanned without the queue")
+                self._warn_once(str(error), f"{error}; the inbox is scanned without the queue")
                 self._closed.wait(self._timing.queue_retry)
                 continue
             for message in messages:
@@ -134,7 +139,7 @@ class QueueEvents(Trigger):
         try:
             names = self._manifests_in(message["Body"])
         except UnreadableError as error:
-            self._note_once(key, f"{self._url}: message {key} is {error}; left for the dead-letter queue")
+            self._warn_once(key, f"{self._url}: message {key} is {error}; left for the dead-letter queue")
             return
         received = _Message(message["ReceiptHandle"], names)
         if not names:
@@ -175,14 +180,14 @@ class QueueEvents(Trigger):
         try:
             self._request(operation, Entries=listed)
         except StoreError as error:
-            self._note_once(str(error), str(error))
+            self._warn_once(str(error), str(error))
             return False
         return True
 
-    def _note_once(self, key: str, message: str) -> None:
-        if key not in self._noted:
-            self._noted.add(key)
-            self._note(message, level="warning")
+    def _warn_once(self, key: str, message: str) -> None:
+        if key not in self._warned:
+            self._warned.add(key)
+            self._warn(message)
 
     def _request(self, operation: str, **arguments: object) -> Any:
         try:

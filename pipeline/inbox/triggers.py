@@ -1,4 +1,4 @@
-"""What says 'look at the inbox now'. A trigger carries no work, so that a lost event costs only time."""
+"""What says 'scan the inbox now'. A trigger carries no work, so that a lost event costs only time."""
 
 import logging
 import threading
@@ -13,24 +13,29 @@ from watchdog.observers.api import BaseObserver
 
 from pipeline.errors import UsageError
 
-_LOOK, _SHORTEST = 60.0, 0.01  # seconds between two looks at the clock
-_SET_BACK = timedelta(hours=2)  # more than the end of summer time does to it
+_LONGEST, _SHORTEST = 60.0, 0.01  # seconds between two checks of the clock
+_SET_BACK = timedelta(hours=2)  # a clock that goes back further was set; summer time ends with one hour
 
-# It takes being stopped for an error, and says so on a line that is not JSON.
+# watchdog logs an error when it is stopped, on a line that is not JSON.
 for _name in ("watchdog", "fsevents"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 
 class Trigger:
-    """Wakes the scan of an inbox; this one never does, so that only the regular scan is left."""
+    """Wakes the scan of an inbox. This one never does, so that only the regular scan is left."""
 
     @property
     def pending(self) -> bool:
-        """Whether it waits to see that manifests have ended."""
+        """Whether it waits for scans that show which manifests have ended."""
         return False
 
+    @property
+    def longest_interval(self) -> float | None:
+        """Seconds between two scans at most while nothing happens; none where the inbox's store decides."""
+        return None
+
     def refresh(self) -> None:
-        """Called before each scan: make sure that the next event will come through."""
+        """Called before each scan: make sure that the next event will be noticed."""
 
     def seen(self, names: set[str]) -> None:
         """Called after each scan, with the names of all manifests that wait or are worked on."""
@@ -39,7 +44,7 @@ class Trigger:
         """Called with true when there is nothing to do, and with false when there may be again."""
 
     def close(self) -> None:
-        """Stop, and let go of everything."""
+        """Stop, and free everything."""
 
 
 class FolderEvents(FileSystemEventHandler, Trigger):
@@ -55,8 +60,8 @@ class FolderEvents(FileSystemEventHandler, Trigger):
             self._wake.set()
 
     def refresh(self) -> None:
-        # A removed folder ends the emitter while the observer claims to live, and the folder made anew
-        # under the same name is another one: compare what we watch with what is there.
+        # When the folder is removed, the emitter ends but the observer seems to be alive. A new folder of the
+        # same name has another inode: compare what is watched with what is there.
         identity = self._identity()
         alive = self._observer is not None and all(e.is_alive() for e in self._observer.emitters)
         if alive and identity == self._watched:
@@ -69,13 +74,13 @@ class FolderEvents(FileSystemEventHandler, Trigger):
         try:
             observer.start()
         except OSError:
-            return  # out of inotify watches or gone again; the regular scan goes on alone
+            return  # no inotify watch is left, or the folder is gone again; the regular scan goes on
         self._observer, self._watched = observer, identity
 
     def close(self) -> None:
         if self._observer is not None:
             self._observer.stop()
-            self._observer.join(timeout=1)  # its threads may fail to end
+            self._observer.join(timeout=1)  # its threads do not always end
         self._observer = self._watched = None
 
     def _identity(self) -> tuple[int, int] | None:
@@ -99,7 +104,7 @@ class Schedule:
             ) from None
 
     def next_after(self, now: datetime) -> datetime:
-        """The next time it fires; both by the clock on the wall, so that summer time changes nothing."""
+        """The next time it fires. Both are local time, so that summer time changes nothing."""
         following: datetime = croniter(self._expression, now).get_next(datetime)
         return following
 
@@ -109,12 +114,12 @@ class Schedule:
         return max(0.0, self.next_after(now).timestamp() - now.timestamp())
 
     def wait(self, stop: threading.Event) -> None:
-        """Wait until it fires, or for `stop`; the clock may be set meanwhile, either way."""
+        """Wait until it fires, or for `stop`. Somebody may set the clock meanwhile."""
         earlier = self._clock()
         due = self.next_after(earlier)
         while (now := self._clock()) < due:
             if earlier - now > _SET_BACK:
                 due = self.next_after(now)
             earlier = now
-            if stop.wait(min(_LOOK, max(_SHORTEST, (due - now).total_seconds()))):
+            if stop.wait(min(_LONGEST, max(_SHORTEST, (due - now).total_seconds()))):
                 return

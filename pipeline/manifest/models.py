@@ -30,6 +30,9 @@ Id = Annotated[
     str, Field(min_length=1, json_schema_extra={"pattern": PLAIN_NAME}), AfterValidator(plain_file_name)
 ]
 Version = Annotated[Literal[1], BeforeValidator(_no_bool)]
+Priority = Annotated[
+    int, Field(ge=-100, le=100, description="Manifests of a higher priority are worked on first.")
+]
 Reference = Annotated[str, Field(min_length=1, max_length=4096, description="Path relative to the inbox.")]
 
 
@@ -86,6 +89,7 @@ class Manifest(_Strict):
 
     version: Version = 1
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    priority: Priority = 0
     defaults: Parameters = Field(Parameters(), description="Parameters of every pair.")
     pairs: list[PairEntry] = Field([], max_length=MOST_PAIRS, description="Pairs one by one.")
     product: Product | None = Field(None, description="Every content with every style.")
@@ -108,6 +112,7 @@ class SinglePair(PairEntry):
 
     version: Version = 1
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    priority: Priority = 0
     defaults: Parameters = Field(Parameters(), description="As in a manifest of many pairs.")
 
 

@@ -6,13 +6,14 @@ import re
 from collections import Counter
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from nst.parameters import Parameters
 from pipeline.errors import ManifestError, Problem, printable
-from pipeline.manifest.models import Manifest, PairEntry, Product, StyleEntry
+from pipeline.manifest.models import Manifest, PairEntry, Priority, Product, StyleEntry
 
 _SINGLE_KEYS = ("content", "style", "styles")
+_OUTER_KEYS = ("version", "$schema", "priority", "defaults")  # not of a pair, even in a manifest of one pair
 MAX_BYTES = 32 * 2**20
 
 
@@ -21,9 +22,7 @@ def parse(data: bytes) -> Manifest:
     document = load_object(data)
     single = any(key in document for key in _SINGLE_KEYS) and "pairs" not in document
     if single:
-        outer: dict[str, Any] = {
-            key: document.pop(key) for key in ("version", "$schema", "defaults") if key in document
-        }
+        outer: dict[str, Any] = {key: document.pop(key) for key in _OUTER_KEYS if key in document}
         document = {**outer, "pairs": [document]}
     try:
         manifest = Manifest.model_validate(document)
@@ -32,6 +31,14 @@ def parse(data: bytes) -> Manifest:
         raise ManifestError(problems) from None
     manifest._single = single
     return manifest
+
+
+def priority_of(data: bytes) -> int:
+    """The priority that a manifest asks for; 0 if it asks for none, or if it is not valid."""
+    try:
+        return TypeAdapter(Priority).validate_python(load_object(data).get("priority", 0), strict=True)
+    except (ManifestError, ValidationError):
+        return 0
 
 
 def load_object(data: bytes) -> dict[str, Any]:

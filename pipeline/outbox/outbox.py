@@ -2,7 +2,8 @@
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -85,33 +86,36 @@ class Outbox:
             # None, or not one of ours, or of another version: the pair is done anew.
             return None
 
-    def is_current(self, manifest: str, record: Record, digest: str) -> bool:
-        """Whether a record is of this digest, and picture and loss log are those that it stands for."""
+    def is_whole(self, manifest: str, record: Record) -> bool:
+        """Whether the picture and the loss log in the outbox are those that the record was written for."""
         parts = (record.picture, f"{record.id}{_LOG}")
-        return record.input_digest == digest and all(
-            self.store.tag(f"{manifest}/{part}") == record.tags.get(part, "") for part in parts
-        )
+        return all(self.store.tag(f"{manifest}/{part}") == record.tags.get(part, "") for part in parts)
 
-    def publish(
+    def put_result(
         self,
         manifest: str,
         record: Record,
         picture: bytes,
         log: bytes,
+        thumbnails: Mapping[str, bytes] = MappingProxyType({}),
         earlier: Record | None = None,
         confirm: Callable[[], None] = lambda: None,
     ) -> None:
-        """Put loss log and picture in place of those of `earlier`, then the record that stands for both.
+        """Write thumbnails, loss log and picture in place of those of `earlier`; the record comes last.
 
-        `confirm` raises where that is another's to do by now; a slow store gives him time to take over.
+        `confirm` is called before each step. It raises `ClaimLostError` if another runner may be writing by
+        now.
         """
         key = f"{manifest}/{record.id}"
         confirm()
+        for name, thumbnail in thumbnails.items():
+            self._put_thumbnail(f"{manifest}/{name}", thumbnail)
         if earlier is not None:
-            # Otherwise the new picture would for a moment stand beside the old record.
+            # A record must never stand beside a picture that is not its own.
+            confirm()
             self.store.remove(f"{key}.json")
         tags = {}
-        # The log first, as it tells others that a picture beside it is a result.
+        # The log comes before the picture, because patterns skip a picture with a log beside it as a result.
         for name, data in ((f"{record.id}{_LOG}", log), (record.picture, picture)):
             confirm()
             tags[name] = self.store.write(f"{manifest}/{name}", data)
@@ -120,13 +124,6 @@ class Outbox:
         self.store.write(f"{key}.json", record.model_dump_json(indent=1).encode())
         if earlier is not None and earlier.picture != record.picture:
             self.store.remove(f"{manifest}/{earlier.picture}")
-
-    def put_thumbnail(self, manifest: str, source: RecordedImage, make: Callable[[], bytes]) -> None:
-        """Keep a small copy of a source image for the page, once for all pairs of a manifest."""
-        key = f"{manifest}/{source.thumbnail}"
-        if key not in self._thumbnails:
-            self.store.write(key, make())
-            self._thumbnails.append(key)
 
     def tidy(self, manifest: str) -> None:
         """Remove what a runner that died while writing has left; call it only where no other may write."""
@@ -145,6 +142,12 @@ class Outbox:
             for whole, key in keys.items()
             if f"{key.rpartition('.')[0]}{_LOG}" in files or _THUMBNAIL.fullmatch(key)
         }
+
+    def _put_thumbnail(self, key: str, data: bytes) -> None:
+        """Write a thumbnail, once for all pairs of a manifest."""
+        if key not in self._thumbnails:
+            self.store.write(key, data)
+            self._thumbnails.append(key)
 
     def put_page(self, manifest: str, page: str) -> None:
         """Write `NAME/index.html`, which ends a manifest: when it comes again, its thumbnails may be gone."""

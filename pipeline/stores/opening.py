@@ -1,11 +1,13 @@
 """Opens stores by the URLs and paths that an operator writes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
+from pipeline.stores.sources import ResultsAmong, Sources
 from pipeline.timing import Timing
 
 
@@ -17,22 +19,17 @@ class Stores:
     ) -> None:
         """`client` is boto3's client of S3; by default one for `endpoint_url` is made when it is needed."""
         self._endpoint_url, self._timing, self._client = endpoint_url, timing, client
+        self._opened: dict[str, Store] = {}  # by URL or path, as it was given and absolute
 
     def open(self, url: str) -> Store:
-        """The store at a URL or path, which need not exist yet. Raises `UsageError`."""
-        scheme, separator, _ = url.partition("://")
-        if not separator:
-            return FolderStore(url, self._timing)
-        if scheme == "memory":
-            return MemoryStore.open(url)
-        if scheme != "s3":
-            raise UsageError(f"{url}: a folder or s3://BUCKET/PREFIX is needed")
-        # Imported here, because boto3 takes long to import and most runners use folders only.
-        from pipeline.stores.aws import connect
-        from pipeline.stores.s3 import S3Store
+        """The store at a URL or path, which need not exist yet. Raises `UsageError`.
 
-        self._client = self._client or connect("s3", self._endpoint_url, timing=self._timing)
-        return S3Store(url, self._client, self._timing)
+        It is the same object every time.
+        """
+        if url not in self._opened:
+            store = self._open(url)
+            self._opened[url] = self._opened.setdefault(store.absolute(""), store)
+        return self._opened[url]
 
     def inbox(self, url: str) -> Store:
         """The store that manifests arrive in. Raises `UsageError` if it does not exist."""
@@ -57,7 +54,29 @@ class Stores:
         store.make()
         return store
 
-    def sources(self, inbox: Store) -> list[Store]:
-        """The stores other than an inbox that its images may always come from."""
-        surroundings = inbox.surroundings()
-        return [surroundings] if surroundings else []
+    def sources(
+        self, base: str, allow: Sequence[str] = (), results_among: ResultsAmong | None = None
+    ) -> Sources:
+        """The images relative to `base`, or in the bucket around it, or below the URLs in `allow`.
+
+        See `Sources` for `results_among`. Raises `UsageError`.
+        """
+        store = self.open(base)
+        surroundings = store.surroundings()
+        allowed = [*([surroundings] if surroundings else []), *map(self.open, allow)]
+        return Sources(store, allowed, results_among)
+
+    def _open(self, url: str) -> Store:
+        scheme, separator, _ = url.partition("://")
+        if not separator:
+            return FolderStore(url, self._timing)
+        if scheme == "memory":
+            return MemoryStore.open(url)
+        if scheme != "s3":
+            raise UsageError(f"{url}: a folder or s3://BUCKET/PREFIX is needed")
+        # Imported here, because boto3 takes long to import and most runners use folders only.
+        from pipeline.stores.aws import connect
+        from pipeline.stores.s3 import S3Store
+
+        self._client = self._client or connect("s3", self._endpoint_url, timing=self._timing)
+        return S3Store(url, self._client, self._timing)

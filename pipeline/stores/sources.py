@@ -21,7 +21,17 @@ class Sources:
         `results_among` gets absolute references and returns those that are results of this pipeline.
         Patterns skip these, because each run would otherwise stylize the pictures of the run before it.
         """
-        self._base, self._stores, self._results_among = base, (base, *allowed), results_among
+        self.base, self._allowed, self._results_among = base, allowed, results_among
+
+    @property
+    def base_url(self) -> str:
+        """The absolute URL of `base`."""
+        return self.base.absolute("")
+
+    @property
+    def allowed_urls(self) -> tuple[str, ...]:
+        """The absolute URLs of the other stores."""
+        return tuple(store.absolute("") for store in self._allowed)
 
     def read(self, reference: str) -> bytes:
         """The bytes of an image file. Raises `StoreError` with the reference and the reason."""
@@ -38,7 +48,7 @@ class Sources:
         matches = [(match, store.absolute(match)) for match in store.glob(key)]
         results = self._results_among([absolute for _, absolute in matches]) if self._results_among else set()
         found = [
-            match if store is self._base else absolute
+            match if store is self.base else absolute
             for match, absolute in matches
             if absolute not in results
         ]
@@ -47,12 +57,12 @@ class Sources:
         return found
 
     def _locate(self, reference: str) -> tuple[Store, str]:
-        absolute = self._base.absolute(reference)
-        for store in self._stores:
+        absolute = self.base.absolute(reference)
+        for store in (self.base, *self._allowed):
             if (key := store.key(absolute)) is not None:
                 return store, key
         if reference.startswith(("http://", "https://")):
-            raise StoreError(f"{reference}: nothing is fetched from the web; put it into {self._base.url}")
+            raise StoreError(f"{reference}: nothing is fetched from the web; put it into {self.base.url}")
         raise StoreError(
-            f"{reference}: lies outside {self._base.url}; move it there, or allow its place with --allow"
+            f"{reference}: lies outside {self.base.url}; move it there, or allow its place with --allow"
         )

@@ -3,21 +3,20 @@
 import json
 import os
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 from uuid import uuid4
 
 from manifests.demo_s3 import BUCKET
-from nst import Pair, Stylizer
+from nst import PreparedPair, Stylizer
 from nst.result import Evaluation, Losses, Result
-from pipeline.engines import local
+from pipeline.engines.local import LocalEngine
 from pipeline.errors import UnavailableError
 from pipeline.events.log import JsonLines
-from pipeline.inbox import inbox as inbox_module
+from pipeline.inbox.inbox import Inbox
+from pipeline.inbox.triggers import Trigger
 from pipeline.outbox.outbox import Outbox
 from pipeline.settings import Settings
 from pipeline.stores.base import Store
@@ -25,12 +24,16 @@ from pipeline.stores.folder import FolderStore
 from pipeline.stores.opening import Stores
 from pipeline.stores.s3 import S3Store
 from pipeline.timing import Timing
+from pipeline.work.session import Session
+from pipeline.work.watch import Watch
 from tests.conftest import make_png
 from tests.pipeline.outcome import documents
 
 PAIRS = ("p0", "p1")
-HURRIED = Timing(lease=1.0, lease_renewal=0.25)
-BROKEN = 99  # how a runner exits that meets what it can not go on after
+BROKEN = 99  # the exit code of a runner that meets something after which it cannot go on
+BRIEF = Timing(
+    settled=0.0, lease=1.0, lease_renewal=0.25
+)  # files count as written at once, leases expire soon
 
 
 class Instant(Stylizer):
@@ -39,7 +42,10 @@ class Instant(Stylizer):
     def __init__(self, stylizer: Stylizer) -> None:
         self.weights, self.device, self.dtype = stylizer.weights, stylizer.device, stylizer.dtype
 
-    def run(self, pairs: Sequence[Pair], on_evaluation: Any = None) -> list[Result]:
+    def capacity(self, pair: PreparedPair) -> int:
+        return 1
+
+    def run(self, pairs: Sequence[PreparedPair], on_evaluation: Any = None) -> list[Result]:
         losses = Losses(1.0, 1.0, 0.0, 2.0)
         evaluations = [Evaluation(1, 1, 32, losses, 0.1)]
         return [Result(pair.contents[-1], losses, evaluations, 0.1) for pair in pairs]
@@ -53,7 +59,7 @@ class Box:
     outbox: Store
     log: Path
     endpoint_url: str | None = None
-    timing: Timing = HURRIED  # of the runners
+    timing: Timing = BRIEF
 
     def fill(self, names: Sequence[str] = ("m",), pairs: Sequence[str] = PAIRS) -> None:
         """Drop manifests that each have these pairs, of two images."""
@@ -64,7 +70,7 @@ class Box:
             self.inbox.write(f"{name}.json", json.dumps({"pairs": listed}).encode())
 
     def start(self, stylizer: Stylizer, before: Callable[[], None] = lambda: None) -> int:
-        """A runner that works off what is there, and calls `before` once it has begun; its process id."""
+        """Start a runner that works on what is there, and calls `before` when it begins; its process id."""
         child = os.fork()
         if not child:
             try:
@@ -76,27 +82,29 @@ class Box:
         return child
 
     def work(self, stylizer: Stylizer, before: Callable[[], None] = lambda: None) -> int:
-        """The same, waited for; its wait status."""
+        """The same, and wait for it to end; its wait status."""
         return os.waitpid(self.start(stylizer, before), 0)[1]
 
     def _run(self, stylizer: Stylizer, listener: JsonLines, before: Callable[[], None]) -> None:
-        setattr(local, "make_stylizer", lambda *_: stylizer)  # noqa: B010
         stores = Stores(self.endpoint_url, self.timing)
         try:
             inbox, outbox = stores.inbox(self.inbox.url), stores.outbox(self.outbox.url)
         except UnavailableError:
             before()
             os._exit(1)  # as the program does
-        engine = local.LocalEngine(Settings(poll=True), stores, Outbox(outbox), listener)
+        engine = LocalEngine(Settings(), stores, self.timing, lambda settings: stylizer)
+        session = Session(listener, self.timing)
+        box = Inbox(inbox, self.timing)
+        watch = Watch(box, engine, Outbox(outbox), stores, [], Trigger(), session)
         before()
-        os._exit(engine.watch(inbox, once=True, schedule=None))
+        os._exit(watch.run(once=True, schedule=None))
 
     def names(self, folder: str) -> set[str]:
         """Manifests in a folder of the inbox."""
         return documents(self.inbox, folder)
 
     def results(self, name: str) -> list[str]:
-        """Keys of a manifest's records in the outbox, without their ending."""
+        """Keys of a manifest's records in the outbox, without their suffix."""
         return sorted(f"{name}/{record.removesuffix('.json')}" for record in documents(self.outbox, name))
 
     def left(self) -> set[str]:
@@ -111,14 +119,10 @@ class Box:
 def in_folder(root: Path) -> Box:
     """A new box of two folders."""
     place = root / uuid4().hex
-    return Box(made(place / "in"), made(place / "out"), place / "log")
-
-
-def made(path: Path) -> FolderStore:
-    """A store in a folder that is created."""
-    store = FolderStore(path)
-    store.make()
-    return store
+    inbox, outbox = FolderStore(place / "in"), FolderStore(place / "out")
+    for store in (inbox, outbox):
+        store.make()
+    return Box(inbox, outbox, place / "log")
 
 
 def in_bucket(root: Path, client: Any) -> Box:
@@ -126,10 +130,3 @@ def in_bucket(root: Path, client: Any) -> Box:
     run = uuid4().hex
     inbox, outbox = (S3Store(f"s3://{BUCKET}/{run}/{name}", client) for name in ("in", "out"))
     return Box(inbox, outbox, root / run, client.meta.endpoint_url)
-
-
-@contextmanager
-def hurried() -> Iterator[None]:
-    """Files count as written at once."""
-    with mock.patch.object(inbox_module, "_SETTLED", 0.0):
-        yield

@@ -10,7 +10,7 @@ from moto.server import ThreadedMotoServer
 
 from manifests.demo_s3 import KEYS, server
 from pipeline.stores.aws import connect
-from tests.pipeline.box import Box, hurried, in_bucket, in_folder
+from tests.pipeline.box import Box, in_bucket, in_folder
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,12 +39,6 @@ def aws() -> Iterator[str]:
     host, port = moto.get_host_and_port()
     yield f"http://{host}:{port}"
     moto.stop()
-
-
-@pytest.fixture
-def brief() -> Iterator[None]:
-    with hurried():
-        yield
 
 
 @pytest.fixture

@@ -1,20 +1,238 @@
+"""The engine of one device: what goes together, what does not fit, and what is cancelled or stopped."""
+
 import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from unittest.mock import Mock
 
+import pytest
+import torch
+
+from nst import Parameters, PreparedPair, Stylizer
+from nst.result import Evaluation, Result
+from pipeline.engines.base import Died, Failed, Finished, Outcome, Task, Unchanged
 from pipeline.engines.local import LocalEngine
-from pipeline.outbox.outbox import Outbox
+from pipeline.errors import EngineLostError
+from pipeline.events.listener import Evaluated
+from pipeline.events.recording import RecordingListener
+from pipeline.manifest.models import Pair, StyleEntry
 from pipeline.settings import Settings
-from pipeline.stores.folder import FolderStore
 from pipeline.stores.opening import Stores
+from tests.conftest import make_picture
+
+OnEvaluation = Callable[[int, Evaluation], None]
 
 
-def test_manifests_that_can_not_be_handed_back_hold_up_nothing_else(tmp_path: Path) -> None:
-    answered = threading.Event()
-    engine = LocalEngine(Settings(), Stores(), Outbox(FolderStore(tmp_path)), listener := Mock())
-    engine._runner = Mock(hand_back=answered.wait)
-    engine._suspect = suspect = Mock()
-    engine._leave()
-    suspect.claimed.release.assert_called_once_with()
-    listener.close.assert_called_once_with()
-    answered.set()
+class Roomy(Stylizer):
+    """Takes four pairs at once, like a GPU, and refuses batches that do not fit."""
+
+    def __init__(self, stylizer: Stylizer, fits: Callable[[Sequence[PreparedPair]], bool]) -> None:
+        self.weights, self.device, self.dtype = stylizer.weights, stylizer.device, stylizer.dtype
+        self._stylizer, self._fits = stylizer, fits
+        self.batches: list[int] = []
+        self.refusal: Exception = torch.OutOfMemoryError()
+
+    def capacity(self, pair: PreparedPair) -> int:
+        return 4
+
+    def run(
+        self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation = lambda index, evaluation: None
+    ) -> list[Result]:
+        self.batches.append(len(pairs))
+        assert len({pair.group for pair in pairs}) == 1
+        if not self._fits(pairs):
+            raise self.refusal
+        return self._stylizer.run(pairs, on_evaluation)
+
+
+def tasks(folder: Path, contents: Sequence[str], epochs: int = 1) -> list[Task]:
+    parameters = [Parameters(epochs=epochs, max_size=48, seed=seed) for seed in range(len(contents))]
+    styles = (StyleEntry(image="style.png"),)
+    return [
+        Task(
+            number=n,
+            manifest="m",
+            pair=Pair(
+                id=f"{n}", place=f"pairs[{n}]", content=content, styles=styles, parameters=parameters[n]
+            ),
+            base=str(folder),
+        )
+        for n, content in enumerate(contents)
+    ]
+
+
+@pytest.fixture
+def seven(folder: Path) -> list[Task]:
+    """Six pairs of one shape, and one of another."""
+    make_picture(48, 48, seed=3).save(folder / "square.png")
+    return tasks(folder, ["content.png"] * 6 + ["square.png"])
+
+
+Start = Callable[[Stylizer], LocalEngine]
+
+
+@pytest.fixture
+def listener() -> RecordingListener:
+    return RecordingListener()
+
+
+@pytest.fixture
+def start(listener: RecordingListener) -> Iterator[Start]:
+    engines = []
+
+    def started(stylizer: Stylizer) -> LocalEngine:
+        engine = LocalEngine(Settings(), Stores(), make=lambda settings: stylizer)
+        engine.start(listener, lambda: None)
+        engines.append(engine)
+        return engine
+
+    yield started
+    for engine in engines:
+        engine.close()
+
+
+def outcomes(engine: LocalEngine, submitted: Sequence[Task]) -> list[Outcome]:
+    """What becomes of all of them, in the order of their numbers."""
+    for task in submitted:
+        engine.submit(task)
+    engine.flush()
+    found = [outcome for _ in submitted if (outcome := engine.take())]
+    return sorted(found, key=lambda outcome: outcome.task.number)
+
+
+def test_pairs_of_one_shape_go_together(start: Start, stylizer: Stylizer, seven: list[Task]) -> None:
+    roomy = Roomy(stylizer, lambda pairs: True)
+    found = outcomes(start(roomy), seven)
+    assert [outcome.task for outcome in found] == seven
+    assert all(isinstance(outcome, Finished) for outcome in found)
+    assert roomy.batches in ([4, 2, 1], [4, 1, 2])
+
+
+def test_a_result_has_all_that_is_stored(start: Start, stylizer: Stylizer, seven: list[Task]) -> None:
+    (finished,) = outcomes(start(stylizer), seven[:1])
+    assert isinstance(finished, Finished)
+    record = finished.record
+    assert finished.picture.startswith(b"\x89PNG")
+    assert len(finished.loss_log.splitlines()) == record.evaluations
+    assert finished.thumbnails.keys() == {record.content.thumbnail, *(s.thumbnail for s in record.styles)}
+    (unchanged,) = outcomes(start(stylizer), [replace(seven[0], known=record.input_digest)])
+    assert isinstance(unchanged, Unchanged)
+
+
+def test_a_batch_that_is_too_large_is_halved(start: Start, stylizer: Stylizer, seven: list[Task]) -> None:
+    roomy = Roomy(stylizer, lambda pairs: len(pairs) == 1)
+    assert all(isinstance(outcome, Finished) for outcome in outcomes(start(roomy), seven))
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        torch.OutOfMemoryError(),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+    ],
+)
+def test_a_pair_that_never_fits_fails_alone(
+    refusal: Exception, start: Start, stylizer: Stylizer, seven: list[Task]
+) -> None:
+    roomy = Roomy(stylizer, lambda pairs: all(pair.parameters.seed != 2 for pair in pairs))
+    roomy.refusal = refusal
+    found = outcomes(start(roomy), seven)
+    failed = [outcome for outcome in found if isinstance(outcome, Failed)]
+    assert [(f.problem.place, f.problem.id) for f in failed] == [("pairs[2]", "2")]
+    assert "too large for the memory at hand; lower max_size from 48" in failed[0].problem.message
+
+
+def test_an_image_that_is_missing_fails_its_pair(start: Start, stylizer: Stylizer, folder: Path) -> None:
+    good, bad = outcomes(start(stylizer), tasks(folder, ["content.png", "gone.png"]))
+    assert isinstance(good, Finished)
+    assert isinstance(bad, Failed)
+    assert bad.problem.message.startswith("gone.png: no such file")
+
+
+def test_a_task_that_is_to_be_alone_shares_no_batch(
+    start: Start, stylizer: Stylizer, seven: list[Task]
+) -> None:
+    roomy = Roomy(stylizer, lambda pairs: True)
+    outcomes(start(roomy), [replace(seven[0], alone=True), *seven[1:4]])
+    assert sorted(roomy.batches) == [1, 3]
+
+
+def test_newcomers_and_higher_priorities_go_first(
+    start: Start, stylizer: Stylizer, listener: RecordingListener, folder: Path
+) -> None:
+    listed = tasks(folder, ["content.png"] * 5)
+    listed[3], listed[4] = replace(listed[3], newcomer=True), replace(listed[4], priority=1)
+    engine = start(stylizer)
+    release, gate = threading.Event(), listener.hear
+
+    def hold(event: object) -> None:
+        gate(event)  # type: ignore[arg-type]
+        if isinstance(event, Evaluated) and event.pair == "0":
+            release.wait(60)
+
+    listener.hear = hold  # type: ignore[method-assign]
+    engine.submit(listed[0])
+    listener.wait_for(Evaluated)
+    for task in listed[1:]:
+        engine.submit(task)
+    wait_until_prepared(engine, folder)
+    release.set()
+    for _ in listed:
+        engine.take()
+    begun = [event.pair for event in listener.of(Evaluated) if event.evaluation.step == 1]
+    assert begun == ["0", "4", "3", "1", "2"]
+
+
+def wait_until_prepared(engine: LocalEngine, folder: Path) -> None:
+    """Two threads prepare in order: when two more pairs are prepared (and fail), all before them are."""
+    bad = [replace(task, number=100 + task.number) for task in tasks(folder, ["gone.png"] * 2)]
+    for task in bad:
+        engine.submit(task)
+    assert {type(engine.take()) for _ in bad} == {Failed}
+
+
+def test_a_cancelled_batch_ends_at_its_next_evaluation(
+    start: Start, stylizer: Stylizer, listener: RecordingListener, folder: Path
+) -> None:
+    engine = start(stylizer)
+    endless, after = tasks(folder, ["content.png"] * 2, epochs=1000)
+    engine.submit(endless)
+    listener.wait_for(Evaluated)
+    engine.cancel("m")
+    engine.submit(replace(after, manifest="n", pair=tasks(folder, ["content.png"])[0].pair))
+    outcome = engine.take()
+    assert outcome
+    assert outcome.task.manifest == "n"
+
+
+def test_what_stops_has_no_more_outcomes(
+    start: Start, stylizer: Stylizer, listener: RecordingListener, folder: Path
+) -> None:
+    engine = start(stylizer)
+    engine.submit(tasks(folder, ["content.png"], epochs=1000)[0])
+    listener.wait_for(Evaluated)
+    engine.stop()
+    assert engine.take() is None
+    engine.close()
+
+
+@pytest.mark.parametrize("where", ["run", "capacity"])
+def test_a_gpu_that_fails_takes_the_tasks_of_its_batch_with_it(
+    start: Start, stylizer: Stylizer, folder: Path, where: str
+) -> None:
+    class Failing(Roomy):
+        def capacity(self, pair: PreparedPair) -> int:
+            if where == "capacity":
+                raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+            return 1
+
+    failing = Failing(stylizer, lambda pairs: False)
+    failing.refusal = torch.AcceleratorError("CUDA error: unspecified launch failure")
+    engine = start(failing)
+    engine.submit(tasks(folder, ["content.png"])[0])
+    assert isinstance(engine.take(), Died)
+    with pytest.raises(EngineLostError, match="only a new process can use it"):
+        engine.take()

@@ -1,11 +1,14 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Problem, StoreError, UsageError
+from pipeline.errors import ClaimLostError, Problem, StoreError, UsageError
 from pipeline.inbox.inbox import Inbox
 from pipeline.stores.folder import FolderStore
+from pipeline.stores.memory import MemoryStore
+from pipeline.timing import Timing
 
 
 class Clock:
@@ -22,13 +25,19 @@ def clock() -> Clock:
 
 @pytest.fixture
 def inbox(tmp_path: Path, clock: Clock) -> Inbox:
-    return Inbox(FolderStore(tmp_path), clock)
+    return Inbox(FolderStore(tmp_path), clock=clock)
+
+
+def scanned(inbox: Inbox) -> list[str]:
+    """The names of the manifests to claim, best first."""
+    return [ready.name for ready in inbox.scan()]
 
 
 def settled(inbox: Inbox, clock: Clock) -> list[str]:
+    """The same, once files have not changed for a second."""
     inbox.scan()
     clock.now += 1
-    return inbox.scan()
+    return scanned(inbox)
 
 
 def names(folder: Path) -> list[str]:
@@ -40,11 +49,11 @@ def test_a_file_counts_only_once_it_rests(inbox: Inbox, clock: Clock, tmp_path: 
     assert settled(inbox, clock) == []
     assert inbox.settling
     (tmp_path / "a.json").write_text('{"content": "x"}')
-    assert inbox.scan() == []
+    assert scanned(inbox) == []
     clock.now += 0.9
-    assert inbox.scan() == []
+    assert scanned(inbox) == []
     clock.now += 0.2
-    assert inbox.scan() == ["a"]
+    assert scanned(inbox) == ["a"]
     assert not inbox.settling
 
 
@@ -52,7 +61,7 @@ def test_what_looks_unfinished_is_given_more_time(inbox: Inbox, clock: Clock, tm
     (tmp_path / "a.json").write_text('{"content":')
     assert settled(inbox, clock) == []
     clock.now += 5
-    assert inbox.scan() == ["a"]
+    assert scanned(inbox) == ["a"]
 
 
 def test_empty_placeholders_and_other_files_are_left_alone(
@@ -158,7 +167,7 @@ def test_what_can_not_be_set_aside_is_handed_back(inbox: Inbox, tmp_path: Path) 
 def test_what_a_dead_runner_left_is_found(inbox: Inbox, tmp_path: Path) -> None:
     (tmp_path / "processing").mkdir()
     (tmp_path / "processing" / "a.json").write_text("{}")
-    assert inbox.scan() == ["a"]
+    assert scanned(inbox) == ["a"]
     assert inbox.claim("a")
 
 
@@ -170,3 +179,74 @@ def test_retry_says_why_it_can_not(inbox: Inbox, tmp_path: Path) -> None:
         (tmp_path / folder / "b.json").write_text("{}")
     with pytest.raises(UsageError, match="waiting already"):
         inbox.retry("b")
+
+
+def test_a_higher_priority_comes_first_then_age_then_names(
+    inbox: Inbox, clock: Clock, tmp_path: Path
+) -> None:
+    (tmp_path / "processing").mkdir()
+    for age, (name, priority) in enumerate((("d", 0), ("c", -100), ("b", 0), ("a", 7), ("processing/e", 0))):
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps({"content": "x", "style": "y", "priority": priority}))
+        os.utime(path, (1000 + age, 1000 + age))
+    (tmp_path / "z.json").write_text("not JSON")
+    os.utime(tmp_path / "z.json", (1000, 1000))
+    assert settled(inbox, clock) == ["a", "e", "d", "b", "c"]
+    clock.now += 5
+    assert scanned(inbox) == ["a", "e", "d", "z", "b", "c"]
+
+
+def test_the_newest_priorities_are_read_first_and_the_others_at_the_next_scans(tmp_path: Path) -> None:
+    store = MemoryStore("priorities")
+    inbox = Inbox(store, Timing(priorities=0.0))
+    for name in ("a", "b", "c"):
+        store.write(f"{name}.json", b'{"priority": 1}')
+
+    def read() -> list[str]:
+        return [key for verb, key in store.calls if verb == "read"]
+
+    assert scanned(inbox) == ["a", "b", "c"]
+    assert read() == []
+    inbox = Inbox(store)
+    assert {ready.priority for ready in inbox.scan()} == {1}
+    assert read() == ["c.json", "b.json", "a.json"]
+    inbox.scan()
+    assert len(read()) == 3  # what has not changed is not read again
+    store.write("b.json", b'{"priority": 5}')
+    assert scanned(inbox)[0] == "b"
+
+
+def test_a_waiting_manifest_is_cancelled(inbox: Inbox, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    inbox.cancel("a.json")
+    assert inbox.status().failed == {"a": "cancelled by hand"}
+    inbox.retry("a")
+    assert inbox.status().waiting == ["a"]
+
+
+@pytest.mark.parametrize("failed_before", [False, True])
+def test_a_manifest_that_is_worked_on_is_cancelled_and_its_claim_is_lost(
+    inbox: Inbox, tmp_path: Path, failed_before: bool
+) -> None:
+    if failed_before:
+        (tmp_path / "failed").mkdir()
+        (tmp_path / "failed" / "a.json").write_text("older")
+    (tmp_path / "a.json").write_text("{}")
+    claimed = inbox.claim("a")
+    assert claimed
+    assert claimed.present()
+    inbox.cancel("a")
+    assert not claimed.present()
+    for action in (claimed.confirm, claimed.complete):
+        with pytest.raises(ClaimLostError, match="was moved or deleted"):
+            action()
+    claimed.drop()
+    assert inbox.status().failed == {"a": "cancelled by hand"}
+    assert (tmp_path / "failed" / "a.json").read_text() == "{}"
+    assert names(tmp_path / "processing") == names(tmp_path) == []
+
+
+def test_cancel_says_why_it_can_not(inbox: Inbox, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a: no manifest of this name waits or is worked on"):
+        inbox.cancel("a")
+    assert not (tmp_path / "failed").exists()

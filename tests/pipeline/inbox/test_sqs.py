@@ -35,7 +35,7 @@ class Queue:
         self.client.send_message(QueueUrl=self.url, MessageBody=text)
 
     def listen(self) -> QueueEvents:
-        return QueueEvents(self.url, self.inbox, self.wake, lambda text, **_: self.notes.append(text), TIMING)
+        return QueueEvents(self.url, self.inbox, self.wake, self.notes.append, TIMING)
 
     def messages(self) -> int:
         """How many there are, hidden ones included."""
@@ -177,12 +177,11 @@ def test_a_busy_runner_leaves_messages_to_idle_ones(queue: Queue) -> None:
 
 def test_an_upload_starts_a_runner_s_scan(queue: Queue, aws: str) -> None:
     # The scans are so rare that only the queue can have started one.
-    seldom = "from pipeline.engines import local; local._INTERVAL = 1000.0; "
     arguments = ["watch", "--inbox", queue.inbox.url, "--outbox", queue.inbox.url.replace("/in", "/out")]
     arguments += ["--endpoint-url", aws, "--queue", queue.url]
     queue.inbox.write("a b.png", make_png(32, 32))
     pair = {"content": "a b.png", "style": "a b.png", "epochs": 1, "max_size": 32}
-    with Runner(*arguments, setting=seldom) as runner:
+    with Runner(*arguments, timing={"scan": 1000.0}) as runner:
         runner.wait_for("watching")
         for name in ("first", "second one", "brok+en"):
             document = {"pairs": []} if name == "brok+en" else pair

@@ -53,20 +53,20 @@ def store(tmp_path: Path) -> Diary:
 
 def current(outbox: Outbox, digest: str) -> Record | None:
     record = outbox.record("m", "p")
-    return record if record and outbox.is_current("m", record, digest) else None
+    return record if record and outbox.is_whole("m", record) and record.input_digest == digest else None
 
 
 def test_the_record_is_written_last_and_the_log_that_marks_a_result_first(store: Diary) -> None:
-    Outbox(store).publish("m", make_record(), b"picture", b"log")
+    Outbox(store).put_result("m", make_record(), b"picture", b"log")
     assert store.lines == ["write m/p.loss.jsonl", "write m/p.png", "write m/p.json"]
 
 
 def test_a_new_picture_never_stands_beside_an_old_record(store: Diary) -> None:
     outbox = Outbox(store)
-    outbox.publish("m", make_record(), b"picture", b"log")
+    outbox.put_result("m", make_record(), b"picture", b"log")
     store.lines.clear()
     earlier = outbox.record("m", "p")
-    outbox.publish("m", make_record("d2", "p.webp"), b"picture", b"log", earlier)
+    outbox.put_result("m", make_record("d2", "p.webp"), b"picture", b"log", earlier=earlier)
     assert store.lines == [
         "remove m/p.json",
         "write m/p.loss.jsonl",
@@ -83,7 +83,7 @@ def test_who_loses_the_manifest_meanwhile_writes_no_more(store: Diary, writes: i
             raise ClaimLostError("another runner has taken over")
 
     with pytest.raises(ClaimLostError):
-        Outbox(store).publish("m", make_record(), b"picture", b"log", confirm=confirm)
+        Outbox(store).put_result("m", make_record(), b"picture", b"log", confirm=confirm)
     assert len(store.lines) == writes
     assert Outbox(store).record("m", "p") is None
 
@@ -91,7 +91,7 @@ def test_who_loses_the_manifest_meanwhile_writes_no_more(store: Diary, writes: i
 def test_only_the_same_digest_is_there_already(store: Diary) -> None:
     outbox = Outbox(store)
     assert current(outbox, "d1") is None
-    outbox.publish("m", make_record(), b"picture", b"log")
+    outbox.put_result("m", make_record(), b"picture", b"log")
     found = current(outbox, "d1")
     assert found
     assert found.model_copy(update={"tags": {}}) == make_record()
@@ -100,7 +100,7 @@ def test_only_the_same_digest_is_there_already(store: Diary) -> None:
 
 def test_a_picture_that_is_not_the_record_s_own_is_as_good_as_none(store: Diary) -> None:
     outbox = Outbox(store)
-    outbox.publish("m", make_record(), b"picture", b"log")
+    outbox.put_result("m", make_record(), b"picture", b"log")
     store.write("m/p.png", b"another runner's")
     assert current(outbox, "d1") is None
 
@@ -108,7 +108,7 @@ def test_a_picture_that_is_not_the_record_s_own_is_as_good_as_none(store: Diary)
 @pytest.mark.parametrize("lost", ["p.png", "p.loss.jsonl", "p.json"])
 def test_an_incomplete_result_is_not_there(store: Diary, lost: str) -> None:
     outbox = Outbox(store)
-    outbox.publish("m", make_record(), b"picture", b"log")
+    outbox.put_result("m", make_record(), b"picture", b"log")
     store.remove(f"m/{lost}")
     assert current(outbox, "d1") is None
 

@@ -4,7 +4,6 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.stores.folder import FolderStore
-from pipeline.stores.memory import MemoryStore
 from pipeline.stores.opening import Stores
 
 
@@ -28,13 +27,15 @@ def test_another_scheme_is_an_error() -> None:
         Stores().open("ftp://host/in")
 
 
-def test_images_may_come_from_the_surroundings_of_an_inbox(tmp_path: Path) -> None:
-    class Prefix(MemoryStore):
-        """Lies in a larger store."""
+def test_images_may_come_from_the_surroundings_of_an_inbox(aws: str) -> None:
+    stores = Stores(aws)
+    sources = stores.sources("s3://bucket/in", ["s3://other/art"])
+    assert sources.base_url == "s3://bucket/in"
+    assert sources.allowed_urls == ("s3://bucket", "s3://other/art")
 
-        def surroundings(self) -> MemoryStore:  # type: ignore[override]
-            return whole
 
-    whole = MemoryStore("whole")
-    assert Stores().sources(Prefix("part")) == [whole]
-    assert Stores().sources(FolderStore(tmp_path)) == []
+def test_a_store_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    stores = Stores()
+    assert stores.open("in") is stores.open("in") is stores.open(str(tmp_path / "in"))
+    assert stores.sources("in").base is stores.open("in")

@@ -95,7 +95,7 @@ def test_a_manifest_uploaded_again_during_work_is_done_again_afterwards(inbox: S
     inbox.write("a.json", b"2")
     assert box.claim("a") is None
     first.complete()
-    assert box.scan() == ["a"]
+    assert [ready.name for ready in box.scan()] == ["a"]
     second = box.claim("a")
     assert second
     assert (first.read(), second.read()) == (b"1", b"2")

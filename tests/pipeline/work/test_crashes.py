@@ -53,7 +53,6 @@ def arm(steps: int, places: Sequence[str]) -> None:
 
 # Of a bucket only every third step, as a lease takes its time to lapse.
 @pytest.mark.parametrize(("boxes", "stride"), [("folder_box", 1), ("bucket_box", 3)])
-@pytest.mark.usefixtures("brief")
 def test_wherever_a_runner_dies_nothing_is_lost_or_doubled(
     boxes: str, stride: int, stylizer: Stylizer, request: pytest.FixtureRequest
 ) -> None:

@@ -26,11 +26,8 @@ LIMIT = 10**6
 MANIFESTS, PAIRS = 4, 2
 PAIR = {"content": "a.png", "style": "b.png", "max_size": 32, "epochs": 1}
 # With the timeouts and leases of production these tests would take minutes.
-SHORTER = (
-    "from functools import partial; from pipeline import timing; timing.Timing = partial(timing.Timing, {}); "
-)
-HASTY = SHORTER.format(f"read_timeout={STALL / 2}")  # replaced soon
-BRIEF = SHORTER.format("lease=2.0, lease_renewal=0.5")  # replaced soon
+HASTY = {"read_timeout": STALL / 2}
+BRIEF = {"lease": 2.0, "lease_renewal": 0.5}
 # With a lease of no duration `confirm` sends a request each time.
 IMPATIENT = Timing(read_timeout=STALL / 2, lease=0.0, lease_renewal=math.inf)
 
@@ -49,10 +46,10 @@ class Bucket:
         document = {"pairs": [{**PAIR, "id": f"p{n}", **pair} for n, pair in enumerate(pairs)]}
         self.inbox.write(f"{name}.json", json.dumps(document).encode())
 
-    def watch(self, *options: str, setting: str = "", endpoint_url: str = "") -> Runner:
+    def watch(self, *options: str, timing: Mapping[str, float], endpoint_url: str = "") -> Runner:
         arguments = ["watch", "--inbox", self.inbox.url, "--outbox", self.outbox.url]
         arguments += ["--endpoint-url", endpoint_url or self.endpoint_url, *options]
-        return Runner(*arguments, setting=setting)
+        return Runner(*arguments, timing=timing)
 
     def names(self, folder: str) -> set[str]:
         return documents(self.inbox, folder)
@@ -86,7 +83,7 @@ def test_a_bad_network_costs_time_and_nothing_else(bucket: Bucket, faulty: tuple
     for number in range(MANIFESTS):
         bucket.drop(f"m{number}", *[{"seed": number * PAIRS + pair} for pair in range(PAIRS)])
     network.rate = 0.3
-    with bucket.watch("--once", setting=HASTY, endpoint_url=endpoint_url) as runner:
+    with bucket.watch("--once", timing=HASTY, endpoint_url=endpoint_url) as runner:
         assert runner.finish() == 0, runner.events
     assert bucket.names("done") == {f"m{number}.json" for number in range(MANIFESTS)}
     assert not bucket.names("") | bucket.names("processing") | bucket.names("failed")
@@ -175,10 +172,10 @@ def test_a_missing_permission_is_reported_at_the_start(
 
 def test_a_runner_that_was_stopped_for_longer_than_its_lease_publishes_nothing(bucket: Bucket) -> None:
     bucket.drop("long", {"epochs": 10, "init": "random"})
-    with bucket.watch("--once", setting=BRIEF) as first:
+    with bucket.watch("--once", timing=BRIEF) as first:
         first.wait_for("pair started")
         os.kill(first.process.pid, signal.SIGSTOP)
-        with bucket.watch(setting=BRIEF) as second:
+        with bucket.watch(timing=BRIEF) as second:
             second.wait_for("manifest done", manifest="long")
         written = {entry.name: entry.version for entry in bucket.outbox.entries("long")}
         os.kill(first.process.pid, signal.SIGCONT)

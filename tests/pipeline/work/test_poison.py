@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from nst import Pair, Stylizer
+from nst import PreparedPair, Stylizer
 from nst.result import Result
-from pipeline.inbox.inbox import ClaimedManifest, Inbox
+from pipeline.inbox.claimed import ClaimedManifest
+from pipeline.inbox.inbox import Inbox
 from tests.conftest import make_picture
 from tests.pipeline.box import BROKEN, PAIRS, Box, Instant
 from tests.process import Runner
 
-pytestmark = pytest.mark.usefixtures("brief")
 MOST = 12  # runners that may be needed
 LIMIT = 10**6
 
@@ -40,11 +40,11 @@ class Deadly(Instant):
         super().__init__(stylizer)
         self._end = end
 
-    def run(self, pairs: Sequence[Pair], on_evaluation: Any = None) -> list[Result]:
+    def run(self, pairs: Sequence[PreparedPair], on_evaluation: Any = None) -> list[Result]:
         self._meet(pairs)
         return super().run(pairs)
 
-    def _meet(self, pairs: Sequence[Pair]) -> None:
+    def _meet(self, pairs: Sequence[PreparedPair]) -> None:
         if any(pair.parameters.seed == self.SEED for pair in pairs):
             self._end()
 
@@ -52,7 +52,7 @@ class Deadly(Instant):
 class DeadlyBefore(Deadly):
     """The same, but between two batches."""
 
-    def capacity(self, pair: Pair) -> int:
+    def capacity(self, pair: PreparedPair) -> int:
         self._meet([pair])
         return super().capacity(pair)
 
@@ -110,7 +110,7 @@ class Mortal(Instant):
         super().__init__(stylizer)
         self._met, self._progressed = 0, progressed
 
-    def run(self, pairs: Sequence[Pair], on_evaluation: Any = None) -> list[Result]:
+    def run(self, pairs: Sequence[PreparedPair], on_evaluation: Any = None) -> list[Result]:
         self._met += 1
         if self._met == 2:
             assert self._progressed.wait(60)
@@ -148,12 +148,8 @@ def test_a_runner_that_is_stuck_ends_and_the_next_one_goes_on(tmp_path: Path) ->
     (inbox / "m.json").write_text(
         json.dumps({"content": "a.png", "style": "a.png", "epochs": 1, "max_size": 32})
     )
-    setting = (
-        "import threading; from pipeline.engines import local; from nst import Stylizer; local._STUCK = 1; "
-        "Stylizer.run = lambda *_: threading.Event().wait(); "
-    )
     arguments = ("watch", "--inbox", inbox, "--outbox", tmp_path / "out")
-    with Runner(*arguments, setting=setting) as runner:
+    with Runner(*arguments, timing={"stuck": 1}, engine="stuck") as runner:
         assert runner.finish() == 1
         assert runner.events[-1]["event"].startswith("no progress for")
         assert runner.events[-1]["level"] == "error"

@@ -13,7 +13,7 @@ from nst import Stylizer
 from pipeline.errors import UnavailableError
 from pipeline.stores.folder import FolderStore
 from tests.conftest import make_png
-from tests.pipeline.box import PAIRS, Instant, hurried, in_folder
+from tests.pipeline.box import PAIRS, Instant, in_folder
 from tests.process import Runner
 
 PAIR = {"content": "a.png", "style": "a.png", "epochs": 1, "max_size": 32}
@@ -156,8 +156,7 @@ def test_what_can_not_be_written_for_a_moment_is_written_then(
         return write(store, key, data)
 
     box.fill(pairs=pairs)
-    with hurried():
-        status = box.work(Instant(stylizer), lambda: setattr(FolderStore, "write", fail_once))
+    status = box.work(Instant(stylizer), lambda: setattr(FolderStore, "write", fail_once))
     events = [event["event"] for event in box.events()]
     assert any("out of reach" in event for event in events), events
     assert os.waitstatus_to_exitcode(status) == code

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,10 @@ def test_polling_needs_no_events(start: Start, inbox: Path) -> None:
         runner.wait_for("watching")
         drop(inbox, f"dropped{listens}", QUICK)
         runner.wait_for("manifest done", manifest=f"dropped{listens}")
-        files = [os.readlink(link) for link in Path(f"/proc/{runner.process.pid}/fd").iterdir()]
+        files = []
+        for link in Path(f"/proc/{runner.process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # it was closed meanwhile
+                files.append(os.readlink(link))
         assert any("inotify" in file for file in files) == listens
         runner.kill()
 
@@ -156,8 +160,7 @@ def test_polling_needs_no_events(start: Start, inbox: Path) -> None:
 def test_a_signal_hands_the_manifest_back(start: Start, inbox: Path, number: int) -> None:
     drop(inbox, "long", QUICK, ENDLESS)
     runner = start()
-    runner.wait_for("pair done")
-    runner.wait_for("pair started", pair="p1")
+    runner.wait_for_all({"event": "pair done"}, {"event": "pair started", "pair": "p1"})
     runner.process.send_signal(number)
     assert runner.finish() == 128 + number
     assert runner.count("manifest handed back") == 1
@@ -187,13 +190,14 @@ def test_a_second_signal_ends_it_at_once_and_loses_nothing(start: Start, inbox: 
 def test_what_a_killed_runner_held_is_taken_up(start: Start, inbox: Path, tmp_path: Path) -> None:
     drop(inbox, "long", QUICK, ENDLESS)
     runner = start()
-    runner.wait_for("pair started", pair="p1")
+    runner.wait_for_all({"event": "pair done"}, {"event": "pair started", "pair": "p1"})
     runner.kill()
     assert names(inbox / "processing") == {"long.json"}
 
     heir = start()
-    assert heir.wait_for("pair done already")["pair"] == "p0"
-    heir.wait_for("pair started", pair="p1")
+    heir.wait_for_all(
+        {"event": "pair done already", "pair": "p0"}, {"event": "pair started", "pair": "p1"}
+    )
     assert not (tmp_path / "outbox" / "long" / "p1.json").exists()
 
 

@@ -1,0 +1,147 @@
+"""An engine for tests: it reads the images, computes nothing, and gives a small picture back."""
+
+import hashlib
+import io
+import queue
+import threading
+from collections.abc import Callable
+
+from PIL import Image
+
+from nst.errors import NSTError
+from nst.result import Evaluation, Losses
+from pipeline.engines.base import Died, Failed, Finished, Outcome, Task, Unchanged
+from pipeline.errors import EngineLostError, problems_of
+from pipeline.events.listener import Evaluated, Listener, Note
+from pipeline.outbox.outbox import DeliveredLosses, Record, RecordedImage, WeightFile
+from pipeline.stores.opening import Stores
+
+
+class FakeEngine:
+    """Needs neither torch nor a device. One thread works on one task after the other, by their ranks.
+
+    `tasks` holds every task that was submitted. `before` is called with each task when its turn has come; it
+    may wait, to hold the engine; it may return an outcome, which is given back instead of a picture; and it
+    may raise: an `EngineLostError` ends the engine with its task, any other `NSTError` fails the pair.
+    """
+
+    def __init__(
+        self, stores: Stores, before: Callable[[Task], Outcome | None] = lambda task: None, batch: int = 1
+    ) -> None:
+        self.tasks: list[Task] = []
+        self.batch = batch
+        self.flushed = 0
+        self._stores, self._before = stores, before
+        self._waiting: list[Task] = []
+        self._outcomes: queue.SimpleQueue[Outcome | EngineLostError | None] = queue.SimpleQueue()
+        self._changed, self._stopped = threading.Condition(), False
+
+    def start(self, listener: Listener, on_change: Callable[[], None]) -> None:
+        self._listener, self._on_change = listener, on_change
+        listener.hear(Note("ready", details={"device": "none"}))
+        threading.Thread(target=self._work, name="fake engine", daemon=True).start()
+
+    def wanted(self) -> int:
+        with self._changed:
+            return max(0, 2 * self.batch - len(self._waiting))
+
+    def submit(self, task: Task) -> None:
+        with self._changed:
+            self.tasks.append(task)
+            self._waiting.append(task)
+            self._changed.notify_all()
+
+    def flush(self) -> None:
+        self.flushed += 1
+
+    def take(self) -> Outcome | None:
+        outcome = self._outcomes.get()
+        if isinstance(outcome, EngineLostError):
+            raise outcome
+        return outcome
+
+    def cancel(self, manifest: str) -> None:
+        with self._changed:
+            self._waiting = [task for task in self._waiting if task.manifest != manifest]
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        self._outcomes.put(None)
+
+    def close(self) -> None:
+        self.stop()
+
+    def _work(self) -> None:
+        while task := self._next():
+            self._on_change()
+            try:
+                self._outcomes.put(self._before(task) or self._result(task))
+            except EngineLostError as error:
+                self._outcomes.put(Died(task, str(error)))
+                self._outcomes.put(error)
+                return
+            except NSTError as error:
+                problem = problems_of(error, task.pair.place, task.pair.id)[0]
+                self._outcomes.put(Failed(task, problem))
+
+    def _next(self) -> Task | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._stopped)
+            if self._stopped:
+                return None
+            task = min(self._waiting, key=lambda t: (-t.priority, not t.newcomer, t.number))
+            self._waiting.remove(task)
+            return task
+
+    def _result(self, task: Task) -> Outcome:
+        sources = self._stores.sources(task.base, task.allowed)
+        images = [task.pair.content, *(style.image for style in task.pair.styles)]
+        digests = [hashlib.sha256(sources.read(image)).hexdigest() for image in images]
+        described = [*digests, task.pair.parameters.model_dump_json()]
+        digest = hashlib.sha256("".join(described).encode()).hexdigest()
+        if digest == task.known:
+            return Unchanged(task)
+        evaluation = Evaluation(step=1, steps=1, scale=32, losses=Losses(1.0, 1.0, 0.0, 2.0), seconds=0.1)
+        self._listener.hear(Evaluated(task.manifest, task.pair.id, evaluation))
+        return _finished(task, images, digests, digest)
+
+
+def _finished(task: Task, images: list[str], digests: list[str], digest: str) -> Finished:
+    content, *styles = [
+        RecordedImage(reference=image, sha256=sha256, thumbnail=f"thumbs/{sha256[:16]}.jpg")
+        for image, sha256 in zip(images, digests, strict=True)
+    ]
+    record = Record(
+        id=task.pair.id,
+        input_digest=digest,
+        picture=f"{task.pair.id}.png",
+        content=content,
+        styles=styles,
+        parameters=task.pair.parameters,
+        width=32,
+        height=32,
+        losses=DeliveredLosses(content=1, style=1, tv=0, total=2),
+        evaluations=1,
+        seconds=0.1,
+        device="none",
+        dtype="none",
+        weights=WeightFile(source="none", sha256=""),
+        versions={},
+        finished="2026-01-01T00:00:00+00:00",
+        curve=[(1, 2.0)],
+    )
+    return Finished(
+        task=task,
+        record=record,
+        picture=_encoded("PNG"),
+        loss_log=b'{"step": 1, "total": 2.0}\n',
+        thumbnails={image.thumbnail: _encoded("JPEG") for image in (content, *styles)},
+    )
+
+
+def _encoded(form: str) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (32, 32), "gray").save(out, form)
+    return out.getvalue()

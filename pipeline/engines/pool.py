@@ -1,0 +1,94 @@
+"""The tasks that wait for a device, and the rule by which they go together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nst.pair import PreparedPair
+from pipeline.engines.base import Task
+from pipeline.engines.prepare import Prepared
+
+_AHEAD = 2  # batches that wait beside the one in work
+
+
+@dataclass
+class Waiting:
+    """A task, and its prepared pair once that is there."""
+
+    task: Task
+    prepared: Prepared | None = None
+    delayed: bool = False  # its images cannot be read now; nothing else waits for it
+
+    @property
+    def rank(self) -> tuple[int, bool, int]:
+        """The task of the lowest rank goes first."""
+        return -self.task.priority, not self.task.newcomer, self.task.number
+
+
+class Pool:
+    """Forms batches of pairs that have one shape. It is not thread-safe."""
+
+    def __init__(self, capacity: Callable[[PreparedPair], int]) -> None:
+        """`capacity` says how many pairs like this one go together."""
+        self._capacity = capacity
+        self._waiting: dict[int, Waiting] = {}
+        self.batch = 1  # pairs that the last batch could have had
+        self.complete = False  # no more tasks come for now
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def wanted(self) -> int:
+        """How many more tasks there is a use for."""
+        return max(0, _AHEAD * self.batch - len(self._waiting))
+
+    def add(self, task: Task) -> None:
+        """Let a task wait, which is not prepared yet."""
+        self._waiting[task.number] = Waiting(task)
+        self.complete = False
+
+    def find(self, number: int) -> Waiting | None:
+        """A task that waits; none if it was taken, or cancelled."""
+        return self._waiting.get(number)
+
+    def remove(self, number: int) -> None:
+        """Forget a task."""
+        self._waiting.pop(number, None)
+
+    def cancel(self, manifest: str) -> None:
+        """Forget all tasks of a manifest."""
+        for number in [n for n, entry in self._waiting.items() if entry.task.manifest == manifest]:
+            del self._waiting[number]
+
+    def leader(self) -> Waiting | None:
+        """The task that the next batch is formed around; none if none is prepared."""
+        return min((e for e in self._waiting.values() if e.prepared), key=lambda e: e.rank, default=None)
+
+    def take(self) -> list[Waiting]:
+        """The next batch. It is empty while none is prepared, or while more tasks may join it."""
+        leader = self.leader()
+        if leader is None or leader.prepared is None:
+            return []
+        self.batch = self._capacity(leader.prepared.pair)
+        batch = self._companions(leader)[: self.batch]
+        if len(batch) < self.batch and not leader.task.alone and self._may_grow():
+            return []
+        for entry in batch:
+            self.remove(entry.task.number)
+        return batch
+
+    def _companions(self, leader: Waiting) -> list[Waiting]:
+        """The leader and all that can share a batch with it, in their order."""
+        if leader.task.alone or leader.prepared is None:
+            return [leader]
+        group = leader.prepared.pair.group
+        fitting = [
+            entry
+            for entry in self._waiting.values()
+            if entry.prepared and not entry.task.alone and entry.prepared.pair.group == group
+        ]
+        return sorted(fitting, key=lambda entry: entry.rank)
+
+    def _may_grow(self) -> bool:
+        unprepared = any(not entry.prepared and not entry.delayed for entry in self._waiting.values())
+        return unprepared or (self.wanted > 0 and not self.complete)

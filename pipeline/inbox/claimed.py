@@ -1,0 +1,83 @@
+"""A manifest that this process has claimed, and the ways in which the claim ends."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.errors import Problem, StoreError, UnavailableError, printable
+from pipeline.inbox.layout import SUFFIX, done_key, error_key, failed_key
+from pipeline.manifest.reading import MAX_BYTES
+from pipeline.stores.base import Claim, Store
+
+
+@dataclass(frozen=True)
+class ClaimedManifest:
+    """A manifest that this process alone works on, until `complete`, `fail`, `release` or `drop`."""
+
+    name: str
+    _store: Store
+    _claim: Claim
+
+    def read(self) -> bytes:
+        """The document. Raises `StoreError`."""
+        return self._claim.read(MAX_BYTES)
+
+    def confirm(self) -> None:
+        """Check that the claim still holds. Call it before anything is published. Raises `ClaimLostError`."""
+        self._claim.confirm()
+
+    def present(self) -> bool:
+        """Whether the manifest is still in `processing/`. A person who takes it out means 'stop this'."""
+        return self._claim.present()
+
+    @property
+    def crashes(self) -> int:
+        """How many runners in a row died while they had it, without finishing a pair of it."""
+        return self._claim.crashes
+
+    def progressed(self) -> None:
+        """A pair of it is done: reset the number of crashes."""
+        self._claim.progressed()
+
+    def complete(self) -> None:
+        """Move it to `done/`: every pair is done. Raises `StoreError`."""
+        # An earlier failure under this name has been corrected by now.
+        self._claim.move_to(done_key(self.name), clearing=[error_key(self.name), failed_key(self.name)])
+
+    def fail(self, problems: Sequence[Problem]) -> None:
+        """Write an error file and move it to `failed/`.
+
+        Raises `StoreError` if that is impossible. The manifest is then released, unless the store is only
+        unavailable.
+        """
+        text = error_file(self._store, self.name, problems)
+        try:
+            self._claim.confirm()
+            self._store.write(error_key(self.name), text)
+            self._claim.move_to(failed_key(self.name))
+        except UnavailableError:
+            raise
+        except StoreError:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Put the manifest back into the inbox for any runner."""
+        self._claim.release()
+
+    def drop(self) -> None:
+        """End the claim without moving the manifest, because a person has taken it away."""
+        self._claim.drop()
+
+
+def error_file(store: Store, name: str, problems: Sequence[Problem]) -> bytes:
+    """The content of `failed/NAME.error.json`: what is wrong, where, and what to do about it."""
+    shown, url = (printable(shlex.quote(text)) for text in (name, store.absolute("")))
+    errors = {
+        "manifest": f"{printable(name)}{SUFFIX}",
+        "errors": [problem.to_json() for problem in problems],
+        "remedy": f"correct the images, or {printable(name)}{SUFFIX} beside this file; "
+        f"then: nst-pipeline retry --inbox {url} {shown}",
+    }
+    return json.dumps(errors, indent=1, ensure_ascii=False).encode()

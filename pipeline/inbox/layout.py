@@ -1,0 +1,42 @@
+"""Where manifests lie in an inbox: the names of its folders and files."""
+
+from pipeline.manifest.names import shortened
+
+PROCESSING, DONE, FAILED = "processing", "done", "failed"
+
+SUFFIX = ".json"
+_ERROR_SUFFIX = ".error.json"
+_LONGEST_FILE = 255  # bytes
+
+
+def waiting_key(name: str) -> str:
+    """Where a manifest waits."""
+    return f"{name}{SUFFIX}"
+
+
+def processing_key(name: str) -> str:
+    """Where a manifest lies while a runner works on it."""
+    return f"{PROCESSING}/{name}{SUFFIX}"
+
+
+def done_key(name: str) -> str:
+    """Where a manifest ends whose pairs are all done."""
+    return f"{DONE}/{name}{SUFFIX}"
+
+
+def failed_key(name: str) -> str:
+    """Where a manifest ends that failed, or some of whose pairs failed."""
+    return f"{FAILED}/{name}{SUFFIX}"
+
+
+def error_key(name: str) -> str:
+    """The file beside a failed manifest that says what is wrong."""
+    # The manifest's own name may just fit into a file name; with the longer suffix it would not.
+    return f"{FAILED}/{shortened(name, _LONGEST_FILE - len(_ERROR_SUFFIX))}{_ERROR_SUFFIX}"
+
+
+def manifest_name(key: str) -> str | None:
+    """The name of the manifest that waits under a key of the inbox; none if the key is of something else."""
+    if "/" in key or not key.endswith(SUFFIX) or key.endswith(_ERROR_SUFFIX):
+        return None
+    return key.removesuffix(SUFFIX) or None

@@ -1,0 +1,41 @@
+"""The options that several commands share. Each has a variable `NST_*` of the same name."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Manifests = Annotated[list[Path], typer.Argument(metavar="MANIFEST...", help="Manifest files.")]
+Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of manifests, without .json.")]
+Inbox = Annotated[
+    str | None,
+    typer.Option("--inbox", help="Folder or s3://BUCKET/PREFIX that manifests come into. [NST_INBOX]"),
+]
+Outbox = Annotated[
+    str | None,
+    typer.Option("--outbox", help="Folder or s3://BUCKET/PREFIX that results go to. [NST_OUTBOX]"),
+]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option("--allow", help="One more folder or s3:// URL that images may come from. [NST_ALLOW]"),
+]
+Endpoint = Annotated[
+    str | None, typer.Option("--endpoint-url", help="URL of an S3 server that is not AWS. [NST_ENDPOINT_URL]")
+]
+Weights = Annotated[str | None, typer.Option("--weights", help="embedded, imagenet or a path. [NST_WEIGHTS]")]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N. [NST_DEVICE]")]
+Dtype = Annotated[
+    str | None, typer.Option("--dtype", help="Precision of features: auto, fp32 or bf16. [NST_DTYPE]")
+]
+Once = Annotated[
+    bool, typer.Option("--once", help="Stop when nothing is left; with --schedule, after its next time.")
+]
+Schedule = Annotated[
+    str | None, typer.Option("--schedule", help="Scan the inbox only at these times, as in '0 2 * * *'.")
+]
+Queue = Annotated[
+    str | None,
+    typer.Option("--queue", help="URL of the SQS queue with the bucket's notifications. [NST_QUEUE]"),
+]
+Poll = Annotated[bool, typer.Option("--poll", help="No file events: NFS, SMB, Docker volumes. [NST_POLL]")]
+Alone = Annotated[bool, typer.Option("--alone", help="No other runner is at this inbox. [NST_ALONE]")]

@@ -1,0 +1,222 @@
+"""From an inbox, or from manifest files, to pairs: what is claimed when, and which pair comes next."""
+
+import math
+import random
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Protocol
+
+from pipeline.errors import Problem, StoreError, UnavailableError, problems_of
+from pipeline.events.listener import Failed, Listener, ManifestEnded, ManifestLeft, ManifestStarted
+from pipeline.inbox.claimed import ClaimedManifest
+from pipeline.inbox.inbox import Inbox, Ready
+from pipeline.inbox.triggers import Trigger
+from pipeline.manifest.models import Pair
+from pipeline.outbox.outbox import Outbox
+from pipeline.stores.sources import Sources
+from pipeline.work.faults import Faults
+from pipeline.work.job import Job, job_of_claimed
+from pipeline.work.session import Session
+from pipeline.work.turns import Turns
+
+_MOST_REFUSED = 3  # claims in a row that a store may refuse before it is left alone for a while
+_SPREAD = 8  # of the best manifests, one at random is tried where other runners claim as well
+_SCAN_SHARE = 10  # a scan is not repeated before this many times the seconds that it took
+
+
+class Feed(Protocol):
+    """Gives pairs, one after the other."""
+
+    def next(self, turn: int) -> tuple[Job, Pair] | None:
+        """The next pair; none if there is none now. A manifest's turn lasts for `turn` pairs."""
+
+
+class FileFeed:
+    """The pairs of manifest files, one manifest after the other, those of a higher priority first."""
+
+    def __init__(self, jobs: Sequence[Job], listener: Listener) -> None:
+        self._jobs, self._listener = sorted(jobs, key=lambda job: -job.priority), listener
+
+    def next(self, turn: int) -> tuple[Job, Pair] | None:
+        for job in self._jobs:
+            if not job.exhausted:
+                if not job.handed_out:
+                    self._listener.hear(ManifestStarted(job.name, len(job.pairs)))
+                return job, job.next_pair()
+        return None
+
+
+class InboxFeed:
+    """The pairs of the manifests in an inbox, which take turns.
+
+    A manifest is claimed only when a pair of it is to be handed out. One that a runner has died with is a
+    suspect: it is worked on alone, so that another death has no other possible cause and harms no other
+    manifest.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        sources: Sources,
+        outbox: Outbox,
+        trigger: Trigger,
+        session: Session,
+    ) -> None:
+        self._inbox, self._sources, self._outbox = inbox, sources, outbox
+        self._trigger, self._session, self._listener = trigger, session, session.listener
+        self.faults = Faults(session.listener)
+        self.problems = 0  # of manifests that were refused
+        self.claimed_any = False  # since `begin`
+        self._jobs: dict[str, Job] = {}  # all that are busy, by name
+        self._turns = Turns()
+        self._suspect: Job | None = None
+        self._ready: list[Ready] = []
+        self._taken = False  # something was claimed since the last scan
+        self._contested = False  # another runner was quicker since the last scan
+        self._refused = 0
+        self._skipped: set[str] = set()  # manifests that could be neither read nor refused in this round
+        self._scanned, self._scan_took = -math.inf, 0.0
+
+    def begin(self) -> None:
+        """Begin a round: scan the inbox when the next pair is asked for."""
+        self.faults.clear()
+        self._skipped.clear()
+        self._scanned, self.claimed_any, self._refused = -math.inf, False, 0
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a manifest was skipped that will be ready soon, or a store could not be reached."""
+        return self._inbox.settling or self.faults.unavailable
+
+    def next(self, turn: int) -> tuple[Job, Pair] | None:
+        self._jobs = {name: job for name, job in self._jobs.items() if job.busy}
+        if self._suspect and self._suspect.ended:
+            self._suspect, self._scanned = None, -math.inf
+        if self._suspect:
+            return self._next_of(self._suspect)
+        self._scan_if_due()
+        while (best := self._best_ready()) and self._turns.admits(best.priority):
+            self._ready.remove(best)
+            if (job := self._open(best.name)) is None:
+                continue
+            if job.claimed and job.claimed.crashes:
+                self._suspect = job
+                return self._next_of(job)
+            self._turns.open(job, turn)
+            break
+        following = self._turns.next(turn)
+        return self._given(following) if following else None
+
+    def hand_back_suspect(self) -> None:
+        """Release the suspect, if there is one that waits. Does not raise."""
+        suspect, self._suspect = self._suspect, None
+        if suspect and not suspect.handed_out:
+            self._hand_back(suspect)
+
+    def _given(self, job: Job) -> tuple[Job, Pair]:
+        if not job.handed_out:
+            self._listener.hear(ManifestStarted(job.name, len(job.pairs)))
+        return job, job.next_pair()
+
+    def _next_of(self, suspect: Job) -> tuple[Job, Pair] | None:
+        """The suspect's next pair, once no other manifest is in work."""
+        others = [job for job in self._jobs.values() if job is not suspect and not job.ended]
+        if any(job.outstanding or job.exhausted for job in others):
+            return None
+        for job in self._turns.close_all():
+            self._hand_back(job)
+        return None if suspect.exhausted else self._given(suspect)
+
+    def _hand_back(self, job: Job) -> None:
+        job.ended = True
+        if job.claimed:
+            self.faults.attempt(job.name, job.claimed.release)
+        self._listener.hear(ManifestLeft(job.name, "manifest handed back"))
+
+    def scan(self) -> None:
+        """Scan the inbox now."""
+        began = time.monotonic()
+        self._session.wake.clear()
+        self._trigger.refresh()
+        self._ready = self.faults.attempt("the inbox", self._inbox.scan) or []
+        self._trigger.seen(self._inbox.unended)
+        self._taken = self._contested = False
+        self._scanned, self._scan_took = began, time.monotonic() - began
+
+    def _scan_if_due(self) -> None:
+        store, since = self._inbox.store, time.monotonic() - self._scanned
+        woken = self._session.wake.is_set() and since >= max(
+            self._session.timing.scan, _SCAN_SHARE * self._scan_took
+        )
+        exhausted = self._taken and self._best_ready() is None
+        if woken or exhausted or since >= store.idle_interval:
+            self.scan()
+
+    def _best_ready(self) -> Ready | None:
+        """The manifest to claim next; none while the store refuses claims."""
+        busy = {*self._jobs, *self._skipped}
+        self._ready = [ready for ready in self._ready if ready.name not in busy]
+        if not self._ready or self._refused > _MOST_REFUSED:
+            return None
+        if not self._contested:
+            return self._ready[0]
+        # Runners that try the same order meet at every manifest.
+        equal = [ready for ready in self._ready[:_SPREAD] if ready.priority == self._ready[0].priority]
+        return random.choice(equal)
+
+    def _open(self, name: str) -> Job | None:
+        """Claim a manifest and read it; none if that fails, which is reported."""
+        claimed = self._claim(name)
+        if claimed is None:
+            self._contested = True
+            return None
+        self._taken = self.claimed_any = True
+        try:
+            job = job_of_claimed(claimed, self._sources, self._outbox)
+        except UnavailableError as error:
+            self.faults.report(name, error)
+            self._give_up(name, claimed)
+        except Exception as error:
+            # One manifest must not stop the others, whatever it raises.
+            if not self.faults.attempt(name, partial(self._refuse, claimed, problems_of(error))):
+                self._give_up(name, claimed)
+        else:
+            self._jobs[name] = job
+            return job
+        return None
+
+    def _claim(self, name: str) -> ClaimedManifest | None:
+        """The claimed manifest; none if another runner has it, or the store refuses."""
+        self._session.pulse.beat()
+        try:
+            claimed = self._inbox.claim(name)
+        except UnavailableError as error:
+            self._refused += 1
+            self.faults.report("claims", error)
+            return None
+        except StoreError as error:
+            self.faults.report(name, error)
+            return None
+        self._refused = 0
+        for what in ("claims", name):
+            self.faults.over(what)
+        return claimed
+
+    def _give_up(self, name: str, claimed: ClaimedManifest) -> None:
+        """Release a manifest that can be neither read nor refused now."""
+        self.faults.attempt(name, claimed.release)
+        self._skipped.add(name)
+
+    def _refuse(self, claimed: ClaimedManifest, problems: Sequence[Problem]) -> bool:
+        claimed.fail(problems)
+        self.problems += len(problems)
+        report_refused(claimed.name, problems, self._listener)
+        return True
+
+
+def report_refused(name: str, problems: Sequence[Problem], listener: Listener) -> None:
+    """Tell a listener what is wrong with a manifest on which no work begins."""
+    for problem in problems:
+        listener.hear(Failed(name, problem))
+    listener.hear(ManifestEnded(name, len(problems)))

@@ -1,0 +1,207 @@
+"""The owner of manifests: hands out their pairs, and takes back what an engine made of them.
+
+Only the owner holds claims. The thread that calls `work` hands out tasks, and notices when a person has taken
+a manifest away. The publishing thread takes the outcomes, one after the other.
+"""
+
+import itertools
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+
+from pipeline.engines.base import Died, Engine, Failed, Finished, Outcome, Task, Unchanged
+from pipeline.errors import EngineLostError, Problem, StoppedError, StoreError, UnavailableError, problems_of
+from pipeline.events.listener import ManifestLeft, PairDone, StoreUnavailable
+from pipeline.manifest.models import Pair
+from pipeline.outbox.outbox import Outbox, Record
+from pipeline.stores.patience import Patience
+from pipeline.work.feed import Feed
+from pipeline.work.job import TRIES, Job
+from pipeline.work.session import Session
+from pipeline.work.settling import Settling
+
+_RELEASERS = 16  # threads that release claims: a release is several requests where the inbox is a bucket
+
+
+@dataclass(frozen=True)
+class _HandedOut:
+    """A task that has not come back."""
+
+    job: Job
+    task: Task
+    earlier: Record | None  # what the outbox has of this pair
+
+
+class Owner:
+    """Works on jobs with an engine."""
+
+    def __init__(self, engine: Engine, outbox: Outbox, session: Session) -> None:
+        self._engine, self._outbox, self._session = engine, outbox, session
+        self._patience = Patience(session.stop, self._on_wait, session.timing)
+        self._settling = Settling(outbox, session, self._patience, engine.cancel)
+        self._jobs: set[Job] = set()
+        self._tasks: dict[int, _HandedOut] = {}
+        self._numbers = itertools.count(1)
+        self._changed = threading.Event()  # an outcome has come, or the engine may want more tasks
+        self._checked = time.monotonic()
+        self._handing_back = threading.Lock()
+        self._publisher = threading.Thread(target=self._publish, name="publish", daemon=True)
+        self._failure: BaseException | None = None  # that ended the work
+
+    @property
+    def problems(self) -> int:
+        """How many pairs and manifests have failed."""
+        return self._settling.problems
+
+    def start(self) -> None:
+        """Start the engine. Raises `NSTError`."""
+        self._engine.start(self._session.listener, self._changed.set)
+        self._publisher.start()
+
+    def work(self, feed: Feed) -> None:
+        """Hand out pairs until the feed has no more and all have come back, or until the session stops.
+
+        Raises `EngineLostError`.
+        """
+        self._session.pulse.beat()
+        self._session.pulse.working = True
+        try:
+            self._work(feed)
+        except StoppedError:
+            pass
+        except BaseException as error:
+            self._failure = error
+            raise
+        finally:
+            self._session.pulse.working = False
+
+    def close(self) -> None:
+        """Publish what is finished, stop the engine, and hand back every manifest that has not ended."""
+        self._engine.stop()
+        if self._publisher.is_alive():
+            self._publisher.join()
+        self.hand_back()
+        self._engine.close()
+
+    def hand_back(self) -> None:
+        """Release the manifests that have not ended."""
+        with self._handing_back:  # a second caller waits, because the process may end when it returns
+            jobs = [job for job in self._open_jobs() if not self._stays_claimed(job)]
+            for job in jobs:
+                job.ended = True  # first of all: nothing must be published of it while its claim ends
+            claims = [(job, job.claimed) for job in jobs if job.claimed]
+            with ThreadPoolExecutor(_RELEASERS, "release") as pool:
+                attempt = self._settling.attempt
+                releases = [pool.submit(attempt, job, claimed.release) for job, claimed in claims]
+        for release in releases:
+            release.result()
+        # Last, because writing a log that nobody reads may block.
+        for job, _ in claims:
+            self._session.listener.hear(ManifestLeft(job.name, "manifest handed back"))
+
+    def _work(self, feed: Feed) -> None:
+        while not self._session.stop.is_set():
+            self._changed.clear()
+            if self._failure:
+                raise self._failure
+            self._jobs = set(self._open_jobs())
+            idle = not self._jobs
+            if not self._hand_out(feed) and idle:
+                return
+            self._check_claims()
+            self._changed.wait(self._session.timing.cancelled)
+
+    def _stays_claimed(self, job: Job) -> bool:
+        """Whether a manifest may have caused the failure here; the next runner counts a crash then."""
+        if isinstance(self._failure, EngineLostError):
+            return bool(job.deaths)
+        return self._failure is not None
+
+    def _open_jobs(self) -> list[Job]:
+        return [job for job in list(self._jobs) if not job.ended]
+
+    def _hand_out(self, feed: Feed) -> bool:
+        """Give the engine as many tasks as it wants; false if the feed had none for it."""
+        handed_out = False
+        while not self._session.stop.is_set() and self._engine.wanted() > 0:
+            found = feed.next(self._engine.batch)
+            if found is None:
+                self._engine.flush()
+                return handed_out
+            handed_out = True
+            self._submit(*found)
+            self._check_claims()
+        return True
+
+    def _submit(self, job: Job, pair: Pair) -> None:
+        self._jobs.add(job)
+        sources = job.sources
+        task = Task(next(self._numbers), job.name, pair, sources.base_url, sources.allowed_urls)
+        task = replace(task, priority=job.priority, newcomer=job.handed_out == 1)
+        try:
+            earlier = self._patience.wait_for(partial(self._outbox.record, job.name, pair.id))
+            if earlier and self._patience.wait_for(partial(self._outbox.is_whole, job.name, earlier)):
+                task = replace(task, known=earlier.input_digest)
+        except StoreError as error:
+            self._settling.settle(job, problem=problems_of(error, pair.place, pair.id)[0])
+            return
+        self._tasks[task.number] = _HandedOut(job, task, earlier)
+        self._engine.submit(task)
+
+    def _check_claims(self) -> None:
+        """Every few seconds: stop work on manifests that a person has taken out of `processing/`."""
+        if time.monotonic() < self._checked + self._session.timing.cancelled:
+            return
+        self._checked = time.monotonic()
+        for job in self._open_jobs():
+            try:
+                present = job.claimed is None or job.claimed.present()
+            except StoreError:
+                continue  # the store cannot be reached; the next check will show
+            if not present:
+                self._settling.leave(job, "manifest cancelled: it is no longer in processing/")
+
+    def _publish(self) -> None:
+        """The publishing thread."""
+        try:
+            while outcome := self._engine.take():
+                self._receive(outcome)
+                self._changed.set()
+        except StoppedError:
+            pass
+        except BaseException as error:
+            self._failure = error
+        self._changed.set()
+
+    def _receive(self, outcome: Outcome) -> None:
+        handed_out = self._tasks.pop(outcome.task.number, None)
+        if handed_out is None or handed_out.job.ended:
+            return
+        job, earlier = handed_out.job, handed_out.earlier
+        match outcome:
+            case Finished():
+                self._settling.publish(job, outcome, earlier)
+            case Unchanged() if earlier:
+                self._session.listener.hear(PairDone(job.name, earlier, computed=False))
+                self._settling.settle(job, record=earlier)
+            case Failed(_, problem):
+                self._settling.settle(job, problem=problem)
+            case Died(_, reason):
+                self._try_again(handed_out, reason)
+
+    def _try_again(self, handed_out: _HandedOut, reason: str) -> None:
+        """An engine died with a pair: compute it again, alone; after three deaths it has failed."""
+        job, pair = handed_out.job, handed_out.task.pair
+        job.deaths[pair.id] += 1
+        if job.deaths[pair.id] == TRIES:
+            message = f"{TRIES} engines in a row have died with it ({reason}); check its images and its size"
+            self._settling.settle(job, problem=Problem(pair.place, message, pair.id))
+            return
+        task = replace(handed_out.task, number=next(self._numbers), alone=True)
+        self._tasks[task.number] = replace(handed_out, task=task)
+        self._engine.submit(task)
+
+    def _on_wait(self, error: UnavailableError, first: bool) -> None:
+        self._session.listener.hear(StoreUnavailable(str(error), again=not first))

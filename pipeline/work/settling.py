@@ -1,0 +1,125 @@
+"""What becomes of pairs and manifests: results are published, pairs settled, manifests ended."""
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+from pipeline.engines.base import Finished
+from pipeline.errors import ClaimLostError, Problem, StoppedError, problems_of
+from pipeline.events.listener import Failed, Level, ManifestEnded, ManifestLeft, Note, PairDone
+from pipeline.outbox.outbox import Outbox, Record
+from pipeline.outbox.page import page
+from pipeline.stores.patience import Patience
+from pipeline.work.job import Job
+from pipeline.work.session import Session
+
+
+class Settling:
+    """Publishes results and ends manifests. `problems` counts what failed.
+
+    A manifest is done when every pair of it has a record: `_end` decides, and moves it. Stores that are
+    unavailable are waited for, so that all methods may raise `StoppedError`.
+    """
+
+    def __init__(
+        self, outbox: Outbox, session: Session, patience: Patience, cancel: Callable[[str], None]
+    ) -> None:
+        """`cancel` is called with the name of a manifest whose claim was lost."""
+        self._outbox, self._listener, self._timing = outbox, session.listener, session.timing
+        self._patience, self._cancel = patience, cancel
+        self._lock = threading.RLock()  # a job is changed and ended under it
+        self.problems = 0
+
+    def publish(self, job: Job, finished: Finished, earlier: Record | None) -> None:
+        """Put a result into the outbox in place of an earlier one, and settle its pair."""
+        if job.ended:
+            return
+        pair = finished.task.pair
+        put = partial(
+            self._outbox.put_result,
+            job.name,
+            finished.record,
+            finished.picture,
+            finished.loss_log,
+            finished.thumbnails,
+            earlier,
+            job.confirm,
+        )
+        try:
+            self._patience.wait_for(put)
+        except StoppedError:
+            raise
+        except ClaimLostError as error:
+            self.leave(job, str(error))
+        except Exception as error:
+            self.settle(job, problem=problems_of(error, pair.place, pair.id)[0])
+        else:
+            self._listener.hear(PairDone(job.name, finished.record, computed=True))
+            if job.claimed:
+                self.attempt(job, partial(self._patience.wait_for, job.claimed.progressed))
+            self.settle(job, record=finished.record)
+
+    def settle(self, job: Job, problem: Problem | None = None, record: Record | None = None) -> None:
+        """One more pair has failed, or is done. After the last one the manifest ends."""
+        with self._lock:
+            if job.ended:
+                return
+            if problem:
+                job.problems.append(problem)
+                self.problems += 1
+                self._listener.hear(Failed(job.name, problem))
+            if record:
+                job.records.append(record)
+            if job.finished:
+                self.attempt(job, partial(self._patience.wait_for, partial(self._end, job)))
+                self._put_off_unless_ended(job)
+
+    def leave(self, job: Job, reason: str, level: Level = "warning") -> None:
+        """Stop work on a manifest whose claim is gone. Nothing of it is published any more."""
+        with self._lock:
+            if job.ended:
+                return
+            job.ended = True
+        self._cancel(job.name)
+        if job.claimed:
+            self.attempt(job, job.claimed.drop)
+        self._listener.hear(ManifestLeft(job.name, reason, level))
+
+    def attempt(self, job: Job, action: Callable[[], None]) -> None:
+        """Do what may fail without harm to anything else; a fault is reported and counted."""
+        try:
+            action()
+        except StoppedError:
+            raise
+        except ClaimLostError as error:
+            self.leave(job, str(error))
+        except Exception as error:
+            for problem in problems_of(error):
+                self.problems += 1
+                self._listener.hear(Note(str(problem), "error", {"manifest": job.name}))
+
+    def _end(self, job: Job) -> None:
+        job.confirm()
+        self.attempt(job, partial(self._patience.wait_for, partial(self._put_page, job)))
+        if job.ended:
+            return
+        if job.claimed and job.problems:
+            job.claimed.fail(job.problems)
+        elif job.claimed:
+            job.claimed.complete()
+        job.ended = True
+        self._listener.hear(ManifestEnded(job.name, len(job.problems), self._outbox.page_url(job.name)))
+
+    def _put_page(self, job: Job) -> None:
+        job.confirm()  # again, because the outbox may have been waited for
+        place = {pair.id: index for index, pair in enumerate(job.pairs)}
+        records = sorted(job.records, key=lambda record: place[record.id])
+        self._outbox.put_page(job.name, page(job.name, records, job.problems))
+
+    def _put_off_unless_ended(self, job: Job) -> None:
+        """Leave a manifest that could not be moved alone for a while, so that it is not repeated."""
+        if not job.ended:
+            job.ended, job.put_off_until = True, time.monotonic() + self._timing.put_off
+            if job.claimed:
+                self.attempt(job, job.claimed.release)

@@ -1,0 +1,134 @@
+"""The two ways to work: on manifest files once, and on an inbox in rounds, until a signal comes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nst.errors import NSTError
+from pipeline.engines.base import Engine
+from pipeline.errors import problems_of
+from pipeline.events.listener import Note
+from pipeline.inbox.inbox import Inbox
+from pipeline.inbox.triggers import Schedule, Trigger
+from pipeline.outbox.outbox import Outbox
+from pipeline.stores.opening import Stores
+from pipeline.work.feed import FileFeed, InboxFeed, report_refused
+from pipeline.work.job import Job, job_of_file
+from pipeline.work.owner import Owner
+from pipeline.work.session import Session
+from pipeline.work.signals import supervise
+
+_QUIETER = 1.5  # the factor by which the wait between two scans grows while nothing happens
+
+
+def run(
+    paths: Sequence[Path],
+    engine: Engine,
+    outbox: Outbox,
+    stores: Stores,
+    allow: Sequence[str],
+    session: Session,
+) -> int:
+    """Work on manifest files, whose images are relative to each file's folder; returns the exit code."""
+    jobs: list[Job] = []
+    refused = 0
+    for path in paths:
+        try:
+            sources = stores.sources(str(path.parent), allow, outbox.results_among)
+            jobs.append(job_of_file(path, sources))
+        except NSTError as error:
+            refused += 1
+            report_refused(path.stem, problems_of(error), session.listener)
+    if not jobs:
+        return 1
+    owner = Owner(engine, outbox, session)
+
+    def work() -> None:
+        try:
+            owner.start()
+            owner.work(FileFeed(jobs, session.listener))
+        finally:
+            owner.close()
+
+    code = supervise(session, work, [owner.hand_back])
+    return code or int(owner.problems + refused > 0)
+
+
+class Watch:
+    """Works on what is in an inbox, and on what comes into it."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        engine: Engine,
+        outbox: Outbox,
+        stores: Stores,
+        allow: Sequence[str],
+        trigger: Trigger,
+        session: Session,
+    ) -> None:
+        """Images come from the inbox, from what surrounds it, and from the URLs in `allow`."""
+        self._inbox, self._outbox, self._trigger, self._session = inbox, outbox, trigger, session
+        sources = stores.sources(inbox.store.url, allow, outbox.results_among)
+        self._owner = Owner(engine, outbox, session)
+        self._feed = InboxFeed(inbox, sources, outbox, trigger, session)
+
+    def run(self, once: bool, schedule: Schedule | None) -> int:
+        """Work until a signal comes, or with `once` until nothing is left; returns the exit code."""
+        leave = [self._feed.hand_back_suspect, self._owner.hand_back]
+        code = supervise(self._session, lambda: self._work(once, schedule), leave, self._trigger.close)
+        failed = self._owner.problems + self._feed.problems + self._feed.faults.count
+        return code or int(failed > 0)
+
+    def _work(self, once: bool, schedule: Schedule | None) -> None:
+        try:
+            self._owner.start()
+            urls = {"inbox": self._inbox.store.url, "outbox": self._outbox.store.url}
+            self._session.listener.hear(Note("watching", details=urls))
+            self._rounds(once, schedule)
+        finally:
+            self._owner.close()
+            self._feed.hand_back_suspect()
+            self._trigger.close()
+
+    def _rounds(self, once: bool, schedule: Schedule | None) -> None:
+        session, interval = self._session, self._session.timing.scan
+        while not session.stop.is_set():
+            if schedule:
+                seconds = round(schedule.seconds_left())
+                session.listener.hear(Note("waiting for the schedule", details={"seconds": seconds}))
+                schedule.wait(session.stop)
+            self._trigger.idle(False)
+            busy = self._round()
+            self._show_ends()
+            if once:
+                return
+            # Requests cost money: the longer nothing happens, the more seldom the inbox is scanned.
+            interval = session.timing.scan if busy else min(_QUIETER * interval, self._longest_interval())
+            self._trigger.idle(True)
+            if not schedule:
+                session.wake.wait(interval)
+
+    def _round(self) -> bool:
+        """Work until nothing is ready, no file is being written, and no store is unavailable.
+
+        Returns whether anything was claimed.
+        """
+        timing, claimed_any = self._session.timing, False
+        while not self._session.stop.is_set():
+            self._feed.begin()
+            self._owner.work(self._feed)
+            claimed_any |= self._feed.claimed_any
+            if not self._feed.unsettled:
+                break
+            unavailable = self._feed.faults.unavailable
+            self._session.wake.wait(timing.scan if unavailable else timing.scan_settling)
+        return claimed_any
+
+    def _show_ends(self) -> None:
+        """Scan twice more, if a trigger waits to see that the manifests of this round have ended."""
+        for _ in range(2):
+            if not self._session.stop.is_set() and self._trigger.pending:
+                self._feed.scan()
+
+    def _longest_interval(self) -> float:
+        return self._trigger.longest_interval or self._inbox.store.idle_interval

@@ -1,0 +1,96 @@
+"""An inbox and an outbox in memory, with two images, and what works on them without a device."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import pytest
+
+from pipeline.engines.base import Outcome, Task
+from pipeline.engines.fake import FakeEngine
+from pipeline.events.recording import RecordingListener
+from pipeline.inbox.inbox import Inbox
+from pipeline.inbox.triggers import Trigger
+from pipeline.outbox.outbox import Outbox
+from pipeline.stores.memory import MemoryStore
+from pipeline.stores.opening import Stores
+from pipeline.timing import Timing
+from pipeline.work.feed import InboxFeed
+from pipeline.work.owner import Owner
+from pipeline.work.session import Session
+
+QUICK = Timing(retry_first=0.01, retry_last=0.01, cancelled=0.0, scan=0.0, put_off=3600)
+
+
+@dataclass
+class Shop:
+    """One runner, in this process, at an inbox in memory."""
+
+    before: Callable[[Task], Outcome | None] = lambda task: None
+    batch: int = 1
+    timing: Timing = QUICK
+    at: "Shop | None" = None  # another runner, whose inbox and outbox this one shares
+    inbox: MemoryStore = field(init=False)
+    outbox: MemoryStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.inbox, self.outbox = (self.at.inbox, self.at.outbox) if self.at else self._make_stores()
+        self.listener, self.stores = RecordingListener(), Stores(timing=self.timing)
+        self.session = Session(self.listener, self.timing)
+        self.engine = FakeEngine(self.stores, self.before, self.batch)
+        outbox = Outbox(self.outbox)
+        sources = self.stores.sources(self.inbox.url, results_among=outbox.results_among)
+        self.box = Inbox(self.inbox, self.timing)
+        self.feed = InboxFeed(self.box, sources, outbox, Trigger(), self.session)
+        self.owner = Owner(self.engine, outbox, self.session)
+
+    def _make_stores(self) -> tuple[MemoryStore, MemoryStore]:
+        name = uuid4().hex
+        inbox, outbox = (MemoryStore(f"{name}-{end}", timing=self.timing) for end in ("in", "out"))
+        for image in ("a.png", "b.png"):
+            inbox.write(image, image.encode())
+        return inbox, outbox
+
+    def drop(self, name: str, pairs: int = 1, **keys: object) -> None:
+        """Put a manifest of so many pairs, p0, p1, ..., into the inbox."""
+        listed = [{"id": f"p{n}", "content": "a.png", "style": "b.png", "seed": n} for n in range(pairs)]
+        self.inbox.write(f"{name}.json", json.dumps({"pairs": listed, **keys}).encode())
+
+    def work(self) -> None:
+        """Work until nothing is left, and close."""
+        try:
+            self.owner.start()
+            self.feed.begin()
+            self.owner.work(self.feed)
+        finally:
+            self.owner.close()
+
+    def in_background(self) -> threading.Thread:
+        """The same in a thread, which has started."""
+        thread = threading.Thread(target=self.work, daemon=True)
+        thread.start()
+        return thread
+
+    def manifests(self, folder: str) -> list[str]:
+        """The manifests, and error files, in a folder of the inbox."""
+        return [entry.name for entry in self.inbox.entries(folder) if entry.name.endswith(".json")]
+
+    def handed_out(self) -> list[str]:
+        """The pairs that the engine got, as manifest/pair, in their order."""
+        return [f"{task.manifest}/{task.pair.id}" for task in self.engine.tasks]
+
+
+@pytest.fixture
+def shop() -> Iterator[Callable[..., Shop]]:
+    """Makes a runner; at the end of the test it is told to stop."""
+    made: list[Shop] = []
+
+    def make(**options: object) -> Shop:
+        made.append(Shop(**options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.session.end_soon()
