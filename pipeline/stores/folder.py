@@ -227,18 +227,18 @@ class FolderClaim:
             self._store.replace(self._key, key)
         except NotFoundError:
             self.confirm()
-            raise
+            raise  # it is not this file that is missing
         self._lock.close()
 
     def release(self) -> None:
         try:
-            if self.present():
+            if self._lock.held:
                 self._store.move(self._key, self._source)
         except ConflictError:
             pass  # a newer file waits; this one stays where the next scan finds it
         except NotFoundError:
             if self.present():
-                raise
+                raise  # it is not this file that is missing
         finally:
             self._lock.close()
 
