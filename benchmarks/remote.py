@@ -17,7 +17,7 @@ from PIL import Image
 from benchmarks.engine import seconds_for
 from benchmarks.machine import describe
 from manifests.demo_s3 import BUCKET, server
-from nst import Pair, Stylizer
+from nst import PreparedPair, Stylizer
 from nst.result import Evaluation, Losses, Result
 from nst.transfer import OnEvaluation
 from pipeline.engines import stylizer
@@ -35,7 +35,7 @@ class Device(Stylizer):
     busy = 0.0
 
     def run(
-        self, pairs: Sequence[Pair], on_evaluation: OnEvaluation = lambda index, evaluation: None
+        self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation = lambda index, evaluation: None
     ) -> list[Result]:
         """One result a pair, after the time it takes."""
         losses = Losses(1.0, 1.0, 0.0, 2.0)

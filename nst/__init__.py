@@ -7,7 +7,7 @@ from nst.errors import ImageError, NSTError, WeightsError
 from nst.parameters import Parameters
 
 if TYPE_CHECKING:
-    from nst.pair import Pair, Style
+    from nst.pair import PreparedPair, Style
     from nst.result import Evaluation, Losses, Result
     from nst.transfer import Stylizer
 
@@ -17,8 +17,8 @@ __all__ = [
     "ImageError",
     "Losses",
     "NSTError",
-    "Pair",
     "Parameters",
+    "PreparedPair",
     "Result",
     "Style",
     "Stylizer",
@@ -29,7 +29,7 @@ __all__ = [
 _LAZY = {
     "Evaluation": "nst.result",
     "Losses": "nst.result",
-    "Pair": "nst.pair",
+    "PreparedPair": "nst.pair",
     "Result": "nst.result",
     "Style": "nst.pair",
     "Stylizer": "nst.transfer",

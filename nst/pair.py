@@ -47,8 +47,8 @@ class Style:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One content picture with its styles, ready for a device; made by `Pair.prepare`."""
+class PreparedPair:
+    """One content picture with its styles, ready for a device; made by `PreparedPair.prepare`."""
 
     contents: tuple[Image.Image, ...]  # coarse to fine; the last has the size of the result
     starts: Tensor  # (K, 3, H, W), what the coarsest scale may start from: the one of least loss is taken
@@ -59,7 +59,7 @@ class Pair:
     @classmethod
     def prepare(
         cls, content: Picture, styles: Sequence[tuple[Style, float]], parameters: Parameters
-    ) -> "Pair":
+    ) -> "PreparedPair":
         """Resize a picture for every scale; needs no device, so it can go on beside one.
 
         Raises `ImageError` where a side of the content is, or becomes, shorter than 16 px, and `NSTError`
@@ -77,7 +77,7 @@ class Pair:
                 f"the content scaled to max_size {longest} is {sizes[-1][0]}x{sizes[-1][1]}; "
                 f"each side needs {_SMALLEST_SIDE} pixels"
             )
-        closest = closest_look(rgb.size, parameters)
+        closest = largest_style_side(rgb.size, parameters)
         styles = [(style.within(closest), weight) for style, weight in styles]
         if parameters.preserve_color:
             styles = [(Style(color.match_colors(s.image, rgb)), w) for s, w in styles]
@@ -93,7 +93,7 @@ class Pair:
         return tuple(c.size for c in self.contents), p.epochs, p.init, p.pooling, *layers
 
 
-def closest_look(content: tuple[int, int], parameters: Parameters) -> int:
+def largest_style_side(content: tuple[int, int], parameters: Parameters) -> int:
     """The largest long side at which the styles of a content of that size are looked at, in pixels."""
     return max(_SMALLEST_SIDE, round(min(parameters.max_size, max(content)) * parameters.style_scale))
 

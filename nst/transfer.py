@@ -18,7 +18,7 @@ from nst.errors import NSTError
 from nst.guide import Guide
 from nst.lbfgs import LBFGS
 from nst.objective import Layers, Objective, Terms, mix_grams, style_grams
-from nst.pair import Pair, Style
+from nst.pair import PreparedPair, Style
 from nst.parameters import ITERATIONS_PER_EPOCH, Parameters
 from nst.result import Evaluation, Losses, Result
 from nst.tape import Tape
@@ -61,7 +61,7 @@ class Stylizer:
     ) -> Result:
         """Stylise one picture after one style, or several with weights; keywords are `Parameters`."""
         styles = [(style, 1.0)] if isinstance(style, Image.Image) else style
-        pair = Pair.prepare(
+        pair = PreparedPair.prepare(
             images.normalise(content),
             [(Style(images.normalise(image).rgb), weight) for image, weight in styles],
             Parameters.model_validate(parameters),
@@ -69,7 +69,7 @@ class Stylizer:
         return self.run([pair], lambda _, evaluation: on_evaluation(evaluation))[0]
 
     def run(
-        self, pairs: Sequence[Pair], on_evaluation: OnEvaluation = lambda index, evaluation: None
+        self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation = lambda index, evaluation: None
     ) -> list[Result]:
         """Stylise pairs of equal `group` together, each as if it were alone.
 
@@ -86,7 +86,7 @@ class Stylizer:
                 torch.cuda.synchronize(self.device)
             raise
 
-    def capacity(self, pair: Pair) -> int:
+    def capacity(self, pair: PreparedPair) -> int:
         """How many pairs like this one fit into one batch; 1 on a CPU, which one pair keeps busy."""
         if self.device.type == "cpu":
             return 1
@@ -97,7 +97,7 @@ class Stylizer:
         needed = width * height * _BYTES_PER_PIXEL * self.dtype.itemsize // 2
         return max(1, min(_LARGEST_BATCH, int(0.8 * unused) // needed))
 
-    def objective(self, pairs: Sequence[Pair], level: int, exact: bool = False) -> Objective:
+    def objective(self, pairs: Sequence[PreparedPair], level: int, exact: bool = False) -> Objective:
         """The objective of a batch at one of its scales, all in fp32 if `exact`."""
         p = pairs[0].parameters
         layers = Layers(p.content_layers, p.style_layers, p.pooling)
@@ -106,7 +106,7 @@ class Stylizer:
         grams = {name: torch.cat([targets[name] for targets in mixed]) for name in layers.style}
         return Objective(network, self.contents(pairs, level), grams, layers)
 
-    def contents(self, pairs: Sequence[Pair], level: int) -> Tensor:
+    def contents(self, pairs: Sequence[PreparedPair], level: int) -> Tensor:
         """The content pictures of a batch at one of its scales, `(B, 3, H, W)`."""
         return self.upload(torch.stack([images.to_tensor(pair.contents[level]) for pair in pairs]))
 
@@ -117,7 +117,9 @@ class Stylizer:
                 tensor = tensor.pin_memory()
         return tensor.to(self.device, non_blocking=True)
 
-    def _style_targets(self, pair: Pair, level: int, layers: Layers, network: VGG19) -> dict[str, Tensor]:
+    def _style_targets(
+        self, pair: PreparedPair, level: int, layers: Layers, network: VGG19
+    ) -> dict[str, Tensor]:
         side = round(max(pair.contents[level].size) * pair.parameters.style_scale)
         found = []
         for style, _ in pair.styles:
@@ -135,7 +137,9 @@ class Stylizer:
 class _Run:
     """One batch on its way through the scales."""
 
-    def __init__(self, stylizer: Stylizer, pairs: Sequence[Pair], on_evaluation: OnEvaluation) -> None:
+    def __init__(
+        self, stylizer: Stylizer, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation
+    ) -> None:
         self.stylizer, self.pairs, self.on_evaluation = stylizer, pairs, on_evaluation
         self.began = time.perf_counter()
         iterations = pairs[0].parameters.epochs * ITERATIONS_PER_EPOCH

@@ -13,7 +13,7 @@ from PIL import Image
 from nst import images
 from nst.errors import ImageError
 from nst.images import Picture
-from nst.pair import Pair, Style, closest_look
+from nst.pair import PreparedPair, Style, largest_style_side
 from pipeline.manifest import models
 from pipeline.outbox.outbox import Record, Source, thumbnail_name
 from pipeline.stores.sources import Sources
@@ -35,7 +35,7 @@ class Inputs:
 class Prepared:
     """A pair ready for the device, with what its record and page will tell of its images."""
 
-    pair: Pair
+    pair: PreparedPair
     content: Source
     styles: list[Source]
     digest: str
@@ -70,14 +70,14 @@ class Fetcher:
         styles, sources, thumbnails = [], [], {}
         for entry, data in zip(pair.styles, inputs.styles, strict=True):
             # Not smaller than the page's thumbnail, which is the same for all pairs.
-            long_side = max(_THUMBNAIL, closest_look(content.rgb.size, pair.parameters))
+            long_side = max(_THUMBNAIL, largest_style_side(content.rgb.size, pair.parameters))
             style = self._style(data, entry.image, long_side)
             source = _source(entry.image, data, entry.weight)
             styles.append((style, entry.weight))
             sources.append(source)
             thumbnails[source.thumbnail] = style.image
         try:
-            ready = Pair.prepare(content, styles, pair.parameters)
+            ready = PreparedPair.prepare(content, styles, pair.parameters)
         except ImageError as error:
             raise ImageError(f"{pair.content}: {error}") from None
         source = _source(pair.content, inputs.content)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nst import Pair, Parameters, Style, Stylizer, images
+from nst import Parameters, PreparedPair, Style, Stylizer, images
 from tests.conftest import make_picture
 
 TO_RELU4_1, TO_RELU5_1 = 9, 13  # convolutions
@@ -30,14 +30,14 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-def pair(seed: int) -> Pair:
+def pair(seed: int) -> PreparedPair:
     style = Style(make_picture(32, 32, seed=9))
-    return Pair.prepare(
+    return PreparedPair.prepare(
         images.Picture(make_picture(32, 32, seed)), [(style, 1.0)], Parameters(epochs=1, max_size=32)
     )
 
 
-def counted(stylizer: Stylizer, *pairs: Pair) -> Counter[str]:
+def counted(stylizer: Stylizer, *pairs: PreparedPair) -> Counter[str]:
     operations = Operations()
     with operations:
         results = stylizer.run(pairs)

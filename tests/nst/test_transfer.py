@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image, ImageStat
 
-from nst import ImageError, NSTError, Pair, Parameters, Style, Stylizer, images
+from nst import ImageError, NSTError, Parameters, PreparedPair, Style, Stylizer, images
 from nst.objective import Layers, Objective, style_grams
 from nst.result import Evaluation
 from nst.transfer import split
@@ -12,10 +12,12 @@ from nst.vgg import VGG19
 from tests.conftest import make_picture
 
 
-def prepared(seed: int = 1, style: int = 2, size: tuple[int, int] = (48, 40), **parameters: object) -> Pair:
+def prepared(
+    seed: int = 1, style: int = 2, size: tuple[int, int] = (48, 40), **parameters: object
+) -> PreparedPair:
     chosen = Parameters.model_validate({"epochs": 1, "max_size": max(size), **parameters})
     content, styles = make_picture(*size, seed=seed), [(Style(make_picture(64, 64, seed=style)), 1.0)]
-    return Pair.prepare(images.Picture(content), styles, chosen)
+    return PreparedPair.prepare(images.Picture(content), styles, chosen)
 
 
 def mean_levels(picture: Image.Image) -> list[float]:
@@ -93,7 +95,7 @@ def test_what_the_callback_raises_ends_the_run(stylizer: Stylizer) -> None:
 
 def test_large_pictures_go_from_coarse_to_fine(stylizer: Stylizer) -> None:
     content = make_picture(400, 100, seed=1)
-    pair = Pair.prepare(images.Picture(content), [(Style(make_picture()), 1.0)], Parameters(epochs=1))
+    pair = PreparedPair.prepare(images.Picture(content), [(Style(make_picture()), 1.0)], Parameters(epochs=1))
     (result,) = stylizer.run([pair])
     assert {e.scale for e in result.evaluations} == {100, 200, 400}
     assert result.image.size == (400, 100)
@@ -180,14 +182,14 @@ def test_a_style_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (15, 200), (3000, 20)])
 def test_pictures_too_small_for_the_network_are_refused(size: tuple[int, int]) -> None:
     with pytest.raises(ImageError, match="each side needs 16 pixels"):
-        Pair.prepare(
+        PreparedPair.prepare(
             images.Picture(Image.new("RGB", size)), [(Style(make_picture()), 1.0)], Parameters(max_size=512)
         )
 
 
 def test_a_style_is_no_way_from_itself_in_any_precision() -> None:
     picture = make_picture(64, 64, seed=2)
-    pair = Pair.prepare(images.Picture(picture), [(Style(picture), 1.0)], Parameters(max_size=64))
+    pair = PreparedPair.prepare(images.Picture(picture), [(Style(picture), 1.0)], Parameters(max_size=64))
     for dtype in ("fp32", "bf16"):
         stylizer = Stylizer(device="cpu", dtype=dtype)
         for exact in (False, True):
@@ -221,4 +223,4 @@ def test_pairs_that_can_not_share_a_batch_are_refused(stylizer: Stylizer) -> Non
 def test_a_pair_needs_styles_that_weigh_something(weights: list[float]) -> None:
     picture = make_picture(32, 32, seed=1)
     with pytest.raises(NSTError, match="weight above 0"):
-        Pair.prepare(images.Picture(picture), [(Style(picture), w) for w in weights], Parameters())
+        PreparedPair.prepare(images.Picture(picture), [(Style(picture), w) for w in weights], Parameters())

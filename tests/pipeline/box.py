@@ -12,7 +12,7 @@ from unittest import mock
 from uuid import uuid4
 
 from manifests.demo_s3 import BUCKET
-from nst import Pair, Stylizer
+from nst import PreparedPair, Stylizer
 from nst.result import Evaluation, Losses, Result
 from pipeline.engines import local
 from pipeline.errors import UnavailableError
@@ -38,7 +38,7 @@ class Instant(Stylizer):
     def __init__(self, stylizer: Stylizer) -> None:
         self.weights, self.device, self.dtype = stylizer.weights, stylizer.device, stylizer.dtype
 
-    def run(self, pairs: Sequence[Pair], on_evaluation: Any = None) -> list[Result]:
+    def run(self, pairs: Sequence[PreparedPair], on_evaluation: Any = None) -> list[Result]:
         losses = Losses(1.0, 1.0, 0.0, 2.0)
         evaluations = [Evaluation(1, 1, 32, losses, 0.1)]
         return [Result(pair.contents[-1], losses, evaluations, 0.1) for pair in pairs]

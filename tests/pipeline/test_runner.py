@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 import torch
 
-from nst import Evaluation, Pair, Result, Stylizer
+from nst import Evaluation, PreparedPair, Result, Stylizer
 from pipeline.events.log import JsonLines
 from pipeline.inbox.inbox import ClaimedManifest
 from pipeline.outbox.outbox import Outbox
@@ -21,16 +21,18 @@ from tests.conftest import make_picture
 class Roomy:
     """A stylizer that takes four pairs at once, until `fits` says that they are too many."""
 
-    def __init__(self, stylizer: Stylizer, fits: Callable[[Sequence[Pair]], bool]) -> None:
+    def __init__(self, stylizer: Stylizer, fits: Callable[[Sequence[PreparedPair]], bool]) -> None:
         self.weights, self.device, self.dtype = stylizer.weights, stylizer.device, stylizer.dtype
         self._stylizer, self._fits = stylizer, fits
         self.batches: list[int] = []
         self.refusal: Exception = torch.OutOfMemoryError()
 
-    def capacity(self, pair: Pair) -> int:
+    def capacity(self, pair: PreparedPair) -> int:
         return 4
 
-    def run(self, pairs: Sequence[Pair], on_evaluation: Callable[[int, Evaluation], None]) -> list[Result]:
+    def run(
+        self, pairs: Sequence[PreparedPair], on_evaluation: Callable[[int, Evaluation], None]
+    ) -> list[Result]:
         self.batches.append(len(pairs))
         assert len({pair.group for pair in pairs}) == 1
         if not self._fits(pairs):

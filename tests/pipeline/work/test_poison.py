@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from nst import Pair, Stylizer
+from nst import PreparedPair, Stylizer
 from nst.result import Result
 from pipeline.inbox.inbox import ClaimedManifest, Inbox
 from tests.conftest import make_picture
@@ -40,11 +40,11 @@ class Deadly(Instant):
         super().__init__(stylizer)
         self._end = end
 
-    def run(self, pairs: Sequence[Pair], on_evaluation: Any = None) -> list[Result]:
+    def run(self, pairs: Sequence[PreparedPair], on_evaluation: Any = None) -> list[Result]:
         self._meet(pairs)
         return super().run(pairs)
 
-    def _meet(self, pairs: Sequence[Pair]) -> None:
+    def _meet(self, pairs: Sequence[PreparedPair]) -> None:
         if any(pair.parameters.seed == self.SEED for pair in pairs):
             self._end()
 
@@ -52,7 +52,7 @@ class Deadly(Instant):
 class DeadlyBefore(Deadly):
     """The same, but between two batches."""
 
-    def capacity(self, pair: Pair) -> int:
+    def capacity(self, pair: PreparedPair) -> int:
         self._meet([pair])
         return super().capacity(pair)
 
@@ -110,7 +110,7 @@ class Mortal(Instant):
         super().__init__(stylizer)
         self._met, self._progressed = 0, progressed
 
-    def run(self, pairs: Sequence[Pair], on_evaluation: Any = None) -> list[Result]:
+    def run(self, pairs: Sequence[PreparedPair], on_evaluation: Any = None) -> list[Result]:
         self._met += 1
         if self._met == 2:
             assert self._progressed.wait(60)
