@@ -22,7 +22,7 @@ from nst.pair import PreparedPair, Style
 from nst.parameters import ITERATIONS_PER_EPOCH, Parameters
 from nst.result import Evaluation, Losses, Result
 from nst.tape import Tape
-from nst.vgg import HUGE, VGG19
+from nst.vgg import LARGE_PICTURE, VGG19
 from nst.weights import load_weights
 
 _FINE_SHARE = 0.8  # of the iterations left, spent on each scale that has coarser ones below it
@@ -258,7 +258,7 @@ def split(iterations: int, levels: int) -> list[int]:
 
 def history(pixels: int) -> int:
     """How many steps the search for a picture of that many pixels remembers, at 24 bytes a pixel each."""
-    return 10 if pixels > HUGE else 20
+    return 10 if pixels > LARGE_PICTURE else 20
 
 
 def _enlarged(image: Tensor, like: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nst import Parameters, PreparedPair, Style, Stylizer, images
+from nst.vgg import VGG19
+from nst.weights import Weights
 from tests.conftest import make_picture
 
 TO_RELU4_1, TO_RELU5_1 = 9, 13  # convolutions
@@ -67,13 +69,12 @@ def test_a_batch_goes_through_the_network_together() -> None:
         assert together[name] == alone[name]
 
 
-def test_less_is_kept_of_huge_pictures_and_they_come_out_the_same(
-    stylizer: Stylizer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def kept_and_made() -> tuple[int, list[float]]:
+def test_recomputing_convolutions_saves_memory_and_does_not_change_the_gradient(weights: Weights) -> None:
+    def bytes_and_gradient(recompute_above: int) -> tuple[int, Tensor]:
+        """How much autograd keeps for backward, and what backward returns."""
+        vgg = VGG19(weights, recompute_above=recompute_above)
         image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
-        objective = stylizer.objective([pair(1)], 0)
-        constant = {buffer.data_ptr() for buffer in objective.vgg.buffers()}
+        constant = {buffer.data_ptr() for buffer in vgg.buffers()}
         storages = {}
 
         def keep(tensor: Tensor) -> Tensor:
@@ -82,17 +83,15 @@ def test_less_is_kept_of_huge_pictures_and_they_come_out_the_same(
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            # Alive, so that none takes another's place.
-            features = list(objective.vgg(image, objective.grams))
-        assert features
-        (result,) = stylizer.run([pair(1)])
-        return sum(storages.values()), [e.losses.total for e in result.evaluations]
+            # All features stay alive, so that no storage is freed and its address used again.
+            features = [found for _, found in vgg(image, Parameters().style_layers)]
+        (gradient,) = torch.autograd.grad(sum(found.sum() for found in features), image)
+        return sum(storages.values()), gradient
 
-    usual, made = kept_and_made()
-    monkeypatch.setattr("nst.vgg.HUGE", 0)
-    less, made_again = kept_and_made()
+    usual, expected = bytes_and_gradient(recompute_above=64 * 64)
+    less, found = bytes_and_gradient(recompute_above=64 * 64 - 1)
     assert less < 0.6 * usual
-    assert made_again == made
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="only a GPU can be waited for")
