@@ -70,7 +70,7 @@ def most(stylizer: Stylizer, side: int) -> float:
         optimiser, guide = LBFGS(variables, history=history(side**2)), Guide(objective)
         for _ in range(ITERATIONS):
             variables.requires_grad_()
-            terms, _ = guide(canvas.decode(variables))
+            terms, _, _ = guide.step(canvas.decode(variables), optimiser.best_loss)
             total = terms.content + 1e6 * terms.style
             (gradient,) = torch.autograd.grad(total.sum(), variables)
             with torch.no_grad():

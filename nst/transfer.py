@@ -180,23 +180,22 @@ class _Run:
         variables = canvas.encode(image)
         optimiser = LBFGS(variables, self.tolerance, history(image[0, 0].numel()))
         guide = Guide(objective)
-        tape, finished = Tape(), [False for _ in self.pairs]
+        tape, finished, shares = Tape(), [False for _ in self.pairs], list[float]()
         for step in range(steps):
             variables.requires_grad_(True)
-            terms, deep = guide(canvas.decode(variables))
+            terms, correction, share = guide.step(canvas.decode(variables), optimiser.best_loss, shares)
             total = self._total(terms)
             (gradient,) = torch.autograd.grad(total.sum(), variables)
             with torch.no_grad():
                 if step == 0:
                     optimiser.first_step = _first_step(canvas, variables, gradient)
-                optimiser.lift(self.weights[1] * guide.correction)
-                variables = optimiser.step(total.detach(), gradient)
-                guide.progress(optimiser.best_loss)
+                variables = optimiser.step(total.detach(), gradient, self.weights[1] * correction)
                 done = optimiser.converged.to(total.dtype)
-                tape.write(torch.stack([terms.content, terms.style, terms.tv, total, done, deep]).detach())
+                tape.write(torch.stack([terms.content, terms.style, terms.tv, total, done, share]).detach())
+            shares = []
             for row in tape.read():
                 self._report(row, image, finished)
-                guide.weigh(row[-1].nan_to_num().max().item())
+                shares += row[-1].tolist()
             if all(finished):
                 break
         for row in tape.read(everything=True):
