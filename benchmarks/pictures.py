@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from nst import Parameters, PreparedPair, Style, Stylizer, images
+from nst.device import upload
 from nst.images import Picture, to_tensor
 
 IMAGES = Path(__file__).parent.parent / "manifests" / "images"
@@ -36,11 +37,11 @@ def prepared(content: Image.Image, style: Image.Image, epochs: int) -> PreparedP
 
 def judge(stylizer: Stylizer, pair: PreparedPair) -> Callable[[Image.Image], float]:
     """The delivered loss of a picture that anybody made of this pair: fp32, on its 8-bit pixels."""
-    exact = stylizer.objective([pair], -1, exact=True)
+    exact = stylizer.targets.objective([pair], -1, exact=True)
 
     def delivered(image: Image.Image) -> float:
         with torch.no_grad():
-            terms = exact(stylizer.upload(to_tensor(image)[None]))
+            terms = exact(upload(to_tensor(image)[None], stylizer.device))
             return (terms.content + pair.parameters.style_weight * terms.style).item()
 
     return delivered

@@ -18,8 +18,7 @@ from benchmarks.engine import seconds_for
 from benchmarks.machine import describe
 from manifests.demo_s3 import BUCKET, server
 from nst import PreparedPair, Stylizer
-from nst.result import Evaluation, Losses, Result
-from nst.transfer import OnEvaluation
+from nst.result import Evaluation, Losses, OnEvaluation, Result
 from pipeline.engines import stylizer
 from pipeline.events.log import JsonLines
 from pipeline.stores.aws import connect

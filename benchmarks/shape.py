@@ -32,7 +32,7 @@ def prepared(size: int) -> PreparedPair:
 def convolution_share(size: int) -> float:
     """Share of an evaluation's processor time that is spent in convolutions, their ReLU included."""
     stylizer, pair = Stylizer(device="cpu"), prepared(size)
-    objective = stylizer.objective([pair], -1)
+    objective = stylizer.targets.objective([pair], -1)
     image = to_tensor(pair.contents[-1])[None]
     canvas = Canvas(size, size, image.device)
     variables = canvas.encode(image).requires_grad_()

@@ -9,7 +9,7 @@ from nst.parameters import Parameters
 if TYPE_CHECKING:
     from nst.pair import PreparedPair, Style
     from nst.result import Evaluation, Losses, Result
-    from nst.transfer import Stylizer
+    from nst.stylizer import Stylizer
 
 __version__ = "0.1.0"
 __all__ = [
@@ -32,7 +32,7 @@ _LAZY = {
     "PreparedPair": "nst.pair",
     "Result": "nst.result",
     "Style": "nst.pair",
-    "Stylizer": "nst.transfer",
+    "Stylizer": "nst.stylizer",
 }
 
 

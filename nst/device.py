@@ -3,9 +3,11 @@
 import os
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from nst.errors import NSTError
 
@@ -56,6 +58,14 @@ def set_up(device: torch.device) -> None:
     # Plans are kept for each shape and thread, about 200 kB of the host's memory each; torch's own limit
     # of 10,000 is too many where pictures have all sorts of sizes.
     os.environ.setdefault("TORCH_CUDNN_V8_API_LRU_CACHE_LIMIT", "1000")
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor from the host to the device, without waiting for the copy where possible."""
+    if device.type == "cuda":
+        with suppress(RuntimeError):  # page-locked memory is scarce; without it, the copy is waited for
+            tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -15,7 +15,8 @@ from nst.images import Picture, to_tensor
 from nst.pair import PreparedPair, Style
 from nst.parameters import ITERATIONS_PER_EPOCH, Parameters
 from nst.result import Evaluation
-from nst.transfer import Stylizer, split
+from nst.scales import split
+from nst.stylizer import Stylizer
 
 SIZES = (256, 512, 1024)
 _EVALUATIONS, _SECONDS = 12, 20.0  # at most, for each size

@@ -16,7 +16,7 @@ import torch
 from nst.device import is_out_of_memory
 from nst.errors import NSTError
 from nst.result import Evaluation, Result
-from nst.transfer import Stylizer
+from nst.stylizer import Stylizer
 from pipeline.engines.encode import publish
 from pipeline.engines.prepare import Fetcher, Prepared
 from pipeline.errors import ClaimLostError, Problem, UnavailableError, problems_of

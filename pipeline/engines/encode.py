@@ -14,7 +14,7 @@ from nst import images
 from nst.device import device_name, dtype_name
 from nst.images import Picture
 from nst.result import Evaluation, Result
-from nst.transfer import Stylizer
+from nst.stylizer import Stylizer
 from pipeline.engines.prepare import Prepared, thumbnail
 from pipeline.outbox.outbox import Losses, Outbox, Record, WeightFile
 from pipeline.work.job import Job
