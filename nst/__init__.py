@@ -1,4 +1,9 @@
-"""Neural style transfer after Gatys, Ecker and Bethge (2015): pictures in, pictures and numbers out."""
+"""Neural style transfer after Gatys, Ecker and Bethge (2015, arXiv 1508.06576).
+
+Equation numbers in this package are those of that paper. Every deviation from its method is described in the
+module that makes it, in a paragraph that starts with 'Departure from Gatys et al.'; the measured gains are
+from `benchmarks/README.md`.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -37,7 +42,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    # torch takes seconds to import; checking a manifest must not wait for it.
+    # Importing PyTorch takes seconds. Programs that only use `Parameters` or the errors need not wait for it.
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'nst' has no attribute '{name}'")

@@ -9,10 +9,10 @@ the picture's Gram matrix G and the style's Gram matrix A. For the search, R is 
 
     M = (1 + λ/d v vᵀ)⁻¹ = 1 - u uᵀ,   u = √(λ / (λ + d)) v,   d = 0.4 ‖A‖,
 
-where λ is the largest eigenvalue of A and v its eigenvector. M damps v alone and needs only rank-one updates
-of R; where v is orthogonal to R nothing changes. A loss lower by a fifth after three epochs was measured for
-M = d (A + d)⁻¹, which damps all strong eigenvectors; damping the strongest one alone takes a twentieth fewer
-evaluations than that, each of them 5 % cheaper. The value of the error is not changed, only its gradient.
+where λ is the largest eigenvalue of A and v its eigenvector. M is a rank-one projection that damps v alone.
+The value of the error does not change, only its gradient. Measured at 160 px: M = d (A + d)⁻¹, which damps
+all strong eigenvectors, lowers the loss after three epochs by a fifth; damping the strongest one alone takes
+a twentieth fewer evaluations than that, each of them 5 % cheaper.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Evaluation of the objective for the search, with a gradient that is cheaper and leads faster.
+"""Evaluation of the objective for the search, with a gradient that is cheaper and better conditioned.
 
 The search minimises what the guide returns. The loss that a result is judged by never comes from the guide:
 it is computed by the objective itself.
@@ -38,9 +38,9 @@ class GuideStep(NamedTuple):
 
     terms: Terms
     correction: Tensor
-    """`(B,)`: the style term of the previous evaluations was too low by this much (negative: too high).
+    """`(B,)`: how much too low the style term of the last evaluations was (negative: too high).
 
-    Not 0 only where the deepest layer has been evaluated again: the difference to its extrapolation.
+    If the deepest layer was evaluated again, this is its error minus the extrapolated error, otherwise 0.
     """
     deepest_share: Tensor
     """`(B,)`: the deepest layer's share of the style term, 0 or above; 0 if no layer is extrapolated."""

@@ -19,8 +19,8 @@ _CACHED_STYLES = 128  # Gram matrices of a style at one scale and in one precisi
 class Targets:
     """Makes the objective of a batch of pairs at each of its scales.
 
-    It has one network in fp32 and one in `dtype`, on `device`. The Gram matrices of the styles seen last are
-    cached, least recently used ones are dropped.
+    It has one network in fp32 and one in `dtype`, on `device`. The Gram matrices of the most recently used
+    styles are cached.
     """
 
     def __init__(self, weights: Weights, device: torch.device, dtype: torch.dtype) -> None:

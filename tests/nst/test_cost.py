@@ -1,4 +1,4 @@
-"""What a run computes, counted: work that has crept back in fails here, however fast the machine is."""
+"""Counts of what a run computes: additional work fails a test, whatever the speed of the machine."""
 
 from collections import Counter
 from typing import Any
@@ -47,21 +47,21 @@ def counted(stylizer: Stylizer, *pairs: PreparedPair) -> Counter[str]:
     return operations.count
 
 
-def test_a_run_convolves_no_more_than_it_has_to() -> None:
+def test_a_run_has_the_least_number_of_convolutions() -> None:
     stylizer = Stylizer(device="cpu", dtype="fp32")
     first, second = counted(stylizer, pair(1)), counted(stylizer, pair(2))
     # Content's targets, two starts, the evaluations, one of them down to relu5_1, and the delivered loss.
     needed = TO_RELU4_1 + 2 * TO_RELU5_1 + TO_RELU5_1 + (STEPS - 1) * TO_RELU4_1 + TO_RELU5_1
     assert second["convolution"] == needed
-    assert first["convolution"] == needed + TO_RELU5_1  # the style's targets, once and for all
-    # Backwards through each evaluation, and once through all layers for relu5_1 alone.
+    assert first["convolution"] == needed + TO_RELU5_1  # the style's targets, which are cached
+    # One backward pass for each evaluation, and one from relu5_1 for its extrapolation.
     assert second["convolution_backward"] == STEPS * TO_RELU4_1 + TO_RELU5_1
     assert second["weight gradient"] == 0
     # No number is read from the device by itself.
     assert second["_local_scalar_dense"] == 0
 
 
-def test_a_batch_goes_through_the_network_together() -> None:
+def test_a_batch_takes_as_many_network_operations_as_one_pair() -> None:
     stylizer = Stylizer(device="cpu", dtype="fp32")
     stylizer.run([pair(1)])
     alone, together = counted(stylizer, pair(1)), counted(stylizer, pair(1), pair(2), pair(3))
@@ -94,11 +94,11 @@ def test_recomputing_convolutions_saves_memory_and_does_not_change_the_gradient(
     assert torch.equal(found, expected)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="only a GPU can be waited for")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")
-def test_nothing_waits_for_the_gpu_inside_a_scale() -> None:
+def test_the_host_does_not_wait_for_the_gpu_inside_a_scale() -> None:
     stylizer = Stylizer(device="cuda")
-    stylizer.run([pair(1)])  # what is made only once may wait
+    stylizer.run([pair(1)])  # what is computed only once may wait for the GPU
 
     def watch(_: int, evaluation: Any) -> None:
         last = evaluation.step == STEPS
