@@ -1,4 +1,8 @@
-"""Preserve the content's colours, after Gatys et al. (2016), 'Preserving Color in Neural Style Transfer'."""
+"""Preserve the content's colours, after Gatys et al. (2016), 'Preserving Color in Neural Style Transfer'.
+
+Departure from Gatys et al.: the paper of 2015 has no such option. With it, styles get the content's colours
+before the search, and the result gets the content's chroma after it.
+"""
 
 import numpy as np
 import numpy.typing as npt
