@@ -22,7 +22,7 @@ from nst import Stylizer
 from nst.canvas import Canvas
 from nst.guide import Guide
 from nst.lbfgs import LBFGS
-from nst.transfer import history
+from nst.scales import history
 from pipeline.bench import finest
 
 SIZES, ITERATIONS = (512, 1024, 2048, 4096), 3
@@ -64,13 +64,13 @@ def most(stylizer: Stylizer, side: int) -> float:
     """Peak gigabytes of the tensors that one square picture needs."""
     alive, pairs = Alive(), [finest(prepared(side))]
     with FakeTensorMode(allow_non_fake_inputs=True), alive:
-        objective = stylizer.objective(pairs, -1)
+        objective = stylizer.targets.objective(pairs, -1)
         canvas = Canvas(side, side, stylizer.device)
-        variables = canvas.encode(stylizer.contents(pairs, -1))
+        variables = canvas.encode(stylizer.targets.contents(pairs, -1))
         optimiser, guide = LBFGS(variables, history=history(side**2)), Guide(objective)
         for _ in range(ITERATIONS):
             variables.requires_grad_()
-            terms, _ = guide(canvas.decode(variables))
+            terms, _, _ = guide.step(canvas.decode(variables), optimiser.best_loss)
             total = terms.content + 1e6 * terms.style
             (gradient,) = torch.autograd.grad(total.sum(), variables)
             with torch.no_grad():

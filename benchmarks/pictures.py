@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from nst import Pair, Parameters, Style, Stylizer, images
+from nst import Parameters, PreparedPair, Style, Stylizer, images
+from nst.device import upload
 from nst.images import Picture, to_tensor
 
 IMAGES = Path(__file__).parent.parent / "manifests" / "images"
@@ -28,19 +29,19 @@ def resized(name: str, size: int) -> Image.Image:
         return images.resize(image.convert("RGB"), images.scaled(image.size, size))
 
 
-def prepared(content: Image.Image, style: Image.Image, epochs: int) -> Pair:
+def prepared(content: Image.Image, style: Image.Image, epochs: int) -> PreparedPair:
     """Our pair of two images of working size."""
     parameters = Parameters(epochs=epochs, max_size=max(content.size))
-    return Pair.prepare(Picture(content), [(Style(style), 1.0)], parameters)
+    return PreparedPair.prepare(Picture(content), [(Style(style), 1.0)], parameters)
 
 
-def judge(stylizer: Stylizer, pair: Pair) -> Callable[[Image.Image], float]:
+def judge(stylizer: Stylizer, pair: PreparedPair) -> Callable[[Image.Image], float]:
     """The delivered loss of a picture that anybody made of this pair: fp32, on its 8-bit pixels."""
-    exact = stylizer.objective([pair], -1, exact=True)
+    exact = stylizer.targets.objective([pair], -1, exact=True)
 
     def delivered(image: Image.Image) -> float:
         with torch.no_grad():
-            terms = exact(stylizer.upload(to_tensor(image)[None]))
+            terms = exact(upload(to_tensor(image)[None], stylizer.device))
             return (terms.content + pair.parameters.style_weight * terms.style).item()
 
     return delivered

@@ -16,9 +16,8 @@ from PIL import Image
 from benchmarks.engine import seconds_for
 from benchmarks.machine import describe
 from manifests.demo_s3 import BUCKET, server
-from nst import Pair, Stylizer
-from nst.result import Evaluation, Losses, Result
-from nst.transfer import OnEvaluation
+from nst import Stylizer
+from nst.result import Evaluation, Losses, OnEvaluation, Result
 from pipeline.events.log import JsonLines
 from pipeline.stores.aws import connect
 from pipeline.stores.opening import Stores
@@ -33,7 +32,7 @@ class Device(Stylizer):
     busy = 0.0
 
     def run(
-        self, pairs: Sequence[Pair], on_evaluation: OnEvaluation = lambda index, evaluation: None
+        self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation = lambda index, evaluation: None
     ) -> list[Result]:
         """One result a pair, after the time it takes."""
         losses = Losses(1.0, 1.0, 0.0, 2.0)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.machine import describe
-from nst import Pair, Parameters, Style, Stylizer
+from nst import Parameters, PreparedPair, Style, Stylizer
 from nst.canvas import Canvas
 from nst.images import Picture, to_tensor
 from pipeline.bench import finest
@@ -23,16 +23,16 @@ _CONVOLUTIONS = (
 )
 
 
-def prepared(size: int) -> Pair:
+def prepared(size: int) -> PreparedPair:
     """A square pair of this size; what it shows does not matter here."""
     noise = Image.effect_noise((size, size), 80).convert("RGB")
-    return Pair.prepare(Picture(noise), [(Style(noise), 1.0)], Parameters(epochs=1, max_size=size))
+    return PreparedPair.prepare(Picture(noise), [(Style(noise), 1.0)], Parameters(epochs=1, max_size=size))
 
 
 def convolution_share(size: int) -> float:
     """Share of an evaluation's processor time that is spent in convolutions, their ReLU included."""
     stylizer, pair = Stylizer(device="cpu"), prepared(size)
-    objective = stylizer.objective([pair], -1)
+    objective = stylizer.targets.objective([pair], -1)
     image = to_tensor(pair.contents[-1])[None]
     canvas = Canvas(size, size, image.device)
     variables = canvas.encode(image).requires_grad_()

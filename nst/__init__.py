@@ -1,4 +1,9 @@
-"""Neural style transfer after Gatys, Ecker and Bethge (2015): pictures in, pictures and numbers out."""
+"""Neural style transfer after Gatys, Ecker and Bethge (2015, arXiv 1508.06576).
+
+Equation numbers in this package are those of that paper. Every deviation from its method is described in the
+module that makes it, in a paragraph that starts with 'Departure from Gatys et al.'; the measured gains are
+from `benchmarks/README.md`.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -7,9 +12,9 @@ from nst.errors import ImageError, NSTError, WeightsError
 from nst.parameters import Parameters
 
 if TYPE_CHECKING:
-    from nst.pair import Pair, Style
+    from nst.pair import PreparedPair, Style
     from nst.result import Evaluation, Losses, Result
-    from nst.transfer import Stylizer
+    from nst.stylizer import Stylizer
 
 __version__ = "0.1.0"
 __all__ = [
@@ -17,8 +22,8 @@ __all__ = [
     "ImageError",
     "Losses",
     "NSTError",
-    "Pair",
     "Parameters",
+    "PreparedPair",
     "Result",
     "Style",
     "Stylizer",
@@ -29,16 +34,15 @@ __all__ = [
 _LAZY = {
     "Evaluation": "nst.result",
     "Losses": "nst.result",
-    "Pair": "nst.pair",
     "PreparedPair": "nst.pair",
     "Result": "nst.result",
     "Style": "nst.pair",
-    "Stylizer": "nst.transfer",
+    "Stylizer": "nst.stylizer",
 }
 
 
 def __getattr__(name: str) -> Any:
-    # torch takes seconds to import; checking a manifest must not wait for it.
+    # Importing PyTorch takes seconds. Programs that only use `Parameters` or the errors need not wait for it.
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'nst' has no attribute '{name}'")

@@ -1,10 +1,14 @@
-"""The variables that pictures are optimised in.
+"""The variables in which pictures are optimised: bounded by a cosine and preconditioned by a 1/f spectrum.
 
-A picture is x = (1 - cos u) / 2 of an unbounded u, so it never leaves 0..1 and needs no clipping; and u is
-the cosine transform of weighted coefficients v, where the weights fall with frequency like natural images
-do. Plain L-BFGS on v is L-BFGS on u with the inverse spectrum as its initial metric: large areas move first.
-A cosine transform continues a picture by its mirror image; a Fourier transform would wrap it around and
-leave a frame.
+Departure from Gatys et al.: pixels are not optimised directly, but through the bounded reparametrisation x =
+(1 - cos u) / 2 with an unbounded angle u for each pixel and channel. So pixels stay in 0..1 without clipping;
+clipping the pixels at the end more than doubles the delivered loss.
+
+Departure from Gatys et al.: the angles are u = D⁻¹(a · v), where D is the two-dimensional cosine transform, v
+are the variables, and the amplitudes a fall with the frequency f like those of natural images, a ∝
+f^(-0.425). L-BFGS on v is L-BFGS on u preconditioned by the power spectrum a² ∝ 1/f^0.85: large areas change
+first. This halves the evaluations that are needed to reach a loss. The cosine transform implies mirrored
+borders; a Fourier transform would connect opposite borders, and a frame would be visible.
 """
 
 import math
@@ -12,12 +16,12 @@ import math
 import torch
 from torch import Tensor
 
-_POWER = 0.85  # amplitudes fall as 1/f^(p/2); of 0.5 to 2, tried on six pairs, this takes the fewest steps
-_INSIDE = 0.02  # pure black and white start this far inside the box: at its walls every gradient is zero
+_POWER = 0.85  # exponent of the spectrum; of 0.5 to 2, tried on six pairs, it takes the fewest evaluations
+_MARGIN = 0.02  # black and white start this far from 0 and 1, where the gradient with respect to u is zero
 
 
 class Canvas:
-    """Maps between pictures `(B, 3, H, W)` in 0..1 and variables `(B, 3·H·W)`."""
+    """Maps between pictures of one size, `(B, 3, H, W)` in 0..1, and their variables, `(B, 3·H·W)`."""
 
     def __init__(self, height: int, width: int, device: torch.device) -> None:
         self._down, self._across = (_cosines(n).to(device) for n in (height, width))
@@ -30,19 +34,19 @@ class Canvas:
         self._amplitude = (amplitude / amplitude.square().mean().sqrt()).to(device)
 
     def encode(self, image: Tensor) -> Tensor:
-        """Picture to variables."""
-        angle = torch.arccos(1 - 2 * image.clamp(_INSIDE, 1 - _INSIDE))
+        """Pictures to variables. Values are clamped to 0.02..0.98 first."""
+        angle = torch.arccos(1 - 2 * image.clamp(_MARGIN, 1 - _MARGIN))
         return (self._down @ angle @ self._across.T / self._amplitude).flatten(1)
 
     def decode(self, variables: Tensor) -> Tensor:
-        """Variables to picture; differentiable."""
+        """Variables to pictures; differentiable."""
         height, width = self._amplitude.shape
         spectrum = variables.view(-1, 3, height, width) * self._amplitude
         return 0.5 - 0.5 * torch.cos(self._down.T @ spectrum @ self._across)
 
 
 def _cosines(n: int) -> Tensor:
-    """The orthonormal DCT-II of length n as an (n, n) matrix; at these sizes a product beats an FFT."""
+    """The orthonormal DCT-II of length n as a matrix, `(n, n)`; at these sizes it is faster than an FFT."""
     k, i = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
     matrix = torch.cos(math.pi / n * (i + 0.5) * k) * math.sqrt(2 / n)
     matrix[0] /= math.sqrt(2)

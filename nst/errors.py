@@ -1,15 +1,15 @@
-"""The errors that a caller may want to catch; each message is one sentence fit to show to a person."""
+"""The errors that the library raises on purpose; each message is one sentence that can be shown to a user."""
 
 
 class NSTError(Exception):
-    """Root of every error this project raises on purpose."""
+    """Base class of all errors that this project raises on purpose."""
 
     exit_code = 1  # of the program, where the error ends it
 
 
 class WeightsError(NSTError):
-    """A weight file is missing, altered, or not a VGG19."""
+    """A weight file is missing, can't be read, is altered, or is not a VGG19."""
 
 
 class ImageError(NSTError):
-    """Bytes that are no picture, a picture that is damaged, or one too large to be decoded."""
+    """The bytes are not a picture, or the picture is damaged, too large to be decoded, or too small."""

@@ -1,132 +1,133 @@
-"""The objective as the search looks at it: by gradients that cost less and lead faster."""
+"""Evaluation of the objective for the search, with a gradient that is cheaper and better conditioned.
 
+The search minimises what the guide returns. The loss that a result is judged by never comes from the guide:
+it is computed by the objective itself.
+
+Departure from Gatys et al.: the gradient of the style error is damped along the strongest eigenvector of each
+style's Gram matrix (see `nst.damping`) as long as the search progresses fast. A damped search has a different
+minimum wherever content and style contradict each other. Damping therefore ends, for each pair, as soon as
+ten evaluations lower its loss by less than 5 %. Ending at 5 % instead of 10 % takes 2 % fewer evaluations,
+and the loss is lower by 1 to 2 % after five epochs.
+
+Departure from Gatys et al.: the deepest style layer (relu5_1 by default) takes a third of the work of an
+evaluation and contributes about a hundredth of the gradient. It is evaluated only at every 40th evaluation,
+at the picture x₀, and extrapolated linearly in between: E(x) ≈ max(0, E(x₀) + ∇E(x₀)·(x - x₀)). Evaluating it
+at every 20th evaluation saves a quarter of the time and takes as many evaluations; at every 40th, another
+twentieth of the time. It is evaluated every time once its share of the style term exceeds a tenth.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from nst.objective import Objective, Terms, gram_error, total_variation
+from nst.damping import damped_direction, damped_gram_error
+from nst.objective import Objective, Terms, total_variation
 from nst.parameters import LAYERS
 
-_DAMPING = 0.4  # of a Gram matrix's norm; 0.3 takes as many steps, about 0.2 or 1 more
-_REFRESH = 40  # evaluations for which the slope of the deepest layer serves
-_SMALL = 0.1  # the deepest layer's share of the style term below which that does no harm
-_PACE, _PROGRESS = 10, 0.05  # damping goes on while so many steps lower the loss by this share
+_REFRESH_INTERVAL = 40  # evaluations between two evaluations of the deepest layer
+_SMALL_SHARE = 0.1  # of the style term; a deepest layer with a larger share is not extrapolated
+_WINDOW, _FAST = 10, 0.05  # damping continues while so many evaluations lower the loss by at least this share
+
+
+class GuideStep(NamedTuple):
+    """One evaluation of a batch. Only `terms` have a graph."""
+
+    terms: Terms
+    correction: Tensor
+    """`(B,)`: how much too low the style term of the last evaluations was (negative: too high).
+
+    If the deepest layer was evaluated again, this is its error minus the extrapolated error, otherwise 0.
+    """
+    deepest_share: Tensor
+    """`(B,)`: the deepest layer's share of the style term, 0 or above; 0 if no layer is extrapolated."""
 
 
 class Guide:
-    """Evaluates an objective for a search, with two liberties that the result is not judged by.
+    """Evaluates an objective step by step for the search that minimises it.
 
-    *Damping.* A Gram matrix of VGG19 has one eigenvalue, that of the mean activation, ten times the next.
-    Where λ is that of the style's matrix G, v its vector and R the difference to G, descending along M R M
-    with M = (1 + λ/d v vᵀ)^-1 and d = 0.4 |G| instead of along R keeps that one direction from dictating
-    every step. It has another minimum than the objective where the content pulls against the style, so it
-    ends as soon as progress slows down.
-
-    *Lagging.* The deepest style layer, relu5_1 unless chosen otherwise, takes a third of the work and gives
-    about a hundredth of the gradient. While its share is as small as that, it is looked at now and then
-    and taken for linear in between; for all pairs of a batch, or for none. `correction`, `(B,)`, says by
-    how much the last evaluation found the style terms told before it to be too low.
+    The state is of the whole batch: the deepest layer is extrapolated for all of its pairs or for none.
+    Damping is decided for each pair, on the device.
     """
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
-        self._held = {name: _held_back(target) for name, target in objective.grams.items()}
-        each = next(iter(objective.grams.values()))[:, 0, 0]  # a number for each pair
-        self._damped = torch.ones_like(each, dtype=torch.bool)
-        self._earlier = torch.full_like(each, torch.inf)
-        self._deep = _deepest(objective)
-        self._matters = False
-        self._value = self._slope = self._origin = torch.empty(0)
-        self._step = 0
-        self.correction = torch.zeros_like(self._earlier)
+        self._directions = {name: damped_direction(target) for name, target in objective.grams.items()}
+        per_pair = next(iter(objective.grams.values()))[:, 0, 0]
+        self._damped = torch.ones_like(per_pair, dtype=torch.bool)
+        self._earlier_loss = torch.full_like(per_pair, torch.inf)
+        self._deepest = _deepest_style_layer(objective)
+        self._extrapolates = True
+        self._tangent: _Tangent | None = None
+        self._steps = 0
 
-    def __call__(self, image: Tensor) -> tuple[Terms, Tensor]:
-        """`(B, 3, H, W)` with a graph -> its terms, and the deepest layer's share of style, `(B,)`."""
+    def step(self, image: Tensor, best_loss: Tensor, shares: Sequence[float] = ()) -> GuideStep:
+        """Evaluate the objective at `image`, `(B, 3, H, W)` with a graph, the search's next point.
+
+        `best_loss`, `(B,)`, is the lowest loss of each pair so far (infinite before the first step); it
+        decides how long the gradient stays damped. `shares` are the numbers of earlier `deepest_share`s that
+        the host has read since the last step; on a GPU they may be some steps old. As soon as one exceeds
+        0.1, the deepest layer is evaluated at every step.
+        """
+        self._update_damping(best_loss)
+        if any(share > _SMALL_SHARE for share in shares):
+            self._extrapolates = False
+        refresh = self._steps % _REFRESH_INTERVAL == 0 or not self._extrapolates
+        self._steps += 1
         errors = {
-            name: partial(_DampedError.apply, target, self._held[name], self._damped)
+            name: partial(
+                damped_gram_error, target=target, direction=self._directions[name], damped=self._damped
+            )
             for name, target in self._objective.grams.items()
+            if refresh or name != self._deepest
         }
-        skipped = self._deep if self._step % _REFRESH and not self._matters else None
-        if skipped:
-            errors.pop(skipped)
         content, style = self._objective.by_layer(image, errors)
-        linear = self.correction = image.new_zeros(len(image))
-        if self._deep and not skipped:
-            self._look(style, self._deep, image)
-        if self._deep:
-            linear = self._linear(image)
-        self._step += 1
-        deep = linear.clamp_min(0)  # which an error never falls below
-        total = torch.stack([deep, *style.values()]).sum(0)
-        return Terms(content, total, total_variation(image)), (linear / total).detach().abs()
+        deepest = correction = image.new_zeros(len(image))
+        if self._deepest and refresh:
+            if self._tangent:
+                correction = style[self._deepest].detach() - self._tangent(image).detach().clamp_min(0)
+            self._replace_tangent(self._deepest, style, image)
+        if self._tangent:
+            deepest = self._tangent(image)
+        # An error is never negative, but its extrapolation may be.
+        total = torch.stack([deepest.clamp_min(0), *style.values()]).sum(0)
+        terms = Terms(content, total, total_variation(image))
+        return GuideStep(terms, correction, (deepest / total).detach().abs())
 
-    def progress(self, loss: Tensor) -> None:
-        """Tell the best losses so far, `(B,)`; decides, on the device, for whom the damping goes on."""
-        if self._step % _PACE == 0:
-            self._damped = self._damped & (loss < (1 - _PROGRESS) * self._earlier)
-            self._earlier = loss
+    def _update_damping(self, best_loss: Tensor) -> None:
+        if self._steps and self._steps % _WINDOW == 0:
+            self._damped = self._damped & (best_loss < (1 - _FAST) * self._earlier_loss)
+            self._earlier_loss = best_loss
 
-    def weigh(self, share: float) -> None:
-        """Tell the largest share seen of the deepest layer; a layer that matters does not lag any more."""
-        self._matters = self._matters or share > _SMALL
+    def _replace_tangent(self, name: str, style: dict[str, Tensor], image: Tensor) -> None:
+        """Remove the deepest layer's error from `style` and extrapolate it from `image` on.
 
-    def _look(self, style: dict[str, Tensor], name: str, image: Tensor) -> None:
-        """Take the deepest layer out of `style` and note where it leads; leave it there if it matters."""
-        if self._step:
-            self.correction = style[name].detach() - self._linear(image).detach().clamp_min(0)
-        if self._matters:
-            self._deep = None
+        If its share has become too large, leave the error in `style`, now and at all later steps.
+        """
+        if not self._extrapolates:
+            self._deepest = self._tangent = None
             return
-        found = style.pop(name)
-        (self._slope,) = torch.autograd.grad(found.sum(), image, retain_graph=True)
-        self._value, self._origin = found.detach(), image.detach()
-
-    def _linear(self, image: Tensor) -> Tensor:
-        return self._value + (self._slope * (image - self._origin)).flatten(1).sum(1)
+        error = style.pop(name)
+        (gradient,) = torch.autograd.grad(error.sum(), image, retain_graph=True)
+        self._tangent = _Tangent(error.detach(), gradient, image.detach())
 
 
-class _DampedError(torch.autograd.Function):
-    """`gram_error`, whose gradient has for damped pairs M R M in the place of R, where M = 1 - u uᵀ."""
+@dataclass(frozen=True)
+class _Tangent:
+    """The first-order Taylor expansion of a layer's style error, `(B,)`, at a picture, `(B, 3, H, W)`."""
 
-    @staticmethod
-    def forward(ctx: Any, target: Tensor, u: Tensor, damped: Tensor, found: Tensor) -> Tensor:
-        ctx.save_for_backward(found - target, u, damped)
-        return gram_error(found, target)
+    error: Tensor
+    gradient: Tensor
+    origin: Tensor
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, None, Tensor]:
-        difference, u, damped = ctx.saved_tensors
-        u = u * damped[:, None]
-        product = _times(difference, u)
-        a = product - 0.5 * (u * product).sum(1, keepdim=True) * u
-        # R - u aᵀ - a uᵀ is M R M, written out.
-        seen = torch.baddbmm(difference, torch.stack([u, a], 2), torch.stack([a, u], 1), alpha=-1)
-        return None, None, None, 2 / seen[0].numel() * grads[0][:, None, None] * seen
+    def __call__(self, image: Tensor) -> Tensor:
+        return self.error + (self.gradient * (image - self.origin)).flatten(1).sum(1)
 
 
-def _held_back(target: Tensor) -> Tensor:
-    """Gram matrices `(B, C, C)` -> `(B, C)`: the u of each M = 1 - u uᵀ, that is v times √(λ / (λ + d)).
-
-    By power iteration, for which a GPU need not wait; from the sum of the rows, as no entry is negative.
-    """
-    v = F.normalize(target.sum(2))
-    for _ in range(8):
-        v = F.normalize(_times(target, v))
-    eigenvalue = (v * _times(target, v)).sum(1, keepdim=True)
-    d = _DAMPING * torch.linalg.matrix_norm(target)[:, None]
-    u: Tensor = (eigenvalue / (eigenvalue + d).clamp_min(1e-30)).sqrt() * v
-    return u
-
-
-def _times(matrix: Tensor, vector: Tensor) -> Tensor:
-    product: Tensor = torch.einsum("bij,bj->bi", matrix, vector)
-    return product
-
-
-def _deepest(objective: Objective) -> str | None:
-    """The last style layer, if it lies deeper than all else that is looked at."""
+def _deepest_style_layer(objective: Objective) -> str | None:
+    """The last style layer, if it is deeper than all content layers and is not the only style layer."""
     *others, last = sorted({*objective.layers.content, *objective.grams}, key=LAYERS.index)
     return last if set(others) & set(objective.grams) and last not in objective.layers.content else None

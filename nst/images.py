@@ -1,4 +1,4 @@
-"""Files to pictures and back: decode anything Pillow can, upright and in sRGB; resize; encode."""
+"""Decode image files to upright sRGB pictures, resize them, convert them to tensors, and encode them."""
 
 import io
 import json
@@ -16,13 +16,14 @@ from torch import Tensor
 from nst.errors import ImageError
 from nst.parameters import Format
 
-with suppress(ImportError):  # HEIC needs this optional plug-in; Pillow brings all the others itself
+with suppress(ImportError):  # HEIC needs this optional plug-in; Pillow reads the other formats itself
     from pillow_heif import register_heif_opener
 
     register_heif_opener()
 
 Image.init()
-# EPS is a program, which Pillow hands to Ghostscript; the others are only ever recognised, never decoded.
+# An EPS file is a program, which Pillow would run in Ghostscript. Pillow recognises the others but can't
+# decode them.
 _FORMATS = [name for name in Image.OPEN if name not in ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")]
 _SRGB = ImageCms.createProfile("sRGB")
 _EXIF_DESCRIPTION, _EXIF_SOFTWARE = 0x010E, 0x0131
@@ -31,14 +32,17 @@ _BITS_PER_SAMPLE = 258  # a TIFF's tag
 
 @dataclass(frozen=True)
 class Picture:
-    """An upright sRGB picture: `rgb` in mode RGB, as it looks on white; `alpha` in mode L, if not opaque."""
+    """An upright sRGB picture: `rgb` in mode RGB, composed on white; `alpha` in mode L, None if opaque."""
 
     rgb: Image.Image
     alpha: Image.Image | None = None
 
 
 def decode(data: bytes) -> Picture:
-    """Decode the bytes of an image file. Raises `ImageError` for anything that is not a whole picture."""
+    """Decode the bytes of an image file.
+
+    Raises `ImageError` if they are empty, not an image, damaged, truncated, or too large to decode.
+    """
     if not data:
         raise ImageError("the file is empty")
     try:
@@ -52,12 +56,12 @@ def decode(data: bytes) -> Picture:
         raise ImageError(f"too large to decode; at most {most} million pixels are") from None
     except MemoryError:
         raise ImageError("too large to decode in the memory at hand") from None
-    except Exception as error:  # decoders raise whatever a damaged file makes of them
+    except Exception as error:  # decoders raise exceptions of many types for damaged files
         raise ImageError(f"damaged or truncated ({error})") from error
 
 
 def normalise(image: Image.Image) -> Picture:
-    """Turn any Pillow image upright, to 8 bits and to sRGB; what is transparent lies on white."""
+    """Rotate any Pillow image upright, convert it to 8 bits and sRGB, and compose it on white."""
     profile = image.info.get("icc_profile")
     image = _eight_bits(_upright(image), _depth(image))
     alpha = None
@@ -73,14 +77,14 @@ def normalise(image: Image.Image) -> Picture:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    # Broken EXIF data is ignored, as every viewer does.
+    # Image viewers ignore broken EXIF data too.
     with suppress(Exception):
         return ImageOps.exif_transpose(image)
     return image
 
 
 def _depth(image: Image.Image) -> int:
-    """Bits of a grey level where Pillow has more than eight: 16, or fewer if a TIFF says so."""
+    """The bits of a grey level in a mode of more than 8 bits: 16, or fewer if a TIFF file says so."""
     bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]
     return min(16, int(bits))
 
@@ -91,7 +95,7 @@ def _eight_bits(image: Image.Image, depth: int) -> Image.Image:
     values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0, posinf=0, neginf=0)
     white = 2.0**depth - 1
     if image.mode == "F":
-        # Commonly in 0..1, but for a few pixels that resizing or a highlight has taken further.
+        # Usually in 0..1; resizing or highlights may leave a few pixels beyond 1.
         white = 1.0 if np.quantile(values, 0.99) <= 1 else 255.0
     return Image.fromarray((values / white * 255).round().clip(0, 255).astype(np.uint8))
 
@@ -99,7 +103,7 @@ def _eight_bits(image: Image.Image, depth: int) -> Image.Image:
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if profile and image.mode in ("RGB", "RGBA", "P", "L", "CMYK"):
         source = image.convert("RGB") if image.mode in ("RGBA", "P") else image
-        # A profile that does not fit its picture is ignored, as every viewer does.
+        # Image viewers ignore a profile that does not match its picture too.
         with suppress(ImageCms.PyCMSError, OSError):
             converted = ImageCms.profileToProfile(
                 source, ImageCms.ImageCmsProfile(io.BytesIO(profile)), _SRGB, outputMode="RGB"
@@ -110,18 +114,18 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def scaled(size: tuple[int, int], long_side: int) -> tuple[int, int]:
-    """`(width, height)` with the aspect kept and the long side as given, in pixels."""
+    """`(width, height)` in pixels with the same aspect ratio and this long side; each is 1 at least."""
     factor = long_side / max(size)
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Resize with Lanczos; an image of that size already is returned as it is."""
+    """Resize with a Lanczos filter to `(width, height)`; an image of that size is returned itself."""
     return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """RGB image -> `(3, H, W)`, fp32, 0..1."""
+    """RGB image -> `(3, H, W)`, fp32, in 0..1, on the CPU."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(255)
 
 
@@ -134,12 +138,12 @@ def to_image(pixels: Tensor) -> Image.Image:
 def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, Any]) -> bytes:
     """Encode as PNG, JPEG (quality 95, 4:4:4, on white) or WebP (lossless).
 
-    `software` and `notes` (as JSON) go into the metadata: PNG text chunks, elsewhere EXIF.
+    `software` and `notes` (as JSON) are written to the metadata: PNG text chunks, or EXIF in other formats.
     """
     text = json.dumps(notes)
     image = picture.rgb.copy()
     if picture.alpha is not None:
-        image = _off_white(picture.rgb, picture.alpha)
+        image = _remove_white(picture.rgb, picture.alpha)
         if form == "jpg":
             image = _on_white(image, picture.alpha)
         else:
@@ -156,22 +160,24 @@ def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, An
     if form == "jpg":
         image.save(out, "JPEG", quality=95, subsampling=0, exif=exif)
     else:
-        # Lossy WebP has a quarter of the colours, which multiplies the loss; 20 is for the time this takes.
+        # Lossy WebP halves the resolution of the chroma, which multiplies the loss. For lossless WebP,
+        # `quality` is the effort of compression.
         image.save(out, "WEBP", lossless=True, quality=20, exif=exif)
     return out.getvalue()
 
 
 def as_saved(rgb: Image.Image, form: Format) -> Image.Image:
-    """The colours that a reader of the saved file will get, compression included."""
+    """The picture as it is decoded from the saved file, so with the losses of JPEG compression."""
     return decode(encode(Picture(rgb), form, "", {})).rgb if form == "jpg" else rgb
 
 
 def _on_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
+    """Compose the picture on white."""
     return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
 
 
-def _off_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
-    """The colours that look like `rgb` once they lie on white, as far as there are such; unseen ones stay."""
-    seen = np.asarray(alpha, dtype=np.float32)[:, :, None] / 255
-    missing = (255 - np.asarray(rgb, dtype=np.float32)) / np.where(seen > 0, seen, 1)
-    return Image.fromarray((255 - missing).round().clip(0, 255).astype(np.uint8))
+def _remove_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
+    """The inverse of `_on_white`, clipped to 0..255; fully transparent pixels do not change."""
+    opacity = np.asarray(alpha, dtype=np.float32)[:, :, None] / 255
+    darkness = (255 - np.asarray(rgb, dtype=np.float32)) / np.where(opacity > 0, opacity, 1)
+    return Image.fromarray((255 - darkness).round().clip(0, 255).astype(np.uint8))

@@ -1,4 +1,8 @@
-"""What goes into one transfer: a content picture at every scale, its weighted styles, its parameters."""
+"""The input of one transfer: a content picture at every scale, its weighted styles, its parameters.
+
+Departure from Gatys et al.: a pair may have several styles; the target is the weighted mean of their Gram
+matrices.
+"""
 
 import hashlib
 import math
@@ -15,13 +19,16 @@ from nst.errors import ImageError, NSTError
 from nst.images import Picture
 from nst.parameters import Parameters
 
-_SMALLEST_SIDE = 16  # four poolings leave one pixel of it to relu5_1
-_COARSEST = 96  # the long side of the coarsest scale lies between this and twice this
+_SMALLEST_SIDE = 16  # after four poolings, one pixel of it is left at relu5_1
+_COARSEST = 96  # the long side of the coarsest scale is this at least, and less than twice this
 
 
 @dataclass(frozen=True)
 class Style:
-    """A whole RGB picture, from which any scale can be cut. Raises `ImageError` under 16 px a side."""
+    """A style picture in RGB, which can be resized to any scale.
+
+    Raises `ImageError` if one of its sides is shorter than 16 px.
+    """
 
     image: Image.Image
 
@@ -30,15 +37,15 @@ class Style:
 
     @cached_property
     def digest(self) -> bytes:
-        """Equal for equal pixels."""
+        """A hash of size and pixels."""
         return hashlib.blake2b(self.image.tobytes() + repr(self.image.size).encode()).digest()
 
     def at(self, long_side: int) -> Tensor:
-        """`(3, H, W)` in 0..1 with this long side in pixels, enlarged where need be."""
+        """The picture as `(3, H, W)` in 0..1 with this long side in pixels, shrunk or enlarged."""
         return images.to_tensor(self._resized(long_side))
 
     def within(self, long_side: int) -> "Style":
-        """One that shows all but the same up to this long side in pixels, and is no larger."""
+        """This style, shrunk to this long side in pixels if it is larger."""
         return self if max(self.image.size) <= long_side else Style(self._resized(long_side))
 
     def _resized(self, long_side: int) -> Image.Image:
@@ -47,23 +54,23 @@ class Style:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One content picture with its styles, ready for a device; made by `Pair.prepare`."""
+class PreparedPair:
+    """One content picture with its styles, ready for a device; made by `PreparedPair.prepare`."""
 
     contents: tuple[Image.Image, ...]  # coarse to fine; the last has the size of the result
-    starts: Tensor  # (K, 3, H, W), what the coarsest scale may start from: the one of least loss is taken
-    alpha: Image.Image | None  # what of the result will be seen, in its size
+    starts: Tensor  # (K, 3, H, W) in 0..1: the coarsest scale starts from the one with the lowest loss
+    alpha: Image.Image | None  # the content's alpha channel, in the size of the result
     styles: tuple[tuple[Style, float], ...]
     parameters: Parameters
 
     @classmethod
     def prepare(
         cls, content: Picture, styles: Sequence[tuple[Style, float]], parameters: Parameters
-    ) -> "Pair":
-        """Resize a picture for every scale; needs no device, so it can go on beside one.
+    ) -> "PreparedPair":
+        """Resize the pictures for every scale. This uses the CPU only, so it can run while a GPU works.
 
-        Raises `ImageError` where a side of the content is, or becomes, shorter than 16 px, and `NSTError`
-        without a style or with one that weighs nothing.
+        Raises `ImageError` if a side of the content is shorter than 16 px, before or after it is resized, and
+        `NSTError` if there is no style or a weight is not positive and finite.
         """
         if not styles or not all(0 < weight < math.inf for _, weight in styles):
             raise NSTError("a pair needs one style or several, each of a weight above 0")
@@ -77,8 +84,8 @@ class Pair:
                 f"the content scaled to max_size {longest} is {sizes[-1][0]}x{sizes[-1][1]}; "
                 f"each side needs {_SMALLEST_SIDE} pixels"
             )
-        closest = closest_look(rgb.size, parameters)
-        styles = [(style.within(closest), weight) for style, weight in styles]
+        largest = largest_style_side(rgb.size, parameters)
+        styles = [(style.within(largest), weight) for style, weight in styles]
         if parameters.preserve_color:
             styles = [(Style(color.match_colors(s.image, rgb)), w) for s, w in styles]
         alpha = alpha and images.resize(alpha, sizes[-1])
@@ -87,18 +94,19 @@ class Pair:
 
     @property
     def group(self) -> tuple[object, ...]:
-        """Pairs of equal group can share a batch."""
+        """A value that is equal for pairs that can share a batch."""
         p = self.parameters
         layers = (tuple(p.content_layers.items()), tuple(p.style_layers.items()))
         return tuple(c.size for c in self.contents), p.epochs, p.init, p.pooling, *layers
 
 
-def closest_look(content: tuple[int, int], parameters: Parameters) -> int:
-    """The largest long side at which the styles of a content of that size are looked at, in pixels."""
+def largest_style_side(content: tuple[int, int], parameters: Parameters) -> int:
+    """The long side of the styles at the finest scale, in pixels; `content` is a width and height."""
     return max(_SMALLEST_SIDE, round(min(parameters.max_size, max(content)) * parameters.style_scale))
 
 
 def _scales(longest: int) -> list[int]:
+    """The long side of each scale in pixels, coarse to fine; each is half of the next one."""
     sides = [longest]
     while sides[0] // 2 >= _COARSEST:
         sides.insert(0, sides[0] // 2)
@@ -108,10 +116,11 @@ def _scales(longest: int) -> list[int]:
 def _starts(content: Image.Image, styles: Sequence[tuple[Style, float]], parameters: Parameters) -> Tensor:
     plain = images.to_tensor(content)
     if parameters.init == "random":
-        # On the CPU, so that a seed means the same picture on every device.
+        # Noise from the CPU's generator is the same for every device.
         generator = torch.Generator().manual_seed(parameters.seed)
         return (0.5 + 0.1 * torch.randn(plain.shape, generator=generator)).clamp(0, 1)[None]
-    # The content in the style's colours saves the first tenth of the steps, unless the style weighs little.
+    # The content in the style's colours saves a tenth of the evaluations, unless the style has a small
+    # weight.
     colored = torch.zeros_like(plain)
     for style, weight in styles:
         small = images.resize(style.image, images.scaled(style.image.size, max(content.size)))
@@ -120,10 +129,7 @@ def _starts(content: Image.Image, styles: Sequence[tuple[Style, float]], paramet
     return torch.stack([plain, colored])
 
 
-def _check_size(image: Image.Image, what: str) -> None:
+def _check_size(image: Image.Image, name: str) -> None:
     if min(image.size) < _SMALLEST_SIDE:
         width, height = image.size
-        raise ImageError(f"{what} is {width}x{height}; each side needs {_SMALLEST_SIDE} pixels")
-
-
-PreparedPair = Pair
+        raise ImageError(f"{name} is {width}x{height}; each side needs {_SMALLEST_SIDE} pixels")

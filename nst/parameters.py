@@ -1,4 +1,4 @@
-"""Everything a person can choose about one transfer, with its range and its default."""
+"""The parameters of one transfer, with their ranges and defaults."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -17,7 +17,7 @@ ITERATIONS_PER_EPOCH = 20
 
 
 def _known_layers(weights: dict[str, float]) -> dict[str, float]:
-    # `conv4_1` is common for the same place: the activation after that convolution's ReLU.
+    # Many programs write `conv4_1` for the activation after the ReLU of that convolution.
     named = {re.sub(r"^conv", "relu", name): weight for name, weight in weights.items()}
     if unknown := [name for name in weights if re.sub(r"^conv", "relu", name) not in LAYERS]:
         raise ValueError(f"no layer {unknown[0][:40]!a}; the layers are relu1_1 to relu5_4")

@@ -1,5 +1,6 @@
-"""What comes out of a transfer: a picture, its losses, and how it got there."""
+"""The result of a transfer: a picture, its losses, and the evaluations that led to it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from PIL import Image
@@ -7,7 +8,7 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Losses:
-    """The unweighted terms, and `total`, their weighted sum."""
+    """The three terms of the objective, unweighted, and `total`, their weighted sum."""
 
     content: float
     style: float
@@ -19,8 +20,8 @@ class Losses:
 class Evaluation:
     """One evaluation of the objective.
 
-    `step` counts from 1 to at most `steps` over all scales; `scale` is the long side in pixels; `seconds`
-    is this pair's share of the batch's time so far.
+    `step` counts over all scales from 1 to at most `steps`. `scale` is the long side of the picture in
+    pixels. `seconds` is the time since the start of the batch, divided by the number of its pairs.
     """
 
     step: int
@@ -30,9 +31,13 @@ class Evaluation:
     seconds: float
 
 
+OnEvaluation = Callable[[int, Evaluation], None]
+"""A callback for the evaluations of a batch; the number is the index of the pair."""
+
+
 @dataclass(frozen=True)
 class Result:
-    """A stylised picture with its delivered losses (fp32, on the 8-bit pixels as they will be saved)."""
+    """A stylized picture with its delivered losses: in fp32, of the 8-bit pixels as they will be saved."""
 
     image: Image.Image
     losses: Losses

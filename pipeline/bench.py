@@ -12,10 +12,11 @@ from PIL import Image
 
 from nst.device import is_out_of_memory
 from nst.images import Picture, to_tensor
-from nst.pair import Pair, Style
+from nst.pair import PreparedPair, Style
 from nst.parameters import ITERATIONS_PER_EPOCH, Parameters
 from nst.result import Evaluation
-from nst.transfer import Stylizer, split
+from nst.scales import split
+from nst.stylizer import Stylizer
 
 SIZES = (256, 512, 1024)
 _EVALUATIONS, _SECONDS = 12, 20.0  # at most, for each size
@@ -62,18 +63,18 @@ def speeds(stylizer: Stylizer) -> Iterator[Speed]:
         yield Speed(size, batch, seconds, 3600 / whole, _peak_gigabytes(stylizer.device))
 
 
-def finest(pair: Pair) -> Pair:
+def finest(pair: PreparedPair) -> PreparedPair:
     """The pair without its coarser scales, to start from the content."""
     return replace(pair, contents=pair.contents[-1:], starts=to_tensor(pair.contents[-1])[None])
 
 
-def _pair(size: int) -> Pair:
+def _pair(size: int) -> PreparedPair:
     content = Image.effect_noise((size, size), 80).convert("RGB")
     style = Image.effect_mandelbrot((size, size), (-2, -1.5, 1, 1.5), 80).convert("RGB")
-    return Pair.prepare(Picture(content), [(Style(style), 1.0)], Parameters(max_size=size))
+    return PreparedPair.prepare(Picture(content), [(Style(style), 1.0)], Parameters(max_size=size))
 
 
-def _seconds_per_evaluation(stylizer: Stylizer, pair: Pair, batch: int) -> float:
+def _seconds_per_evaluation(stylizer: Stylizer, pair: PreparedPair, batch: int) -> float:
     seen: list[float] = []
     began = time.perf_counter()
 

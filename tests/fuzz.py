@@ -30,7 +30,7 @@ def main() -> None:
             (corpus / form).write_bytes(images.saved(form))
     # Bytes become a manifest by way of Hypothesis, as few that come by chance are even JSON.
     manifest = manifests.test_any_damage.hypothesis.fuzz_one_input  # type: ignore[attr-defined]
-    understood = {"manifest": manifest, "image": images.assert_understood}[what]
+    understood = {"manifest": manifest, "image": images.assert_decoded_or_rejected}[what]
     settings = [f"-max_len={LONGEST}", f"-artifact_prefix={corpus}/stopped-", "-print_final_stats=1"]
     atheris.Setup([sys.argv[0], *settings, *options, str(corpus)], understood)
     atheris.Fuzz()

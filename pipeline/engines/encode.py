@@ -17,7 +17,7 @@ from nst import images
 from nst.device import device_name, dtype_name
 from nst.images import Picture
 from nst.result import Evaluation, Result
-from nst.transfer import Stylizer
+from nst.stylizer import Stylizer
 from pipeline.engines.base import Finished, Task
 from pipeline.engines.prepare import THUMBNAIL, Prepared
 from pipeline.outbox.outbox import DeliveredLosses, Record, WeightFile

@@ -12,7 +12,7 @@ import torch
 from nst.device import device_name, dtype_name, is_out_of_memory
 from nst.errors import NSTError
 from nst.result import Evaluation, Result
-from nst.transfer import Stylizer
+from nst.stylizer import Stylizer
 from pipeline.engines.base import Died, Failed, Outcome, Task, Unchanged
 from pipeline.engines.encode import Encoder
 from pipeline.engines.pool import Pool, Waiting

@@ -12,7 +12,7 @@ from PIL import Image
 from nst import images
 from nst.errors import ImageError
 from nst.images import Picture
-from nst.pair import PreparedPair, Style, closest_look
+from nst.pair import PreparedPair, Style, largest_style_side
 from pipeline.manifest.models import Pair
 from pipeline.outbox.outbox import RecordedImage, thumbnail_name
 from pipeline.stores.sources import Sources
@@ -68,7 +68,7 @@ class Preparer:
         styles, sources, thumbnails = [], [], {}
         for entry, data in zip(pair.styles, inputs.styles, strict=True):
             # At least as large as a thumbnail, because all pairs of the style share one thumbnail.
-            long_side = max(THUMBNAIL, closest_look(content.rgb.size, pair.parameters))
+            long_side = max(THUMBNAIL, largest_style_side(content.rgb.size, pair.parameters))
             style = self._style(data, entry.image, long_side)
             source = _source(entry.image, data, entry.weight)
             styles.append((style, entry.weight))

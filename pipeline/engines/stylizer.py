@@ -3,7 +3,7 @@
 from PIL import Image
 
 from nst.errors import NSTError
-from nst.transfer import Stylizer
+from nst.stylizer import Stylizer
 from pipeline.errors import UsageError
 from pipeline.settings import Settings
 

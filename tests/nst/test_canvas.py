@@ -8,19 +8,19 @@ from nst.canvas import Canvas
 CPU = torch.device("cpu")
 
 
-def test_what_is_encoded_comes_back() -> None:
+def test_decoding_inverts_encoding() -> None:
     image = 0.1 + 0.8 * torch.rand(2, 3, 20, 33)
     canvas = Canvas(20, 33, CPU)
     assert torch.allclose(canvas.decode(canvas.encode(image)), image, atol=1e-5)
 
 
-def test_no_variables_lead_out_of_the_box() -> None:
+def test_all_variables_decode_to_pixels_in_0_to_1() -> None:
     picture = Canvas(16, 24, CPU).decode(100 * torch.randn(1, 3 * 16 * 24))
     assert picture.min() >= 0
     assert picture.max() <= 1
 
 
-def test_black_and_white_can_still_move() -> None:
+def test_the_gradient_of_black_and_white_pixels_is_not_zero() -> None:
     canvas = Canvas(16, 16, CPU)
     image = torch.zeros(1, 3, 16, 16)
     image[..., 8:] = 1
@@ -30,8 +30,8 @@ def test_black_and_white_can_still_move() -> None:
     assert (canvas.decode(variables) - image).abs().max() < 0.06
 
 
-def test_slow_waves_move_further_than_fast_ones() -> None:
-    """White noise in the variables has, in angles, the power 1/f to the 0.85."""
+def test_noise_in_the_variables_has_a_falling_power_spectrum() -> None:
+    """White noise in the variables gives angles with the power spectrum 1/f^0.85."""
     canvas = Canvas(64, 64, CPU)
     noise = torch.randn(64, 3 * 64 * 64, generator=torch.Generator().manual_seed(0)) * 1e-3
     moved = torch.arccos(1 - 2 * canvas.decode(noise + canvas.encode(torch.full((1, 3, 64, 64), 0.5))))
@@ -41,8 +41,8 @@ def test_slow_waves_move_further_than_fast_ones() -> None:
     assert slow / fast == pytest.approx(4**0.85, rel=0.35)
 
 
-def test_no_frame_is_left_by_the_metric() -> None:
-    """A push at the left border must not come out at the right one, as a periodic transform would have it."""
+def test_opposite_borders_are_not_connected() -> None:
+    """A gradient at the left border must not change the right one, as it does with a periodic transform."""
     canvas = Canvas(32, 32, CPU)
     middle = canvas.encode(torch.full((1, 3, 32, 32), 0.5)).requires_grad_()
     (gradient,) = torch.autograd.grad(canvas.decode(middle)[..., 0].sum(), middle)

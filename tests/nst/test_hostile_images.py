@@ -1,4 +1,4 @@
-"""Broken and hostile files: a picture or one sentence, whatever they hold."""
+"""Broken and hostile files are either decoded or rejected with a message of one line."""
 
 import io
 import random
@@ -22,7 +22,7 @@ def saved(form: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def assert_understood(data: bytes) -> None:
+def assert_decoded_or_rejected(data: bytes) -> None:
     try:
         picture = images.decode(data)
     except ImageError as error:
@@ -40,22 +40,22 @@ def whole(request: pytest.FixtureRequest) -> bytes:
     return saved(request.param)
 
 
-def test_a_file_that_ends_early_is_told(whole: bytes) -> None:
+def test_a_truncated_file_is_decoded_or_rejected(whole: bytes) -> None:
     for length in [*range(min(len(whole), 300)), *range(300, len(whole), 7)]:
-        assert_understood(whole[:length])
+        assert_decoded_or_rejected(whole[:length])
 
 
-def test_a_file_with_a_wrong_byte_is_told(whole: bytes) -> None:
-    chance = random.Random(0)
+def test_a_file_with_wrong_bytes_is_decoded_or_rejected(whole: bytes) -> None:
+    generator = random.Random(0)
     for _ in range(300):
         damaged = bytearray(whole)
-        for _ in range(chance.randint(1, 4)):
-            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
-        assert_understood(bytes(damaged))
+        for _ in range(generator.randint(1, 4)):
+            damaged[generator.randrange(len(damaged))] = generator.randrange(256)
+        assert_decoded_or_rejected(bytes(damaged))
 
 
 def chunks(*parts: tuple[bytes, bytes]) -> bytes:
-    """A PNG of these chunks."""
+    """A PNG file of these chunks."""
     out = b"\x89PNG\r\n\x1a\n"
     for kind, data in parts:
         out += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -68,21 +68,27 @@ def header(width: int, height: int) -> tuple[bytes, bytes]:
 
 def hostile() -> Iterator[tuple[str, bytes]]:
     pixels = zlib.compress(b"\0" * 10**6)
-    yield "more pixels than can be", chunks(header(2**31 - 1, 2**31 - 1), (b"IDAT", pixels), (b"IEND", b""))
+    yield (
+        "more pixels than any picture has",
+        chunks(header(2**31 - 1, 2**31 - 1), (b"IDAT", pixels), (b"IEND", b"")),
+    )
     yield "many pixels", chunks(header(60_000, 60_000), (b"IDAT", pixels), (b"IEND", b""))
     yield "no pixels", chunks(header(0, 0), (b"IDAT", pixels), (b"IEND", b""))
     text = b"k\0\0" + zlib.compress(b"a" * 10**8)
-    yield "a text that unpacks", chunks(header(20, 20), (b"zTXt", text), (b"IDAT", pixels), (b"IEND", b""))
+    yield (
+        "a decompression bomb in a text",
+        chunks(header(20, 20), (b"zTXt", text), (b"IDAT", pixels), (b"IEND", b"")),
+    )
     profile = b"p\0\0" + zlib.compress(b"\0" * 10**8)
-    yield "a profile that unpacks", chunks(header(20, 20), (b"iCCP", profile), (b"IDAT", pixels))
+    yield "a decompression bomb in a profile", chunks(header(20, 20), (b"iCCP", profile), (b"IDAT", pixels))
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     yield "a long profile", saved("JPEG", icc_profile=srgb + b"\0" * 10**6)
-    yield "a profile of rubbish", saved("PNG", icc_profile=b"\xff" * 1000)
+    yield "an invalid profile", saved("PNG", icc_profile=b"\xff" * 1000)
     yield "Exif that is too short", saved("JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff")
     frames = [make_picture(32, 32, seed) for seed in range(50)]
     yield "fifty frames", saved("GIF", save_all=True, append_images=frames)
     yield "frames of several sizes", saved("MPO", save_all=True, append_images=[make_picture(64, 16)])
-    yield "a page", b"<html><body>404</body></html>"
+    yield "an HTML page", b"<html><body>404</body></html>"
     yield "PostScript", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/etc/passwd) (r) file\n"
     yield "an SVG", b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>"
     yield "zeros", bytes(10**6)
@@ -91,6 +97,6 @@ def hostile() -> Iterator[tuple[str, bytes]]:
 HOSTILE = dict(hostile())
 
 
-@pytest.mark.parametrize("what", HOSTILE)
-def test_what_is_hostile_is_told(what: str) -> None:
-    assert_understood(HOSTILE[what])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_decoded_or_rejected(name: str) -> None:
+    assert_decoded_or_rejected(HOSTILE[name])

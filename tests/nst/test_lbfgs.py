@@ -31,7 +31,7 @@ def quadratic(x: Tensor) -> Tensor:
     return (torch.logspace(0, 4, x.shape[1], dtype=x.dtype) * x**2).sum(1)
 
 
-def test_an_ill_conditioned_quadratic() -> None:
+def test_an_ill_conditioned_quadratic_is_minimised() -> None:
     start = torch.ones(1, 30, dtype=torch.float64)
     assert minimise(quadratic, start, 150).best_loss.item() < 1e-5 * quadratic(start).item()
 
@@ -51,8 +51,8 @@ def test_the_first_step_has_the_length_asked_for() -> None:
     assert (trial - start).norm(dim=1).tolist() == pytest.approx([0.5, 2.0])
 
 
-def test_direction_agrees_with_the_two_loop_recursion() -> None:
-    """Nocedal's recursion (1980), with twice the newest pair's scaling, on history longer than memory."""
+def test_the_direction_equals_that_of_the_two_loop_recursion() -> None:
+    """Nocedal's recursion (1980), with twice the usual scaling, after more steps than are stored."""
     generator = torch.Generator().manual_seed(0)
     matrix = torch.randn(8, 8, generator=generator, dtype=torch.float64)
     hessian = matrix @ matrix.T + torch.eye(8, dtype=torch.float64)
@@ -63,8 +63,8 @@ def test_direction_agrees_with_the_two_loop_recursion() -> None:
         grad = point @ hessian
         points.append(point)
         grads.append(grad)
-        always_better = torch.tensor([-float(step)], dtype=torch.float64)
-        point = optimiser.step(always_better, grad)
+        always_lower = torch.tensor([-float(step)], dtype=torch.float64)
+        point = optimiser.step(always_lower, grad)
     s = [b - a for a, b in itertools.pairwise(points)][-4:]
     y = [b - a for a, b in itertools.pairwise(grads)][-4:]
     q, alphas = grads[-1].clone(), []
@@ -77,7 +77,7 @@ def test_direction_agrees_with_the_two_loop_recursion() -> None:
     assert torch.allclose(point, points[-1] - q)
 
 
-def test_each_problem_goes_its_own_way() -> None:
+def test_each_problem_is_minimised_independently() -> None:
     starts = torch.tensor([[-1.2, 1.0], [2.0, -1.0], [0.0, 0.5]], dtype=torch.float64)
     together = minimise(rosenbrock, starts, 40)
     for i in range(3):
@@ -86,7 +86,7 @@ def test_each_problem_goes_its_own_way() -> None:
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_a_step_into_nowhere_is_undone_and_shortened(bad: float) -> None:
+def test_a_step_to_a_loss_that_is_not_finite_is_rejected_and_shortened(bad: float) -> None:
     def walled(x: Tensor) -> Tensor:
         return quadratic(x) + torch.where(x.abs().amax(1) > 2, bad, 0.0)
 
@@ -95,7 +95,7 @@ def test_a_step_into_nowhere_is_undone_and_shortened(bad: float) -> None:
     assert optimiser.best_loss.item() < 1e-3
 
 
-def test_a_non_finite_problem_leaves_its_neighbour_alone() -> None:
+def test_a_problem_that_is_not_finite_does_not_change_the_others() -> None:
     def half_broken(x: Tensor) -> Tensor:
         return quadratic(x) * torch.tensor([torch.nan, 1.0])
 
@@ -104,7 +104,7 @@ def test_a_non_finite_problem_leaves_its_neighbour_alone() -> None:
     assert torch.equal(optimiser.best[0], torch.ones(4))
 
 
-def test_a_step_that_raises_the_loss_wildly_is_undone() -> None:
+def test_a_step_that_raises_the_loss_by_more_than_a_tenth_is_rejected() -> None:
     start = torch.full((1, 4), 0.01)
     optimiser = LBFGS(start)
     optimiser.first_step = torch.tensor([1000.0])
@@ -113,7 +113,7 @@ def test_a_step_that_raises_the_loss_wildly_is_undone() -> None:
     assert (shorter - start).norm().item() == pytest.approx(0.25 * (trial - start).norm().item())
 
 
-def test_the_best_point_is_kept_though_the_last_is_worse() -> None:
+def test_the_best_point_is_kept_when_the_last_one_is_worse() -> None:
     optimiser = LBFGS(torch.zeros(1, 2))
     points = [torch.zeros(1, 2)]
     for loss in (5.0, 3.0, 3.2, 3.1):
@@ -122,15 +122,15 @@ def test_the_best_point_is_kept_though_the_last_is_worse() -> None:
     assert torch.equal(optimiser.best, points[1])
 
 
-def test_convergence_is_told_for_each_problem() -> None:
+def test_each_problem_converges_on_its_own() -> None:
     flat = torch.tensor([0.0, 1.0])
     optimiser = minimise(lambda x: flat * quadratic(x) + 1 - flat, torch.ones(2, 30), 41, first=0.01)
     assert optimiser.converged.tolist() == [True, False]
 
 
-def test_nothing_is_read_back_to_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_reads_no_number_back_to_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object) -> None:
-        raise AssertionError("the host waits for the device here")
+        raise AssertionError("a step reads a number from the device")
 
     optimiser = minimise(quadratic, torch.ones(2, 4), 2)
     loss, grad = torch.ones(2), torch.ones(2, 4)
@@ -139,32 +139,34 @@ def test_nothing_is_read_back_to_the_host(monkeypatch: pytest.MonkeyPatch) -> No
     optimiser.step(loss, grad)
 
 
-def test_no_step_runs_away_where_curvature_is_negative() -> None:
+def test_steps_are_bounded_where_the_curvature_is_negative() -> None:
     start = torch.full((1, 4), 0.1)
     optimiser = LBFGS(start)
     optimiser.first_step = torch.tensor([0.1])
     before = optimiser.step(torch.tensor([1.0]), torch.full((1, 4), -1.0))
-    after = optimiser.step(torch.tensor([0.9]), torch.full((1, 4), -1.0 + 1e-7))  # as good as flat
+    after = optimiser.step(torch.tensor([0.9]), torch.full((1, 4), -1.0 + 1e-7))  # nearly no curvature
     assert (after - before).norm().item() == pytest.approx(0.5)
 
 
-def test_losses_that_were_told_too_low_do_not_stop_the_search() -> None:
+def test_the_search_continues_after_a_correction_of_earlier_losses() -> None:
+    """From the sixth step on, the loss of the second problem is higher by a million, and corrected for it."""
     start = torch.ones(2, 10, dtype=torch.float64)
     optimiser, point = LBFGS(start), start
     for step in range(60):
-        optimiser.lift(torch.tensor([0.0, 1e6 * (step == 5)], dtype=torch.float64))
         point = point.detach().requires_grad_()
         loss = quadratic(point)
         (grad,) = torch.autograd.grad(loss.sum(), point)
-        too_low = torch.tensor([0.0, 1e6 * (step >= 5)], dtype=torch.float64)
-        point = optimiser.step(loss.detach() + too_low, grad)
+        added, correction = (
+            torch.tensor([0.0, 1e6 * condition], dtype=torch.float64) for condition in (step >= 5, step == 5)
+        )
+        point = optimiser.step(loss.detach() + added, grad, correction)
     assert optimiser.best_loss[1].item() == pytest.approx(1e6 + quadratic(optimiser.best)[1].item())
     assert (quadratic(optimiser.best) < 1e-2 * quadratic(start)).all()
 
 
 @pytest.mark.parametrize("by", [math.nan, math.inf, -2.0])
-def test_losses_are_lifted_by_numbers_and_never_lowered(by: float) -> None:
+def test_a_correction_that_is_not_finite_and_positive_changes_nothing(by: float) -> None:
     optimiser = LBFGS(torch.ones(1, 2))
     optimiser.step(torch.tensor([3.0]), torch.ones(1, 2))
-    optimiser.lift(torch.tensor([by]))
+    optimiser.step(torch.tensor([5.0]), torch.ones(1, 2), torch.tensor([by]))
     assert optimiser.best_loss.item() == 3

@@ -11,24 +11,24 @@ from nst.weights import Weights
 DEFAULT = Layers(Parameters().content_layers, Parameters().style_layers)
 
 
-def _plain_gram(features: Tensor) -> Tensor:
+def plain_gram(features: Tensor) -> Tensor:
     b, c, h, w = features.shape
     flat = features.reshape(b, c, h * w)
     return flat @ flat.transpose(1, 2) / (c * h * w)
 
 
-def test_the_documented_objective(vgg: VGG19) -> None:
-    image, content, style = (torch.rand(1, 3, 40, 48, generator=_seed(i)) for i in range(3))
+def test_the_terms_are_the_documented_ones(vgg: VGG19) -> None:
+    image, content, style = (torch.rand(1, 3, 40, 48, generator=seeded(i)) for i in range(3))
     objective = Objective(vgg, content, style_grams(vgg, style, DEFAULT), DEFAULT)
     terms = objective(image)
     layers = [*DEFAULT.style, "relu4_1"]
     f, p, a = (dict(vgg(x, layers)) for x in (image, content, style))
-    expected = sum(F.mse_loss(_plain_gram(f[k]), _plain_gram(a[k])) for k in DEFAULT.style)
+    expected = sum(F.mse_loss(plain_gram(f[k]), plain_gram(a[k])) for k in DEFAULT.style)
     assert terms.content.item() == pytest.approx(F.mse_loss(f["relu4_1"], p["relu4_1"]).item())
     assert terms.style.item() == pytest.approx(float(expected), rel=1e-4)
 
 
-def test_the_gradient_of_the_gram_matrix() -> None:
+def test_the_gradient_of_the_gram_matrix_is_exact() -> None:
     features = torch.rand(2, 5, 4, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(gram, features)
 
@@ -36,17 +36,17 @@ def test_the_gradient_of_the_gram_matrix() -> None:
 @pytest.mark.parametrize(
     ("height", "width", "error"), [(50, 70, 5e-4), (64, 64, 5e-4), (16, 16, 2e-3), (5, 3, 1e-6)]
 )
-def test_a_gram_matrix_of_half_precision(height: int, width: int, error: float) -> None:
-    features = torch.rand(2, 8, height, width, generator=_seed(0)).bfloat16()
+def test_the_gram_matrix_of_bf16_features_is_nearly_exact(height: int, width: int, error: float) -> None:
+    features = torch.rand(2, 8, height, width, generator=seeded(0)).bfloat16()
     features = features.contiguous(memory_format=torch.channels_last)
-    found, exact = gram(features), _plain_gram(features.float())
+    found, exact = gram(features), plain_gram(features.float())
     assert found.dtype == torch.float32
     assert (found - exact).norm() < error * exact.norm()
 
 
-def test_pairs_of_a_batch_do_not_mix(vgg: VGG19) -> None:
-    images = torch.rand(3, 3, 32, 32, generator=_seed(0))
-    grams = style_grams(vgg, torch.rand(1, 3, 32, 32, generator=_seed(1)), DEFAULT)
+def test_each_pair_of_a_batch_has_its_own_terms(vgg: VGG19) -> None:
+    images = torch.rand(3, 3, 32, 32, generator=seeded(0))
+    grams = style_grams(vgg, torch.rand(1, 3, 32, 32, generator=seeded(1)), DEFAULT)
     three = {k: g.expand(3, -1, -1) for k, g in grams.items()}
     content = images.flip(0)
     together = Objective(vgg, content, three, DEFAULT)(images)
@@ -62,12 +62,12 @@ def test_total_variation_of_a_known_picture() -> None:
     assert total_variation(image).item() == pytest.approx(3 * 2 * 0.25 / 12)
 
 
-def test_mixed_styles_weigh_by_share() -> None:
+def test_styles_are_mixed_by_their_share_of_the_weights() -> None:
     a, b = ({"relu1_1": torch.full((1, 2, 2), v)} for v in (1.0, 5.0))
     assert mix_grams([a, b], [3, 1])["relu1_1"].flatten().tolist() == [2.0] * 4
 
 
-def test_nothing_past_the_last_layer_is_computed(vgg: VGG19) -> None:
+def test_nothing_beyond_the_deepest_requested_layer_is_computed(vgg: VGG19) -> None:
     computed: list[str] = []
     hooks = [
         layer.register_forward_hook(lambda *_, name=name: computed.append(name))
@@ -82,17 +82,17 @@ def test_nothing_past_the_last_layer_is_computed(vgg: VGG19) -> None:
     assert computed == ["conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"]
 
 
-def test_weights_get_no_gradient(vgg: VGG19) -> None:
+def test_the_weights_of_the_network_get_no_gradient(vgg: VGG19) -> None:
     assert not list(vgg.parameters())
     assert not any(buffer.requires_grad for buffer in vgg.buffers())
 
 
-def test_average_pooling(weights: Weights) -> None:
+def test_the_network_can_pool_by_average(weights: Weights) -> None:
     vgg, image = VGG19(weights), torch.rand(1, 3, 32, 32)
     pooled = F.avg_pool2d(dict(vgg(image, ["relu1_2"]))["relu1_2"], 2)
     expected = F.relu(F.conv2d(pooled, weights.kernels["conv2_1"], weights.biases["conv2_1"], padding=1))
     assert torch.allclose(dict(vgg(image, ["relu2_1"], "avg"))["relu2_1"], expected, atol=1e-5)
 
 
-def _seed(value: int) -> torch.Generator:
+def seeded(value: int) -> torch.Generator:
     return torch.Generator().manual_seed(value)

@@ -1,22 +1,42 @@
+import math
+
 import pytest
 import torch
+from PIL import Image
 
-from nst import Pair, Parameters, Style, images
+from nst import ImageError, NSTError, Parameters, PreparedPair, Style, images
 from tests.conftest import make_picture
 
 
 @pytest.mark.parametrize("preserve_color", [False, True])
-def test_no_more_of_a_style_is_kept_than_will_be_looked_at(preserve_color: bool) -> None:
+def test_a_style_is_shrunk_to_the_largest_size_at_which_it_is_used(preserve_color: bool) -> None:
     content = images.Picture(make_picture(300, 200))
     style = Style(make_picture(900, 30))
     parameters = Parameters(max_size=200, style_scale=1.5, preserve_color=preserve_color)
-    ((kept, _),) = Pair.prepare(content, [(style, 1.0)], parameters).styles
+    ((kept, _),) = PreparedPair.prepare(content, [(style, 1.0)], parameters).styles
     assert kept.image.size == (300, 16)
     if not preserve_color:
         assert torch.equal(kept.at(300), style.at(300))
 
 
-def test_a_small_style_is_kept_as_it_is() -> None:
+def test_a_small_style_is_not_resized() -> None:
     style = Style(make_picture(40, 30))
-    ((kept, _),) = Pair.prepare(images.Picture(make_picture(64, 64)), [(style, 1.0)], Parameters()).styles
+    ((kept, _),) = PreparedPair.prepare(
+        images.Picture(make_picture(64, 64)), [(style, 1.0)], Parameters()
+    ).styles
     assert kept is style
+
+
+@pytest.mark.parametrize("size", [(1, 1), (15, 200), (3000, 20)])
+def test_pictures_too_small_for_the_network_are_rejected(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageError, match="each side needs 16 pixels"):
+        PreparedPair.prepare(
+            images.Picture(Image.new("RGB", size)), [(Style(make_picture()), 1.0)], Parameters(max_size=512)
+        )
+
+
+@pytest.mark.parametrize("weights", [[], [0.0], [1.0, -1.0], [1.0, math.nan], [1.0, math.inf]])
+def test_a_pair_needs_a_style_of_positive_and_finite_weight(weights: list[float]) -> None:
+    picture = make_picture(32, 32, seed=1)
+    with pytest.raises(NSTError, match="weight above 0"):
+        PreparedPair.prepare(images.Picture(picture), [(Style(picture), w) for w in weights], Parameters())

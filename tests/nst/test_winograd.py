@@ -3,7 +3,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nst import winograd
 from nst.winograd import WinogradReLU
 
 KERNEL = torch.randn(7, 5, 3, 3, generator=torch.Generator().manual_seed(0))
@@ -20,19 +19,23 @@ def direct(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("size", [(8, 12), (7, 9), (1, 1), (2, 31), (33, 6)])
-def test_it_is_a_convolution_with_relu(layer: WinogradReLU, size: tuple[int, int]) -> None:
+def test_the_result_equals_a_direct_convolution_with_relu(layer: WinogradReLU, size: tuple[int, int]) -> None:
     x = torch.rand(2, 5, *size)
     assert torch.allclose(layer(x).double(), direct(x), atol=1e-4)
 
 
-def test_pieces_fit_together(layer: WinogradReLU, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(winograd, "_BLOCK", 1)
-    x = torch.rand(1, 5, 21, 13)
-    assert torch.allclose(layer(x).double(), direct(x), atol=1e-4)
+def test_the_size_of_the_blocks_does_not_change_the_result() -> None:
+    x = torch.rand(1, 5, 21, 13, requires_grad=True)
+    one_row, whole = (WinogradReLU(KERNEL, BIAS, block=block)(x) for block in (1, 2**20))
+    assert torch.allclose(one_row, whole, atol=1e-5)
+    found, expected = (torch.autograd.grad(result.sum(), x)[0] for result in (one_row, whole))
+    assert torch.allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_the_gradient_is_the_convolutions(layer: WinogradReLU, memory_format: torch.memory_format) -> None:
+def test_the_gradient_equals_that_of_a_direct_convolution(
+    layer: WinogradReLU, memory_format: torch.memory_format
+) -> None:
     x = torch.rand(2, 5, 11, 6, requires_grad=True)
     weight = torch.randn(2, 7, 11, 6).contiguous(memory_format=memory_format)
     (found,) = torch.autograd.grad(layer(x), x, weight)
@@ -40,7 +43,7 @@ def test_the_gradient_is_the_convolutions(layer: WinogradReLU, memory_format: to
     assert torch.allclose(found, expected, atol=1e-3)
 
 
-def test_an_earlier_pass_without_gradients_does_no_harm(layer: WinogradReLU) -> None:
+def test_a_gradient_can_be_computed_after_a_call_without_gradients(layer: WinogradReLU) -> None:
     x = torch.rand(1, 5, 8, 8, requires_grad=True)
     with torch.no_grad():
         layer(x)

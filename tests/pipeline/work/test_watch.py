@@ -195,9 +195,7 @@ def test_what_a_killed_runner_held_is_taken_up(start: Start, inbox: Path, tmp_pa
     assert names(inbox / "processing") == {"long.json"}
 
     heir = start()
-    heir.wait_for_all(
-        {"event": "pair done already", "pair": "p0"}, {"event": "pair started", "pair": "p1"}
-    )
+    heir.wait_for_all({"event": "pair done already", "pair": "p0"}, {"event": "pair started", "pair": "p1"})
     assert not (tmp_path / "outbox" / "long" / "p1.json").exists()
 
 

@@ -1,0 +1,195 @@
+"""One batch of pairs on its way from the coarsest scale to the finest.
+
+Departure from Gatys et al.: the search starts from the content picture, or from the content in the style's
+colours if that has the lower loss, and not from white noise, which `init="random"` selects. The style's
+colours save a tenth of the evaluations.
+
+Departure from Gatys et al.: pictures whose long side is at least 192 px are optimised from coarse to fine,
+each scale twice as large as the one before. The finer scale starts from the coarser result r and the content
+c at both scales, c_fine + enlarge(r - c_coarse), so that the content's detail is there from the start.
+Compared with the fine scale alone this saves a twelfth of the time.
+
+Departure from Gatys et al.: a scale ends early if 20 iterations lower its loss by less than the share
+`tolerance`. The default of 1 % changes nothing in ten epochs at 256 px; 3 % saves a fifth of the time for a
+loss higher by 3.5 %.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from nst import color, images
+from nst.canvas import Canvas
+from nst.device import upload
+from nst.errors import NSTError
+from nst.guide import Guide
+from nst.lbfgs import LBFGS
+from nst.objective import Objective, Terms
+from nst.pair import PreparedPair
+from nst.parameters import ITERATIONS_PER_EPOCH
+from nst.result import Evaluation, Losses, OnEvaluation, Result
+from nst.tape import Row, Tape
+from nst.targets import Targets
+from nst.vgg import LARGE_PICTURE
+
+_FINE_SHARE = 0.8  # of the iterations of a scale and all coarser ones, the share of that scale
+_FIRST_CHANGE = 0.02  # mean change of a pixel by the first step, where 1 is the range from black to white
+
+
+def split(iterations: int, levels: int) -> list[int]:
+    """The number of iterations of each scale, coarse to fine; each scale has at least one.
+
+    `iterations` must be at least `levels`.
+    """
+    shares: list[int] = []
+    for coarser in range(levels - 1, 0, -1):
+        left = iterations - sum(shares)
+        shares.insert(0, max(1, min(left - coarser, round(_FINE_SHARE * left))))
+    return [iterations - sum(shares), *shares]
+
+
+def history(pixels: int) -> int:
+    """The number of steps that L-BFGS stores for a picture of this size, at 24 bytes a pixel each.
+
+    Storing half as many saves memory for large pictures; at 256 px it takes 9 % more evaluations.
+    """
+    return 10 if pixels > LARGE_PICTURE else 20
+
+
+class BatchRun:
+    """Transfers the styles of one batch of pairs of equal `group`. Use it once."""
+
+    def __init__(self, targets: Targets, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation) -> None:
+        """`on_evaluation` gets a pair's index and each of its evaluations."""
+        self._targets, self._pairs, self._on_evaluation = targets, pairs, on_evaluation
+        self._began = time.perf_counter()
+        iterations = pairs[0].parameters.epochs * ITERATIONS_PER_EPOCH
+        self._schedule = split(iterations, len(pairs[0].contents))
+        parameters = [pair.parameters for pair in pairs]
+        weights = [[p.content_weight, p.style_weight, p.tv_weight] for p in parameters]
+        self._weights = Terms(*upload(torch.tensor(weights).T, targets.device).unbind())
+        self._tolerance = upload(torch.tensor([p.tolerance for p in parameters]), targets.device)
+        self._logs: list[list[Evaluation]] = [[] for _ in pairs]
+
+    def results(self) -> list[Result]:
+        """Run all scales; one result for each pair. Raises `NSTError` if a final loss is not finite."""
+        objective = self._targets.objective(self._pairs, 0)
+        image = self._minimise(objective, self._best_start(objective), self._schedule[0])
+        for level, steps in enumerate(self._schedule[1:], start=1):
+            objective = self._targets.objective(self._pairs, level)
+            image = self._minimise(objective, self._refined(image, level), steps)
+        if self._targets.dtype != torch.float32:
+            objective = self._targets.objective(self._pairs, -1, exact=True)
+        return self._deliver(objective, image)
+
+    def _best_start(self, objective: Objective) -> Tensor:
+        """Of the pictures that each pair may start from, the one with the lowest loss, `(B, 3, H, W)`."""
+        starts = upload(torch.stack([pair.starts for pair in self._pairs], dim=1), self._targets.device)
+        with torch.no_grad():
+            best = torch.stack([self._total(objective(picture)) for picture in starts]).argmin(0)
+        return starts[best, torch.arange(len(self._pairs), device=best.device)]
+
+    def _refined(self, image: Tensor, level: int) -> Tensor:
+        """The start of scale `level`: the coarser result, enlarged, with the detail of the content added."""
+        fine = self._targets.contents(self._pairs, level)
+        if self._pairs[0].parameters.init == "random":
+            return _enlarged(image, fine).clamp(0, 1)
+        coarse = self._targets.contents(self._pairs, level - 1)
+        return (fine + _enlarged(image - coarse, fine)).clamp(0, 1)
+
+    def _minimise(self, objective: Objective, image: Tensor, steps: int) -> Tensor:
+        """Optimise one scale from `image`, `(B, 3, H, W)`, and return the best picture of each pair."""
+        canvas = Canvas(image.shape[2], image.shape[3], image.device)
+        variables = canvas.encode(image)
+        optimiser = LBFGS(variables, self._tolerance, history(image[0, 0].numel()))
+        guide, tape = Guide(objective), Tape()
+        active, scale, shares = list(range(len(self._pairs))), max(image.shape[2:]), list[float]()
+        for step in range(steps):
+            variables.requires_grad_(True)
+            terms, correction, share = guide.step(canvas.decode(variables), optimiser.best_loss, shares)
+            total = self._total(terms)
+            (gradient,) = torch.autograd.grad(total.sum(), variables)
+            with torch.no_grad():
+                if step == 0:
+                    optimiser.first_step = _first_step(canvas, variables, gradient)
+                variables = optimiser.step(total.detach(), gradient, self._weights.style * correction)
+                converged = optimiser.converged.to(total.dtype)
+                tape.write(Row(terms.content, terms.style, terms.tv, total, converged, share))
+            shares = []
+            for rows in tape.read():
+                active = self._report(rows, active, scale)
+                shares += [row.deepest_share for row in rows]
+            if not active:
+                break
+        for rows in tape.read(everything=True):
+            active = self._report(rows, active, scale)
+        with torch.no_grad():
+            return canvas.decode(optimiser.best)
+
+    def _total(self, terms: Terms) -> Tensor:
+        weights = self._weights
+        return weights.content * terms.content + weights.style * terms.style + weights.tv * terms.tv
+
+    def _report(self, rows: Sequence[Row[float]], active: Sequence[int], scale: int) -> list[int]:
+        """Log one evaluation of the pairs in `active`; return those that have not converged with it."""
+        seconds = self._seconds()
+        for index in active:
+            row = rows[index]
+            evaluation = Evaluation(
+                step=len(self._logs[index]) + 1,
+                steps=sum(self._schedule),
+                scale=scale,
+                losses=Losses(row.content, row.style, row.tv, row.total),
+                seconds=seconds,
+            )
+            self._logs[index].append(evaluation)
+            self._on_evaluation(index, evaluation)
+        return [index for index in active if not rows[index].converged]
+
+    def _deliver(self, exact: Objective, image: Tensor) -> list[Result]:
+        """Round to 8 bits, and compute the losses of the pixels that a reader of the saved file will get.
+
+        Transparency does not count: the losses are those of the whole picture on white.
+        """
+        pictures = [_picture(pixels, pair) for pixels, pair in zip(image, self._pairs, strict=True)]
+        saved = [
+            images.to_tensor(images.as_saved(picture, pair.parameters.format))
+            for picture, pair in zip(pictures, self._pairs, strict=True)
+        ]
+        with torch.no_grad():
+            terms = exact(upload(torch.stack(saved), self._targets.device))
+            rows = torch.stack([terms.content, terms.style, terms.tv, self._total(terms)])
+        losses = [Losses(*values) for values in rows.T.tolist()]
+        if not all(math.isfinite(loss.total) for loss in losses):
+            raise NSTError("the loss is not a finite number; lower the weights, or check the weight file")
+        seconds = self._seconds()
+        return [
+            Result(picture, loss, log, seconds)
+            for picture, loss, log in zip(pictures, losses, self._logs, strict=True)
+        ]
+
+    def _seconds(self) -> float:
+        """The time since the start, divided by the number of pairs."""
+        return (time.perf_counter() - self._began) / len(self._pairs)
+
+
+def _picture(pixels: Tensor, pair: PreparedPair) -> Image.Image:
+    """`(3, H, W)` -> the pair's picture in 8 bits, with the content's colours if they are to be preserved."""
+    picture = images.to_image(pixels)
+    return color.keep_chroma(picture, pair.contents[-1]) if pair.parameters.preserve_color else picture
+
+
+def _enlarged(image: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(image, like.shape[2:], mode="bicubic")
+
+
+def _first_step(canvas: Canvas, variables: Tensor, gradient: Tensor) -> Tensor:
+    """The length, `(B,)`, of a step down the gradient that changes pixels by `_FIRST_CHANGE` on average."""
+    probe = 1e-3 * F.normalize(gradient)
+    change = (canvas.decode(variables - probe) - canvas.decode(variables)).abs().mean((1, 2, 3))
+    return 1e-3 * _FIRST_CHANGE / change.clamp_min(1e-30)

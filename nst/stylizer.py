@@ -1,0 +1,89 @@
+"""The public face of the library: pairs of pictures in, stylized pictures and their losses out."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from PIL import Image
+
+from nst import images
+from nst.device import pick_device, pick_dtype, set_up
+from nst.errors import NSTError
+from nst.pair import PreparedPair, Style
+from nst.parameters import Parameters
+from nst.result import Evaluation, OnEvaluation, Result
+from nst.scales import BatchRun
+from nst.targets import Targets
+from nst.weights import load_weights
+
+_BYTES_PER_PIXEL = 3000  # of device memory at the finest scale, with features of two bytes
+_USABLE = 0.8  # the share of the free device memory that a batch may take
+_LARGEST_BATCH = 16
+
+
+class Stylizer:
+    """Transfers styles. It keeps the network and the styles' targets, so the next picture starts at once.
+
+    `weights`, `device`, `dtype` and `targets` are what it works with. It must not be used by two threads at
+    once.
+    """
+
+    def __init__(self, weights: str = "embedded", device: str = "auto", dtype: str = "auto") -> None:
+        """See `load_weights`, `pick_device` and `pick_dtype` for the arguments and the errors raised.
+
+        On a GPU this disables TF32 for the whole process, so that fp32 is computed as fp32.
+        """
+        self.weights = load_weights(weights)
+        self.device = pick_device(device)
+        self.dtype = pick_dtype(dtype, self.device)
+        set_up(self.device)
+        self.targets = Targets(self.weights, self.device, self.dtype)
+
+    def stylize(
+        self,
+        content: Image.Image,
+        style: Image.Image | Sequence[tuple[Image.Image, float]],
+        on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
+        **parameters: object,
+    ) -> Result:
+        """Transfer one style, or several with their weights, to one picture.
+
+        The keywords are those of `Parameters`; pydantic's `ValidationError` is raised for invalid ones.
+        Raises what `PreparedPair.prepare` and `run` raise.
+        """
+        styles = [(style, 1.0)] if isinstance(style, Image.Image) else style
+        pair = PreparedPair.prepare(
+            images.normalise(content),
+            [(Style(images.normalise(image).rgb), weight) for image, weight in styles],
+            Parameters.model_validate(parameters),
+        )
+        return self.run([pair], lambda _, evaluation: on_evaluation(evaluation))[0]
+
+    def run(
+        self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation = lambda index, evaluation: None
+    ) -> list[Result]:
+        """Stylize pairs of equal `group` as one batch, each as if it were alone; one result for each.
+
+        `on_evaluation` gets a pair's index and each of its evaluations, on a GPU some evaluations late. An
+        exception that it raises ends the run. Raises `NSTError` if groups differ or a final loss is not
+        finite.
+        """
+        if len({pair.group for pair in pairs}) > 1:
+            raise NSTError("pairs of different sizes, epochs, layers or pooling can't share a batch")
+        try:
+            return BatchRun(self.targets, pairs, on_evaluation).results()
+        except RuntimeError:
+            if self.device.type == "cuda":
+                # cuBLAS and cuDNN report a lost GPU as an error of their own; this raises the real one.
+                torch.cuda.synchronize(self.device)
+            raise
+
+    def capacity(self, pair: PreparedPair) -> int:
+        """How many pairs like this one fit into one batch; 1 on a CPU, which one pair keeps busy."""
+        if self.device.type == "cpu":
+            return 1
+        free, _ = torch.cuda.mem_get_info(self.device)
+        reserved = torch.cuda.memory_reserved(self.device)
+        unused = free + reserved - torch.cuda.memory_allocated(self.device)
+        width, height = pair.contents[-1].size
+        needed = width * height * _BYTES_PER_PIXEL * self.dtype.itemsize // 2
+        return max(1, min(_LARGEST_BATCH, int(_USABLE * unused) // needed))
