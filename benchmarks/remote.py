@@ -16,7 +16,7 @@ from PIL import Image
 from benchmarks.engine import seconds_for
 from benchmarks.machine import describe
 from manifests.demo_s3 import BUCKET, server
-from nst import Stylizer
+from nst import PreparedPair, Stylizer
 from nst.result import Evaluation, Losses, OnEvaluation, Result
 from pipeline.events.log import JsonLines
 from pipeline.stores.aws import connect
