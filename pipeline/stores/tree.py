@@ -92,7 +92,7 @@ _REASONS = {
     errno.EROFS: "the file system is read-only; mount it for writing",
     errno.EISDIR: "is a folder; an ordinary file is needed",
     errno.ENOTDIR: "a part of the path is not a folder",
-    errno.ELOOP: "its symbolic links form a loop",
+    errno.ELOOP: "its symbolic links go round in circles",
     errno.ENAMETOOLONG: "the name is too long",
     errno.ENXIO: "is not a regular file; an ordinary file is needed",
 }
