@@ -30,7 +30,9 @@ Id = Annotated[
     str, Field(min_length=1, json_schema_extra={"pattern": PLAIN_NAME}), AfterValidator(plain_file_name)
 ]
 Version = Annotated[Literal[1], BeforeValidator(_no_bool)]
-Reference = Annotated[str, Field(min_length=1, max_length=4096, description="Path relative to the inbox.")]
+Reference = Annotated[
+    str, Field(min_length=1, max_length=4096, description="Path of an image, or `s3://` URL.")
+]
 
 
 class _Strict(BaseModel):
@@ -41,7 +43,9 @@ class StyleEntry(_Strict):
     """One of several styles."""
 
     image: Reference
-    weight: float = Field(1.0, gt=0, le=1e9, allow_inf_nan=False, description="Its share.")
+    weight: float = Field(
+        1.0, gt=0, le=1e9, allow_inf_nan=False, description="Weight of this style; only the ratios count."
+    )
 
 
 class PairEntry(Parameters):
@@ -53,9 +57,12 @@ class PairEntry(Parameters):
 
     id: Id | None = Field(None, description="File name of the picture, without extension.")
     content: Reference
-    style: Reference | None = Field(None, description="The only style; or else use `styles`.")
+    style: Reference | None = Field(None, description="The only style image; give this or `styles`.")
     styles: list[StyleEntry] | None = Field(
-        None, min_length=1, max_length=MOST_STYLES, description="Weighted styles."
+        None,
+        min_length=1,
+        max_length=MOST_STYLES,
+        description="Several weighted styles; give this or `style`.",
     )
 
     @model_validator(mode="after")
@@ -66,10 +73,10 @@ class PairEntry(Parameters):
 
 
 class Product(_Strict):
-    """Every content with every style; entries are paths or globs."""
+    """Every content with every style; entries are paths or patterns."""
 
-    content: list[Reference] = Field(min_length=1)
-    style: list[Reference] = Field(min_length=1)
+    content: list[Reference] = Field(min_length=1, description="Content images.")
+    style: list[Reference] = Field(min_length=1, description="Style images; each gives a pair of its own.")
 
 
 class Manifest(_Strict):
@@ -84,9 +91,11 @@ class Manifest(_Strict):
         }
     )
 
-    version: Version = 1
-    schema_: str | None = Field(None, alias="$schema", description="For editors.")
-    defaults: Parameters = Field(Parameters(), description="Parameters of every pair.")
+    version: Version = Field(1, description="Version of the manifest format.")
+    schema_: str | None = Field(None, alias="$schema", description="Where an editor finds the JSON Schema.")
+    defaults: Parameters = Field(
+        Parameters(), description="Parameters of every pair, unless the pair gives its own."
+    )
     pairs: list[PairEntry] = Field([], max_length=MOST_PAIRS, description="Pairs one by one.")
     product: Product | None = Field(None, description="Every content with every style.")
     _single: bool = PrivateAttr(False)
@@ -106,9 +115,9 @@ class Manifest(_Strict):
 class SinglePair(PairEntry):
     """A manifest of one pair, with its keys at the top level."""
 
-    version: Version = 1
-    schema_: str | None = Field(None, alias="$schema", description="For editors.")
-    defaults: Parameters = Field(Parameters(), description="As in a manifest of many pairs.")
+    version: Version = Field(1, description="Version of the manifest format.")
+    schema_: str | None = Field(None, alias="$schema", description="Where an editor finds the JSON Schema.")
+    defaults: Parameters = Field(Parameters(), description="Parameters, unless given beside them.")
 
 
 class Pair(_Strict):
