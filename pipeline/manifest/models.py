@@ -76,7 +76,7 @@ class Product(_Strict):
     """Every content with every style; entries are paths or patterns."""
 
     content: list[Reference] = Field(min_length=1, description="Content images.")
-    style: list[Reference] = Field(min_length=1, description="Style images; each gives one pair for every content.")
+    style: list[Reference] = Field(min_length=1, description="Style images, for every content.")
 
 
 class Manifest(_Strict):
