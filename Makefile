@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo demo-s3 test check format chaos fuzz audit bench-cpu bench-gpu clean
+.PHONY: install demo demo-s3 test check format reference chaos fuzz audit bench-cpu bench-gpu clean
 
 install: $(INSTALLED)
 
@@ -32,6 +32,10 @@ check: install
 format: install
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+# The tables of docs/manifest.md, from the models.
+reference: install
+	@$(BIN)/python -m pipeline.manifest.reference docs/manifest.md
 
 chaos: install
 	@$(BIN)/python -m tests.chaos

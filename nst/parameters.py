@@ -42,31 +42,34 @@ class Parameters(BaseModel):
         0.01,
         ge=0,
         lt=1,
-        description="A scale ends early where 20 iterations lower the loss by a smaller share; 0: never.",
+        description="A scale ends once 20 iterations lower the loss by less than this share; 0: never.",
     )
     content_weight: Weight = Field(1.0, description="Weight of the content term.")
     style_weight: Weight = Field(1e6, description="Weight of the style term.")
     tv_weight: Weight = Field(0.0, description="Weight of the total-variation term.")
     max_size: int = Field(
-        1024, ge=16, le=16383, description="Long side of the picture in pixels; never enlarged."
+        1024,
+        ge=16,
+        le=16383,
+        description="Long side of the picture in pixels; the content is never enlarged.",
     )
     style_scale: float = Field(
         1.0,
         ge=0.05,
         le=10,
-        description="The style's long side over the picture's: larger means larger strokes.",
+        description="Long side of the style divided by that of the picture; above 1: larger strokes.",
     )
-    init: Literal["content", "random"] = Field("content", description="What optimising starts from.")
-    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the random start.")
-    pooling: Pooling = Field("max", description="How the network pools.")
+    init: Literal["content", "random"] = Field("content", description="Start from the content or from noise.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the noise for `init` = `random`.")
+    pooling: Pooling = Field("max", description="Pooling of the network: maximum or average.")
     content_layers: LayerWeights = Field(
-        {"relu4_1": 1.0}, description="Weight of each content layer, relu1_1 to relu5_4."
+        {"relu4_1": 1.0}, description="Weight of each content layer; the layers are relu1_1 to relu5_4."
     )
     style_layers: LayerWeights = Field(
         {f"relu{block}_1": 1.0 for block in range(1, 6)},
-        description="Weight of each style layer, relu1_1 to relu5_4.",
+        description="Weight of each style layer; the layers are relu1_1 to relu5_4.",
     )
-    preserve_color: bool = Field(False, description="Keep the content's colours; take only strokes.")
+    preserve_color: bool = Field(False, description="Keep the colours of the content.")
     format: Format = Field("png", description="File format of the picture.")
 
     @model_validator(mode="after")

@@ -33,7 +33,9 @@ Version = Annotated[Literal[1], BeforeValidator(_no_bool)]
 Priority = Annotated[
     int, Field(ge=-100, le=100, description="Manifests of a higher priority are worked on first.")
 ]
-Reference = Annotated[str, Field(min_length=1, max_length=4096, description="Path relative to the inbox.")]
+Reference = Annotated[
+    str, Field(min_length=1, max_length=4096, description="Path of an image, or `s3://` URL.")
+]
 
 
 class _Strict(BaseModel):
@@ -44,7 +46,9 @@ class StyleEntry(_Strict):
     """One of several styles."""
 
     image: Reference
-    weight: float = Field(1.0, gt=0, le=1e9, allow_inf_nan=False, description="Its share.")
+    weight: float = Field(
+        1.0, gt=0, le=1e9, allow_inf_nan=False, description="Weight of this style; only the ratios count."
+    )
 
 
 class PairEntry(Parameters):
@@ -56,9 +60,12 @@ class PairEntry(Parameters):
 
     id: Id | None = Field(None, description="File name of the picture, without extension.")
     content: Reference
-    style: Reference | None = Field(None, description="The only style; or else use `styles`.")
+    style: Reference | None = Field(None, description="The only style image; give this or `styles`.")
     styles: list[StyleEntry] | None = Field(
-        None, min_length=1, max_length=MOST_STYLES, description="Weighted styles."
+        None,
+        min_length=1,
+        max_length=MOST_STYLES,
+        description="Several weighted styles; give this or `style`.",
     )
 
     @model_validator(mode="after")
@@ -69,10 +76,10 @@ class PairEntry(Parameters):
 
 
 class Product(_Strict):
-    """Every content with every style; entries are paths or globs."""
+    """Every content with every style; entries are paths or patterns."""
 
-    content: list[Reference] = Field(min_length=1)
-    style: list[Reference] = Field(min_length=1)
+    content: list[Reference] = Field(min_length=1, description="Content images.")
+    style: list[Reference] = Field(min_length=1, description="Style images, for every content.")
 
 
 class Manifest(_Strict):
@@ -87,10 +94,12 @@ class Manifest(_Strict):
         }
     )
 
-    version: Version = 1
-    schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    version: Version = Field(1, description="Version of the manifest format.")
+    schema_: str | None = Field(None, alias="$schema", description="Where an editor finds the JSON Schema.")
     priority: Priority = 0
-    defaults: Parameters = Field(Parameters(), description="Parameters of every pair.")
+    defaults: Parameters = Field(
+        Parameters(), description="Parameters of every pair, unless the pair gives its own."
+    )
     pairs: list[PairEntry] = Field([], max_length=MOST_PAIRS, description="Pairs one by one.")
     product: Product | None = Field(None, description="Every content with every style.")
     _single: bool = PrivateAttr(False)
@@ -110,10 +119,10 @@ class Manifest(_Strict):
 class SinglePair(PairEntry):
     """A manifest of one pair, with its keys at the top level."""
 
-    version: Version = 1
-    schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    version: Version = Field(1, description="Version of the manifest format.")
+    schema_: str | None = Field(None, alias="$schema", description="Where an editor finds the JSON Schema.")
     priority: Priority = 0
-    defaults: Parameters = Field(Parameters(), description="As in a manifest of many pairs.")
+    defaults: Parameters = Field(Parameters(), description="Parameters, unless given beside them.")
 
 
 class Pair(_Strict):

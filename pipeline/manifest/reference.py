@@ -1,0 +1,162 @@
+"""The keys of a manifest as Markdown tables, read from the models' JSON Schema.
+
+    python -m pipeline.manifest.reference docs/manifest.md
+
+This command rewrites the part of the file between the two markers and leaves the rest as it is.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.manifest.models import json_schema
+
+BEGIN = "<!-- begin: written by python -m pipeline.manifest.reference -->"
+END = "<!-- end: written by python -m pipeline.manifest.reference -->"
+
+_HEADINGS = {
+    "Manifest": "Manifest",
+    "PairEntry": "Pair",
+    "StyleEntry": "Style entry",
+    "Product": "Product",
+    "Parameters": "Parameters",
+    "SinglePair": "Manifest of one pair",
+}
+_ORDER = list(_HEADINGS)
+_TYPES = {"integer": "integer", "number": "number", "string": "text", "boolean": "`true` or `false`"}
+# Keywords of JSON Schema for the least and the greatest value, and what the value counts.
+_BOUNDS = {
+    ("minimum", "maximum"): "",
+    ("minItems", "maxItems"): " in the list",
+    ("minLength", "maxLength"): " characters",
+}
+
+Schema = Mapping[str, Any]
+
+
+def reference() -> str:
+    """One Markdown section with a table for each kind of object that a manifest may contain."""
+    objects: dict[str, Schema] = json_schema()["$defs"]
+    names = sorted(objects, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+    return "\n".join(_section(name, objects) for name in names)
+
+
+def updated(text: str) -> str:
+    """A document with the part between its markers written anew. Raises `ValueError` without markers."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the lines '{BEGIN}' and '{END}' are missing; put them where the tables belong")
+    return f"{before}{BEGIN}\n\n{reference()}\n{END}{after}"
+
+
+def _section(name: str, objects: Mapping[str, Schema]) -> str:
+    found = objects[name]
+    keys, required = found["properties"], found.get("required", [])
+    included = _included(name, objects)
+    inherited = {key for other in included for key in objects[other]["properties"]}
+    rows = [_row(key, schema, key in required) for key, schema in keys.items() if key not in inherited]
+    table = ["| key | type | default | range | meaning |", "|---|---|---|---|---|", *rows, ""]
+    also = [f"All keys of {_link(other)} are allowed here too." for other in included]
+    return "\n".join([f"### {_heading(name)}", "", found.get("description", ""), *also, "", *table])
+
+
+def _included(name: str, objects: Mapping[str, Schema]) -> list[str]:
+    """The other kinds of objects of which all keys may stand in this one, without repetitions."""
+    keys = objects[name]["properties"]
+    inner = [
+        other
+        for other, found in objects.items()
+        if other != name and all(keys.get(key) == schema for key, schema in found["properties"].items())
+    ]
+    repeated = {deeper for other in inner for deeper in _included(other, objects)}
+    return [other for other in inner if other not in repeated]
+
+
+def _row(key: str, schema: Schema, required: bool) -> str:
+    default = "required" if required else _default(schema)
+    cells = [f"`{key}`", _type(schema), default, _range(schema), schema.get("description", "")]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _type(schema: Schema) -> str:
+    if "anyOf" in schema:
+        return " or ".join(_type(option) for option in _options(schema))
+    if "$ref" in schema:
+        return _link(_name(schema))
+    if "const" in schema:
+        return f"`{_value(schema['const'])}`"
+    if "enum" in schema:
+        return " or ".join(f"`{_value(value)}`" for value in schema["enum"])
+    if schema["type"] == "array":
+        return f"list of {_type(schema['items'])}"
+    if schema["type"] == "object":
+        return f"object: name to {_type(schema['additionalProperties'])}"
+    return _TYPES[schema["type"]]
+
+
+def _default(schema: Schema) -> str:
+    value = schema.get("default")
+    if value is None:
+        return "none"
+    return f"see {_link(_name(schema))}" if "$ref" in schema else f"`{_value(value)}`"
+
+
+def _range(schema: Schema) -> str:
+    """The bounds of a number, or of the length of a list or a text; empty where there is none."""
+    if "anyOf" in schema:
+        return ", ".join(bounds for option in _options(schema) if (bounds := _range(option)))
+    found: list[str] = []
+    for (low, high), unit in _BOUNDS.items():
+        if low in schema and high in schema:
+            found.append(f"{_value(schema[low])} to {_value(schema[high])}{unit}")
+        elif low in schema:
+            found.append(f"{_value(schema[low])} or more{unit}")
+        elif high in schema:
+            found.append(f"up to {_value(schema[high])}{unit}")
+    for key, word in (("exclusiveMinimum", "above"), ("exclusiveMaximum", "below")):
+        if key in schema:
+            found.append(f"{word} {_value(schema[key])}")
+    inner = schema.get("additionalProperties")
+    return ", ".join(found) or (_range(inner) if inner else "")
+
+
+def _options(schema: Schema) -> list[Schema]:
+    """The alternatives of a schema, without that of being null."""
+    return [option for option in schema["anyOf"] if option.get("type") != "null"]
+
+
+def _value(value: Any) -> str:
+    """A value as JSON, numbers in their shortest form."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)}: {_value(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}".replace("e+0", "e").replace("e+", "e")
+    return json.dumps(value)
+
+
+def _name(schema: Schema) -> str:
+    return str(schema["$ref"].rpartition("/")[2])
+
+
+def _heading(name: str) -> str:
+    return _HEADINGS.get(name, name)
+
+
+def _link(name: str) -> str:
+    heading = _heading(name)
+    return f"[{heading}](#{heading.lower().replace(' ', '-')})"
+
+
+def _main(path: Path) -> None:
+    try:
+        text = updated(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        sys.exit(f"{path}: {error}")
+    path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]))
