@@ -1,1 +1,1 @@
-"""Where runners live."""
+"""What computes pictures: engines, and what they do before and after the device."""

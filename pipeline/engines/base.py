@@ -26,9 +26,7 @@ class Task:
     allowed: tuple[str, ...] = ()  # URLs of the other stores that images may come from
     known: str | None = None  # the input digest of the result that is in the outbox already
     priority: int = 0  # tasks of a higher priority go first
-    newcomer: bool = (
-        False  # of equal priorities, the first pair of a manifest goes before other manifests' next
-    )
+    newcomer: bool = False  # of equal priorities, the first turn of a manifest goes before others
     alone: bool = False  # shares no batch, because an engine died with it
 
 

@@ -61,8 +61,19 @@ class Pool:
             del self._waiting[number]
 
     def leader(self) -> Waiting | None:
-        """The task that the next batch is formed around; none if none is prepared."""
-        return min((e for e in self._waiting.values() if e.prepared), key=lambda e: e.rank, default=None)
+        """The task that the next batch is formed around; none if none is prepared.
+
+        It does not overtake a task of a lower rank that came before it and will be prepared soon.
+        """
+        entries = self._waiting.values()
+        leader = min((entry for entry in entries if entry.prepared), key=lambda e: e.rank, default=None)
+        if leader and any(
+            entry.rank < leader.rank and entry.task.number < leader.task.number
+            for entry in entries
+            if not entry.prepared and not entry.delayed
+        ):
+            return None
+        return leader
 
     def take(self) -> list[Waiting]:
         """The next batch. It is empty while none is prepared, or while more tasks may join it."""

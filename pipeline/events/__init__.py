@@ -1,1 +1,1 @@
-"""What happens while the pipeline works, and who is told."""
+"""What happens while the pipeline works, and the listeners that hear of it."""

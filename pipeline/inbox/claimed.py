@@ -5,8 +5,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.errors import Problem, StoreError, UnavailableError, printable
-from pipeline.inbox.layout import SUFFIX, done_key, error_key, failed_key
+from pipeline.errors import ClaimLostError, Problem, StoreError, UnavailableError, printable
+from pipeline.inbox.layout import SUFFIX, done_key, error_key, failed_key, processing_key
 from pipeline.manifest.reading import MAX_BYTES
 from pipeline.stores.base import Claim, Store
 
@@ -27,9 +27,15 @@ class ClaimedManifest:
         """Check that the claim still holds. Call it before anything is published. Raises `ClaimLostError`."""
         self._claim.confirm()
 
-    def present(self) -> bool:
-        """Whether the manifest is still in `processing/`. A person who takes it out means 'stop this'."""
-        return self._claim.present()
+    def lost(self) -> str | None:
+        """Why work on it must stop, or none. A person who takes it out of `processing/` means 'stop this'."""
+        if self._claim.present():
+            return None
+        try:
+            self._claim.confirm()
+        except ClaimLostError as error:
+            return str(error)
+        return f"{self._store.url}/{processing_key(self.name)} was moved or deleted; work on it stops"
 
     @property
     def crashes(self) -> int:
@@ -77,7 +83,7 @@ def error_file(store: Store, name: str, problems: Sequence[Problem]) -> bytes:
     errors = {
         "manifest": f"{printable(name)}{SUFFIX}",
         "errors": [problem.to_json() for problem in problems],
-        "remedy": f"correct the images, or {printable(name)}{SUFFIX} beside this file; "
+        "remedy": f"correct the images, or {printable(name)}{SUFFIX} beside this file, if they are wrong; "
         f"then: nst-pipeline retry --inbox {url} {shown}",
     }
     return json.dumps(errors, indent=1, ensure_ascii=False).encode()

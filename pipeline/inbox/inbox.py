@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from uuid import uuid4
 
 from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError, UsageError
 from pipeline.inbox.claimed import ClaimedManifest, error_file
@@ -12,6 +13,7 @@ from pipeline.inbox.layout import (
     FAILED,
     PROCESSING,
     SUFFIX,
+    cancelled_key,
     error_key,
     failed_key,
     manifest_name,
@@ -106,17 +108,19 @@ class Inbox:
         if claimed := self.claim(name):
             claimed.fail([_CANCELLED])
             return
-        # A runner holds it. Moving its file away is the sign to stop.
-        if self.store.tag(processing_key(name)) is not None:
-            self.store.remove(failed_key(name))
-            self.store.write(error_key(name), error_file(self.store, name, [_CANCELLED]))
-            try:
-                self.store.move(processing_key(name), failed_key(name))
-                return
-            except (ConflictError, NotFoundError):  # the runner ended it at this moment
-                if self.store.tag(failed_key(name)) is None:
-                    self.store.remove(error_key(name))
-        raise UsageError(f"{name}: no manifest of this name waits or is worked on in {self.store.url}")
+        # A runner holds it, and stops when the file is gone. The file gets a name of its own first: the
+        # runner may be writing to `failed/` at this moment, too.
+        taken = cancelled_key(name, uuid4().hex[:8])
+        try:
+            self.store.move(processing_key(name), taken)
+        except NotFoundError:
+            self.store.remove(taken)  # the runner moved the original while it was being renamed
+            raise UsageError(
+                f"{name}: no manifest of this name waits or is worked on in {self.store.url}"
+            ) from None
+        self.store.write(error_key(name), error_file(self.store, name, [_CANCELLED]))
+        self.store.write(failed_key(name), self.store.read(taken, MAX_BYTES))
+        self.store.remove(taken)
 
     def status(self) -> Status:
         """What waits, is worked on, is done and has failed. Raises `StoreError`."""

@@ -35,6 +35,12 @@ def error_key(name: str) -> str:
     return f"{FAILED}/{shortened(name, _LONGEST_FILE - len(_ERROR_SUFFIX))}{_ERROR_SUFFIX}"
 
 
+def cancelled_key(name: str, unique: str) -> str:
+    """Where a manifest lies for a moment while it is being cancelled; `unique` differs every time."""
+    suffix = f".cancelled-{unique}{SUFFIX}"
+    return f"{FAILED}/{shortened(name, _LONGEST_FILE - len(suffix))}{suffix}"
+
+
 def manifest_name(key: str) -> str | None:
     """The name of the manifest that waits under a key of the inbox; none if the key is of something else."""
     if "/" in key or not key.endswith(SUFFIX) or key.endswith(_ERROR_SUFFIX):

@@ -118,12 +118,12 @@ _REASONS = {
     "NoSuchBucket": "there is no such bucket",
     "AWS.SimpleQueueService.NonExistentQueue": "there is no such queue",
     "QueueDoesNotExist": "there is no such queue",
-    "AccessDenied": "access is denied; the credentials need the permissions that the README lists",
-    "403": "access is denied; the credentials need the permissions that the README lists",
+    "AccessDenied": "access is denied; the credentials need the permissions that docs/deployment.md lists",
+    "403": "access is denied; the credentials need the permissions that docs/deployment.md lists",
     **_CREDENTIALS_REASONS,
-    "PermanentRedirect": "the bucket is in another region; set AWS_REGION",
-    "301": "the bucket is in another region; set AWS_REGION",
-    "AuthorizationHeaderMalformed": "the bucket is in another region; set AWS_REGION",
+    "PermanentRedirect": "the bucket is in another region; set AWS_DEFAULT_REGION",
+    "301": "the bucket is in another region; set AWS_DEFAULT_REGION",
+    "AuthorizationHeaderMalformed": "the bucket is in another region; set AWS_DEFAULT_REGION",
 }
 
 

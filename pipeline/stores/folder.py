@@ -197,6 +197,7 @@ class FolderClaim:
     ) -> None:
         self._store, self._tree, self._source, self._key, self._lock = store, tree, source, key, lock
         self.crashes = crashes
+        self._moved = False
 
     def read(self, limit: int) -> bytes:
         return self._store.read(self._key, limit)
@@ -220,14 +221,18 @@ class FolderClaim:
     def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
         if not self._lock.held:
             return
-        self.confirm()
+        if not self._moved:
+            self.confirm()
+            try:
+                self._store.replace(self._key, key)
+            except NotFoundError:
+                self.confirm()
+                raise  # it is not this file that is missing
+            self._moved = True
+        # Only now: before the move, what lies there may be this very file, which `Inbox.cancel` has put
+        # there.
         for other in clearing:
             self._store.remove(other)
-        try:
-            self._store.replace(self._key, key)
-        except NotFoundError:
-            self.confirm()
-            raise  # it is not this file that is missing
         self._lock.close()
 
     def release(self) -> None:

@@ -1,5 +1,6 @@
 """One manifest while a runner works on it."""
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ class Job:
     deaths: Counter[str] = field(default_factory=Counter)  # of engines, by pair
     handed_out: int = 0  # pairs
     ended: bool = False  # nothing more is done with it here
+    lock: threading.RLock = field(default_factory=threading.RLock)  # held while it is changed or ended
     put_off_until: float = 0.0  # on the monotonic clock: it could not be ended, so a scan skips it until then
 
     @property
@@ -79,7 +81,9 @@ def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox) -
     """The job of a manifest from an inbox. Raises `NSTError`, also if too many runners have died with it."""
     if claimed.crashes > TRIES:
         # Reading it may be what kills the runners.
-        raise ManifestError([Problem("", f"{claimed.crashes} runners in a row have died with it")])
+        raise ManifestError(
+            [Problem("", f"{claimed.crashes} runners in a row have died with it; check its size")]
+        )
     document = parse(claimed.read())
     pairs = expand(document, sources.glob)
     if claimed.crashes:

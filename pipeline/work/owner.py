@@ -44,7 +44,6 @@ class Owner:
         self._jobs: set[Job] = set()
         self._tasks: dict[int, _HandedOut] = {}
         self._numbers = itertools.count(1)
-        self._changed = threading.Event()  # an outcome has come, or the engine may want more tasks
         self._checked = time.monotonic()
         self._handing_back = threading.Lock()
         self._publisher = threading.Thread(target=self._publish, name="publish", daemon=True)
@@ -57,7 +56,7 @@ class Owner:
 
     def start(self) -> None:
         """Start the engine. Raises `NSTError`."""
-        self._engine.start(self._session.listener, self._changed.set)
+        self._engine.start(self._session.listener, self._session.changed.set)
         self._publisher.start()
 
     def work(self, feed: Feed) -> None:
@@ -103,7 +102,7 @@ class Owner:
 
     def _work(self, feed: Feed) -> None:
         while not self._session.stop.is_set():
-            self._changed.clear()
+            self._session.changed.clear()
             if self._failure:
                 raise self._failure
             self._jobs = set(self._open_jobs())
@@ -111,7 +110,7 @@ class Owner:
             if not self._hand_out(feed) and idle:
                 return
             self._check_claims()
-            self._changed.wait(self._session.timing.cancelled)
+            self._session.changed.wait(self._session.timing.cancelled)
 
     def _stays_claimed(self, job: Job) -> bool:
         """Whether a manifest may have caused the failure here; the next runner counts a crash then."""
@@ -139,7 +138,7 @@ class Owner:
         self._jobs.add(job)
         sources = job.sources
         task = Task(next(self._numbers), job.name, pair, sources.base_url, sources.allowed_urls)
-        task = replace(task, priority=job.priority, newcomer=job.handed_out == 1)
+        task = replace(task, priority=job.priority, newcomer=job.handed_out <= self._engine.batch)
         try:
             earlier = self._patience.wait_for(partial(self._outbox.record, job.name, pair.id))
             if earlier and self._patience.wait_for(partial(self._outbox.is_whole, job.name, earlier)):
@@ -156,24 +155,26 @@ class Owner:
             return
         self._checked = time.monotonic()
         for job in self._open_jobs():
+            if job.claimed is None or job.finished:
+                continue  # what is being ended is confirmed anyway
             try:
-                present = job.claimed is None or job.claimed.present()
+                reason = job.claimed.lost()
             except StoreError:
                 continue  # the store cannot be reached; the next check will show
-            if not present:
-                self._settling.leave(job, "manifest cancelled: it is no longer in processing/")
+            if reason:
+                self._settling.leave(job, reason)
 
     def _publish(self) -> None:
         """The publishing thread."""
         try:
             while outcome := self._engine.take():
                 self._receive(outcome)
-                self._changed.set()
+                self._session.changed.set()
         except StoppedError:
             pass
         except BaseException as error:
             self._failure = error
-        self._changed.set()
+        self._session.changed.set()
 
     def _receive(self, outcome: Outcome) -> None:
         handed_out = self._tasks.pop(outcome.task.number, None)

@@ -38,6 +38,7 @@ class Session:
         self.listener: Listener = FanOut([listener, self.pulse])
         self.stop = threading.Event()  # end as soon as possible
         self.wake = threading.Event()  # scan the inbox now
+        self.changed = threading.Event()  # an outcome has come, or the engine may want more tasks
 
     def warn(self, message: str) -> None:
         """Tell a person something that does not stop the work."""
@@ -45,5 +46,5 @@ class Session:
 
     def end_soon(self) -> None:
         """Ask all threads to end."""
-        self.stop.set()
-        self.wake.set()
+        for event in (self.stop, self.wake, self.changed):
+            event.set()

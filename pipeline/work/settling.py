@@ -1,6 +1,5 @@
 """What becomes of pairs and manifests: results are published, pairs settled, manifests ended."""
 
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +27,6 @@ class Settling:
         """`cancel` is called with the name of a manifest whose claim was lost."""
         self._outbox, self._listener, self._timing = outbox, session.listener, session.timing
         self._patience, self._cancel = patience, cancel
-        self._lock = threading.RLock()  # a job is changed and ended under it
         self.problems = 0
 
     def publish(self, job: Job, finished: Finished, earlier: Record | None) -> None:
@@ -62,7 +60,7 @@ class Settling:
 
     def settle(self, job: Job, problem: Problem | None = None, record: Record | None = None) -> None:
         """One more pair has failed, or is done. After the last one the manifest ends."""
-        with self._lock:
+        with job.lock:
             if job.ended:
                 return
             if problem:
@@ -77,7 +75,7 @@ class Settling:
 
     def leave(self, job: Job, reason: str, level: Level = "warning") -> None:
         """Stop work on a manifest whose claim is gone. Nothing of it is published any more."""
-        with self._lock:
+        with job.lock:
             if job.ended:
                 return
             job.ended = True

@@ -234,9 +234,9 @@ def test_a_manifest_that_is_worked_on_is_cancelled_and_its_claim_is_lost(
     (tmp_path / "a.json").write_text("{}")
     claimed = inbox.claim("a")
     assert claimed
-    assert claimed.present()
+    assert claimed.lost() is None
     inbox.cancel("a")
-    assert not claimed.present()
+    assert "was moved or deleted" in str(claimed.lost())
     for action in (claimed.confirm, claimed.complete):
         with pytest.raises(ClaimLostError, match="was moved or deleted"):
             action()
@@ -249,4 +249,44 @@ def test_a_manifest_that_is_worked_on_is_cancelled_and_its_claim_is_lost(
 def test_cancel_says_why_it_can_not(inbox: Inbox, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a: no manifest of this name waits or is worked on"):
         inbox.cancel("a")
-    assert not (tmp_path / "failed").exists()
+    assert names(tmp_path / "failed") == []
+
+
+@pytest.mark.parametrize("end", ["done", "failed"])
+def test_a_manifest_that_ends_while_it_is_cancelled_is_not_lost(end: str) -> None:
+    store = MemoryStore("cancelled")
+    inbox = Inbox(store)
+    store.write("a.json", b"{}")
+    claimed = inbox.claim("a")
+    assert claimed
+
+    def end_first(verb: str, key: str) -> None:
+        if (verb, key) == ("move", "processing/a.json"):
+            store.before = lambda verb, key: None
+            claimed.complete() if end == "done" else claimed.fail([Problem("", "bad")])
+
+    store.before = end_first
+    with pytest.raises(UsageError):
+        inbox.cancel("a")
+    status = inbox.status()
+    assert (status.done, status.failed) == ((["a"], {}) if end == "done" else ([], {"a": "bad"}))
+
+
+def test_a_manifest_that_is_cancelled_while_it_ends_is_not_lost(tmp_path: Path) -> None:
+    class Slow(FolderStore):
+        def replace(self, source: str, target: str) -> None:
+            Inbox(FolderStore(tmp_path)).cancel("a")
+            super().replace(source, target)
+
+    (tmp_path / "a.json").write_text("{}")
+    claim = FolderStore(tmp_path).claim("a.json", "processing/a.json")
+    assert claim
+    claim.release()
+    store = Slow(tmp_path)
+    (tmp_path / "processing" / "a.json").write_text("{}")
+    (tmp_path / "a.json").unlink()
+    claimed = Inbox(store).claim("a")  # as an abandoned one, which is not moved
+    assert claimed
+    with pytest.raises(ClaimLostError):
+        claimed.complete()
+    assert Inbox(FolderStore(tmp_path)).status().failed == {"a": "cancelled by hand"}

@@ -16,9 +16,9 @@ from pipeline.timing import Timing
 @pytest.mark.parametrize(
     ("status", "code", "kind", "said"),
     [
-        (301, "PermanentRedirect", StoreError, "another region; set AWS_REGION"),
-        (301, "301", StoreError, "another region; set AWS_REGION"),
-        (400, "AuthorizationHeaderMalformed", StoreError, "another region; set AWS_REGION"),
+        (301, "PermanentRedirect", StoreError, "another region; set AWS_DEFAULT_REGION"),
+        (301, "301", StoreError, "another region; set AWS_DEFAULT_REGION"),
+        (400, "AuthorizationHeaderMalformed", StoreError, "another region; set AWS_DEFAULT_REGION"),
         (400, "ExpiredToken", UnavailableError, "credentials have expired; renew them"),
         (400, "RequestTimeout", UnavailableError, "400 RequestTimeout"),
         (400, "ThrottlingException", UnavailableError, "400 ThrottlingException"),
