@@ -31,7 +31,7 @@ def test_images_may_come_from_the_surroundings_of_an_inbox(aws: str) -> None:
     stores = Stores(aws)
     sources = stores.sources("s3://bucket/in", ["s3://other/art"])
     assert sources.base_url == "s3://bucket/in"
-    assert sources.allowed_urls == ("s3://bucket", "s3://other/art")
+    assert sources.allowed_urls == ("s3://bucket/", "s3://other/art")
 
 
 def test_a_store_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
