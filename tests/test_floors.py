@@ -1,0 +1,105 @@
+"""Imports point one way only, down the list of rooms. All of it is read from the syntax trees."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# From the top to the bottom. A module may import from its own floor and from those below it.
+FLOORS = (
+    ("pipeline.cli",),
+    ("pipeline.environment", "pipeline.options", "pipeline.check", "pipeline.bench"),
+    ("pipeline.work",),
+    ("pipeline.engines",),
+    ("pipeline.events",),
+    ("pipeline.inbox",),
+    ("pipeline.outbox",),
+    ("pipeline.stores",),
+    ("pipeline.manifest",),
+    ("pipeline.settings",),
+    ("pipeline.timing", "pipeline.errors"),
+    ("nst",),
+)
+WITHOUT_TORCH = ("pipeline.work", "pipeline.inbox", "pipeline.outbox", "pipeline.stores", "pipeline.manifest")
+# Of nst, what they may import at all: these modules, and all that they import in turn, need no torch.
+LIGHT = ("nst", "nst.errors", "nst.parameters", "nst.result")
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for folder in ("nst", "pipeline")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+}
+
+
+def nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that only a type checker sees."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from nodes(child)
+
+
+def imports(module: str) -> Iterator[str]:
+    """The modules that a module imports, wherever the import stands."""
+    for node in nodes(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else node.module
+
+
+def floor(module: str) -> int:
+    """How far down a module lives."""
+    for number, rooms in enumerate(FLOORS):
+        if any(module == room or module.startswith(f"{room}.") for room in rooms):
+            return number
+    raise AssertionError(f"{module} is in no room; add it to FLOORS")
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "pipeline"])
+def test_imports_point_down(module: str) -> None:
+    above = [
+        other
+        for other in imports(module)
+        if other in MODULES and other != "pipeline" and floor(other) < floor(module)
+    ]
+    assert not above, f"{module} imports {above}, which lie above it"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {name: {other for other in imports(name) if other in MODULES} - {name} for name in MODULES}
+    while leaves := {name for name, others in graph.items() if not others & graph.keys()}:
+        graph = {name: others for name, others in graph.items() if name not in leaves}
+    assert not graph
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith(WITHOUT_TORCH)])
+def test_what_needs_no_torch_imports_none(module: str) -> None:
+    heavy = [
+        other
+        for other in imports(module)
+        if other.split(".")[0] in ("torch", "torchvision") or (other.startswith("nst") and other not in LIGHT)
+    ]
+    assert not heavy
+
+
+@pytest.mark.parametrize("module", LIGHT[1:])
+def test_the_light_part_of_nst_imports_no_torch(module: str) -> None:
+    ours = {other for other in imports(module) if other.split(".")[0] in ("torch", "torchvision", "nst")}
+    assert ours <= set(LIGHT)
+
+
+def test_nobody_asks_what_kind_a_store_is() -> None:
+    kinds = {"FolderStore", "S3Store", "MemoryStore"}
+    asking = [
+        name
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "isinstance"
+        and any(kind in ast.unparse(node.args[1]) for kind in kinds)
+    ]
+    assert not asking
