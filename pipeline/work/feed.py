@@ -3,8 +3,10 @@
 import math
 import random
 import time
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from typing import Protocol
 
 from pipeline.errors import Problem, StoreError, UnavailableError, problems_of
@@ -71,7 +73,7 @@ class InboxFeed:
         self._jobs: dict[str, Job] = {}  # all that are busy, by name
         self._turns = Turns()
         self._suspect: Job | None = None
-        self._ready: list[Ready] = []
+        self._ready: deque[Ready] = deque()  # that the last scan found, best first
         self._taken = False  # something was claimed since the last scan
         self._contested = False  # another runner was quicker since the last scan
         self._refused = 0
@@ -139,7 +141,7 @@ class InboxFeed:
         began = time.monotonic()
         self._session.wake.clear()
         self._trigger.refresh()
-        self._ready = self.faults.attempt("the inbox", self._inbox.scan) or []
+        self._ready = deque(self.faults.attempt("the inbox", self._inbox.scan) or [])
         self._trigger.seen(self._inbox.unended)
         self._taken = self._contested = False
         self._scanned, self._scan_took = began, time.monotonic() - began
@@ -155,15 +157,19 @@ class InboxFeed:
 
     def _best_ready(self) -> Ready | None:
         """The manifest to claim next; none while the store refuses claims."""
-        busy = {*self._jobs, *self._skipped}
-        self._ready = [ready for ready in self._ready if ready.name not in busy]
+        while self._ready and self._is_busy(self._ready[0]):
+            self._ready.popleft()
         if not self._ready or self._refused > _MOST_REFUSED:
             return None
+        best = self._ready[0]
         if not self._contested:
-            return self._ready[0]
+            return best
         # Runners that try the same order meet at every manifest.
-        equal = [ready for ready in self._ready[:_SPREAD] if ready.priority == self._ready[0].priority]
-        return random.choice(equal)
+        first = islice(self._ready, _SPREAD)
+        return random.choice([r for r in first if r.priority == best.priority and not self._is_busy(r)])
+
+    def _is_busy(self, ready: Ready) -> bool:
+        return ready.name in self._jobs or ready.name in self._skipped
 
     def _open(self, name: str) -> Job | None:
         """Claim a manifest and read it; none if that fails, which is reported."""
