@@ -124,8 +124,8 @@ def watch(
         device=device,
         dtype=dtype,
     )
-    if settings.queue and (schedule or not str(settings.inbox).startswith("s3://")):
-        raise UsageError("--queue goes with an s3:// inbox, and not with --schedule")
+    if settings.queue and schedule:
+        raise UsageError("--queue does not go with --schedule; leave one of them out")
     times = Schedule(schedule) if schedule else None
     stores = environment.stores(settings)
     source = stores.inbox(_needed("inbox", settings.inbox))

@@ -105,6 +105,9 @@ class Inbox:
         Raises `UsageError` if it neither waits nor is worked on.
         """
         name = name.removesuffix(SUFFIX)
+        unknown = UsageError(f"{name}: no manifest of this name waits or is worked on in {self.store.url}")
+        if not any(self.store.tag(key(name)) for key in (waiting_key, processing_key)):
+            raise unknown
         if claimed := self.claim(name):
             claimed.fail([_CANCELLED])
             return
@@ -115,9 +118,7 @@ class Inbox:
             self.store.move(processing_key(name), taken)
         except NotFoundError:
             self.store.remove(taken)  # the runner moved the original while it was being renamed
-            raise UsageError(
-                f"{name}: no manifest of this name waits or is worked on in {self.store.url}"
-            ) from None
+            raise unknown from None
         self.store.write(error_key(name), error_file(self.store, name, [_CANCELLED]))
         self.store.write(failed_key(name), self.store.read(taken, MAX_BYTES))
         self.store.remove(taken)

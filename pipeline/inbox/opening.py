@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 
+from pipeline.errors import UsageError
 from pipeline.inbox.triggers import FolderEvents, Trigger
 from pipeline.settings import Settings
 from pipeline.stores.base import Store
@@ -17,6 +18,8 @@ def open_trigger(
     `warn` is called with what a person should know of the queue. Raises `UsageError`, `StoreError`.
     """
     if settings.queue:
+        if store.event_folder:
+            raise UsageError(f"--queue goes with an s3:// inbox; {store.url} has file events")
         # boto3 takes long to import.
         from pipeline.inbox.sqs import QueueEvents
 

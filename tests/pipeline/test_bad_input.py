@@ -297,6 +297,12 @@ def test_an_outbox_that_is_a_file_is_told(root: Path, call: Call, outbox: str) -
         ("watch --outbox {out}", "which inbox? give --inbox FOLDER or set NST_INBOX"),
         ("status", "which inbox? give --inbox FOLDER or set NST_INBOX"),
         ("watch --inbox {gone} --outbox {out}", "no such folder; make it first"),
+        ("watch --inbox {in} --outbox {out} --queue https://a/1/q", "--queue goes with an s3:// inbox; "),
+        (
+            "watch --inbox {in} --outbox {out} --queue https://a/1/q --schedule @daily",
+            "--queue does not go with --schedule",
+        ),
+        ("cancel --inbox {in} nobody", "nobody: no manifest of this name waits or is worked on in"),
         ("watch --inbox {in} --outbox {in}/new", "lie in one another; choose two apart"),
         ("watch --inbox {in} --outbox {root}", "lie in one another; choose two apart"),
         (
