@@ -1,4 +1,4 @@
-"""Every interval that the pipeline waits for, in one place. All of them are seconds."""
+"""Every interval that the pipeline waits for, in one place; seconds, unless a field says otherwise."""
 
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ class Timing:
 
     # Scans of the inbox.
     scan: float = 2.0  # between two scans of a folder, or of a store in which something has just happened
+    scan_rest: float = 10.0  # no scan for this many times the seconds that the last one took: a factor
     scan_settling: float = 0.25  # while a file is still being written
     scan_bucket: float = 30.0  # between two scans of a bucket in which nothing happens: requests cost money
     scan_beside_queue: float = 300.0  # the same where a queue announces uploads
@@ -22,6 +23,7 @@ class Timing:
     # Claims.
     lease: float = 60.0  # a lease that was not renewed for so long may be taken over
     lease_renewal: float = 15.0  # between two renewals
+    held: float = 30.0  # before the next try to claim a manifest that another runner holds
     put_off: float = 60.0  # before the next try with a manifest that could not be moved to its end
 
     # Stores that cannot be reached.

@@ -3,7 +3,6 @@
 import io
 import json
 import platform
-import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -28,12 +27,11 @@ _THUMBNAILS_KEPT = 256
 
 
 class Encoder:
-    """Encodes results. A thumbnail that many pairs share is encoded once."""
+    """Encodes results, in one thread. A thumbnail that many pairs share is encoded once."""
 
     def __init__(self, stylizer: Stylizer) -> None:
         self._stylizer = stylizer
         self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
-        self._lock = threading.Lock()
 
     def encode(self, task: Task, prepared: Prepared, result: Result) -> Finished:
         """Everything that is stored of one result."""
@@ -49,13 +47,12 @@ class Encoder:
         )
 
     def _thumbnail(self, name: str, image: Image.Image) -> bytes:
-        with self._lock:
-            if name not in self._thumbnails:
-                self._thumbnails[name] = thumbnail(image)
-                if len(self._thumbnails) > _THUMBNAILS_KEPT:
-                    self._thumbnails.popitem(last=False)
-            self._thumbnails.move_to_end(name)
-            return self._thumbnails[name]
+        if name not in self._thumbnails:
+            self._thumbnails[name] = thumbnail(image)
+            if len(self._thumbnails) > _THUMBNAILS_KEPT:
+                self._thumbnails.popitem(last=False)
+        self._thumbnails.move_to_end(name)
+        return self._thumbnails[name]
 
 
 def thumbnail(image: Image.Image) -> bytes:

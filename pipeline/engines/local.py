@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 
 import torch
 
@@ -13,7 +12,7 @@ from nst.device import device_name, dtype_name, is_out_of_memory
 from nst.errors import NSTError
 from nst.result import Evaluation, Result
 from nst.stylizer import Stylizer
-from pipeline.engines.base import Died, Failed, Outcome, Task, Unchanged
+from pipeline.engines.base import Died, Failed, Finished, Outcome, Task, Unchanged
 from pipeline.engines.encode import Encoder
 from pipeline.engines.pool import Pool, Waiting
 from pipeline.engines.prepare import Prepared, Preparer
@@ -22,11 +21,10 @@ from pipeline.errors import EngineLostError, Problem, StoppedError, UnavailableE
 from pipeline.events.listener import Evaluated, Listener, Note, StoreUnavailable
 from pipeline.settings import Settings
 from pipeline.stores.opening import Stores
-from pipeline.stores.patience import Patience
 from pipeline.timing import Timing
 
 _PREPARERS = 2  # threads
-_UNTAKEN = 64  # outcomes that nobody has taken; no more tasks are wanted beyond
+_UNTAKEN = 64  # results that nobody has taken; no more tasks are wanted beyond
 
 
 class LocalEngine:
@@ -46,6 +44,7 @@ class LocalEngine:
         self._changed = threading.Condition()  # guards the pool and the batch
         self._batch: Sequence[Waiting] = ()  # on the device now
         self._cancelled: set[int] = set()  # numbers of tasks of this batch
+        self._untaken = 0  # results that are encoded, or wait to be encoded or taken
         self._device: threading.Thread | None = None
 
     def start(self, listener: Listener, on_change: Callable[[], None]) -> None:
@@ -66,16 +65,13 @@ class LocalEngine:
         return self._pool.batch
 
     def wanted(self) -> int:
-        if self._outcomes.qsize() >= _UNTAKEN:
-            return 0
         with self._changed:
-            return self._pool.wanted
+            return self._pool.wanted if self._untaken < _UNTAKEN else 0
 
     def submit(self, task: Task) -> None:
         with self._changed:
             self._pool.add(task)
-        with suppress(RuntimeError):  # the engine was closed meanwhile
-            self._preparing.submit(self._prepare, task)
+        self._prepare_soon()
 
     def flush(self) -> None:
         with self._changed:
@@ -84,6 +80,8 @@ class LocalEngine:
 
     def take(self) -> Outcome | None:
         outcome = self._outcomes.get()
+        with self._changed:
+            self._untaken -= isinstance(outcome, Finished)
         self._on_change()
         if isinstance(outcome, EngineLostError):
             raise outcome
@@ -93,6 +91,8 @@ class LocalEngine:
         with self._changed:
             self._pool.cancel(manifest)
             self._cancelled |= {e.task.number for e in self._batch if e.task.manifest == manifest}
+            self._changed.notify_all()
+        self._on_change()
 
     def stop(self) -> None:
         self._stop.set()
@@ -109,48 +109,64 @@ class LocalEngine:
             self._preparing.shutdown(cancel_futures=True)
             self._encoding.shutdown()
 
-    def _prepare(self, task: Task) -> None:
-        """In a thread of its own: read, decode and resize one pair."""
+    def _prepare_soon(self) -> None:
+        with suppress(RuntimeError):  # the engine was closed meanwhile
+            self._preparing.submit(self._prepare)
+
+    def _prepare(self) -> None:
+        """In a thread of its own: read, decode and resize the images of the task that goes first."""
+        with self._changed:
+            entry = self._pool.begin()
+        if entry is None or self._stop.is_set():
+            return  # cancelled, or stopped
         found: Prepared | Unchanged | Failed
         try:
-            found = self._prepared(task)
-        except StoppedError:
+            found = self._prepared(entry.task)
+        except UnavailableError as error:
+            self._prepare_later(entry, error)
             return
         except Exception as error:
-            found = Failed(task, _problem(task, error))
+            found = Failed(entry.task, _problem(entry.task, error))
         with self._changed:
-            entry = self._pool.find(task.number)
-            if entry is None:
-                return  # cancelled
-            if isinstance(found, Prepared):
-                entry.prepared = found
-            else:
-                self._pool.remove(task.number)
+            if self._pool.find(entry.task.number) and not isinstance(found, Prepared):
+                self._pool.remove(entry.task.number)
                 self._outcomes.put(found)
+            elif isinstance(found, Prepared):
+                entry.prepared = found
+            entry.tries = 0
             self._changed.notify_all()
         self._on_change()
 
     def _prepared(self, task: Task) -> Prepared | Unchanged:
-        def on_wait(error: UnavailableError, first: bool) -> None:
-            self._listener.hear(StoreUnavailable(str(error), again=not first))
-            with self._changed:
-                if entry := self._pool.find(task.number):
-                    entry.delayed = True
-                self._changed.notify_all()
-
-        patience = Patience(self._stop, on_wait, self._timing)
         sources = self._stores.sources(task.base, task.allowed)
-        inputs = patience.wait_for(partial(self._preparer.read, task.pair, sources))
+        inputs = self._preparer.read(task.pair, sources)
         if inputs.digest == task.known:
             return Unchanged(task)
         return self._preparer.prepare(task.pair, inputs)
+
+    def _prepare_later(self, entry: Waiting, error: UnavailableError) -> None:
+        """Try again after a while. Other tasks use the thread and the device in the meantime."""
+        self._listener.hear(StoreUnavailable(str(error), again=entry.tries > 0))
+
+        def again() -> None:
+            with self._changed:
+                entry.begun = False
+            self._prepare_soon()
+
+        with self._changed:
+            entry.tries += 1
+            seconds = min(self._timing.retry_first * 2 ** (entry.tries - 1), self._timing.retry_last)
+            self._changed.notify_all()
+        timer = threading.Timer(seconds, again)
+        timer.daemon = True
+        timer.start()
+        self._on_change()
 
     def _work(self) -> None:
         """In the device's thread: one batch after the other."""
         try:
             while not self._stop.is_set():
                 if batch := self._next_batch():
-                    self._on_change()
                     self._transfer(batch)
         except StoppedError:
             pass
@@ -166,15 +182,18 @@ class LocalEngine:
         """Wait for a batch; it is empty if there is none yet, or if the engine was stopped."""
         with self._changed:
             self._cancelled.clear()
-            leader = self._pool.leader()
+            leader, room = self._pool.leader(), self._pool.batch
             self._batch = [leader] if leader else []  # it has died if asking the device for its room is fatal
-            self._batch = self._pool.take()
-            if not self._batch and not self._stop.is_set():
+            self._batch = batch = self._pool.take()
+            more = self._pool.batch > room
+            if not (batch or more or self._stop.is_set()):
                 self._changed.wait()
-            return self._batch
+        if batch or more:
+            self._on_change()
+        return batch
 
     def _transfer(self, batch: Sequence[Waiting]) -> None:
-        self._batch, problem = batch, None
+        problem = None
         try:
             results = self._results(batch)
         except _CancelledError:
@@ -188,6 +207,8 @@ class LocalEngine:
         if problem is None:
             for entry, result in zip(batch, results, strict=True):
                 if entry.task.number not in self._cancelled:
+                    with self._changed:
+                        self._untaken += 1
                     self._encoding.submit(self._encode, entry, result)
         elif len(batch) == 1:
             self._outcomes.put(Failed(batch[0].task, problem))
@@ -213,6 +234,8 @@ class LocalEngine:
         try:
             self._outcomes.put(self._encoder.encode(entry.task, entry.prepared, result))
         except Exception as error:
+            with self._changed:
+                self._untaken -= 1
             self._outcomes.put(Failed(entry.task, _problem(entry.task, error)))
 
 

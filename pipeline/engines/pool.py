@@ -8,6 +8,7 @@ from pipeline.engines.base import Task
 from pipeline.engines.prepare import Prepared
 
 _AHEAD = 2  # batches that wait beside the one in work
+_DELAYED = 64  # tasks that may wait for unavailable images beside these
 
 
 @dataclass
@@ -15,8 +16,9 @@ class Waiting:
     """A task, and its prepared pair once that is there."""
 
     task: Task
+    begun: bool = False  # a thread prepares it
     prepared: Prepared | None = None
-    delayed: bool = False  # its images cannot be read now; nothing else waits for it
+    tries: int = 0  # to read its images, while their store is unavailable; nothing else waits for it then
 
     @property
     def rank(self) -> tuple[int, bool, int]:
@@ -34,18 +36,26 @@ class Pool:
         self.batch = 1  # pairs that the last batch could have had
         self.complete = False  # no more tasks come for now
 
-    def __len__(self) -> int:
-        return len(self._waiting)
-
     @property
     def wanted(self) -> int:
         """How many more tasks there is a use for."""
-        return max(0, _AHEAD * self.batch - len(self._waiting))
+        delayed = sum(entry.tries > 0 for entry in self._waiting.values())
+        if delayed >= _DELAYED:
+            return 0
+        return max(0, _AHEAD * self.batch - (len(self._waiting) - delayed))
 
     def add(self, task: Task) -> None:
         """Let a task wait, which is not prepared yet."""
         self._waiting[task.number] = Waiting(task)
         self.complete = False
+
+    def begin(self) -> Waiting | None:
+        """The task to prepare next; none if none is left to begin with."""
+        left = (entry for entry in self._waiting.values() if not entry.begun)
+        entry = min(left, key=lambda e: e.rank, default=None)
+        if entry:
+            entry.begun = True
+        return entry
 
     def find(self, number: int) -> Waiting | None:
         """A task that waits; none if it was taken, or cancelled."""
@@ -70,7 +80,7 @@ class Pool:
         if leader and any(
             entry.rank < leader.rank and entry.task.number < leader.task.number
             for entry in entries
-            if not entry.prepared and not entry.delayed
+            if not entry.prepared and not entry.tries
         ):
             return None
         return leader
@@ -101,5 +111,5 @@ class Pool:
         return sorted(fitting, key=lambda entry: entry.rank)
 
     def _may_grow(self) -> bool:
-        unprepared = any(not entry.prepared and not entry.delayed for entry in self._waiting.values())
+        unprepared = any(not entry.prepared and not entry.tries for entry in self._waiting.values())
         return unprepared or (self.wanted > 0 and not self.complete)

@@ -14,7 +14,6 @@ class RecordingListener:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.closed = False
         self._changed = threading.Condition()
 
     def hear(self, event: Event) -> None:
@@ -23,7 +22,7 @@ class RecordingListener:
             self._changed.notify_all()
 
     def close(self) -> None:
-        self.closed = True
+        pass
 
     def of(self, kind: type[E]) -> list[E]:
         """The events of one kind so far."""

@@ -3,7 +3,8 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError, UsageError
@@ -32,14 +33,15 @@ class Ready:
     """A manifest that a runner may try to claim."""
 
     name: str
-    abandoned: bool  # it lies in processing/, left by a runner that died, or held by one that lives
+    in_processing: bool  # left there by a runner that died, or held by one that lives
     priority: int
     modified: float  # seconds since the epoch
+    unread: bool = False  # the priority was not read yet, and counts as 0
 
     @property
     def rank(self) -> tuple[int, bool, float, str]:
-        """The lowest rank goes first: abandoned ones of equal priority, then by age, then by name."""
-        return -self.priority, not self.abandoned, self.modified, self.name
+        """The lowest rank goes first: of equal priority those in processing/, then by age, then by name."""
+        return -self.priority, not self.in_processing, self.modified, self.name
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,20 @@ class Inbox:
         found |= {waiting_key(_name(entry)): entry for entry in waiting if self._written(entry)}
         priorities = self._read_priorities(found)
         ready = [
-            Ready(_name(entry), key != entry.name, priorities.get(key, 0), entry.modified)
+            Ready(
+                _name(entry), key != entry.name, priorities.get(key, 0), entry.modified, key not in priorities
+            )
             for key, entry in found.items()
         ]
         return sorted(ready, key=lambda manifest: manifest.rank)
+
+    def with_priority(self, ready: Ready) -> Ready:
+        """The same manifest, once its priority was read, or could not be read."""
+        key = processing_key(ready.name) if ready.in_processing else waiting_key(ready.name)
+        try:
+            return replace(ready, priority=self._priority(key), unread=False)
+        except StoreError:
+            return replace(ready, unread=False)  # the claim will show what is wrong
 
     def claim(self, name: str) -> ClaimedManifest | None:
         """Claim a manifest, waiting or abandoned; none if another runner holds it. Raises `StoreError`."""
@@ -179,15 +191,13 @@ class Inbox:
             if time.monotonic() > until:
                 break
             if key not in known:
-                known[key] = entry.version, self._priority(key)
+                with suppress(StoreError):  # read again by the next scan
+                    known[key] = entry.version, self._priority(key)
         self._priorities = known
         return {key: priority for key, (_, priority) in known.items()}
 
     def _priority(self, key: str) -> int:
-        try:
-            return priority_of(self.store.read(key, MAX_BYTES))
-        except StoreError:
-            return 0  # the claim will show what is wrong
+        return priority_of(self.store.read(key, MAX_BYTES))
 
     def _first_error(self, name: str) -> str:
         try:

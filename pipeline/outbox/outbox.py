@@ -151,7 +151,8 @@ class Outbox:
 
     def put_page(self, manifest: str, page: str) -> None:
         """Write `NAME/index.html`, which ends a manifest: when it comes again, its thumbnails may be gone."""
-        self._thumbnails.clear()
+        kept = (key for key in self._thumbnails if not key.startswith(f"{manifest}/"))
+        self._thumbnails = deque(kept, maxlen=_REMEMBERED)
         self.store.write(_page_key(manifest), page.encode())
 
     def page_url(self, manifest: str) -> str:

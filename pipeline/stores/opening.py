@@ -63,8 +63,10 @@ class Stores:
         """
         store = self.open(base)
         surroundings = store.surroundings()
-        allowed = [*([surroundings] if surroundings else []), *map(self.open, allow)]
-        return Sources(store, allowed, results_among)
+        # Opened by its URL, so that it is one object, with one cache, for all manifests and tasks.
+        urls = [*([surroundings.absolute("")] if surroundings else []), *allow]
+        allowed = dict.fromkeys(self.open(url) for url in urls)
+        return Sources(store, list(allowed), results_among)
 
     def _open(self, url: str) -> Store:
         scheme, separator, _ = url.partition("://")

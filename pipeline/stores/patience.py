@@ -21,12 +21,12 @@ class Patience:
 
     def wait_for(self, action: Callable[[], T]) -> T:
         """The result of an action. Raises what it raises, and `StoppedError` once `stop` is set."""
-        wait = self._timing.retry_first
+        wait, first = self._timing.retry_first, True
         while True:
             try:
                 return action()
             except UnavailableError as error:
-                self._on_wait(error, wait == self._timing.retry_first)
+                self._on_wait(error, first)
             if self._stop.wait(wait):
                 raise StoppedError
-            wait = min(2 * wait, self._timing.retry_last)
+            wait, first = min(2 * wait, self._timing.retry_last), False

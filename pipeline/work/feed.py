@@ -3,8 +3,10 @@
 import math
 import random
 import time
+from bisect import insort
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Protocol
@@ -24,13 +26,21 @@ from pipeline.work.turns import Turns
 
 _MOST_REFUSED = 3  # claims in a row that a store may refuse before it is left alone for a while
 _SPREAD = 8  # of the best manifests, one at random is tried where other runners claim as well
-_SCAN_SHARE = 10  # a scan is not repeated before this many times the seconds that it took
+
+
+@dataclass(frozen=True)
+class Given:
+    """A pair that is handed out; `newcomer` if its manifest has its first turn."""
+
+    job: Job
+    pair: Pair
+    newcomer: bool = False
 
 
 class Feed(Protocol):
     """Gives pairs, one after the other."""
 
-    def next(self, turn: int) -> tuple[Job, Pair] | None:
+    def next(self, turn: int) -> Given | None:
         """The next pair; none if there is none now. A manifest's turn lasts for `turn` pairs."""
 
 
@@ -40,12 +50,12 @@ class FileFeed:
     def __init__(self, jobs: Sequence[Job], listener: Listener) -> None:
         self._jobs, self._listener = sorted(jobs, key=lambda job: -job.priority), listener
 
-    def next(self, turn: int) -> tuple[Job, Pair] | None:
+    def next(self, turn: int) -> Given | None:
         for job in self._jobs:
             if not job.exhausted:
                 if not job.handed_out:
                     self._listener.hear(ManifestStarted(job.name, len(job.pairs)))
-                return job, job.next_pair()
+                return Given(job, job.next_pair())
         return None
 
 
@@ -72,12 +82,12 @@ class InboxFeed:
         self.claimed_any = False  # since `begin`
         self._jobs: dict[str, Job] = {}  # all that are busy, by name
         self._turns = Turns()
-        self._suspect: Job | None = None
+        self._suspect: Job | None = None  # until it makes progress
         self._ready: deque[Ready] = deque()  # that the last scan found, best first
         self._taken = False  # something was claimed since the last scan
         self._contested = False  # another runner was quicker since the last scan
         self._refused = 0
-        self._skipped: set[str] = set()  # manifests that could be neither read nor refused in this round
+        self._skipped: dict[str, float] = {}  # names that are not tried again before a time
         self._scanned, self._scan_took = -math.inf, 0.0
 
     def begin(self) -> None:
@@ -91,15 +101,19 @@ class InboxFeed:
         """Whether a manifest was skipped that will be ready soon, or a store could not be reached."""
         return self._inbox.settling or self.faults.unavailable
 
-    def next(self, turn: int) -> tuple[Job, Pair] | None:
+    def next(self, turn: int) -> Given | None:
         self._jobs = {name: job for name, job in self._jobs.items() if job.busy}
-        if self._suspect and self._suspect.ended:
-            self._suspect, self._scanned = None, -math.inf
+        self._clear_suspect()
         if self._suspect:
             return self._next_of(self._suspect)
         self._scan_if_due()
-        while (best := self._best_ready()) and self._turns.admits(best.priority):
+        while not self._session.stop.is_set() and (best := self._best_ready()):
+            if not self._turns.admits(best.priority):
+                break
             self._ready.remove(best)
+            if best.unread:
+                insort(self._ready, self._inbox.with_priority(best), key=lambda ready: ready.rank)
+                continue
             if (job := self._open(best.name)) is None:
                 continue
             if job.claimed and job.claimed.crashes:
@@ -108,20 +122,28 @@ class InboxFeed:
             self._turns.open(job, turn)
             break
         following = self._turns.next(turn)
-        return self._given(following) if following else None
+        return self._given(following, self._turns.first) if following else None
 
-    def hand_back_suspect(self) -> None:
-        """Release the suspect, if there is one that waits. Does not raise."""
-        suspect, self._suspect = self._suspect, None
-        if suspect and not suspect.handed_out:
-            self._hand_back(suspect)
+    def hand_back(self) -> None:
+        """Release the manifests of which no pair was handed out. The owner releases the others."""
+        for job in [job for job in self._jobs.values() if not job.handed_out and not job.ended]:
+            self._hand_back(job)
 
-    def _given(self, job: Job) -> tuple[Job, Pair]:
+    def _given(self, job: Job, newcomer: bool = False) -> Given:
         if not job.handed_out:
             self._listener.hear(ManifestStarted(job.name, len(job.pairs)))
-        return job, job.next_pair()
+        return Given(job, job.next_pair(), newcomer)
 
-    def _next_of(self, suspect: Job) -> tuple[Job, Pair] | None:
+    def _clear_suspect(self) -> None:
+        """A suspect that has made progress is like any other manifest."""
+        suspect = self._suspect
+        if suspect and suspect.ended:
+            self._suspect, self._scanned = None, -math.inf
+        elif suspect and suspect.claimed and suspect.handed_out and not suspect.claimed.crashes:
+            self._turns.open(suspect, 0)
+            self._suspect = None
+
+    def _next_of(self, suspect: Job) -> Given | None:
         """The suspect's next pair, once no other manifest is in work."""
         others = [job for job in self._jobs.values() if job is not suspect and not job.ended]
         if any(job.outstanding or job.exhausted for job in others):
@@ -143,16 +165,14 @@ class InboxFeed:
         self._trigger.refresh()
         self._ready = deque(self.faults.attempt("the inbox", self._inbox.scan) or [])
         self._trigger.seen(self._inbox.unended)
-        self._taken = self._contested = False
+        self._taken, self._refused = False, 0
         self._scanned, self._scan_took = began, time.monotonic() - began
 
     def _scan_if_due(self) -> None:
-        store, since = self._inbox.store, time.monotonic() - self._scanned
-        woken = self._session.wake.is_set() and since >= max(
-            self._session.timing.scan, _SCAN_SHARE * self._scan_took
-        )
+        since, rest = time.monotonic() - self._scanned, self._session.timing.scan_rest * self._scan_took
+        woken = self._session.wake.is_set() and since >= max(self._session.timing.scan, rest)
         exhausted = self._taken and self._best_ready() is None
-        if woken or exhausted or since >= store.idle_interval:
+        if woken or exhausted or since >= max(self._inbox.store.idle_interval, rest):
             self.scan()
 
     def _best_ready(self) -> Ready | None:
@@ -169,13 +189,19 @@ class InboxFeed:
         return random.choice([r for r in first if r.priority == best.priority and not self._is_busy(r)])
 
     def _is_busy(self, ready: Ready) -> bool:
-        return ready.name in self._jobs or ready.name in self._skipped
+        skipped = time.monotonic() < self._skipped.get(ready.name, -math.inf)
+        return skipped or ready.name in self._jobs
+
+    def _skip(self, name: str, seconds: float) -> None:
+        """Do not try a manifest again for a while."""
+        now = time.monotonic()
+        self._skipped = {other: until for other, until in self._skipped.items() if until > now}
+        self._skipped[name] = now + seconds
 
     def _open(self, name: str) -> Job | None:
         """Claim a manifest and read it; none if that fails, which is reported."""
         claimed = self._claim(name)
         if claimed is None:
-            self._contested = True
             return None
         self._taken = self.claimed_any = True
         try:
@@ -205,6 +231,9 @@ class InboxFeed:
             self.faults.report(name, error)
             return None
         self._refused = 0
+        if claimed is None:
+            self._contested = True
+            self._skip(name, self._session.timing.held)
         for what in ("claims", name):
             self.faults.over(what)
         return claimed
@@ -212,7 +241,7 @@ class InboxFeed:
     def _give_up(self, name: str, claimed: ClaimedManifest) -> None:
         """Release a manifest that can be neither read nor refused now."""
         self.faults.attempt(name, claimed.release)
-        self._skipped.add(name)
+        self._skip(name, self._session.timing.retry_last)
 
     def _refuse(self, claimed: ClaimedManifest, problems: Sequence[Problem]) -> bool:
         claimed.fail(problems)

@@ -14,10 +14,9 @@ from functools import partial
 from pipeline.engines.base import Died, Engine, Failed, Finished, Outcome, Task, Unchanged
 from pipeline.errors import EngineLostError, Problem, StoppedError, StoreError, UnavailableError, problems_of
 from pipeline.events.listener import ManifestLeft, PairDone, StoreUnavailable
-from pipeline.manifest.models import Pair
 from pipeline.outbox.outbox import Outbox, Record
 from pipeline.stores.patience import Patience
-from pipeline.work.feed import Feed
+from pipeline.work.feed import Feed, Given
 from pipeline.work.job import TRIES, Job
 from pipeline.work.session import Session
 from pipeline.work.settling import Settling
@@ -78,6 +77,8 @@ class Owner:
 
     def close(self) -> None:
         """Publish what is finished, stop the engine, and hand back every manifest that has not ended."""
+        if self._failure:
+            self._session.end_soon()  # the publishing thread must not wait for a store any more
         self._engine.stop()
         if self._publisher.is_alive():
             self._publisher.join()
@@ -101,11 +102,13 @@ class Owner:
             self._session.listener.hear(ManifestLeft(job.name, "manifest handed back"))
 
     def _work(self, feed: Feed) -> None:
-        while not self._session.stop.is_set():
+        while True:
             self._session.changed.clear()
+            if self._session.stop.is_set():  # checked after the clearing, so that a stop is never missed
+                return
             if self._failure:
                 raise self._failure
-            self._jobs = set(self._open_jobs())
+            self._forget_ended()
             idle = not self._jobs
             if not self._hand_out(feed) and idle:
                 return
@@ -117,6 +120,12 @@ class Owner:
         if isinstance(self._failure, EngineLostError):
             return bool(job.deaths)
         return self._failure is not None
+
+    def _forget_ended(self) -> None:
+        self._jobs = set(self._open_jobs())
+        for number, handed_out in list(self._tasks.items()):
+            if handed_out.job.ended:
+                self._tasks.pop(number, None)
 
     def _open_jobs(self) -> list[Job]:
         return [job for job in list(self._jobs) if not job.ended]
@@ -130,15 +139,15 @@ class Owner:
                 self._engine.flush()
                 return handed_out
             handed_out = True
-            self._submit(*found)
+            self._submit(found)
             self._check_claims()
         return True
 
-    def _submit(self, job: Job, pair: Pair) -> None:
+    def _submit(self, given: Given) -> None:
+        job, pair, sources = given.job, given.pair, given.job.sources
         self._jobs.add(job)
-        sources = job.sources
         task = Task(next(self._numbers), job.name, pair, sources.base_url, sources.allowed_urls)
-        task = replace(task, priority=job.priority, newcomer=job.handed_out <= self._engine.batch)
+        task = replace(task, priority=job.priority, newcomer=given.newcomer)
         try:
             earlier = self._patience.wait_for(partial(self._outbox.record, job.name, pair.id))
             if earlier and self._patience.wait_for(partial(self._outbox.is_whole, job.name, earlier)):

@@ -6,7 +6,7 @@ from functools import partial
 
 from pipeline.engines.base import Finished
 from pipeline.errors import ClaimLostError, Problem, StoppedError, problems_of
-from pipeline.events.listener import Failed, Level, ManifestEnded, ManifestLeft, Note, PairDone
+from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, Note, PairDone
 from pipeline.outbox.outbox import Outbox, Record
 from pipeline.outbox.page import page
 from pipeline.stores.patience import Patience
@@ -73,7 +73,7 @@ class Settling:
                 self.attempt(job, partial(self._patience.wait_for, partial(self._end, job)))
                 self._put_off_unless_ended(job)
 
-    def leave(self, job: Job, reason: str, level: Level = "warning") -> None:
+    def leave(self, job: Job, reason: str) -> None:
         """Stop work on a manifest whose claim is gone. Nothing of it is published any more."""
         with job.lock:
             if job.ended:
@@ -82,7 +82,7 @@ class Settling:
         self._cancel(job.name)
         if job.claimed:
             self.attempt(job, job.claimed.drop)
-        self._listener.hear(ManifestLeft(job.name, reason, level))
+        self._listener.hear(ManifestLeft(job.name, reason, "warning"))
 
     def attempt(self, job: Job, action: Callable[[], None]) -> None:
         """Do what may fail without harm to anything else; a fault is reported and counted."""

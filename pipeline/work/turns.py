@@ -4,35 +4,43 @@ from collections import deque
 
 from pipeline.work.job import Job
 
-MOST_OPEN = 8  # manifests of one priority that may give pairs at the same time
+MOST_OPEN = 8  # manifests of one priority that may have pairs left at the same time
 
 
 class Turns:
     """Round robin between the open jobs of the highest priority.
 
-    A turn is as many pairs as the engine computes at once, so that its batches are full. A manifest that is
-    not open yet gets its first turn soon, but only every second turn is a first one: many small manifests do
-    not stop a large one.
+    A turn is as many pairs as the engine computes at once, so that its batches are full. Every second turn
+    goes to manifests that are not open yet: one begins, and if it has fewer pairs than a turn, the next ones
+    share the turn. So many small manifests do not stop a large one, and a large one does not stop small ones.
     """
 
     def __init__(self) -> None:
         self._current: Job | None = None  # it has the turn
-        self._left = 0  # pairs that it may still give in this turn
-        self._first = False  # this turn, or the last one, was the first turn of its job
+        self._left = 0  # pairs that are left of this turn
+        self._first = False  # this turn, or the last one, belongs to manifests that begin
         self._others: deque[Job] = deque()  # the next one is at the left
+
+    @property
+    def first(self) -> bool:
+        """Whether the pair that was given last belongs to a first turn."""
+        return self._first
 
     def admits(self, priority: int) -> bool:
         """Whether the next pair should come from a manifest of this priority that is not open yet."""
         jobs = self._best()
         if not jobs or priority > jobs[0].priority:
             return True
-        turn_over = self._left == 0 and not self._first
-        return priority == jobs[0].priority and turn_over and len(jobs) < MOST_OPEN
+        over = self._left == 0 and not self._first
+        shared = self._left > 0 and self._first and self._current is None
+        return priority == jobs[0].priority and (over or shared) and len(jobs) < MOST_OPEN
 
     def open(self, job: Job, length: int) -> None:
-        """Add a job and begin its first turn, of so many pairs."""
+        """Add a job and give it the turn: what is left of a first turn, or a new one of so many pairs."""
+        if not (self._first and self._left and self._current is None):
+            self._left = length
         self._requeue()
-        self._current, self._left, self._first = job, length, True
+        self._current, self._first = job, True
 
     def next(self, length: int) -> Job | None:
         """The job that gives the next pair; none if none has one. A turn that begins has so many pairs."""
@@ -62,7 +70,9 @@ class Turns:
     def _best(self) -> list[Job]:
         """The jobs of the highest priority among those that still have pairs."""
         if self._current and not _has_pairs(self._current):
-            self._current, self._left = None, 0
+            self._current = None
+            if not self._first:
+                self._left = 0
         self._others = deque(job for job in self._others if _has_pairs(job))
         jobs = [*([self._current] if self._current else []), *self._others]
         top = max((job.priority for job in jobs), default=0)

@@ -74,7 +74,7 @@ class Watch:
 
     def run(self, once: bool, schedule: Schedule | None) -> int:
         """Work until a signal comes, or with `once` until nothing is left; returns the exit code."""
-        leave = [self._feed.hand_back_suspect, self._owner.hand_back]
+        leave = [self._feed.hand_back, self._owner.hand_back]
         code = supervise(self._session, lambda: self._work(once, schedule), leave, self._trigger.close)
         failed = self._owner.problems + self._feed.problems + self._feed.faults.count
         return code or int(failed > 0)
@@ -87,7 +87,7 @@ class Watch:
             self._rounds(once, schedule)
         finally:
             self._owner.close()
-            self._feed.hand_back_suspect()
+            self._feed.hand_back()
             self._trigger.close()
 
     def _rounds(self, once: bool, schedule: Schedule | None) -> None:
@@ -106,7 +106,7 @@ class Watch:
             interval = session.timing.scan if busy else min(_QUIETER * interval, self._longest_interval())
             self._trigger.idle(True)
             if not schedule:
-                session.wake.wait(interval)
+                self._wait(interval)
 
     def _round(self) -> bool:
         """Work until nothing is ready, no file is being written, and no store is unavailable.
@@ -121,8 +121,13 @@ class Watch:
             if not self._feed.unsettled:
                 break
             unavailable = self._feed.faults.unavailable
-            self._session.wake.wait(timing.scan if unavailable else timing.scan_settling)
+            self._wait(timing.scan if unavailable else timing.scan_settling)
         return claimed_any
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for an event of the inbox. A scan clears the event, so that a stop must be checked before."""
+        if not self._session.stop.is_set():
+            self._session.wake.wait(seconds)
 
     def _show_ends(self) -> None:
         """Scan twice more, if a trigger waits to see that the manifests of this round have ended."""

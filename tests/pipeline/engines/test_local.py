@@ -12,13 +12,16 @@ from nst import Parameters, PreparedPair, Stylizer
 from nst.result import Evaluation, Result
 from pipeline.engines.base import Died, Failed, Finished, Outcome, Task, Unchanged
 from pipeline.engines.local import LocalEngine
-from pipeline.errors import EngineLostError
-from pipeline.events.listener import Evaluated
+from pipeline.errors import EngineLostError, UnavailableError
+from pipeline.events.listener import Evaluated, StoreUnavailable
 from pipeline.events.recording import RecordingListener
 from pipeline.manifest.models import Pair, StyleEntry
 from pipeline.settings import Settings
+from pipeline.stores.memory import MemoryStore
 from pipeline.stores.opening import Stores
-from tests.conftest import make_picture
+from pipeline.timing import Timing
+from tests.conftest import SHALLOW, make_picture
+from tests.pipeline.box import Instant
 
 OnEvaluation = Callable[[int, Evaluation], None]
 
@@ -46,7 +49,10 @@ class Roomy(Stylizer):
 
 
 def tasks(folder: Path, contents: Sequence[str], epochs: int = 1) -> list[Task]:
-    parameters = [Parameters(epochs=epochs, max_size=48, seed=seed) for seed in range(len(contents))]
+    parameters = [
+        Parameters.model_validate({"epochs": epochs, "max_size": 48, "seed": seed, **SHALLOW})
+        for seed in range(len(contents))
+    ]
     styles = (StyleEntry(image="style.png"),)
     return [
         Task(
@@ -69,6 +75,7 @@ def seven(folder: Path) -> list[Task]:
 
 
 Start = Callable[[Stylizer], LocalEngine]
+changed = threading.Event()  # set whenever an engine may want more
 
 
 @pytest.fixture
@@ -81,8 +88,8 @@ def start(listener: RecordingListener) -> Iterator[Start]:
     engines = []
 
     def started(stylizer: Stylizer) -> LocalEngine:
-        engine = LocalEngine(Settings(), Stores(), make=lambda settings: stylizer)
-        engine.start(listener, lambda: None)
+        engine = LocalEngine(Settings(), Stores(), Timing(retry_first=0.01), lambda settings: stylizer)
+        engine.start(listener, changed.set)
         engines.append(engine)
         return engine
 
@@ -236,3 +243,57 @@ def test_a_gpu_that_fails_takes_the_tasks_of_its_batch_with_it(
     assert isinstance(engine.take(), Died)
     with pytest.raises(EngineLostError, match="only a new process can use it"):
         engine.take()
+
+
+class Gate:
+    """Lets a test hold the store whose images cannot be read, or the encoder."""
+
+    def __init__(self) -> None:
+        self.closed = True
+
+    def __call__(self, verb: str, key: str) -> None:
+        if self.closed and verb == "read":
+            raise UnavailableError("memory: out of reach")
+
+
+def in_memory(name: str, submitted: Sequence[Task]) -> tuple[MemoryStore, list[Task]]:
+    """A store with the images of tasks, and tasks that read them there."""
+    store = MemoryStore(name)
+    for task in submitted:
+        for image in (task.pair.content, "style.png"):
+            store.write(image, (Path(task.base) / image).read_bytes())
+    return store, [
+        replace(task, number=50 + task.number, manifest="away", base=store.url) for task in submitted
+    ]
+
+
+def test_images_that_are_unavailable_hold_up_no_other_task(
+    start: Start, stylizer: Stylizer, listener: RecordingListener, folder: Path
+) -> None:
+    listed = tasks(folder, ["content.png"] * 5)
+    store, away = in_memory("away", listed)
+    store.before = gate = Gate()
+    engine = start(stylizer)
+    for task in away:
+        engine.submit(task)
+    listener.wait_for(StoreUnavailable)
+    assert len(outcomes(engine, listed)) == 5
+    assert engine.wanted() > 0
+    gate.closed = False
+    found = [engine.take() for _ in away]
+    assert all(isinstance(outcome, Finished) and outcome.task.manifest == "away" for outcome in found)
+
+
+def test_no_more_tasks_are_wanted_while_many_results_are_not_taken(
+    start: Start, stylizer: Stylizer, folder: Path
+) -> None:
+    engine, (task, *_) = start(Instant(stylizer)), tasks(folder, ["content.png"])
+    number, going_on = 0, True
+    while number < 500 and going_on:
+        changed.clear()
+        for _ in range(engine.wanted()):
+            engine.submit(replace(task, number=number))
+            number += 1
+        going_on = changed.wait(2)  # nothing changes any more once enough results wait
+    assert 64 <= number < 100
+    engine.take()

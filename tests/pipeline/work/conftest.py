@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.engines.base import Outcome, Task
 from pipeline.engines.fake import FakeEngine
+from pipeline.events.listener import ManifestStarted
 from pipeline.events.recording import RecordingListener
 from pipeline.inbox.inbox import Inbox
 from pipeline.inbox.triggers import Trigger
@@ -21,7 +22,8 @@ from pipeline.work.feed import InboxFeed
 from pipeline.work.owner import Owner
 from pipeline.work.session import Session
 
-QUICK = Timing(retry_first=0.01, retry_last=0.01, cancelled=0.0, scan=0.0, put_off=3600)
+# Nothing happens by itself within the time of a test, so that a missed wake-up makes it fail.
+QUICK = Timing(retry_first=0.01, retry_last=0.01, cancelled=3600, scan=0.0, scan_rest=0.0, put_off=3600)
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Shop:
     def _make_stores(self) -> tuple[MemoryStore, MemoryStore]:
         name = uuid4().hex
         inbox, outbox = (MemoryStore(f"{name}-{end}", timing=self.timing) for end in ("in", "out"))
+        inbox.idle_interval = 3600.0
         for image in ("a.png", "b.png"):
             inbox.write(image, image.encode())
         return inbox, outbox
@@ -76,6 +79,10 @@ class Shop:
     def manifests(self, folder: str) -> list[str]:
         """The manifests, and error files, in a folder of the inbox."""
         return [entry.name for entry in self.inbox.entries(folder) if entry.name.endswith(".json")]
+
+    def inbox_has_in_processing(self, count: int) -> None:
+        """Wait until so many manifests are worked on."""
+        self.listener.wait_for(ManifestStarted, lambda event: len(self.manifests("processing")) >= count)
 
     def handed_out(self) -> list[str]:
         """The pairs that the engine got, as manifest/pair, in their order."""

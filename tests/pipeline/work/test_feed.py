@@ -2,11 +2,16 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
+from nst import Parameters
 from pipeline.engines.base import Task
 from pipeline.errors import UnavailableError
 from pipeline.events.listener import ManifestEnded, ManifestLeft, Note, StoreUnavailable
-from tests.pipeline.work.conftest import Shop
+from pipeline.manifest.models import Pair
+from pipeline.work.feed import FileFeed
+from pipeline.work.job import Job
+from tests.pipeline.work.conftest import QUICK, Shop
 
 Make = Callable[..., Shop]
 
@@ -19,7 +24,6 @@ def test_a_small_manifest_is_done_within_two_batches_of_a_large_one(shop: Make) 
         assert dropped.wait(60)
 
     runner = shop(before=hold)
-    runner.inbox.idle_interval = 3600.0  # so that only the event tells of the small one
     runner.drop("large", 50)
     thread = runner.in_background()
     assert begun.wait(60)
@@ -117,7 +121,7 @@ def test_a_suspect_is_worked_on_alone_and_others_are_handed_back_for_it(shop: Ma
     def hold(task: Task) -> None:
         begun.set()
         assert dropped.wait(60)
-        if task.manifest == "suspect":
+        if task.manifest == "suspect" and task.pair.id == "p0":
             assert runner.manifests("processing") == ["suspect.json"]
 
     runner = shop(before=hold)
@@ -134,7 +138,7 @@ def test_a_suspect_is_worked_on_alone_and_others_are_handed_back_for_it(shop: Ma
     assert not thread.is_alive()
     left = [(event.manifest, event.reason) for event in runner.listener.of(ManifestLeft)]
     assert left == [("large", "manifest handed back")]
-    assert [event.manifest for event in runner.listener.of(ManifestEnded)] == ["suspect", "large"]
+    assert {event.manifest for event in runner.listener.of(ManifestEnded)} == {"suspect", "large"}
     done = [name for name in runner.handed_out() if name.startswith("large")]
     assert set(done) == {f"large/p{n}" for n in range(30)}
 
@@ -153,3 +157,87 @@ def test_a_fault_that_goes_on_is_reported_once(shop: Make) -> None:
     assert len(runner.listener.of(StoreUnavailable)) == 1
     assert runner.listener.of(Note) == []
     assert runner.feed.unsettled
+
+
+def test_manifests_whose_priority_is_not_read_yet_are_not_claimed_too_early(shop: Make) -> None:
+    runner = shop(timing=replace(QUICK, priorities=0.0))
+    runner.drop("large", 20)
+    for number in range(10):
+        runner.drop(f"low{number}", 1, priority=-1)
+    runner.work()
+    order = runner.handed_out()
+    assert order[:20] == [f"large/p{n}" for n in range(20)]
+    assert len(runner.manifests("done")) == 11
+
+
+def test_a_stop_hands_back_what_was_claimed_and_not_begun(shop: Make) -> None:
+    runner = shop()
+
+    def stop(verb: str, key: str) -> None:
+        if verb == "claim" and key == "b.json":
+            runner.session.end_soon()
+
+    runner.inbox.before = stop
+    for name in ("a", "b", "c"):
+        runner.drop(name, 3)
+    runner.work()
+    runner.feed.hand_back()
+    assert runner.manifests("") == ["a.json", "b.json", "c.json"]
+
+
+def test_a_store_that_refuses_claims_for_a_moment_is_asked_again_in_the_same_round(shop: Make) -> None:
+    def step(task: Task) -> None:
+        if task.manifest == "large" and task.pair.id == "p9":
+            runner.inbox.before = lambda verb, key: None
+            runner.session.wake.set()
+
+    def refuse(verb: str, key: str) -> None:
+        if verb == "claim" and key != "large.json":
+            raise UnavailableError("memory: out of reach")
+
+    runner = shop(before=step)
+    runner.inbox.before = refuse
+    runner.drop("large", 40)
+    for number in range(6):
+        runner.drop(f"small{number}")
+    runner.work()
+    ended = [event.manifest for event in runner.listener.of(ManifestEnded)]
+    assert ended[-1] == "large"
+    assert len(ended) == 7
+
+
+def test_manifests_that_others_hold_are_tried_once_in_a_round(shop: Make) -> None:
+    runner = shop()
+    held = []
+    for number in range(30):
+        runner.drop(f"held{number}")
+        held.append(runner.inbox.claim(f"held{number}.json", f"processing/held{number}.json"))
+    runner.drop("ours", 5)
+    runner.inbox.calls.clear()
+    runner.work()
+    assert runner.manifests("done") == ["ours.json"]
+    claims = [key for verb, key in runner.inbox.calls if verb == "claim"]
+    assert len(claims) == len(set(claims))
+
+
+def test_a_suspect_that_makes_progress_is_alone_no_more(shop: Make) -> None:
+    runner = shop()
+    runner.drop("suspect", 30)
+    claim = runner.inbox.claim("suspect.json", "processing/suspect.json")
+    assert claim
+    runner.inbox.abandon("processing/suspect.json")
+    runner.drop("other")
+    runner.work()
+    assert [event.manifest for event in runner.listener.of(ManifestEnded)] == ["other", "suspect"]
+
+
+def test_files_are_worked_on_one_after_the_other_by_priority(shop: Make) -> None:
+    runner = shop()
+    sources = runner.stores.sources(runner.inbox.url)
+    pair = Pair(id="p", place="", content="a.png", styles=(), parameters=Parameters())
+    jobs = [Job(name, [pair] * 2, sources, priority) for name, priority in (("a", 0), ("b", 5), ("c", 0))]
+    feed = FileFeed(jobs, runner.listener)
+    order = ""
+    while given := feed.next(1):
+        order += given.job.name
+    assert order == "bbaacc"

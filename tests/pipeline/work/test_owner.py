@@ -1,8 +1,11 @@
 """What the owner does with outcomes, with claims that are gone, and when it stops."""
 
+import gc
 import json
 import threading
+import weakref
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +13,7 @@ from pipeline.engines.base import Died, Outcome, Task
 from pipeline.errors import ClaimLostError, EngineLostError, StoreError, UnavailableError
 from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, PairDone
 from pipeline.inbox.inbox import Inbox
-from tests.pipeline.work.conftest import Shop
+from tests.pipeline.work.conftest import QUICK, Shop
 
 Make = Callable[..., Shop]
 LIMIT = 10**6
@@ -106,7 +109,7 @@ def test_whoever_takes_a_manifest_out_of_processing_stops_the_work_on_it(shop: M
             begun.set()
             assert gone.wait(60)
 
-    runner = shop(before=hold)
+    runner = shop(before=hold, timing=replace(QUICK, cancelled=0.01))
     runner.drop("m", 50)
     thread = runner.in_background()
     assert begun.wait(60)
@@ -160,39 +163,42 @@ def test_stopping_hands_back_what_has_not_ended_and_keeps_what_is_done(shop: Mak
 
 
 def test_manifests_are_handed_back_side_by_side_and_a_second_caller_waits(shop: Make) -> None:
-    hold = threading.Event()
+    hold, full, waiting = threading.Event(), threading.Event(), threading.Event()
 
     def wait_for_test(task: Task) -> None:
+        full.set()
         hold.wait(60)
 
     runner = shop(before=wait_for_test, batch=2)
-    for number in range(4):
-        runner.drop(f"m{number}", 3)
+    for number in range(2):
+        runner.drop(f"m{number}", 9)
     thread = runner.in_background()
-    while len(runner.engine.tasks) < 5:  # one in work, and as many as the engine wants ahead
-        assert thread.is_alive()
-    count = len(runner.manifests("processing"))
-    assert count > 1
-    together = threading.Barrier(count + 1)
+    assert full.wait(60)
+    runner.inbox_has_in_processing(2)
+    together, returned = threading.Barrier(3), list[str]()
 
     def wait(verb: str, key: str) -> None:
         if verb == "release":
+            waiting.set()
             together.wait(60)
+
+    def hand_back() -> None:
+        runner.owner.hand_back()
+        returned.append("second")
 
     runner.inbox.before = wait
     runner.session.end_soon()
-    while together.n_waiting < count:
-        assert thread.is_alive()
-    second = threading.Thread(target=runner.owner.hand_back)
+    assert waiting.wait(60)
+    second = threading.Thread(target=hand_back)
     second.start()
-    second.join(0.1)
-    assert second.is_alive()
+    assert not returned  # nor can it return before both are released
     together.wait(60)
-    for each in (thread, second):
-        each.join(60)
-    hold.set()
+    second.join(60)
+    assert returned
     assert runner.manifests("processing") == []
-    assert len(runner.manifests("")) == 4
+    hold.set()
+    thread.join(60)
+    assert len(runner.manifests("")) == 2
 
 
 def test_a_manifest_that_can_not_be_moved_to_its_end_is_put_off(shop: Make) -> None:
@@ -238,3 +244,48 @@ def test_a_claim_confirms_before_each_file(shop: Make) -> None:
     records = [key for verb, key in runner.outbox.calls if verb == "write" and key.endswith(".json")]
     assert len(records) <= 1
     assert runner.manifests("done") == []
+
+
+def test_what_has_ended_is_forgotten(shop: Make) -> None:
+    begun, gone = threading.Event(), threading.Event()
+
+    def hold(task: Task) -> None:
+        if task.manifest == "m":
+            begun.set()
+            assert gone.wait(60)
+
+    runner = shop(before=hold, timing=replace(QUICK, cancelled=0.01), batch=8)
+    runner.drop("m", 50)
+    thread = runner.in_background()
+    assert begun.wait(60)
+    task = weakref.ref(runner.engine.tasks[-1])
+    runner.inbox.remove("processing/m.json")
+    runner.listener.wait_for(ManifestLeft)
+    runner.engine.tasks.clear()
+    runner.drop("next")
+    runner.session.wake.set()
+    gone.set()
+    runner.listener.wait_for(ManifestEnded)
+    thread.join(60)
+    gc.collect()
+    assert task() is None
+
+
+def test_a_failure_ends_the_work_although_a_store_is_unavailable(shop: Make) -> None:
+    runner = shop()
+
+    def refuse(verb: str, key: str) -> None:
+        if verb == "write":
+            runner.inbox.before = fail
+            runner.session.wake.set()
+            raise UnavailableError("outbox: out of reach")
+
+    def fail(verb: str, key: str) -> None:
+        if verb == "entries":
+            raise ZeroDivisionError
+
+    runner.outbox.before = refuse
+    runner.drop("m", 30)
+    with pytest.raises(ZeroDivisionError):
+        runner.work()
+    assert runner.session.stop.is_set()

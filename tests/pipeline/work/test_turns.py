@@ -86,3 +86,14 @@ def test_closing_all_returns_those_with_pairs_left() -> None:
         given(turns, 1)
     assert turns.close_all() == [large]
     assert turns.next(1) is None
+
+
+def test_small_manifests_share_a_first_turn() -> None:
+    turns = Turns()
+    turns.open(job("a", 99), length=4)
+    order, names = given(turns, 8, length=4), iter("bcdefghijk")
+    for _ in range(12):
+        if turns.admits(0):
+            turns.open(job(next(names), 1), length=4)
+        order += given(turns, 1, length=4)
+    assert order == "aaaaaaaabcdeaaaafghi"
