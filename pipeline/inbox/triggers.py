@@ -100,7 +100,7 @@ class Schedule:
             self.next_after(clock())
         except CroniterError:
             raise UsageError(
-                f"--schedule '{expression}' is no cron expression; five fields as in '0 2 * * *'"
+                f"--schedule '{expression}' is no cron expression; give five fields, as in '0 2 * * *'"
             ) from None
 
     def next_after(self, now: datetime) -> datetime:
