@@ -1,4 +1,4 @@
-"""Which manifest gives the next pair, and when one is claimed."""
+"""The order in which manifests are claimed and give pairs."""
 
 import threading
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def test_a_small_manifest_is_done_within_two_batches_of_a_large_one(shop: Make) 
         assert dropped.wait(60)
 
     runner = shop(before=hold)
-    runner.inbox.idle_interval = 3600.0  # so that only the event tells of the small one
+    runner.inbox.idle_interval = 3600.0  # so that only the event can start the scan that finds the small one
     runner.drop("large", 50)
     thread = runner.in_background()
     assert begun.wait(60)
@@ -28,7 +28,7 @@ def test_a_small_manifest_is_done_within_two_batches_of_a_large_one(shop: Make) 
     dropped.set()
     thread.join(60)
     order = runner.handed_out()
-    # One is in work and two wait when it is dropped; the engine takes a newcomer before those that wait.
+    # When it arrives, one pair is computed and two wait. The engine takes its pair before those that wait.
     assert order.index("small/p0") <= 3
     ended = [event.manifest for event in runner.listener.of(ManifestEnded)]
     assert ended == ["small", "large"]
@@ -45,7 +45,7 @@ def test_manifests_take_turns(shop: Make) -> None:
     assert runner.manifests("done") == ["a.json", "b.json", "c.json"]
 
 
-def test_a_higher_priority_goes_first_and_age_before_names(shop: Make) -> None:
+def test_manifests_are_ordered_by_priority_then_age_then_name(shop: Make) -> None:
     runner = shop()
     for name, priority in (("y", 0), ("x", 0), ("last", -1), ("first", 100)):
         runner.drop(name, 2, priority=priority)
@@ -56,7 +56,7 @@ def test_a_higher_priority_goes_first_and_age_before_names(shop: Make) -> None:
     assert runner.handed_out()[2] == "y/p0"
 
 
-def test_a_manifest_is_claimed_only_when_a_pair_of_it_is_handed_out(shop: Make) -> None:
+def test_a_manifest_is_claimed_only_when_its_first_pair_is_handed_out(shop: Make) -> None:
     claimed: list[tuple[int, int]] = []
 
     def note(task: Task) -> None:
@@ -69,7 +69,7 @@ def test_a_manifest_is_claimed_only_when_a_pair_of_it_is_handed_out(shop: Make) 
     runner.work()
     assert len(runner.manifests("done")) == 20
     assert all(claims <= manifests + 1 for manifests, claims in claimed)
-    assert claimed[0][1] <= 4  # one in work, two ahead, one that is being handed out
+    assert claimed[0][1] <= 4  # one is computed, two wait, one is handed out
 
 
 def test_a_turn_is_as_long_as_a_batch(shop: Make) -> None:
@@ -78,7 +78,7 @@ def test_a_turn_is_as_long_as_a_batch(shop: Make) -> None:
         runner.drop(name, 12)
     runner.work()
     order = "".join(name[0] for name in runner.handed_out())
-    assert order[:12] == "aaaaaaaabbbb"  # the first turn, one more, and the newcomer's
+    assert order[:12] == "aaaaaaaabbbb"  # the first turn of a, its second turn, and the first turn of b
     assert all(len(set(order[n : n + 4])) == 1 for n in range(0, 24, 4))
 
 
@@ -92,7 +92,7 @@ def test_an_invalid_manifest_is_refused_and_the_next_one_is_worked_on(shop: Make
     assert runner.feed.problems == 1
 
 
-def test_what_can_be_neither_read_nor_refused_is_skipped_for_this_round(shop: Make) -> None:
+def test_an_invalid_manifest_that_cannot_be_moved_to_failed_is_skipped_for_this_round(shop: Make) -> None:
     runner = shop()
 
     def refuse(verb: str, key: str) -> None:
@@ -111,7 +111,7 @@ def test_what_can_be_neither_read_nor_refused_is_skipped_for_this_round(shop: Ma
     ]
 
 
-def test_a_suspect_is_worked_on_alone_and_others_are_handed_back_for_it(shop: Make) -> None:
+def test_other_manifests_are_handed_back_before_a_suspect_is_worked_on_alone(shop: Make) -> None:
     begun, dropped = threading.Event(), threading.Event()
 
     def hold(task: Task) -> None:
@@ -139,7 +139,7 @@ def test_a_suspect_is_worked_on_alone_and_others_are_handed_back_for_it(shop: Ma
     assert set(done) == {f"large/p{n}" for n in range(30)}
 
 
-def test_a_fault_that_goes_on_is_reported_once(shop: Make) -> None:
+def test_a_lasting_fault_is_reported_once(shop: Make) -> None:
     runner = shop()
 
     def refuse(verb: str, key: str) -> None:

@@ -1,4 +1,4 @@
-"""What the owner does with outcomes, with claims that are gone, and when it stops."""
+"""How the owner handles outcomes, lost claims, and stopping."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ def errors_of(runner: Shop, name: str) -> list[dict[str, str]]:
     return found
 
 
-def test_the_record_is_the_last_file_of_a_pair_and_the_page_the_last_of_a_manifest(shop: Make) -> None:
+def test_the_record_is_written_last_of_a_pair_and_the_page_last_of_a_manifest(shop: Make) -> None:
     runner = shop()
     runner.drop("m", 2)
     runner.work()
@@ -31,7 +31,7 @@ def test_the_record_is_the_last_file_of_a_pair_and_the_page_the_last_of_a_manife
     assert runner.manifests("done") == ["m.json"]
 
 
-def test_what_is_done_already_is_not_done_again(shop: Make) -> None:
+def test_pairs_are_computed_again_only_if_an_input_has_changed(shop: Make) -> None:
     runner = shop()
     runner.drop("m", 2)
     runner.work()
@@ -46,7 +46,7 @@ def test_what_is_done_already_is_not_done_again(shop: Make) -> None:
     assert [event.computed for event in third.listener.of(PairDone)] == [True, True]
 
 
-def test_a_pair_that_fails_sets_its_manifest_aside_and_the_others_are_done(shop: Make) -> None:
+def test_a_manifest_with_a_failed_pair_fails_after_its_other_pairs_are_done(shop: Make) -> None:
     def fail(task: Task) -> None:
         if task.pair.id == "p1":
             raise StoreError("a.png: is bad")
@@ -59,7 +59,7 @@ def test_a_pair_that_fails_sets_its_manifest_aside_and_the_others_are_done(shop:
     assert [event.record.id for event in runner.listener.of(PairDone)] == ["p0", "p2"]
 
 
-def test_a_pair_that_an_engine_died_with_is_tried_again_alone(shop: Make) -> None:
+def test_a_pair_is_retried_alone_after_the_engine_died_with_it(shop: Make) -> None:
     def die(task: Task) -> Outcome | None:
         return Died(task, "the node is gone") if task.pair.id == "p0" and not task.alone else None
 
@@ -70,7 +70,7 @@ def test_a_pair_that_an_engine_died_with_is_tried_again_alone(shop: Make) -> Non
     assert [task.pair.id for task in runner.engine.tasks if task.alone] == ["p0"]
 
 
-def test_a_pair_that_three_engines_died_with_fails(shop: Make) -> None:
+def test_a_pair_fails_after_three_engines_died_with_it(shop: Make) -> None:
     def die(task: Task) -> Outcome | None:
         return Died(task, "the node is gone") if task.pair.id == "p0" else None
 
@@ -83,7 +83,7 @@ def test_a_pair_that_three_engines_died_with_fails(shop: Make) -> None:
     assert [event.record.id for event in runner.listener.of(PairDone)] == ["p1"]
 
 
-def test_an_engine_that_is_lost_counts_against_its_tasks_manifest_only(shop: Make) -> None:
+def test_a_lost_engine_counts_as_a_death_only_for_the_manifest_of_its_task(shop: Make) -> None:
     def lose(task: Task) -> None:
         if task.manifest == "bad":
             raise EngineLostError("the GPU has failed")
@@ -98,7 +98,7 @@ def test_an_engine_that_is_lost_counts_against_its_tasks_manifest_only(shop: Mak
 
 
 @pytest.mark.parametrize("way", ["deleted", "moved", "cancelled"])
-def test_whoever_takes_a_manifest_out_of_processing_stops_the_work_on_it(shop: Make, way: str) -> None:
+def test_removing_a_manifest_from_processing_stops_the_work_on_it(shop: Make, way: str) -> None:
     begun, gone = threading.Event(), threading.Event()
 
     def hold(task: Task) -> None:
@@ -130,7 +130,7 @@ def test_whoever_takes_a_manifest_out_of_processing_stops_the_work_on_it(shop: M
         assert errors_of(runner, "m") == [{"message": "cancelled by hand"}]
 
 
-def test_a_claim_that_is_lost_publishes_nothing_more(shop: Make) -> None:
+def test_nothing_is_published_after_the_claim_is_lost(shop: Make) -> None:
     def lose(task: Task) -> None:
         if task.pair.id == "p1":
             runner.inbox.abandon("processing/m.json")
@@ -141,12 +141,12 @@ def test_a_claim_that_is_lost_publishes_nothing_more(shop: Make) -> None:
     runner.drop("m", 3)
     runner.work()
     records = {key for verb, key in runner.outbox.calls if verb == "write" and key.endswith("json")}
-    assert records <= {"m/p0.json"}  # which may have been published before
+    assert records <= {"m/p0.json"}  # may have been published before the claim was lost
     (left,) = runner.listener.of(ManifestLeft)
     assert left.reason.endswith("another runner has taken over")
 
 
-def test_stopping_hands_back_what_has_not_ended_and_keeps_what_is_done(shop: Make) -> None:
+def test_stopping_hands_back_the_manifest_and_keeps_finished_pairs(shop: Make) -> None:
     def stop(task: Task) -> None:
         if task.pair.id == "p1":
             runner.session.end_soon()
@@ -159,7 +159,7 @@ def test_stopping_hands_back_what_has_not_ended_and_keeps_what_is_done(shop: Mak
     assert len(runner.listener.of(PairDone)) < 9
 
 
-def test_manifests_are_handed_back_side_by_side_and_a_second_caller_waits(shop: Make) -> None:
+def test_manifests_are_handed_back_in_parallel_and_a_second_caller_waits(shop: Make) -> None:
     hold = threading.Event()
 
     def wait_for_test(task: Task) -> None:
@@ -169,7 +169,7 @@ def test_manifests_are_handed_back_side_by_side_and_a_second_caller_waits(shop: 
     for number in range(4):
         runner.drop(f"m{number}", 3)
     thread = runner.in_background()
-    while len(runner.engine.tasks) < 5:  # one in work, and as many as the engine wants ahead
+    while len(runner.engine.tasks) < 5:  # two batches of two pairs wait, and one pair is computed
         assert thread.is_alive()
     count = len(runner.manifests("processing"))
     assert count > 1
@@ -195,7 +195,7 @@ def test_manifests_are_handed_back_side_by_side_and_a_second_caller_waits(shop: 
     assert len(runner.manifests("")) == 4
 
 
-def test_a_manifest_that_can_not_be_moved_to_its_end_is_put_off(shop: Make) -> None:
+def test_a_manifest_that_cannot_be_moved_to_done_is_handed_back(shop: Make) -> None:
     def refuse(verb: str, key: str) -> None:
         if (verb, key) == ("move_to", "done/m.json"):
             raise StoreError("done: is a file")
@@ -209,7 +209,7 @@ def test_a_manifest_that_can_not_be_moved_to_its_end_is_put_off(shop: Make) -> N
     assert runner.owner.problems == 1
 
 
-def test_an_outbox_that_is_unavailable_is_waited_for(shop: Make) -> None:
+def test_the_owner_waits_for_an_unavailable_outbox(shop: Make) -> None:
     tries = iter(range(3))
 
     def refuse(verb: str, key: str) -> None:
@@ -224,7 +224,7 @@ def test_an_outbox_that_is_unavailable_is_waited_for(shop: Make) -> None:
     assert runner.listener.of(Failed) == []
 
 
-def test_a_claim_confirms_before_each_file(shop: Make) -> None:
+def test_the_claim_is_confirmed_before_each_file_is_written(shop: Make) -> None:
     runner = shop()
     lost = iter([False] * 6 + [True] * 100)
 
