@@ -14,7 +14,7 @@ from watchdog.observers.api import BaseObserver
 from pipeline.errors import UsageError
 
 _LONGEST_WAIT, _SHORTEST_WAIT = 60.0, 0.01  # seconds between two checks of the clock
-_SET_BACK = timedelta(hours=2)  # if the clock goes back further, somebody has set it; summer time is 1 hour
+_SET_BACK = timedelta(hours=2)  # at most 1 hour at the end of summer time; more: somebody has set the clock
 
 # When it is stopped, watchdog logs an error on a line that is not JSON.
 for _name in ("watchdog", "fsevents"):

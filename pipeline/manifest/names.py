@@ -30,7 +30,7 @@ def plain_file_name(name: str) -> str:
 def folded(name: str) -> str:
     """The name without letter case and with decomposed accents.
 
-    Two names are the same file on some file system if and only if these are equal.
+    Two names for which these are equal can be the same file on some file systems.
     """
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 

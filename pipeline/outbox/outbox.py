@@ -101,7 +101,7 @@ class Outbox:
         earlier: Record | None = None,
         confirm: Callable[[], None] = lambda: None,
     ) -> None:
-        """Write thumbnails, loss log, picture and record, in this order, and remove the files of `earlier`.
+        """Write thumbnails, loss log, picture and record, in this order, in place of those of `earlier`.
 
         `confirm` is called before each step. It raises `ClaimLostError` if another runner may already write
         the same files.

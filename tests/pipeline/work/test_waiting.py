@@ -57,7 +57,7 @@ def watch(inbox: Path, outbox: Path) -> Runner:
 
 
 def assert_waits_and_continues(runner: Runner, fault: str, repair: Callable[[], object]) -> None:
-    """The fault is told, and when it is mended, every pair is done that was computed, once."""
+    """Assert that the fault is reported, and that after `repair` every pair is done exactly once."""
     while fault not in (runner.wait_for_any()["event"]):
         pass
     repair()
