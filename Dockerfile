@@ -1,7 +1,7 @@
 FROM python:3.12-slim
 
-# Dependencies change less often than the code, so they have a layer of their own. The VGG19 weights are
-# among them: nothing is downloaded when a container runs.
+# Dependencies have a separate layer because they change less often than the code. The VGG19 weights are one of
+# them, so nothing is downloaded when a container runs.
 WORKDIR /app
 COPY constraints.txt pyproject.toml ./
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
@@ -18,7 +18,7 @@ RUN pip install --no-cache-dir --no-deps . \
 
 USER 1000
 WORKDIR /home/nst
-# File events do not cross into a container from every host, so the inbox is polled.
+# File events of some hosts do not reach a container, so the inbox is polled.
 ENV NST_INBOX=/inbox NST_OUTBOX=/outbox NST_POLL=1 PYTHONUNBUFFERED=1
 VOLUME ["/inbox", "/outbox"]
 ENTRYPOINT ["nst-pipeline"]

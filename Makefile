@@ -1,4 +1,4 @@
-# Everything runs in .venv, which each goal makes by itself.
+# Everything runs in .venv. Each goal makes it if it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -16,7 +16,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: install
 	@$(BIN)/nst-pipeline run manifests/demo.json --outbox outbox
-	@echo "Open outbox/demo/index.html in a browser to look at the pictures."
+	@echo "Open outbox/demo/index.html in a browser to see the pictures."
 
 demo-s3: install
 	@$(BIN)/python -m manifests.demo_s3
@@ -33,20 +33,20 @@ format: install
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-# The tables of docs/manifest.md, from the models.
+# Writes the tables of docs/manifest.md from the models.
 reference: install
 	@$(BIN)/python -m pipeline.manifest.reference docs/manifest.md
 
 chaos: install
 	@$(BIN)/python -m tests.chaos
 
-# Ten minutes each.
+# Each of the two runs takes ten minutes.
 fuzz: install
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
 	@$(BIN)/python -m tests.fuzz image .fuzz/image -max_total_time=600
 	@$(BIN)/python -m tests.fuzz manifest .fuzz/manifest -max_total_time=600
 
-# Known vulnerabilities of what is installed, and a list of it all as CycloneDX.
+# Reports known vulnerabilities of the dependencies, and lists all installed packages as CycloneDX.
 audit: install
 	@$(PYTHON) -m venv .audit
 	@.audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit cyclonedx-bom

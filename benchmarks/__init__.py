@@ -1,1 +1,1 @@
-"""Measurements; each module prints one table, as Markdown, with the machine it was measured on."""
+"""Benchmarks. Each module with a `main` prints its figures, most with the machine they were measured on."""

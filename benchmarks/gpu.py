@@ -1,4 +1,4 @@
-"""On an NVIDIA GPU: pictures a minute through the whole pipeline, use of the card, and memory.
+"""Measures on an NVIDIA GPU: pictures a minute of the whole pipeline, utilisation of the GPU, and memory.
 
 Writes `benchmarks/results/gpu.json`.
 """
@@ -28,13 +28,13 @@ from pipeline.stores.folder import FolderStore
 DEVICE = "cuda"
 TARGET = Path(__file__).parent / "results" / "gpu.json"
 SIZE, EPOCHS = 512, 10
-COUNTS = (64, 640)  # pairs of a manifest: with the second, starting up and planning count for little
+COUNTS = (64, 640)  # pairs of a manifest; with 640, start-up and planning are a small share of the time
 BATCHES = (1, 4, 16)
-LIMIT = 24e9  # bytes that the largest picture has to do with
+LIMIT = 24e9  # bytes of memory that the largest picture may use
 
 
 def timed(action: Callable[[], object], times: int) -> float:
-    """Seconds for one call of something that works on the device."""
+    """Seconds for one call of an action on the device."""
     action()
     _wait()
     began = time.perf_counter()
@@ -45,30 +45,30 @@ def timed(action: Callable[[], object], times: int) -> float:
 
 
 def matrix_rate() -> float:
-    """Measured operations a second of an 8192-cubed bf16 product."""
+    """Measured operations a second of a bf16 product of two 8192 x 8192 matrices."""
     a = torch.randn(8192, 8192, device=DEVICE, dtype=torch.bfloat16)
     return 2 * 8192**3 / timed(lambda: a @ a, 20)
 
 
 def picture(name: str) -> Image.Image:
-    """An example image, cut so that all of them go together."""
+    """An example image, cropped to one shape, so that all pairs can share a batch."""
     return resized(name, SIZE).crop((0, 0, SIZE, SIZE * 2 // 3))
 
 
-def theirs(names: tuple[str, str], epochs: int = EPOCHS) -> Snapshot:
-    """What the documented algorithm makes of a pair."""
+def documented_result(names: tuple[str, str], epochs: int = EPOCHS) -> Snapshot:
+    """The last picture of the documented algorithm for a pair."""
     content, style = map(picture, names)
     return documented.stylize(content, style, epochs, DEVICE)[-1]
 
 
-def goal_of(stylizer: Stylizer, names: tuple[str, str], mark: Image.Image) -> float:
-    """The delivered loss of another's picture."""
+def goal_of(stylizer: Stylizer, names: tuple[str, str], result: Image.Image) -> float:
+    """The delivered loss of a picture that another algorithm made."""
     content, style = map(picture, names)
-    return judge(stylizer, prepared(content, style, EPOCHS))(mark)
+    return judge(stylizer, prepared(content, style, EPOCHS))(result)
 
 
 def epochs_to(stylizer: Stylizer, names: tuple[str, str], goal: float) -> int:
-    """How many epochs of ours deliver a loss as low as that; at most those of the documented algorithm."""
+    """The number of our epochs that reaches the goal; at most that of the documented algorithm."""
     content, style = map(picture, names)
     for epochs in range(1, EPOCHS + 1):
         ours = stylizer.run([prepared(content, style, epochs)])[0].losses.total
@@ -79,9 +79,9 @@ def epochs_to(stylizer: Stylizer, names: tuple[str, str], goal: float) -> int:
 
 
 def whole_pipeline(count: int, epochs: int, goals: Sequence[float]) -> tuple[float, float, int]:
-    """A manifest of so many pairs, from decoding to PNG in the outbox.
+    """Process a manifest of `count` pairs, from decoding to the PNG in the outbox.
 
-    The seconds, those of them that were spent optimising, and how many losses are as low as their goal.
+    Returns the seconds, the seconds of the optimisation, and the number of losses that reached their goal.
     """
     with tempfile.TemporaryDirectory() as folder:
         inbox, outbox = Path(folder, "inbox"), Path(folder, "outbox")
@@ -103,11 +103,11 @@ def whole_pipeline(count: int, epochs: int, goals: Sequence[float]) -> tuple[flo
 
 
 def convolution_share(stylizer: Stylizer, count: int, size: int, peak: float) -> float:
-    """Share of the matrix rate that the convolutions of a whole optimisation reach."""
+    """The rate of operations of the convolutions in a whole optimisation, as a share of the matrix rate."""
     content, style = (resized(name, size) for name in PAIRS[0])
     pair = prepared(content, style, EPOCHS)
     pairs = [pair] * count
-    # Early versions of torch stumble over a product that names its dtype; it is not counted here anyway.
+    # Early versions of torch cannot count a product with an explicit dtype. It is not counted here.
     nothing = {torch.ops.aten.bmm: lambda *_, **__: 0}
     with FlopCounterMode(display=False, custom_mapping=nothing) as counter:
         stylizer.run(pairs)
@@ -118,7 +118,7 @@ def convolution_share(stylizer: Stylizer, count: int, size: int, peak: float) ->
 
 
 def memory(stylizer: Stylizer, size: int) -> float | None:
-    """Peak bytes that one square pair takes; none if they are more than `LIMIT`."""
+    """Peak bytes of one square pair; `None` if it needs more than `LIMIT`."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     content, style = (resized(name, size).resize((size, size)) for name in PAIRS[0])
@@ -132,16 +132,16 @@ def memory(stylizer: Stylizer, size: int) -> float | None:
 
 
 def figures() -> Iterator[tuple[str, object]]:
-    """All that there is to tell, by name."""
+    """All figures with their names, in the order of the measurements."""
     yield "machine", describe()
     peak = matrix_rate()
     yield "bf16 matrix rate, TFLOP/s", peak / 1e12
-    theirs(PAIRS[0], 1)  # plans its convolutions
-    others = {names: theirs(names) for names in PAIRS}
+    documented_result(PAIRS[0], 1)  # warm-up, not measured
+    others = {names: documented_result(names) for names in PAIRS}
     each = statistics.mean(last.seconds for last in others.values())
     yield "documented, seconds a picture", each
 
-    stylizer = Stylizer(device=DEVICE)  # only now: it turns TF32 off, which the others may use
+    stylizer = Stylizer(device=DEVICE)  # made after the baseline has run, because it turns TF32 off
     goals = [goal_of(stylizer, names, last.image) for names, last in others.items()]
     epochs = max(epochs_to(stylizer, names, goal) for names, goal in zip(PAIRS, goals, strict=True))
     yield "our epochs to as low a loss, for every pair", epochs
@@ -150,7 +150,7 @@ def figures() -> Iterator[tuple[str, object]]:
         yield f"{count} pairs through the pipeline: as low as documented", low
         yield f"{count} pairs: ours, pictures a minute", 60 * count / seconds
         yield f"{count} pairs: times the documented algorithm", each * count / seconds
-        yield f"{count} pairs: share of time beside the optimising", 1 - optimising / seconds
+        yield f"{count} pairs: overhead of the pipeline, share of time", 1 - optimising / seconds
 
     for batch in BATCHES:
         share = convolution_share(stylizer, batch, SIZE, peak)
@@ -162,9 +162,9 @@ def figures() -> Iterator[tuple[str, object]]:
 
 
 def main() -> None:
-    """Print the figures, and write them down as they come."""
+    """Print each figure and write it to the file as soon as it is measured."""
     if not torch.cuda.is_available():
-        sys.exit("There is no NVIDIA GPU here; this table stays unmeasured.")
+        sys.exit("This machine has no NVIDIA GPU that torch can use, so nothing was measured.")
     TARGET.parent.mkdir(exist_ok=True)
     known: dict[str, object] = {}
     for name, value in figures():

@@ -1,4 +1,4 @@
-"""Many manifests, many pairs: what is left over, and what grows.
+"""Processes many manifests and many pairs, checks that nothing is left, and measures what grows.
 
 python -m benchmarks.load
 """
@@ -24,12 +24,15 @@ from pipeline.stores.s3 import S3Store
 from tests.conftest import SHALLOW, make_png
 from tests.pipeline.box import Instant
 
-LOOKS = 40  # at this process, while pairs come out of it
+SAMPLES = 40  # of this process, during a load
 
 
 @dataclass(frozen=True)
 class Load:
-    """So many manifests of so many pairs, each optimised or given back as it is."""
+    """A number of manifests with a number of pairs each.
+
+    The pairs are optimised, or the content is returned as the result.
+    """
 
     place: str
     manifests: int
@@ -46,15 +49,15 @@ LOADS = (
 
 
 class Gauge(JsonLines):
-    """Looks at this process while pairs come out of it: pairs, bytes of memory, open files, threads."""
+    """Samples this process during the work: pairs done, bytes of memory, open files, threads."""
 
     def __init__(self, out: Path, pairs: int) -> None:
         super().__init__(out.open("w"))
-        self.seen: list[tuple[int, int, int, int]] = []
-        self._pairs, self._every = 0, max(1, pairs // LOOKS)
+        self.samples: list[tuple[int, int, int, int]] = []
+        self._pairs, self._every = 0, max(1, pairs // SAMPLES)
 
     def hear(self, event: Event) -> None:
-        """Every so many pairs, note how things stand."""
+        """Log the event, and take a sample at regular numbers of pairs."""
         super().hear(event)
         if not isinstance(event, PairDone):
             return
@@ -62,13 +65,13 @@ class Gauge(JsonLines):
         if self._pairs % self._every == 0:
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             files = len(os.listdir("/proc/self/fd"))
-            self.seen.append(
+            self.samples.append(
                 (self._pairs, pages * os.sysconf("SC_PAGE_SIZE"), files, threading.active_count())
             )
 
     def row(self) -> list[str]:
-        """Memory, and how it grew over the second half; files and threads at half time and at the end."""
-        half, last = self.seen[len(self.seen) // 2], self.seen[-1]
+        """Memory, its growth over the second half, and files and threads at half time and at the end."""
+        half, last = self.samples[len(self.samples) // 2], self.samples[-1]
         slope = (last[1] - half[1]) / (last[0] - half[0])
         return [
             f"{last[1] / 2**20:.0f}",
@@ -78,8 +81,8 @@ class Gauge(JsonLines):
         ]
 
 
-def worked_off(load: Load, stylizer: Stylizer, inbox: Store, outbox: Store, stores: Stores) -> str:
-    """Drop it all in, work it off, and see that all of it is done; a row."""
+def measure(load: Load, stylizer: Stylizer, inbox: Store, outbox: Store, stores: Stores) -> str:
+    """Process a load, and check that all of it is done; a row of the table."""
     inbox.write("a.png", make_png(16, 16))
     pair = {"content": "a.png", "style": "a.png", "max_size": 16, "epochs": 1, **SHALLOW}
     listed = [{**pair, "id": f"p{number}"} for number in range(load.pairs)]
@@ -116,7 +119,7 @@ def main() -> None:
             )
             inbox.make()
             outbox.make()
-            print(worked_off(load, stylizer, inbox, outbox, Stores(endpoint_url)), flush=True)
+            print(measure(load, stylizer, inbox, outbox, Stores(endpoint_url)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""Describes the machine on which a figure was measured."""
 
 import platform
 from pathlib import Path
@@ -9,7 +9,7 @@ from nst.device import device_name, dtype_name, pick_device, pick_dtype
 
 
 def describe() -> str:
-    """One line: processor or GPU, threads, precision that `auto` takes, versions."""
+    """One line: processor or GPU, threads, the dtype that `auto` chooses, versions."""
     device = pick_device()
     dtype = dtype_name(pick_dtype("auto", device))
     name = device_name(device) if device.type == "cuda" else _processor()

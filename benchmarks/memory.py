@@ -1,10 +1,10 @@
-"""How much memory a square picture needs on a GPU, counted without one.
+"""Counts the memory that a square picture needs on a GPU; no GPU is needed.
 
     python -m benchmarks.memory
 
-Tensors are only pretended, so that nothing is computed: what is counted are the bytes of those alive at once
-in three iterations on the finest scale, with bf16 features. What cuDNN and the driver take comes on top, and
-the networks' weights, 0.12 GB.
+The tensors are fake: they have a shape but no values. The figure is the maximum of the
+bytes of all tensors that exist at the same time, in three iterations on the finest scale, with bf16 features.
+It does not include the memory of cuDNN and the driver, and the weights of the networks, 0.12 GB.
 """
 
 import weakref
@@ -29,7 +29,7 @@ SIZES, ITERATIONS = (512, 1024, 2048, 4096), 3
 
 
 class Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the storages that operators make, until they are freed."""
+    """Counts the bytes of the storages that operators have allocated and that are not freed yet."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

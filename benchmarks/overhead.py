@@ -1,4 +1,4 @@
-"""What is spent beside the optimising: of a thousand tiny manifests, and of one of ordinary pairs."""
+"""Measures the time that is not optimisation: for 1,000 tiny manifests, and for one with ordinary pairs."""
 
 import json
 import tempfile
@@ -15,8 +15,8 @@ TINY = {"count": 1000, "epochs": 1, "max_size": 16}
 ORDINARY = {"count": 4, "epochs": 10, "max_size": 256}
 
 
-def worked_off(count: int, epochs: int, max_size: int, at_once: bool) -> tuple[float, float]:
-    """So many pairs, in one manifest or each in its own; all seconds, and those of the optimising."""
+def measure(count: int, epochs: int, max_size: int, at_once: bool) -> tuple[float, float]:
+    """Process `count` pairs, in one manifest or one each; the seconds, and those of the optimisation."""
     pair = {"content": "noise.png", "style": "noise.png", "epochs": epochs, "max_size": max_size}
     pairs = [{**pair, "id": f"p{number}", "seed": number} for number in range(count)]
     manifests = [pairs] if at_once else [[pair] for pair in pairs]
@@ -35,15 +35,17 @@ def worked_off(count: int, epochs: int, max_size: int, at_once: bool) -> tuple[f
 
 
 def main() -> None:
-    """Print milliseconds a manifest, and the share of ordinary pairs."""
+    """Print the overhead of a manifest in milliseconds, and that of ordinary pairs as a share."""
     print(f"Measured on: {describe()}\n")
-    seconds, optimising = worked_off(**TINY, at_once=False)
+    seconds, optimising = measure(**TINY, at_once=False)
     beside = 1000 * (seconds - optimising) / TINY["count"]
-    print(f"{TINY['count']} manifests of a tiny pair: {seconds:.1f} s, {optimising:.1f} s of it optimising;")
-    print(f"beside it {beside:.1f} ms a manifest, start-up included.")
-    seconds, optimising = worked_off(**ORDINARY, at_once=True)
-    print(f"{ORDINARY['count']} pairs of 256 px: {seconds:.1f} s, {optimising:.1f} s of it optimising;")
-    print(f"beside it {1 - optimising / seconds:.2%}, start-up included.")
+    print(
+        f"{TINY['count']} manifests of a tiny pair: {seconds:.1f} s, {optimising:.1f} s of it optimisation;"
+    )
+    print(f"the rest is {beside:.1f} ms a manifest, start-up included.")
+    seconds, optimising = measure(**ORDINARY, at_once=True)
+    print(f"{ORDINARY['count']} pairs of 256 px: {seconds:.1f} s, {optimising:.1f} s of it optimisation;")
+    print(f"the rest is {1 - optimising / seconds:.2%}, start-up included.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The peer `pastiche` on the very same objective."""
+"""Runs the program `pastiche` with the same objective as ours, for comparison."""
 
 import subprocess
 import sys
@@ -9,12 +9,12 @@ from PIL import Image
 
 from benchmarks.pictures import Snapshot
 
-_LEVELS = 57.63  # 8-bit levels in one unit of ImageNet-normalised input; the peer counts in levels
+_LEVELS = 57.63  # 8-bit levels in one unit of ImageNet-normalised input; the inputs of pastiche are in levels
 _EVERY = 10  # steps
 
 
 def stylize(content: Image.Image, style: Image.Image, steps: int) -> list[Snapshot]:
-    """The peer's pictures after every tenth step; its start is not counted."""
+    """The pictures of pastiche after every tenth step. The time of its start is not counted."""
     style_weights = [1e6 / (channels**2 * _LEVELS**4) for channels in (64, 128, 256, 512, 512)]
     with TemporaryDirectory() as folder:
         paths = [str(Path(folder) / name) for name in ("content.png", "style.png", "result.png")]
@@ -29,10 +29,10 @@ def stylize(content: Image.Image, style: Image.Image, steps: int) -> list[Snapsh
         command += ["--workspace-prefix", "step"]
         subprocess.run(command, check=True, capture_output=True)
         written = sorted((path.stat().st_mtime, path) for path in Path(folder).glob("step*"))
-        first = written[0][0]  # before its first step
-        return [Snapshot(time - first, _opened(path)) for time, path in written]
+        first = written[0][0]  # written before its first step
+        return [Snapshot(time - first, _load_picture(path)) for time, path in written]
 
 
-def _opened(path: Path) -> Image.Image:
+def _load_picture(path: Path) -> Image.Image:
     with Image.open(path) as image:
         return image.convert("RGB")

@@ -1,4 +1,4 @@
-"""The pictures that all are measured on, and the loss by which all are judged."""
+"""The example pictures of all benchmarks, and the loss by which results are compared."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,26 +17,26 @@ PAIRS = [(content, style) for content in ("cat", "coffee", "astronaut") for styl
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A picture on its way, and the seconds it took to get there."""
+    """A picture during an optimisation, and the seconds from the start until then."""
 
     seconds: float
     image: Image.Image
 
 
 def resized(name: str, size: int) -> Image.Image:
-    """An example image at the working size, so that nobody has to resize."""
+    """An example image at the working size, so that no algorithm resizes it."""
     with Image.open(IMAGES / f"{name}.jpg") as image:
         return images.resize(image.convert("RGB"), images.scaled(image.size, size))
 
 
 def prepared(content: Image.Image, style: Image.Image, epochs: int) -> PreparedPair:
-    """Our pair of two images of working size."""
+    """A pair for our stylizer, of two images at the working size."""
     parameters = Parameters(epochs=epochs, max_size=max(content.size))
     return PreparedPair.prepare(Picture(content), [(Style(style), 1.0)], parameters)
 
 
 def judge(stylizer: Stylizer, pair: PreparedPair) -> Callable[[Image.Image], float]:
-    """The delivered loss of a picture that anybody made of this pair: fp32, on its 8-bit pixels."""
+    """A function that computes the delivered loss of any picture for this pair: fp32, on 8-bit pixels."""
     exact = stylizer.targets.objective([pair], -1, exact=True)
 
     def delivered(image: Image.Image) -> float:

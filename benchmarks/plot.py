@@ -1,4 +1,4 @@
-"""Draws delivered loss against seconds."""
+"""Plots delivered loss against seconds."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,14 +14,14 @@ _COLUMNS = 2
 
 
 def losses(results: Mapping[str, Any], path: Path) -> None:
-    """One panel a pair, all three on the same logarithmic axes."""
+    """One panel for each pair, with the curves of all three algorithms on logarithmic axes."""
     pairs = results["pairs"]
     lines = -(-len(pairs) // _COLUMNS)
     figure, axes = pyplot.subplots(lines, _COLUMNS, figsize=(10, 3 * lines), squeeze=False)
     for axis, (name, row) in zip(axes.flat, pairs.items(), strict=False):
-        for who, curve in row.items():
+        for algorithm, curve in row.items():
             seconds, loss = zip(*(point for point in curve if point[0] > 0), strict=True)
-            axis.plot(seconds, loss, color=_COLOURS[who], label=who, linewidth=2)
+            axis.plot(seconds, loss, color=_COLOURS[algorithm], label=algorithm, linewidth=2)
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.set_title(name, fontsize=11)

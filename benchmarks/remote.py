@@ -1,4 +1,4 @@
-"""With a bucket that answers slowly: how busy the device is kept, and the requests that a pair costs."""
+"""Measures how busy the device is with a slow bucket, and how many requests a pair needs."""
 
 import io
 import json
@@ -27,14 +27,14 @@ PAIRS, SECONDS, LATENCY, SIZE = 40, 2.0, 0.05, 512
 
 
 class Device(Stylizer):
-    """Takes two seconds for a picture, as a GPU would that works on it."""
+    """Simulates a GPU that needs two seconds for each picture."""
 
     busy = 0.0
 
     def run(
         self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation = lambda index, evaluation: None
     ) -> list[Result]:
-        """One result a pair, after the time it takes."""
+        """One result for each pair, after `SECONDS` for each."""
         losses = Losses(1.0, 1.0, 0.0, 2.0)
         evaluation = Evaluation(step=1, steps=1, scale=SIZE, losses=losses, seconds=SECONDS)
         time.sleep(SECONDS * len(pairs))
@@ -42,8 +42,8 @@ class Device(Stylizer):
         return [Result(pair.contents[-1], losses, [evaluation], SECONDS) for pair in pairs]
 
 
-def worked_off(endpoint_url: str, manifests: int) -> tuple[float, Counter[str]]:
-    """Spread the pairs over so many manifests; the share of time the device was busy, and the requests."""
+def measure(endpoint_url: str, manifests: int) -> tuple[float, Counter[str]]:
+    """Process all pairs, spread over manifests; the share of time the device was busy, and the requests."""
     client, folder = connect("s3", endpoint_url), uuid4().hex
     inbox, outbox = (S3Store(f"s3://{BUCKET}/{folder}/{name}", client) for name in ("in", "out"))
     for name in ["style", *map(str, range(PAIRS))]:
@@ -82,7 +82,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as endpoint_url:
         totals = []
         for manifests in (1, PAIRS):
-            busy, requests = worked_off(endpoint_url, manifests)
+            busy, requests = measure(endpoint_url, manifests)
             kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(requests.items()))
             print(f"| {manifests} | {busy:.1%} | {requests.total()} | {kinds} |", flush=True)
             totals.append(requests.total())

@@ -1,4 +1,4 @@
-"""Where an evaluation's time goes, and how much memory a picture of each size takes."""
+"""Measures the share of convolutions in the time of an evaluation, and the memory of each picture size."""
 
 import resource
 import subprocess
@@ -24,13 +24,13 @@ _CONVOLUTIONS = (
 
 
 def prepared(size: int) -> PreparedPair:
-    """A square pair of this size; what it shows does not matter here."""
+    """A square pair of this size, of noise."""
     noise = Image.effect_noise((size, size), 80).convert("RGB")
     return PreparedPair.prepare(Picture(noise), [(Style(noise), 1.0)], Parameters(epochs=1, max_size=size))
 
 
 def convolution_share(size: int) -> float:
-    """Share of an evaluation's processor time that is spent in convolutions, their ReLU included."""
+    """The share of convolutions, including their ReLU, in the processor time of an evaluation."""
     stylizer, pair = Stylizer(device="cpu"), prepared(size)
     objective = stylizer.targets.objective([pair], -1)
     image = to_tensor(pair.contents[-1])[None]
@@ -51,14 +51,14 @@ def convolution_share(size: int) -> float:
 
 
 def peak_memory(size: int) -> float:
-    """Peak resident memory in GiB of a process that makes one picture of this size."""
+    """Peak resident memory, in GiB, of a process that makes one picture of this size."""
     code = f"from benchmarks.shape import one; one({size})"
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     return float(output.stdout)
 
 
 def one(size: int) -> None:
-    """Make one picture in 20 iterations, on its finest scale alone, and print this process's peak."""
+    """Make a picture in 20 iterations on its finest scale only, and print the process's peak memory."""
     Stylizer(device="cpu").run([finest(prepared(size))])
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 

@@ -1,4 +1,4 @@
-"""The demo on object storage: a real S3 server on this machine, filled, worked off, and stopped again."""
+"""The demo on object storage: starts an S3 server on this machine, fills it, runs the program, stops it."""
 
 import contextlib
 import json
@@ -16,13 +16,13 @@ from pipeline.stores.s3 import S3Store
 
 HERE = Path(__file__).parent
 KEYS = {"accessKey": "demo", "secretKey": "demo-secret"}
-READER_KEYS = {"accessKey": "reader", "secretKey": "reader-secret"}  # may not write
+READER_KEYS = {"accessKey": "reader", "secretKey": "reader-secret"}  # has no permission to write
 BUCKET = "bucket"
 
 
 @contextlib.contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """A SeaweedFS that keeps its data in a folder; the endpoint, with an empty bucket behind it."""
+    """Run a SeaweedFS that keeps its data in a folder, with an empty bucket; yields its endpoint."""
     identities = [
         {"name": "demo", "credentials": [KEYS], "actions": ["Admin", "Read", "Write", "List"]},
         {"name": "reader", "credentials": [READER_KEYS], "actions": ["Read", "List"]},
@@ -68,8 +68,8 @@ def _wait_until_up(process: "subprocess.Popen[bytes]", port: int, log: Path) -> 
 
 
 def main() -> int:
-    """Run the demo; the exit code of the pipeline."""
-    # Keys of this machine's owner have no business on the demo's server.
+    """Run the demo; returns the exit code of the program."""
+    # Do not send the user's own keys to the server of the demo.
     os.environ.update(AWS_ACCESS_KEY_ID=KEYS["accessKey"], AWS_SECRET_ACCESS_KEY=KEYS["secretKey"])
     with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as endpoint_url:
         client = connect("s3", endpoint_url)
@@ -77,12 +77,12 @@ def main() -> int:
         for path in sorted((HERE / "images").glob("*.jpg")):
             inbox.write(f"images/{path.name}", path.read_bytes())
         inbox.write("demo.json", (HERE / "demo.json").read_bytes())
-        # At once, so that it comes before what the program prints.
-        print(f"Until this demo ends, a SeaweedFS at {endpoint_url} has {inbox.url}/demo.json.", flush=True)
+        # Flush, so that this line comes before the output of the program.
+        print(f"A SeaweedFS at {endpoint_url} has {inbox.url}/demo.json until this demo ends.", flush=True)
         command = [str(Path(sys.executable).parent / "nst-pipeline"), "watch", "--once"]
         command += ["--inbox", inbox.url, "--outbox", outbox.url, "--endpoint-url", endpoint_url]
         code = subprocess.run(command).returncode
-        print(f"\nWhat lies under {outbox.url}/demo now:")
+        print(f"\nFiles in {outbox.url}/demo:")
         for entry in outbox.entries("demo"):
             print(f"{entry.size:>9,} bytes  {entry.name}")
     return code

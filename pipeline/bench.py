@@ -1,4 +1,4 @@
-"""What this machine will do: pictures an hour at the usual sizes, found out in a minute or two."""
+"""Measures how many pictures an hour this machine makes at the usual sizes, in a minute or two."""
 
 import resource
 import sys
@@ -19,8 +19,8 @@ from nst.scales import split
 from nst.stylizer import Stylizer
 
 SIZES = (256, 512, 1024)
-_EVALUATIONS, _SECONDS = 12, 20.0  # at most, for each size
-_WARM = 2  # evaluations that are not counted: the first ones plan and allocate
+_EVALUATIONS, _SECONDS = 12, 20.0  # limits for each size
+_WARM = 2  # evaluations that are not counted: they include planning and allocation
 
 
 class _EnoughError(Exception):
@@ -29,9 +29,9 @@ class _EnoughError(Exception):
 
 @dataclass(frozen=True)
 class Speed:
-    """What square pictures of one size cost; `hourly` counts those of ten epochs.
+    """The cost of square pictures of one size; `hourly` is the number of pictures of ten epochs an hour.
 
-    Every fortieth evaluation, which takes half as long again, is left out.
+    It ignores that every fortieth evaluation takes 1.5 times as long as the others.
     """
 
     size: int
@@ -42,7 +42,10 @@ class Speed:
 
 
 def speeds(stylizer: Stylizer) -> Iterator[Speed]:
-    """Measure one size after the other, as far as they fit; on a GPU, in batches as large as it allows."""
+    """Measure one size after the other until a picture does not fit into memory.
+
+    On a GPU, the batches are the largest that fit.
+    """
     for size in SIZES:
         pair = _pair(size)
         batch, seconds = stylizer.capacity(pair), 0.0
@@ -57,14 +60,14 @@ def speeds(stylizer: Stylizer) -> Iterator[Speed]:
                 if batch == 1:
                     return
                 batch //= 2
-        # Each coarser scale has a quarter of the next one's pixels.
+        # Each scale has a quarter of the pixels of the next finer one.
         steps = split(Parameters().epochs * ITERATIONS_PER_EPOCH, len(pair.contents))
         whole = sum(n * seconds / 4**level for level, n in enumerate(reversed(steps)))
         yield Speed(size, batch, seconds, 3600 / whole, _peak_gigabytes(stylizer.device))
 
 
 def finest(pair: PreparedPair) -> PreparedPair:
-    """The pair without its coarser scales, to start from the content."""
+    """The pair with its finest scale only, started from the content."""
     return replace(pair, contents=pair.contents[-1:], starts=to_tensor(pair.contents[-1])[None])
 
 
@@ -75,19 +78,19 @@ def _pair(size: int) -> PreparedPair:
 
 
 def _seconds_per_evaluation(stylizer: Stylizer, pair: PreparedPair, batch: int) -> float:
-    seen: list[float] = []
+    times: list[float] = []
     began = time.perf_counter()
 
-    def look(index: int, evaluation: Evaluation) -> None:
+    def record_time(index: int, evaluation: Evaluation) -> None:
         if index == 0:
-            seen.append(evaluation.seconds)
-        late = time.perf_counter() - began > _SECONDS and len(seen) > _WARM
-        if late or len(seen) >= _EVALUATIONS:
+            times.append(evaluation.seconds)
+        late = time.perf_counter() - began > _SECONDS and len(times) > _WARM
+        if late or len(times) >= _EVALUATIONS:
             raise _EnoughError
 
     with suppress(_EnoughError):
-        stylizer.run([finest(pair)] * batch, look)
-    return (seen[-1] - seen[_WARM - 1]) / (len(seen) - _WARM)
+        stylizer.run([finest(pair)] * batch, record_time)
+    return (times[-1] - times[_WARM - 1]) / (len(times) - _WARM)
 
 
 def _peak_gigabytes(device: torch.device) -> float:

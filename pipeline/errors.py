@@ -1,16 +1,16 @@
-"""Everything that can go wrong. Each message is one sentence for a person, with the remedy.
+"""The errors of this program. Each message is one sentence for a person, with the remedy.
 
-NSTError                    exit code 1; root of all, in nst.errors
+NSTError                    exit code 1; base class of all, in nst.errors
 ├── ImageError              an image cannot be decoded; in nst.errors
-├── WeightsError            the weight file is missing or is no VGG19; in nst.errors
-├── UsageError              exit code 2; the command line or the environment asks for something impossible
-├── ManifestError           a manifest is invalid; holds every problem in it
-├── EngineLostError         an engine cannot go on
+├── WeightsError            the weight file is missing or not a VGG19; in nst.errors
+├── UsageError              exit code 2; the command line or the environment is wrong
+├── ManifestError           a manifest is invalid; lists every problem in it
+├── EngineLostError         an engine cannot continue
 └── StoreError              a file cannot be read or written
-    ├── NotFoundError       nothing has this name
-    ├── ConflictError       something else has this name
-    ├── UnavailableError    the store cannot be used now; worth waiting for
-    └── ClaimLostError      the claim on a manifest is gone; nothing of it may be published
+    ├── NotFoundError       there is no file under this key
+    ├── ConflictError       there is another file under this key than expected
+    ├── UnavailableError    the store cannot be used now; the caller should wait and retry
+    └── ClaimLostError      the claim on a manifest is lost; the runner must not publish its results
 """
 
 from dataclasses import asdict, dataclass
@@ -19,13 +19,13 @@ from nst.errors import NSTError
 
 
 def printable(text: str) -> str:
-    """The text with control characters, and characters that a terminal cannot show, escaped."""
+    """The text, with control characters and other unprintable characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, its place in the manifest (empty for the whole manifest), and the remedy."""
+    """One error, with its place in the manifest (empty for the whole manifest) and the remedy."""
 
     place: str
     message: str
@@ -39,7 +39,7 @@ class Problem:
 
 
 class ManifestError(NSTError):
-    """A manifest is invalid; `problems` holds everything that is wrong with it."""
+    """A manifest is invalid; `problems` lists all errors in it."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(str(problem) for problem in problems))
@@ -51,41 +51,44 @@ class StoreError(NSTError):
 
 
 class NotFoundError(StoreError):
-    """There is nothing under this key."""
+    """There is no file under this key."""
 
 
 class ConflictError(StoreError):
-    """There is something else under this key than was expected."""
+    """There is another file under this key than expected, or one where none was expected."""
 
 
 class UnavailableError(StoreError):
-    """A store that cannot be used now, whatever is asked of it; it is worth waiting for.
+    """The store cannot be used now. The caller should wait and retry.
 
-    For example a bucket that cannot be reached, expired credentials, a full disk, a folder that is not
+    Examples: a bucket cannot be reached, the credentials have expired, a disk is full, a folder is not
     mounted.
     """
 
 
 class ClaimLostError(StoreError):
-    """The claim on a manifest is gone, to another runner or by a person; nothing of it may be published."""
+    """The claim on a manifest is lost; the runner must not publish results of this manifest any more.
+
+    Another runner has taken over, or a person has moved or deleted the manifest.
+    """
 
 
 class UsageError(NSTError):
-    """The command line or the environment asks for something impossible."""
+    """The command line or an environment variable is wrong."""
 
     exit_code = 2
 
 
 class EngineLostError(NSTError):
-    """An engine cannot go on, for example because its GPU has failed."""
+    """An engine cannot continue, for example because its GPU has failed."""
 
 
 class StoppedError(Exception):
-    """Work was interrupted because the process is to stop. It is no fault, and no person sees it."""
+    """Work was interrupted because the process stops. This is not an error and is not shown to users."""
 
 
 def problems_of(error: Exception, place: str = "", pair: str | None = None) -> list[Problem]:
-    """The problems that an error stands for, of a whole manifest or of the pair at a place in it."""
+    """An error as a list of problems of the whole manifest, or of the pair at a place in it."""
     if isinstance(error, ManifestError):
         return error.problems
     if isinstance(error, NSTError):

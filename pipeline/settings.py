@@ -1,4 +1,4 @@
-"""What the operator chooses: flags, or NST_* environment variables where a flag is not given."""
+"""Settings of the operator, from flags or, for a flag that is not given, from NST_* variables."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from pipeline.errors import UsageError
 
 
 class Settings(BaseSettings):
-    """The operator's choices; `NST_OUTBOX` is `--outbox`, and so on."""
+    """All settings. The variable `NST_OUTBOX` corresponds to the flag `--outbox`, and so on."""
 
     model_config = SettingsConfigDict(env_prefix="NST_", extra="ignore", env_ignore_empty=True)
 
@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     @field_validator("allow", mode="before")
     @classmethod
     def _split(cls, value: str | list[str]) -> list[str]:
-        # A colon divides, but not the one in `s3://`.
+        # Colons separate places, except the colon of `s3://`.
         parts = re.split(f"{os.pathsep}(?!//)", value) if isinstance(value, str) else value
         return [str(part) for part in parts if part]
 
@@ -37,12 +37,12 @@ class Settings(BaseSettings):
     @classmethod
     def _folders(cls, paths: list[str]) -> list[str]:
         if missing := [path for path in paths if "://" not in path and not os.path.isdir(path)]:
-            raise ValueError(f"no such folder as {missing[0]}")
+            raise ValueError(f"there is no folder {missing[0]}")
         return paths
 
 
 def load_settings(**flags: Any) -> Settings:
-    """Settings from the flags that are given, over the environment. Raises `UsageError`."""
+    """Settings from the environment, replaced by the flags that are given. Raises `UsageError`."""
     given = {name: value for name, value in flags.items() if value not in (None, [], False)}
     try:
         return Settings(**given)

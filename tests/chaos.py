@@ -1,4 +1,7 @@
-"""Ends runners at random moments, again and again, and counts what was lost, doubled or torn.
+"""Ends runners at random moments, many times, and counts lost, doubled and torn results.
+
+Lost: a manifest or a result is missing. Doubled: a pair was computed twice. Torn: a record and its
+files do not agree. Unruly: a runner ended with an exit code that is not allowed.
 
 python -m tests.chaos [KILLS] [SEED]
 """
@@ -26,16 +29,16 @@ from tests.pipeline.box import BRIEF, Box, Instant, in_bucket, in_folder
 from tests.pipeline.outcome import assert_whole
 
 MANIFESTS, PAIRS = ("a", "b", "c"), ("p0", "p1", "p2")
-ROUNDS = 6  # of ends, after which a runner may work off what is left
-ASKED = 0.25  # of all ends, the share that comes by SIGTERM
-BAD = 0.3  # of all requests, the share that fails on a bad network
-ENDS = (0, 1, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM)  # as a runner may
-ENOUGH = 100  # runners that nobody ends, to work off what is left
+ROUNDS = 6  # of ending all runners of a box, before one runner finishes the rest
+ASKED = 0.25  # share of runners that are ended by SIGTERM, not SIGKILL
+BAD = 0.3  # share of requests that fail on the bad network
+ENDS = (0, 1, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM)  # allowed exit codes
+ENOUGH = 100  # maximum of runners that finish the rest of a box; these are not ended
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where boxes are made, for how many seconds their runners live at most, and the share of all kills."""
+    """How boxes are made, the maximum lifetime of their runners in seconds, and the share of all kills."""
 
     name: str
     make: Callable[[], Box]
@@ -45,20 +48,20 @@ class Place:
 
 @dataclass
 class Tally:
-    """What was tried, and what came of it."""
+    """Counts of what was done, and descriptions of every violation."""
 
     kills: int = 0
     stops: int = 0
     manifests: int = 0
-    set_aside: int = 0  # three runners in a row had died with it before any pair was done; then retried
+    set_aside: int = 0  # manifests that failed after three deaths in a row; they are retried
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     torn: list[str] = field(default_factory=list)
-    unruly: list[str] = field(default_factory=list)  # runners that ended otherwise than they may
+    unruly: list[str] = field(default_factory=list)  # exit codes that are not allowed
 
 
 def campaign(place: Place, stylizer: Stylizer, runners: int, kills: int, chance: random.Random) -> Tally:
-    """Fill boxes and let so many runners work on each while they are ended; the promises, counted."""
+    """Fill boxes, run `runners` runners on each while ending them, and count the violations."""
     tally = Tally()
     while tally.kills < kills * place.share:
         box = place.make()
@@ -79,16 +82,16 @@ def campaign(place: Place, stylizer: Stylizer, runners: int, kills: int, chance:
 
 
 def started(box: Box, stylizer: Stylizer, runners: int) -> list[int]:
-    """Start runners, and let them go when all are ready to; their process ids."""
-    ready, tell = os.pipe()
+    """Start runners that all begin work at the same time; their process ids."""
+    ready, report_ready = os.pipe()
     wait, go = os.pipe()
 
     def at_once() -> None:
-        os.write(tell, b".")
+        os.write(report_ready, b".")
         os.read(wait, 1)
 
     children = [box.start(stylizer, at_once) for _ in range(runners)]
-    os.close(tell)
+    os.close(report_ready)
     for _ in children:
         os.read(ready, 1)
     os.write(go, bytes(runners))
@@ -98,7 +101,7 @@ def started(box: Box, stylizer: Stylizer, runners: int) -> list[int]:
 
 
 def end_all(children: list[int], span: float, chance: random.Random, tally: Tally) -> None:
-    """End runners one after the other at random moments, and count how."""
+    """End runners one after the other at random moments, and count signals and wrong exit codes."""
     for child in children:
         time.sleep(chance.uniform(0, span / len(children)))
         asked = chance.random() < ASKED
@@ -111,7 +114,7 @@ def end_all(children: list[int], span: float, chance: random.Random, tally: Tall
 
 
 def work_off(box: Box, stylizer: Stylizer, tally: Tally) -> None:
-    """Let runners that nobody ends do what is left."""
+    """Run runners without ending them, until all manifests have ended."""
     for _ in range(ENOUGH):
         if not box.left():
             return
@@ -121,7 +124,7 @@ def work_off(box: Box, stylizer: Stylizer, tally: Tally) -> None:
 
 
 def judge_halves(box: Box, tally: Tally) -> None:
-    """A record never stands beside what is not its own, and no manifest is ever nowhere."""
+    """Check that every record agrees with its files, and that every manifest is in one of the folders."""
     for name in MANIFESTS:
         for key in box.results(name):
             try:
@@ -134,7 +137,7 @@ def judge_halves(box: Box, tally: Tally) -> None:
 
 
 def judge(box: Box, tally: Tally) -> None:
-    """At the end every manifest is done, and every pair of it was done once."""
+    """Check that every manifest is done, and that each of its pairs was computed once."""
     tally.manifests += len(MANIFESTS)
     judge_halves(box, tally)
     done = box.names("done")
@@ -150,12 +153,12 @@ def judge(box: Box, tally: Tally) -> None:
 
 @contextmanager
 def places(root: Path) -> Iterator[list[Place]]:
-    """A folder, a bucket, and the same bucket with a bad network before it for runners."""
+    """A folder, a bucket, and the same bucket through a bad network, which only the runners use."""
     at_once = mock.patch("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     with server(root) as direct, proxy(direct) as (through, network):
         network.rate = BAD
         bucket = partial(in_bucket, root, connect("s3", direct))
-        impatient = replace(BRIEF, read_timeout=STALL / 2)  # for runners only, not for the judge
+        impatient = replace(BRIEF, read_timeout=STALL / 2)  # for the runners only, not for the checks
         with at_once:
             yield [
                 Place("folder", partial(in_folder, root), span=0.15),

@@ -1,4 +1,4 @@
-"""Pictures and a network that tests share; everything is made here, nothing is read from elsewhere."""
+"""Pictures and a network that tests share. The pictures are generated, not read from files."""
 
 import io
 import sys
@@ -13,23 +13,23 @@ from nst import Stylizer
 from nst.vgg import VGG19
 from nst.weights import Weights, load_weights
 
-# The program, as a process of its own, and what makes it quick on pictures this small.
+# The program as a separate process, and settings that make it fast with small pictures.
 PROGRAM = "from pipeline.cli import main; main()"
 COMMAND = [sys.executable, "-c", PROGRAM]
 QUICK_SETTINGS = {"OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"}
-SHALLOW = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}  # for the time it saves
+SHALLOW = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}  # to save time
 
-torch.set_num_threads(1)  # on pictures this small a second thread only waits
+torch.set_num_threads(1)  # with pictures this small, a second thread does not save time
 
 
 def make_picture(width: int = 48, height: int = 40, seed: int = 0) -> Image.Image:
-    """Soft coloured blobs: enough structure for the network to look at."""
+    """A picture of soft coloured spots, which has enough structure for the network."""
     noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def make_png(width: int = 48, height: int = 40, seed: int = 0) -> bytes:
-    """The same as a file."""
+    """The same picture as the bytes of a PNG file."""
     file = io.BytesIO()
     make_picture(width, height, seed).save(file, "PNG")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""A proxy that stands between a client and a real S3 server, and does to requests what networks do."""
+"""A proxy between a client and a real S3 server that simulates faults of a network and of the server."""
 
 import asyncio
 import random
@@ -14,7 +14,7 @@ from yarl import URL
 STALL = 2.0  # seconds without an answer
 
 FAULTS: tuple[str, ...] = ("error", "slow down", "timeout", "reset", "stall", "truncate", "late")
-# What a proxy does not hand on, because it concerns one connection only.
+# Headers that a proxy does not forward, because they describe a single connection.
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect"}
 _DENIED = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 _TIMEOUT = "<Error><Code>RequestTimeout</Code><Message>Idle connections are closed.</Message></Error>"
@@ -22,7 +22,10 @@ _SLOW_DOWN = "<Error><Code>SlowDown</Code><Message>Please reduce your request ra
 
 
 class Faulty:
-    """Does one of `FAULTS` to a share `rate` of all requests, which `done` counts, and `denies` some."""
+    """Applies a random one of `FAULTS` to a share `rate` of all requests.
+
+    `done` counts the faults. Requests for which `denies` is true get "access denied".
+    """
 
     def __init__(self, backend: str) -> None:
         self.rate, self.faults = 0.0, FAULTS
@@ -32,7 +35,7 @@ class Faulty:
         self.denies: Callable[[web.Request], bool] = lambda request: False
 
     def fail_next(self, fault: str) -> None:
-        """Do this to the next request, and to no other."""
+        """Apply this fault to the next request only."""
         self._next = fault
 
     def _choose(self) -> str:
@@ -42,7 +45,7 @@ class Faulty:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         try:
             return await self._serve(request)
-        except ConnectionResetError:  # by a client that has died
+        except ConnectionResetError:  # the client has died
             return _reset(request)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
@@ -64,7 +67,7 @@ class Faulty:
             return _reset(request)
         answer, data = await self._ask(request, body)
         if fault == "late":
-            return _reset(request)  # it was done, but nobody will hear of it
+            return _reset(request)  # the server has done it, but the client gets no answer
         if fault == "truncate" and len(data) > 1:
             await answer.prepare(request)
             await answer.write(data[: len(data) // 2])
@@ -75,7 +78,7 @@ class Faulty:
     async def _ask(self, request: web.Request, body: bytes) -> tuple[web.Response, bytes]:
         headers = _end_to_end(request.headers)
         url = URL(self._backend + request.raw_path, encoded=True)
-        # The signature covers the host that the client spoke to, and the path as it was spelt.
+        # Keep host and path unchanged, because the signature of the request covers them.
         connector = TCPConnector(force_close=True)
         async with (
             ClientSession(connector=connector, auto_decompress=False, cookie_jar=DummyCookieJar()) as session,
@@ -102,7 +105,7 @@ def _reset(request: web.Request) -> web.Response:
 
 @contextmanager
 def proxy(backend: str) -> Iterator[tuple[str, Faulty]]:
-    """A proxy before `backend`, without faults at first; its endpoint and what it is to do."""
+    """Run a proxy for `backend`; yields its endpoint and its `Faulty`, which applies no faults at first."""
     faulty = Faulty(backend)
     loop = asyncio.new_event_loop()
     ports: list[int] = []

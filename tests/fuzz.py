@@ -1,8 +1,8 @@
-"""Lets a fuzzer think up manifests and image files, for what no list of bad input has.
+"""Tests manifests and image files that a fuzzer generates, to find bad input that the other tests lack.
 
 python -m tests.fuzz (manifest|image) FOLDER [LIBFUZZER OPTIONS]
 
-FOLDER keeps what the fuzzer has found to be of interest, and where it stopped, the input that stopped it.
+FOLDER keeps the inputs that reach new code, and the input at which the fuzzer stopped, if it did.
 """
 
 import sys
@@ -20,7 +20,7 @@ LONGEST = 2**14  # bytes
 
 
 def main() -> None:
-    """Fuzz until the options say that it is enough, or something is not understood."""
+    """Fuzz until a limit in the options is reached or an input raises an unexpected exception."""
     warnings.filterwarnings("ignore", module="PIL")
     what, folder, *options = sys.argv[1:]
     corpus = Path(folder)
@@ -28,11 +28,11 @@ def main() -> None:
     if what == "image":
         for form in set(images.FORMATS) & Image.SAVE.keys():
             (corpus / form).write_bytes(images.saved(form))
-    # Bytes become a manifest by way of Hypothesis, as few that come by chance are even JSON.
-    manifest = manifests.test_any_damage.hypothesis.fuzz_one_input  # type: ignore[attr-defined]
-    understood = {"manifest": manifest, "image": images.assert_decoded_or_rejected}[what]
+    # Hypothesis makes a manifest from the fuzzer's bytes, because random bytes are rarely valid JSON.
+    manifest = manifests.test_any_damaged_manifest_is_expanded_or_refused.hypothesis.fuzz_one_input  # type: ignore[attr-defined]
+    target = {"manifest": manifest, "image": images.assert_decoded_or_rejected}[what]
     settings = [f"-max_len={LONGEST}", f"-artifact_prefix={corpus}/stopped-", "-print_final_stats=1"]
-    atheris.Setup([sys.argv[0], *settings, *options, str(corpus)], understood)
+    atheris.Setup([sys.argv[0], *settings, *options, str(corpus)], target)
     atheris.Fuzz()
 
 

@@ -1,4 +1,4 @@
-"""The program as a process of its own, and what it logs."""
+"""Runs the program as a separate process and reads its log."""
 
 import json
 import os
@@ -16,12 +16,12 @@ Event = dict[str, Any]
 
 
 class Runner:
-    """An `nst-pipeline` process, and what it logs."""
+    """An `nst-pipeline` process and the lines of its log."""
 
     def __init__(
         self, *arguments: str | Path, timing: Mapping[str, float] | None = None, engine: str = "local"
     ) -> None:
-        """`timing` has fields of `Timing`, and `engine` is a name in `tests.program`."""
+        """Start the process. `timing` has fields of `Timing`; `engine` is a key of `program.ENGINES`."""
         program = [sys.executable, "-m", "tests.program", json.dumps(timing or {}), engine]
         self.process = subprocess.Popen(
             [*program, *map(str, arguments)],
@@ -31,10 +31,10 @@ class Runner:
         )
         self.events: list[Event] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read_log)
         self._reader.start()
 
-    def _read(self) -> None:
+    def _read_log(self) -> None:
         assert self.process.stdout
         with self.process.stdout as lines:
             for line in lines:
@@ -42,27 +42,27 @@ class Runner:
         self._lines.put(None)
 
     def wait_for_any(self) -> Event:
-        """The next log line."""
+        """Wait for the next log line and return it."""
         line = self._lines.get(timeout=60)
-        assert line is not None, f"it has ended; there was {self.events}"
+        assert line is not None, f"the process has ended after {self.events}"
         found: Event = json.loads(line)
         self.events.append(found)
         return found
 
     def wait_for(self, event: str, **details: str) -> Event:
-        """The next log line like this."""
+        """Wait for the next log line with this event and these details, and return it."""
         while True:
             found = self.wait_for_any()
             if found["event"] == event and details.items() <= found.items():
                 return found
 
     def wait_for_all(self, *events: Mapping[str, str]) -> None:
-        """Wait until there have been log lines like all of these, in any order."""
+        """Wait until there has been a log line with the details of each of these, in any order."""
         while not all(any(each.items() <= seen.items() for seen in self.events) for each in events):
             self.wait_for_any()
 
     def finish(self) -> int:
-        """Read to the end; the exit code."""
+        """Read the log until the process ends, and return its exit code."""
         while (line := self._lines.get(timeout=60)) is not None:
             self.events.append(json.loads(line))
         return self.process.wait(timeout=60)

@@ -1,8 +1,8 @@
-"""The program with other intervals, or another engine, than in production; see `tests.process`.
+"""Runs the program with other intervals or another engine than in production; `tests.process` starts it.
 
 python -m tests.program TIMING ENGINE COMMAND...
 
-TIMING is a JSON object with fields of `Timing`, ENGINE a name in `ENGINES`.
+TIMING is a JSON object with fields of `Timing`. ENGINE is a key of `ENGINES`.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Imports point one way only, down the list of rooms. All of it is read from the syntax trees."""
+"""Modules import only from their own floor and from floors below it, as their syntax trees show."""
 
 import ast
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ FLOORS = (
     ("nst",),
 )
 WITHOUT_TORCH = ("pipeline.work", "pipeline.inbox", "pipeline.outbox", "pipeline.stores", "pipeline.manifest")
-# Of nst, what they may import at all: these modules, and all that they import in turn, need no torch.
+# The only modules of nst that these may import. They do not import torch, directly or indirectly.
 LIGHT = ("nst", "nst.errors", "nst.parameters", "nst.result")
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -33,7 +33,7 @@ MODULES = {
 
 
 def nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that only a type checker sees."""
+    """All nodes except those under `if TYPE_CHECKING`."""
     yield node
     for child in ast.iter_child_nodes(node):
         if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
@@ -41,7 +41,7 @@ def nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def imports(module: str) -> Iterator[str]:
-    """The modules that a module imports, wherever the import stands."""
+    """The modules that a module imports, also inside of functions."""
     for node in nodes(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -52,24 +52,24 @@ def imports(module: str) -> Iterator[str]:
 
 
 def floor(module: str) -> int:
-    """How far down a module lives."""
-    for number, rooms in enumerate(FLOORS):
-        if any(module == room or module.startswith(f"{room}.") for room in rooms):
+    """The number of the floor of a module, counted from the top."""
+    for number, names in enumerate(FLOORS):
+        if any(module == name or module.startswith(f"{name}.") for name in names):
             return number
-    raise AssertionError(f"{module} is in no room; add it to FLOORS")
+    raise AssertionError(f"{module} is on no floor; add it to FLOORS")
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name != "pipeline"])
-def test_imports_point_down(module: str) -> None:
+def test_a_module_imports_only_from_its_own_floor_and_below(module: str) -> None:
     above = [
         other
         for other in imports(module)
         if other in MODULES and other != "pipeline" and floor(other) < floor(module)
     ]
-    assert not above, f"{module} imports {above}, which lie above it"
+    assert not above, f"{module} imports {above}, which are on a floor above it"
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
+def test_there_are_no_circular_imports() -> None:
     graph = {name: {other for other in imports(name) if other in MODULES} - {name} for name in MODULES}
     while leaves := {name for name, others in graph.items() if not others & graph.keys()}:
         graph = {name: others for name, others in graph.items() if name not in leaves}
@@ -77,7 +77,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name.startswith(WITHOUT_TORCH)])
-def test_what_needs_no_torch_imports_none(module: str) -> None:
+def test_modules_that_must_work_without_torch_do_not_import_it(module: str) -> None:
     heavy = [
         other
         for other in imports(module)
@@ -92,9 +92,9 @@ def test_the_light_part_of_nst_imports_no_torch(module: str) -> None:
     assert ours <= set(LIGHT)
 
 
-def test_nobody_asks_what_kind_a_store_is() -> None:
+def test_no_module_checks_the_class_of_a_store() -> None:
     kinds = {"FolderStore", "S3Store", "MemoryStore"}
-    asking = [
+    checking = [
         name
         for name, path in MODULES.items()
         for node in ast.walk(ast.parse(path.read_text()))
@@ -102,4 +102,4 @@ def test_nobody_asks_what_kind_a_store_is() -> None:
         and ast.unparse(node.func) == "isinstance"
         and any(kind in ast.unparse(node.args[1]) for kind in kinds)
     ]
-    assert not asking
+    assert not checking

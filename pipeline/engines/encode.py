@@ -1,4 +1,4 @@
-"""After the device: encode the picture, the loss log and the thumbnails, and write the record."""
+"""Encodes the picture, the loss log and the thumbnails of a result, and makes its record."""
 
 import io
 import json
@@ -34,7 +34,7 @@ class Encoder:
         self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
 
     def encode(self, task: Task, prepared: Prepared, result: Result) -> Finished:
-        """Everything that is stored of one result."""
+        """All files of one result, encoded."""
         record = _record(task.pair.id, prepared, result, self._stylizer)
         notes = record.model_dump(include={"id", "parameters", "losses", "weights"})
         picture = Picture(result.image, prepared.pair.alpha)
@@ -56,7 +56,7 @@ class Encoder:
 
 
 def thumbnail(image: Image.Image) -> bytes:
-    """A JPEG of at most 256 pixels a side."""
+    """A JPEG whose sides have at most 256 pixels."""
     small = images.resize(image, images.scaled(image.size, min(THUMBNAIL, max(image.size))))
     out = io.BytesIO()
     small.save(out, "JPEG", quality=85)
@@ -86,7 +86,7 @@ def _record(pair: str, prepared: Prepared, result: Result, stylizer: Stylizer) -
             "python": platform.python_version(),
         },
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        curve=_curve(result.evaluations),
+        curve=_curve_points(result.evaluations),
     )
 
 
@@ -98,7 +98,7 @@ def _loss_log(evaluations: Sequence[Evaluation]) -> bytes:
     return "".join(json.dumps(line) + "\n" for line in lines).encode()
 
 
-def _curve(evaluations: Sequence[Evaluation]) -> list[tuple[int, float]]:
+def _curve_points(evaluations: Sequence[Evaluation]) -> list[tuple[int, float]]:
     stride = max(1, -(-len(evaluations) // _CURVE_POINTS))
     kept = [*evaluations[:-1:stride], *evaluations[-1:]]
     return [(e.step, e.losses.total) for e in kept]

@@ -1,4 +1,4 @@
-"""Before the device: read the images of a pair, digest, decode and resize them."""
+"""Reads, hashes, decodes and resizes the images of a pair, before the device works on it."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ from pipeline.outbox.outbox import RecordedImage, thumbnail_name
 from pipeline.stores.sources import Sources
 
 _CACHED_PIXELS = 2**28  # of decoded styles; three bytes each
-THUMBNAIL = 256  # pixels, the long side of a thumbnail at most
+THUMBNAIL = 256  # pixels, the maximum of a thumbnail's long side
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The bytes of a pair's images, and the digest of everything that its picture depends on."""
+    """The bytes of a pair's images, and the digest of all inputs that determine its picture."""
 
     content: bytes
     styles: tuple[bytes, ...]
@@ -32,13 +32,13 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A pair ready for the device, and what its record and page say of its images."""
+    """A pair that is ready for the device, and the entries of its images in its record and on the page."""
 
     pair: PreparedPair
     content: RecordedImage
     styles: list[RecordedImage]
     digest: str
-    thumbnails: dict[str, Image.Image]  # images to make thumbnails of, by the thumbnail's name
+    thumbnails: dict[str, Image.Image]  # the images to reduce, by the name of the thumbnail
 
 
 class Preparer:
@@ -63,14 +63,14 @@ class Preparer:
         return Inputs(content, styles, digest)
 
     def prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
-        """Decode and resize. Raises `ImageError`, naming the image."""
+        """Decode and resize the images. Raises `ImageError` with the name of the image."""
         content = _decode(inputs.content, pair.content)
         styles, sources, thumbnails = [], [], {}
         for entry, data in zip(pair.styles, inputs.styles, strict=True):
-            # At least as large as a thumbnail, because all pairs of the style share one thumbnail.
+            # At least the size of a thumbnail, because all pairs with this style share one thumbnail.
             long_side = max(THUMBNAIL, largest_style_side(content.rgb.size, pair.parameters))
             style = self._style(data, entry.image, long_side)
-            source = _source(entry.image, data, entry.weight)
+            source = _recorded_image(entry.image, data, entry.weight)
             styles.append((style, entry.weight))
             sources.append(source)
             thumbnails[source.thumbnail] = style.image
@@ -78,7 +78,7 @@ class Preparer:
             ready = PreparedPair.prepare(content, styles, pair.parameters)
         except ImageError as error:
             raise ImageError(f"{pair.content}: {error}") from None
-        source = _source(pair.content, inputs.content)
+        source = _recorded_image(pair.content, inputs.content)
         thumbnails[source.thumbnail] = ready.contents[-1]
         return Prepared(ready, source, sources, inputs.digest, thumbnails)
 
@@ -86,11 +86,11 @@ class Preparer:
         sha256 = _sha256(data)
 
         def whole() -> Style:
-            return self._kept((sha256, 0), lambda: _decode_style(data, reference))
+            return self._cached((sha256, 0), lambda: _decode_style(data, reference))
 
-        return self._kept((sha256, long_side), lambda: whole().within(long_side))
+        return self._cached((sha256, long_side), lambda: whole().within(long_side))
 
-    def _kept(self, key: tuple[str, int], make: Callable[[], Style]) -> Style:
+    def _cached(self, key: tuple[str, int], make: Callable[[], Style]) -> Style:
         with self._lock:
             if key in self._styles:
                 self._styles.move_to_end(key)
@@ -98,7 +98,7 @@ class Preparer:
         style = make()
         with self._lock:
             self._styles[key] = style
-            while sum(_pixels(kept) for kept in self._styles.values()) > _CACHED_PIXELS:
+            while sum(_pixels(cached) for cached in self._styles.values()) > _CACHED_PIXELS:
                 self._styles.popitem(last=False)
         return style
 
@@ -121,7 +121,7 @@ def _decode_style(data: bytes, reference: str) -> Style:
         raise ImageError(f"{reference}: {error}") from error
 
 
-def _source(reference: str, data: bytes, weight: float = 1.0) -> RecordedImage:
+def _recorded_image(reference: str, data: bytes, weight: float = 1.0) -> RecordedImage:
     digest = _sha256(data)
     return RecordedImage(
         reference=reference,

@@ -1,4 +1,4 @@
-"""From settings to a stylizer that has been seen working."""
+"""Makes a stylizer from settings, and checks that its device works."""
 
 from PIL import Image
 
@@ -9,11 +9,15 @@ from pipeline.settings import Settings
 
 
 def make_stylizer(settings: Settings) -> Stylizer:
-    """The stylizer that settings ask for. Raises `UsageError` for what there is not, and `NSTError`."""
+    """The stylizer for these settings.
+
+    Raises `UsageError` if the weights, the device or the dtype are not available, and `NSTError` if a trial
+    on the GPU fails.
+    """
     try:
         stylizer = Stylizer(settings.weights, settings.device, settings.dtype)
         if stylizer.device.type == "cuda":
-            # What fails here would fail with every pair of every manifest.
+            # If this fails, every pair of every manifest would fail.
             trial = Image.effect_noise((32, 32), 80)
             stylizer.stylize(trial, trial, epochs=1)
     except NSTError as error:

@@ -1,11 +1,11 @@
-"""Output streams that may be closed while the pipeline works."""
+"""Output streams that may be closed while the program runs."""
 
 from contextlib import suppress
 from typing import Any, TextIO
 
 
 class Forgiving:
-    """A stream whose reader may have gone: a pipe or terminal that is closed is no reason to stop working."""
+    """A stream that ignores write errors, because work continues when the pipe or terminal is closed."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out

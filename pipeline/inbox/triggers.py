@@ -1,4 +1,4 @@
-"""What says 'scan the inbox now'. A trigger carries no work, so that a lost event costs only time."""
+"""Triggers start a scan of the inbox early. A lost event only delays work, because scans are also regular."""
 
 import logging
 import threading
@@ -13,42 +13,42 @@ from watchdog.observers.api import BaseObserver
 
 from pipeline.errors import UsageError
 
-_LONGEST, _SHORTEST = 60.0, 0.01  # seconds between two checks of the clock
-_SET_BACK = timedelta(hours=2)  # a clock that goes back further was set; summer time ends with one hour
+_LONGEST_WAIT, _SHORTEST_WAIT = 60.0, 0.01  # seconds between two checks of the clock
+_SET_BACK = timedelta(hours=2)  # at most 1 hour at the end of summer time; more: somebody has set the clock
 
-# watchdog logs an error when it is stopped, on a line that is not JSON.
+# When it is stopped, watchdog logs an error on a line that is not JSON.
 for _name in ("watchdog", "fsevents"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 
 class Trigger:
-    """Wakes the scan of an inbox. This one never does, so that only the regular scan is left."""
+    """Starts a scan of the inbox early. This base class never does; then there are only regular scans."""
 
     @property
     def pending(self) -> bool:
-        """Whether it waits for scans that show which manifests have ended."""
+        """Whether it needs more scans soon, to learn which manifests have ended."""
         return False
 
     @property
     def longest_interval(self) -> float | None:
-        """Seconds between two scans at most while nothing happens; none where the inbox's store decides."""
+        """Maximum of seconds between two scans while nothing happens; `None`: that of the inbox's store."""
         return None
 
     def refresh(self) -> None:
-        """Called before each scan: make sure that the next event will be noticed."""
+        """Called before each scan. Starts watching again if it has ended, so that no later event is lost."""
 
     def seen(self, names: set[str]) -> None:
-        """Called after each scan, with the names of all manifests that wait or are worked on."""
+        """Called after each scan with the names of all manifests that wait or are processed."""
 
     def idle(self, idle: bool) -> None:
-        """Called with true when there is nothing to do, and with false when there may be again."""
+        """Called with true when there is no work, and with false when there may be work again."""
 
     def close(self) -> None:
-        """Stop, and free everything."""
+        """Stop watching and free all resources."""
 
 
 class FolderEvents(FileSystemEventHandler, Trigger):
-    """File events of a folder, by watchdog."""
+    """Sets `wake` at file events in a folder, with watchdog."""
 
     def __init__(self, folder: Path, wake: threading.Event) -> None:
         self._folder, self._wake = folder, wake
@@ -60,8 +60,8 @@ class FolderEvents(FileSystemEventHandler, Trigger):
             self._wake.set()
 
     def refresh(self) -> None:
-        # When the folder is removed, the emitter ends but the observer seems to be alive. A new folder of the
-        # same name has another inode: compare what is watched with what is there.
+        # When the folder is removed, the emitter thread ends but the observer thread stays alive. A new
+        # folder of the same name has another inode. So check the emitters, and compare device and inode.
         identity = self._identity()
         alive = self._observer is not None and all(e.is_alive() for e in self._observer.emitters)
         if alive and identity == self._watched:
@@ -74,7 +74,7 @@ class FolderEvents(FileSystemEventHandler, Trigger):
         try:
             observer.start()
         except OSError:
-            return  # no inotify watch is left, or the folder is gone again; the regular scan goes on
+            return  # the limit of inotify watches is reached, or the folder is gone; regular scans continue
         self._observer, self._watched = observer, identity
 
     def close(self) -> None:
@@ -100,26 +100,29 @@ class Schedule:
             self.next_after(clock())
         except CroniterError:
             raise UsageError(
-                f"--schedule '{expression}' is no cron expression; five fields as in '0 2 * * *'"
+                f"--schedule '{expression}' is no cron expression; give five fields, as in '0 2 * * *'"
             ) from None
 
     def next_after(self, now: datetime) -> datetime:
-        """The next time it fires. Both are local time, so that summer time changes nothing."""
+        """The first scheduled time after `now`. Both are local times, as in the cron expression."""
         following: datetime = croniter(self._expression, now).get_next(datetime)
         return following
 
     def seconds_left(self) -> float:
-        """Seconds from now to the next time it fires."""
+        """Seconds from now to the next scheduled time."""
         now = self._clock()
         return max(0.0, self.next_after(now).timestamp() - now.timestamp())
 
     def wait(self, stop: threading.Event) -> None:
-        """Wait until it fires, or for `stop`. Somebody may set the clock meanwhile."""
+        """Wait until the next scheduled time, or until `stop` is set.
+
+        The clock is checked at least every minute, because somebody may set it meanwhile.
+        """
         earlier = self._clock()
         due = self.next_after(earlier)
         while (now := self._clock()) < due:
             if earlier - now > _SET_BACK:
                 due = self.next_after(now)
             earlier = now
-            if stop.wait(min(_LONGEST, max(_SHORTEST, (due - now).total_seconds()))):
+            if stop.wait(min(_LONGEST_WAIT, max(_SHORTEST_WAIT, (due - now).total_seconds()))):
                 return

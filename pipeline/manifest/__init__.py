@@ -1,1 +1,1 @@
-"""Manifests: what a document may say, what is wrong with one, and the pairs it stands for."""
+"""Manifests: the models of the format, reading and checking a document, and expanding it into pairs."""

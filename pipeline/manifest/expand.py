@@ -1,4 +1,4 @@
-"""A `Manifest` to the pairs that it stands for: patterns, products, defaults, names."""
+"""Expands a `Manifest` into its pairs: matches patterns, forms products, applies defaults, names pairs."""
 
 from collections.abc import Callable
 from pathlib import PurePosixPath
@@ -11,13 +11,14 @@ from pipeline.manifest.models import MOST_PAIRS, Manifest, Pair, PairEntry, Styl
 from pipeline.manifest.names import complete_names, folded
 from pipeline.manifest.reading import reworded, shown
 
-_MOST_DEPTHS = 2  # `**` in one pattern: the time to find its matches is a power of their number
+_MOST_DEPTHS = 2  # `**` in one pattern; the time of the search grows exponentially with their number
 
 
 def expand(manifest: Manifest, glob: Callable[[str], list[str]]) -> list[Pair]:
-    """All pairs of a manifest, in its order; `glob` lists the images that a pattern stands for.
+    """All pairs of a manifest, in its order. `glob` lists the images that match a pattern.
 
-    Raises `ManifestError` for patterns that match nothing and for pairs named twice.
+    Raises `ManifestError` for a pattern that matches nothing, for two pairs of the same id, and for too many
+    pairs. Raises `UnavailableError` if the images cannot be listed now.
     """
     pairs = [
         _pair_of(entry, "" if manifest.single else f"pairs[{index}]", manifest.defaults)
@@ -27,16 +28,16 @@ def expand(manifest: Manifest, glob: Callable[[str], list[str]]) -> list[Pair]:
         (pair.content, pair.styles) for pair in pairs if not pair.id and pair.parameters == manifest.defaults
     }
     if manifest.product:
-        contents = _matches(manifest.product.content, "product.content", glob)
-        styles = _matches(manifest.product.style, "product.style", glob)
+        contents = _images_matching(manifest.product.content, "product.content", glob)
+        styles = _images_matching(manifest.product.style, "product.style", glob)
         if (count := len(contents) * len(styles)) > MOST_PAIRS:
-            message = f"stands for {count} pairs; at most {MOST_PAIRS} go into one manifest, so split it"
+            message = f"gives {count} pairs; a manifest may have at most {MOST_PAIRS}, so split it"
             raise ManifestError([Problem("product", message)])
         for content in contents:
             for style in styles:
                 entry = PairEntry(content=content, style=style)
                 pair = _pair_of(entry, "product", manifest.defaults)
-                # A product that comes upon a pair as `pairs` spells it out does not make it twice.
+                # A pair that `pairs` lists already, with the same parameters, is not added again.
                 if (pair.content, pair.styles) not in listed:
                     pairs.append(pair)
     images = [[pair.content, *(style.image for style in pair.styles)] for pair in pairs]
@@ -63,17 +64,17 @@ def _pair_of(entry: PairEntry, place: str, defaults: Parameters) -> Pair:
     )
 
 
-def _matches(patterns: list[str], place: str, glob: Callable[[str], list[str]]) -> list[str]:
+def _images_matching(patterns: list[str], place: str, glob: Callable[[str], list[str]]) -> list[str]:
     found: dict[str, str] = {}
     for index, pattern in enumerate(patterns):
         at = f"{place}[{index}]"
         if pattern.split("/").count("**") > _MOST_DEPTHS:
-            message = f"'**' may stand in a pattern {_MOST_DEPTHS} times; found {shown(pattern)}"
+            message = f"a pattern may contain '**' at most {_MOST_DEPTHS} times; found {shown(pattern)}"
             raise ManifestError([Problem(at, message)])
         try:
             matches = glob(pattern) if any(c in pattern for c in "*?[") else [pattern]
         except UnavailableError:
-            raise  # which says nothing about the manifest
+            raise  # the manifest is not the cause
         except StoreError as error:
             raise ManifestError([Problem(at, str(error))]) from None
         if not matches:
@@ -91,8 +92,8 @@ def _named_twice(pairs: list[Pair]) -> list[Problem]:
     for pair in pairs:
         other = first.setdefault(folded(pair.id), pair)
         if other is not pair:
-            # A product has no place for an id.
+            # The user can give an id only to a pair that `pairs` lists, so report that one.
             at, other = (other, pair) if pair.place == "product" else (pair, other)
-            message = f"'{pair.id}' is named twice, here and in {other.place}; give one another 'id'"
+            message = f"'{pair.id}' is named twice, here and in {other.place}; change one 'id'"
             problems.append(Problem(f"{at.place}.id", message, pair.id))
     return problems

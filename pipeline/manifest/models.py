@@ -1,4 +1,4 @@
-"""What a manifest may say: the documents of version 1 as pydantic models, and their JSON Schema."""
+"""The manifest format, version 1, as pydantic models, and its JSON Schema."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -18,13 +18,13 @@ from pipeline.manifest.names import PLAIN_NAME, plain_file_name
 
 
 def _no_bool(value: object) -> object:
-    if isinstance(value, bool):  # which Python takes for 1
+    if isinstance(value, bool):  # in Python, True == 1
         raise ValueError("should be 1")
     return value
 
 
-MOST_PAIRS = 100_000  # in one manifest: so many still fit into memory and onto a page
-MOST_STYLES = 16  # in one pair: each is held in memory whole
+MOST_PAIRS = 100_000  # in one manifest; this many fit into memory and onto one page
+MOST_STYLES = 16  # in one pair; all of them are in memory at the same time
 
 Id = Annotated[
     str, Field(min_length=1, json_schema_extra={"pattern": PLAIN_NAME}), AfterValidator(plain_file_name)
@@ -106,7 +106,7 @@ class Manifest(_Strict):
 
     @property
     def single(self) -> bool:
-        """Whether its only pair was written at the top level."""
+        """Whether the keys of its only pair were at the top level of the document."""
         return self._single
 
     @model_validator(mode="after")
@@ -126,7 +126,10 @@ class SinglePair(PairEntry):
 
 
 class Pair(_Strict):
-    """One pair as it will be worked on; `place` is where the manifest names it."""
+    """One pair with all its parameters.
+
+    `place` is its place in the manifest, such as `pairs[3]`; empty for a manifest of one pair.
+    """
 
     id: str
     place: str

@@ -1,4 +1,4 @@
-"""Names of pairs and manifests, which become names of files."""
+"""Names of pairs and manifests. They are used as file names."""
 
 import hashlib
 import re
@@ -9,31 +9,34 @@ from pathlib import PurePosixPath
 
 PLAIN_NAME = r'^(?![. ])[^/\\<>:"|?*\x00-\x1f\x7f]*[^. /\\<>:"|?*\x00-\x1f\x7f]$'
 _NOT_IN_NAMES = r'[/\\<>:"|?*\x00-\x1f\x7f]'
-# Windows takes these for devices, whatever follows their first dot.
+# Windows reserves these names for devices, also with any extension.
 _DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
-_LONGEST_NAME = 180  # bytes; what we append must fit into 255
+_LONGEST_NAME = 180  # bytes; with the suffixes that are added it must not exceed 255
 
 
 def plain_file_name(name: str) -> str:
-    """The name itself. Raises `ValueError` where some file system would not take it."""
+    """Return the name unchanged. Raises `ValueError` if some file system does not allow it."""
     if re.search(_NOT_IN_NAMES, name) or not name.isprintable():
         raise ValueError('an id is a plain file name, without / \\ < > : " | ? * or control characters')
     if name.startswith((".", " ")) or name.endswith((".", " ")):
         raise ValueError("an id must not begin or end with a dot or a space")
     if _DEVICES.match(name):
-        raise ValueError("an id must not be a name that Windows has for a device, such as 'con' or 'nul'")
+        raise ValueError("an id must not be a device name of Windows, such as 'con' or 'nul'")
     if len(name.encode()) > _LONGEST_NAME:
         raise ValueError(f"an id must not be longer than {_LONGEST_NAME} bytes")
     return name
 
 
 def folded(name: str) -> str:
-    """What two names have in common that some file system takes for the same."""
+    """The name without letter case and with decomposed accents.
+
+    Two names for which these are equal can be the same file on some file systems.
+    """
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
 def shortened(name: str, most: int) -> str:
-    """The name, or where it has more bytes than `most`, its beginning and a digest of the whole."""
+    """The name, cut to `most` bytes if it is longer; a cut name ends with a digest of the whole name."""
     data = name.encode(errors="surrogateescape")
     if len(data) <= most:
         return name
@@ -42,11 +45,14 @@ def shortened(name: str, most: int) -> str:
 
 
 def complete_names(given: Sequence[str | None], images: Sequence[Sequence[str]]) -> list[str]:
-    """Name what has no name after its images: by stem, and by whole path where stems are shared."""
+    """The given names; a pair without one is named after its images.
+
+    The name consists of the stems of the images, or of their whole paths if another name would be the same.
+    """
     short = [name or _joined(paths, _stem) for name, paths in zip(given, images, strict=True)]
     count = Counter(folded(name) for name in short)
     return [
-        name or (brief if count[folded(brief)] == 1 else _joined(paths, _whole))
+        name or (brief if count[folded(brief)] == 1 else _joined(paths, _whole_path))
         for name, brief, paths in zip(given, short, images, strict=True)
     ]
 
@@ -61,5 +67,5 @@ def _stem(path: PurePosixPath) -> str:
     return path.stem
 
 
-def _whole(path: PurePosixPath) -> str:
+def _whole_path(path: PurePosixPath) -> str:
     return "_".join(part for part in path.parts if part != "/")

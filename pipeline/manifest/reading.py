@@ -1,4 +1,4 @@
-"""The bytes of a manifest to a `Manifest`, or to every problem in it, in words for a person."""
+"""Reads a `Manifest` from bytes, or lists every problem in it as a sentence for a person."""
 
 import difflib
 import json
@@ -13,7 +13,8 @@ from pipeline.errors import ManifestError, Problem, printable
 from pipeline.manifest.models import Manifest, PairEntry, Priority, Product, StyleEntry
 
 _SINGLE_KEYS = ("content", "style", "styles")
-_OUTER_KEYS = ("version", "$schema", "priority", "defaults")  # not of a pair, even in a manifest of one pair
+# In a manifest of one pair, these keys belong to the manifest, all others to the pair.
+_OUTER_KEYS = ("version", "$schema", "priority", "defaults")
 MAX_BYTES = 32 * 2**20
 
 
@@ -27,14 +28,14 @@ def parse(data: bytes) -> Manifest:
     try:
         manifest = Manifest.model_validate(document)
     except ValidationError as error:
-        problems = [_problem(dict(details), single) for details in error.errors()]
+        problems = [_problem_of_details(dict(details), single) for details in error.errors()]
         raise ManifestError(problems) from None
     manifest._single = single
     return manifest
 
 
 def priority_of(data: bytes) -> int:
-    """The priority that a manifest asks for; 0 if it asks for none, or if it is not valid."""
+    """The priority of a manifest; 0 if it has none, or if it or the manifest is not valid."""
     try:
         return TypeAdapter(Priority).validate_python(load_object(data).get("priority", 0), strict=True)
     except (ManifestError, ValidationError):
@@ -76,32 +77,32 @@ def _unique_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """A JSON value as a message can quote it, on one line and cut short."""
+    """A JSON value as text for a message: one line, at most 60 characters and an ellipsis."""
     try:
         return cut(printable(json.dumps(value, ensure_ascii=False, default=str)), 60)
     except RecursionError:
-        return "something nested very deeply"
+        return "a deeply nested value"
 
 
 def cut(text: str, length: int) -> str:
-    """At most so many characters, and an ellipsis where there were more."""
+    """The first `length` characters of the text, with an ellipsis if it has more."""
     return text if len(text) <= length else f"{text[:length]}…"
 
 
-_SAID_BETTER = {
+_CLEARER_MESSAGES = {
     "model_type": "should be an object",
     "dict_type": "should be an object",
     "too_short": "should not be empty",
     "string_too_short": "should not be empty",
-    "string_unicode": "should be text; half of a surrogate pair is none",
+    "string_unicode": "should be text without unpaired surrogates",
 }
 
 
-def _problem(details: dict[str, Any], single: bool) -> Problem:
+def _problem_of_details(details: dict[str, Any], single: bool) -> Problem:
     path, kind, message = details["loc"], details["type"], str(details["msg"])
     if single and path[:2] == ("pairs", 0):
         path = path[2:]
-    # pydantic appends this to the place of a mapping's key
+    # For an error in a key of a mapping, pydantic appends "[key]" to the place.
     place = _place(tuple(part for part in path if part != "[key]"))
     if kind == "extra_forbidden":
         known = _known_keys(details["loc"])
@@ -112,13 +113,14 @@ def _problem(details: dict[str, Any], single: bool) -> Problem:
         return Problem(place, f"unknown key; {hint}")
     if kind == "missing":
         return Problem(place, "is missing")
-    message = _SAID_BETTER.get(kind, reworded(message))
+    message = _CLEARER_MESSAGES.get(kind, reworded(message))
     if kind == "value_error" and isinstance(details["input"], dict):
         return Problem(place, message)
     return Problem(place, f"{message}; found {shown(details['input'])}")
 
 
 def reworded(text: str) -> str:
+    """A message of pydantic, without its prefix and its internal details."""
     return re.sub("^(Value error, |(Input|String|List) (?=should))| after validation, not [0-9]+$", "", text)
 
 

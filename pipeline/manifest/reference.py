@@ -1,4 +1,4 @@
-"""The keys of a manifest as Markdown tables, read from the models' JSON Schema.
+"""Writes the keys of a manifest as Markdown tables, from the JSON Schema of the models.
 
     python -m pipeline.manifest.reference docs/manifest.md
 
@@ -26,7 +26,7 @@ _HEADINGS = {
 }
 _ORDER = list(_HEADINGS)
 _TYPES = {"integer": "integer", "number": "number", "string": "text", "boolean": "`true` or `false`"}
-# Keywords of JSON Schema for the least and the greatest value, and what the value counts.
+# Keywords of JSON Schema for the minimum and the maximum, and the unit of their values.
 _BOUNDS = {
     ("minimum", "maximum"): "",
     ("minItems", "maxItems"): " in the list",
@@ -44,7 +44,7 @@ def reference() -> str:
 
 
 def updated(text: str) -> str:
-    """A document with the part between its markers written anew. Raises `ValueError` without markers."""
+    """The text with new tables between its two markers. Raises `ValueError` if a marker is missing."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -64,7 +64,10 @@ def _section(name: str, objects: Mapping[str, Schema]) -> str:
 
 
 def _included(name: str, objects: Mapping[str, Schema]) -> list[str]:
-    """The other kinds of objects of which all keys may stand in this one, without repetitions."""
+    """The other kinds of objects whose keys are all allowed in this one.
+
+    A kind that another one in the list includes is left out.
+    """
     keys = objects[name]["properties"]
     inner = [
         other
@@ -83,13 +86,13 @@ def _row(key: str, schema: Schema, required: bool) -> str:
 
 def _type(schema: Schema) -> str:
     if "anyOf" in schema:
-        return " or ".join(_type(option) for option in _options(schema))
+        return " or ".join(_type(option) for option in _alternatives(schema))
     if "$ref" in schema:
-        return _link(_name(schema))
+        return _link(_referenced_name(schema))
     if "const" in schema:
-        return f"`{_value(schema['const'])}`"
+        return f"`{_json_value(schema['const'])}`"
     if "enum" in schema:
-        return " or ".join(f"`{_value(value)}`" for value in schema["enum"])
+        return " or ".join(f"`{_json_value(value)}`" for value in schema["enum"])
     if schema["type"] == "array":
         return f"list of {_type(schema['items'])}"
     if schema["type"] == "object":
@@ -101,43 +104,44 @@ def _default(schema: Schema) -> str:
     value = schema.get("default")
     if value is None:
         return "none"
-    return f"see {_link(_name(schema))}" if "$ref" in schema else f"`{_value(value)}`"
+    return f"see {_link(_referenced_name(schema))}" if "$ref" in schema else f"`{_json_value(value)}`"
 
 
 def _range(schema: Schema) -> str:
-    """The bounds of a number, or of the length of a list or a text; empty where there is none."""
+    """The bounds of a number, or of the length of a list or a text; empty if there are none."""
     if "anyOf" in schema:
-        return ", ".join(bounds for option in _options(schema) if (bounds := _range(option)))
+        return ", ".join(bounds for option in _alternatives(schema) if (bounds := _range(option)))
     found: list[str] = []
     for (low, high), unit in _BOUNDS.items():
         if low in schema and high in schema:
-            found.append(f"{_value(schema[low])} to {_value(schema[high])}{unit}")
+            found.append(f"{_json_value(schema[low])} to {_json_value(schema[high])}{unit}")
         elif low in schema:
-            found.append(f"{_value(schema[low])} or more{unit}")
+            found.append(f"{_json_value(schema[low])} or more{unit}")
         elif high in schema:
-            found.append(f"up to {_value(schema[high])}{unit}")
+            found.append(f"up to {_json_value(schema[high])}{unit}")
     for key, word in (("exclusiveMinimum", "above"), ("exclusiveMaximum", "below")):
         if key in schema:
-            found.append(f"{word} {_value(schema[key])}")
+            found.append(f"{word} {_json_value(schema[key])}")
     inner = schema.get("additionalProperties")
     return ", ".join(found) or (_range(inner) if inner else "")
 
 
-def _options(schema: Schema) -> list[Schema]:
-    """The alternatives of a schema, without that of being null."""
+def _alternatives(schema: Schema) -> list[Schema]:
+    """The alternatives of a schema, without `null`."""
     return [option for option in schema["anyOf"] if option.get("type") != "null"]
 
 
-def _value(value: Any) -> str:
-    """A value as JSON, numbers in their shortest form."""
+def _json_value(value: Any) -> str:
+    """A value as JSON, with numbers in their shortest form."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)}: {_value(inner)}" for key, inner in value.items()) + "}"
+        items = (f"{json.dumps(key)}: {_json_value(inner)}" for key, inner in value.items())
+        return f"{{{', '.join(items)}}}"
     if isinstance(value, float) and float(f"{value:g}") == value:
         return f"{value:g}".replace("e+0", "e").replace("e+", "e")
     return json.dumps(value)
 
 
-def _name(schema: Schema) -> str:
+def _referenced_name(schema: Schema) -> str:
     return str(schema["$ref"].rpartition("/")[2])
 
 

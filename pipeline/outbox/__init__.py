@@ -1,1 +1,1 @@
-"""Results: their names, their order, and the page that shows them."""
+"""Results: their file names, the order in which they are written, and the HTML page that shows them."""

@@ -1,4 +1,4 @@
-"""Results: their names, the order in which they are written, and whether one is there already."""
+"""Results: their file names, the order in which they are written, and whether a result is complete."""
 
 import re
 from collections import deque
@@ -12,10 +12,10 @@ from nst.parameters import Parameters
 from pipeline.errors import NotFoundError
 from pipeline.stores.base import Store
 
-_MAX_RECORD = 2**20
-_REMEMBERED = 256
+_MAX_RECORD = 2**20  # bytes
+_REMEMBERED = 256  # thumbnails
 _LOG = ".loss.jsonl"
-_THUMBNAIL = re.compile(r".+/thumbs/[0-9a-f]{16}\.jpg")  # a key that ends as `thumbnail_name` says
+_THUMBNAIL = re.compile(r".+/thumbs/[0-9a-f]{16}\.jpg")  # a key that ends with a `thumbnail_name`
 
 
 class _Model(BaseModel):
@@ -23,7 +23,7 @@ class _Model(BaseModel):
 
 
 class RecordedImage(_Model):
-    """An image that went into a result; `thumbnail` is relative to the manifest's outbox folder."""
+    """An input image of a result; `thumbnail` is relative to the outbox folder of the manifest."""
 
     reference: str
     sha256: str
@@ -32,7 +32,7 @@ class RecordedImage(_Model):
 
 
 class DeliveredLosses(_Model):
-    """Delivered losses: fp32, on the 8-bit picture as saved; `total` is the weighted sum."""
+    """Losses of the delivered picture, as saved with 8 bits, in fp32; `total` is their weighted sum."""
 
     content: float
     style: float
@@ -41,20 +41,20 @@ class DeliveredLosses(_Model):
 
 
 class WeightFile(_Model):
-    """Which VGG19 was used."""
+    """The weight file of VGG19 that was used."""
 
     source: str
     sha256: str
 
 
 class Record(_Model):
-    """What is known of one finished pair; written last, so a pair is done when its record is there."""
+    """Describes one finished pair. It is written last: a pair is done when its record exists."""
 
     id: str
     status: Literal["done"] = "done"
     input_digest: str
     picture: str
-    tags: dict[str, str] = {}  # of picture and loss log, as the store knows them (a bucket's ETags)
+    tags: dict[str, str] = {}  # of the picture and the loss log, by file name; see `Store.tag`
     content: RecordedImage
     styles: list[RecordedImage]
     parameters: Parameters
@@ -72,22 +72,22 @@ class Record(_Model):
 
 
 class Outbox:
-    """Results of manifest NAME and pair ID go to `NAME/ID.png`, `NAME/ID.loss.jsonl`, `NAME/ID.json`."""
+    """Writes the results of manifest NAME, pair ID to `NAME/ID.png`, `NAME/ID.loss.jsonl`, `NAME/ID.json`."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._thumbnails: deque[str] = deque(maxlen=_REMEMBERED)  # the last that were written
+        self._thumbnails: deque[str] = deque(maxlen=_REMEMBERED)  # keys of those written last
 
     def record(self, manifest: str, pair: str) -> Record | None:
-        """The record of a pair that was done once."""
+        """The record of a pair; `None` if there is no valid one."""
         try:
             return Record.model_validate_json(self.store.read(f"{manifest}/{pair}.json", _MAX_RECORD))
         except (NotFoundError, ValidationError):
-            # None, or not one of ours, or of another version: the pair is done anew.
+            # Missing, damaged, or of another version: the pair is computed again.
             return None
 
     def is_whole(self, manifest: str, record: Record) -> bool:
-        """Whether the picture and the loss log in the outbox are those that the record was written for."""
+        """Whether the picture and the loss log in the outbox are the ones that the record describes."""
         parts = (record.picture, f"{record.id}{_LOG}")
         return all(self.store.tag(f"{manifest}/{part}") == record.tags.get(part, "") for part in parts)
 
@@ -101,21 +101,21 @@ class Outbox:
         earlier: Record | None = None,
         confirm: Callable[[], None] = lambda: None,
     ) -> None:
-        """Write thumbnails, loss log and picture in place of those of `earlier`; the record comes last.
+        """Write thumbnails, loss log, picture and record, in this order, in place of those of `earlier`.
 
-        `confirm` is called before each step. It raises `ClaimLostError` if another runner may be writing by
-        now.
+        `confirm` is called before each step. It raises `ClaimLostError` if another runner may already write
+        the same files.
         """
         key = f"{manifest}/{record.id}"
         confirm()
         for name, thumbnail in thumbnails.items():
             self._put_thumbnail(f"{manifest}/{name}", thumbnail)
         if earlier is not None:
-            # A record must never stand beside a picture that is not its own.
+            # Otherwise the earlier record would describe the new picture for a moment.
             confirm()
             self.store.remove(f"{key}.json")
         tags = {}
-        # The log comes before the picture, because patterns skip a picture with a log beside it as a result.
+        # Write the log before the picture: patterns skip a picture as a result only if its log exists.
         for name, data in ((f"{record.id}{_LOG}", log), (record.picture, picture)):
             confirm()
             tags[name] = self.store.write(f"{manifest}/{name}", data)
@@ -126,13 +126,13 @@ class Outbox:
             self.store.remove(f"{manifest}/{earlier.picture}")
 
     def tidy(self, manifest: str) -> None:
-        """Remove what a runner that died while writing has left; call it only where no other may write."""
+        """Remove files that a dead runner left half written. Call it only while no other runner may write."""
         self.store.tidy(manifest)
 
     def results_among(self, references: Iterable[str]) -> set[str]:
-        """Those of these whole references that are pictures of pairs, or thumbnails of their images, here.
+        """The absolute references among these that name results in this outbox: pictures and thumbnails.
 
-        A picture is known by the loss log of its name beside it.
+        A picture counts as a result if a loss log of the same name is in its folder.
         """
         keys = {whole: key for whole in references if (key := self.store.key(whole)) and "/" in key}
         folders = {key.rpartition("/")[0] for key in keys.values()}
@@ -144,24 +144,25 @@ class Outbox:
         }
 
     def _put_thumbnail(self, key: str, data: bytes) -> None:
-        """Write a thumbnail, once for all pairs of a manifest."""
+        """Write a thumbnail, unless it was written for another pair of the same manifest."""
         if key not in self._thumbnails:
             self.store.write(key, data)
             self._thumbnails.append(key)
 
     def put_page(self, manifest: str, page: str) -> None:
-        """Write `NAME/index.html`, which ends a manifest: when it comes again, its thumbnails may be gone."""
+        """Write `NAME/index.html`. The page is the last file of a manifest."""
+        # Somebody may delete the thumbnails before a manifest of the same name comes.
         kept = (key for key in self._thumbnails if not key.startswith(f"{manifest}/"))
         self._thumbnails = deque(kept, maxlen=_REMEMBERED)
         self.store.write(_page_key(manifest), page.encode())
 
     def page_url(self, manifest: str) -> str:
-        """Where a person finds the page."""
+        """The URL of the page, or its path."""
         return f"{self.store.url}/{_page_key(manifest)}"
 
 
 def thumbnail_name(sha256: str) -> str:
-    """Where the thumbnail of an image with this digest lies, relative to the manifest's outbox folder."""
+    """The path of the thumbnail of an image, by its digest, relative to the outbox folder of the manifest."""
     return f"thumbs/{sha256[:16]}.jpg"
 
 

@@ -1,4 +1,4 @@
-"""The page beside a manifest's pictures: one HTML file that needs neither server nor network."""
+"""The HTML page with the results of a manifest: one file that needs no server and no network."""
 
 import math
 import re
@@ -13,11 +13,11 @@ from pipeline.outbox.outbox import Record, RecordedImage
 _DEFAULTS = Parameters()
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NOT_IN_HTML = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 334, 32, 122  # edges of a curve's plot, in a box of 340 x 142
+_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 334, 32, 122  # edges of the plot, in a view box of 340 x 142
 
 
 def page(manifest: str, records: Sequence[Record], problems: Sequence[Problem]) -> str:
-    """The text of `NAME/index.html`: what failed, then a card for each record, in their order."""
+    """The text of `NAME/index.html`: the problems, then a card for each record, in their order."""
     facts = {
         "Done": f"{len(records):,}",
         "Failed": f"{len(problems):,}",
@@ -38,10 +38,10 @@ def page(manifest: str, records: Sequence[Record], problems: Sequence[Problem]) 
 <header class="top"><h1>{_text(manifest)}</h1>{_facts("totals", facts)}</header>
 <main>
 {_failures(problems) if problems else ""}
-{cards or '<p class="quiet">There is no picture.</p>'}
+{cards or '<p class="quiet">No pictures.</p>'}
 </main>
-<footer class="quiet">Losses are measured in fp32 on the 8-bit picture as saved. The total is the
-sum of content, style and total variation, each times its weight.</footer>
+<footer class="quiet">Losses are measured in fp32 on the saved 8-bit picture. The total loss is
+the sum of content loss, style loss and total variation, each multiplied by its weight.</footer>
 </body>
 </html>
 """
@@ -60,19 +60,19 @@ def _failures(problems: Sequence[Problem]) -> str:
 
 def _card(record: Record) -> str:
     several = len(record.styles) > 1
-    sources = [_source("Content", record.content)]
-    sources += [_source("Style", s, f"<br>weight {s.weight:g}" * several) for s in record.styles]
-    names = " and ".join(_name(style) for style in record.styles)
-    alt = _text(f"{_name(record.content)} in the style of {names}")
+    sources = [_image_figure("Content", record.content)]
+    sources += [_image_figure("Style", s, f"<br>weight {s.weight:g}" * several) for s in record.styles]
+    names = " and ".join(_file_name(style) for style in record.styles)
+    alt = _text(f"{_file_name(record.content)} in the style of {names}")
     picture, width, height = quote(record.picture), record.width, record.height
     return f"""<article>
-<header><h2>{_text(record.id)}</h2>{_changed(record)}</header>
+<header><h2>{_text(record.id)}</h2>{_changed_parameters(record)}</header>
 <a class="result" href="{picture}"><img src="{picture}" alt="{alt}"
 width="{width}" height="{height}" style="--w:{width};--h:{height}"
 loading="lazy" decoding="async"></a>
 <div class="details">
 <div class="sources">{"".join(sources)}</div>
-{_curve(record.curve)}
+{_curve_svg(record.curve)}
 {_facts("measured", _measured(record))}
 <p class="links"><a href="{picture}">Picture, {width} × {height}</a>
 <a href="{quote(record.id)}.loss.jsonl">Loss log</a>
@@ -82,17 +82,17 @@ loading="lazy" decoding="async"></a>
 </article>"""
 
 
-def _changed(record: Record) -> str:
+def _changed_parameters(record: Record) -> str:
     items = "".join(
-        f"<li>{name.replace('_', ' ')} <b>{_value(value)}</b></li>"
+        f"<li>{name.replace('_', ' ')} <b>{_parameter_text(value)}</b></li>"
         for name, value in record.parameters
         if value != getattr(_DEFAULTS, name)
     )
     return f'<ul class="changed">{items or "<li>default parameters</li>"}</ul>'
 
 
-def _source(role: str, source: RecordedImage, note: str = "") -> str:
-    name = _text(_name(source))
+def _image_figure(role: str, source: RecordedImage, note: str = "") -> str:
+    name = _text(_file_name(source))
     return (
         f'<figure><img src="{quote(source.thumbnail)}" alt="{role}: {name}" width="256" '
         f'height="192" loading="lazy" decoding="async">'
@@ -115,20 +115,20 @@ def _parameters(record: Record) -> dict[str, str]:
     return {
         "content": record.content.reference,
         "style": ", ".join(style.reference for style in record.styles),
-        **{name.replace("_", " "): _value(value) for name, value in record.parameters},
+        **{name.replace("_", " "): _parameter_text(value) for name, value in record.parameters},
         "weights": record.weights.source,
         "device": f"{record.device}, {record.dtype}",
     }
 
 
-def _curve(curve: Sequence[tuple[int, float]]) -> str:
+def _curve_svg(curve: Sequence[tuple[int, float]]) -> str:
     points = [(step, total) for step, total in curve if math.isfinite(total)]
     if not points:
-        return '<p class="quiet">There is no loss curve.</p>'
-    # 0 has no logarithm; it is drawn where the smallest loss that has one lies.
+        return '<p class="quiet">No loss curve.</p>'
+    # 0 has no logarithm. It is drawn at the smallest loss above 0.
     least = min((total for _, total in points if total > 0), default=1.0)
     logs = [math.log10(max(total, least)) for _, total in points]
-    # A loss that hardly moves shall look like one: the axis spans a tenth of a decade at least.
+    # The axis spans at least a tenth of a decade, so that tiny changes are not drawn large.
     span = max(max(logs) - min(logs), 0.1)
     low = (max(logs) + min(logs) - span) / 2
     ys = [_height(log, low, span) for log in logs]
@@ -171,16 +171,16 @@ def _text(text: str) -> str:
     return escape(_NOT_IN_HTML.sub("\ufffd", text))
 
 
-def _name(source: RecordedImage) -> str:
+def _file_name(source: RecordedImage) -> str:
     return source.reference.rpartition("/")[2] or source.reference
 
 
-def _value(value: object) -> str:
+def _parameter_text(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {weight:g}" for name, weight in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
-    # 15 digits: what the manifest says, not a rounded figure.
+    # 15 digits show the number as the manifest gives it.
     return f"{value:,.15g}" if isinstance(value, float) else str(value)
 
 
@@ -228,7 +228,7 @@ dt, figcaption, .quiet, .changed { color: var(--quiet); font-size: 0.8125rem; }
 .failures h2 { color: var(--alarm); }
 .failures li { padding-top: 1rem; }
 .failures code { color: var(--quiet); padding-left: 0.25rem; }
-/* Cards cut off what leaves them: 4px are room for the outline of a focused picture. */
+/* A card clips its content. 4px leave room for the outline of a focused picture. */
 article { display: grid; gap: 1.25rem 3rem; padding: clamp(1.75rem, 3vw, 3rem) 4px; margin: 0 -4px;
   border-top: 1px solid var(--line); content-visibility: auto; contain-intrinsic-size: auto 65rem; }
 .result { display: grid; place-items: center; align-self: start; background: var(--mat); }

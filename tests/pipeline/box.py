@@ -1,4 +1,4 @@
-"""An inbox, an outbox, and runners in processes of their own that do everything but the optimising."""
+"""An inbox, an outbox, and runners in separate processes that do everything except the optimisation."""
 
 import json
 import os
@@ -30,14 +30,14 @@ from tests.conftest import make_png
 from tests.pipeline.outcome import documents
 
 PAIRS = ("p0", "p1")
-BROKEN = 99  # the exit code of a runner that meets something after which it cannot go on
+BROKEN = 99  # exit code of a runner that raised an exception
 BRIEF = Timing(
     settled=0.0, lease=1.0, lease_renewal=0.25
 )  # files count as written at once, leases expire soon
 
 
 class Instant(Stylizer):
-    """Gives the content back, so that nothing takes time but what can be interrupted."""
+    """Returns the content as the result, so that almost all time is spent with files and requests."""
 
     def __init__(self, stylizer: Stylizer) -> None:
         self.weights, self.device, self.dtype = stylizer.weights, stylizer.device, stylizer.dtype
@@ -53,7 +53,7 @@ class Instant(Stylizer):
 
 @dataclass
 class Box:
-    """An inbox and an outbox, and what all runners log."""
+    """An inbox, an outbox, and the log of all runners."""
 
     inbox: Store
     outbox: Store
@@ -62,7 +62,7 @@ class Box:
     timing: Timing = BRIEF
 
     def fill(self, names: Sequence[str] = ("m",), pairs: Sequence[str] = PAIRS) -> None:
-        """Drop manifests that each have these pairs, of two images."""
+        """Write two images, and manifests that each have these pairs of them."""
         for seed, name in enumerate(("a.png", "b.png")):
             self.inbox.write(name, make_png(32, 32, seed))
         listed = [{"id": pair, "content": "a.png", "style": "b.png", "max_size": 32} for pair in pairs]
@@ -70,7 +70,7 @@ class Box:
             self.inbox.write(f"{name}.json", json.dumps({"pairs": listed}).encode())
 
     def start(self, stylizer: Stylizer, before: Callable[[], None] = lambda: None) -> int:
-        """Start a runner that works on what is there, and calls `before` when it begins; its process id."""
+        """Start a runner for all manifests in the inbox; its process id. It calls `before` when it begins."""
         child = os.fork()
         if not child:
             try:
@@ -82,7 +82,7 @@ class Box:
         return child
 
     def work(self, stylizer: Stylizer, before: Callable[[], None] = lambda: None) -> int:
-        """The same, and wait for it to end; its wait status."""
+        """Start such a runner and wait until it ends; its wait status."""
         return os.waitpid(self.start(stylizer, before), 0)[1]
 
     def _run(self, stylizer: Stylizer, listener: JsonLines, before: Callable[[], None]) -> None:
@@ -104,7 +104,7 @@ class Box:
         return documents(self.inbox, folder)
 
     def results(self, name: str) -> list[str]:
-        """Keys of a manifest's records in the outbox, without their suffix."""
+        """Keys of the records of a manifest in the outbox, without their suffix."""
         return sorted(f"{name}/{record.removesuffix('.json')}" for record in documents(self.outbox, name))
 
     def left(self) -> set[str]:
@@ -112,7 +112,7 @@ class Box:
         return self.names("") | self.names("processing")
 
     def events(self) -> list[dict[str, Any]]:
-        """All that the runners have logged so far."""
+        """All log lines of the runners so far."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
 
@@ -126,7 +126,7 @@ def in_folder(root: Path) -> Box:
 
 
 def in_bucket(root: Path, client: Any) -> Box:
-    """A new box in the bucket of a real S3 server; what its runners log goes to a file below `root`."""
+    """A new box in the bucket of a real S3 server; the log of its runners is a file in `root`."""
     run = uuid4().hex
     inbox, outbox = (S3Store(f"s3://{BUCKET}/{run}/{name}", client) for name in ("in", "out"))
     return Box(inbox, outbox, root / run, client.meta.endpoint_url)

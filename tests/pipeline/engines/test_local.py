@@ -1,4 +1,4 @@
-"""The engine of one device: what goes together, what does not fit, and what is cancelled or stopped."""
+"""The engine of one device: batches, lack of memory, cancelling and stopping."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +26,8 @@ from tests.pipeline.box import Instant
 OnEvaluation = Callable[[int, Evaluation], None]
 
 
-class Roomy(Stylizer):
-    """Takes four pairs at once, like a GPU, and refuses batches that do not fit."""
+class SimulatedGpu(Stylizer):
+    """Has batches of four pairs, and raises `refusal` for batches that do not fit."""
 
     def __init__(self, stylizer: Stylizer, fits: Callable[[Sequence[PreparedPair]], bool]) -> None:
         self.weights, self.device, self.dtype = stylizer.weights, stylizer.device, stylizer.dtype
@@ -69,7 +69,7 @@ def tasks(folder: Path, contents: Sequence[str], epochs: int = 1) -> list[Task]:
 
 @pytest.fixture
 def seven(folder: Path) -> list[Task]:
-    """Six pairs of one shape, and one of another."""
+    """Six pairs of the same shape, and one of another shape."""
     make_picture(48, 48, seed=3).save(folder / "square.png")
     return tasks(folder, ["content.png"] * 6 + ["square.png"])
 
@@ -99,7 +99,7 @@ def start(listener: RecordingListener) -> Iterator[Start]:
 
 
 def outcomes(engine: LocalEngine, submitted: Sequence[Task]) -> list[Outcome]:
-    """What becomes of all of them, in the order of their numbers."""
+    """Submit tasks; their outcomes, in the order of their numbers."""
     for task in submitted:
         engine.submit(task)
     engine.flush()
@@ -107,15 +107,17 @@ def outcomes(engine: LocalEngine, submitted: Sequence[Task]) -> list[Outcome]:
     return sorted(found, key=lambda outcome: outcome.task.number)
 
 
-def test_pairs_of_one_shape_go_together(start: Start, stylizer: Stylizer, seven: list[Task]) -> None:
-    roomy = Roomy(stylizer, lambda pairs: True)
-    found = outcomes(start(roomy), seven)
+def test_pairs_of_the_same_shape_share_a_batch(start: Start, stylizer: Stylizer, seven: list[Task]) -> None:
+    gpu = SimulatedGpu(stylizer, lambda pairs: True)
+    found = outcomes(start(gpu), seven)
     assert [outcome.task for outcome in found] == seven
     assert all(isinstance(outcome, Finished) for outcome in found)
-    assert roomy.batches in ([4, 2, 1], [4, 1, 2])
+    assert gpu.batches in ([4, 2, 1], [4, 1, 2])
 
 
-def test_a_result_has_all_that_is_stored(start: Start, stylizer: Stylizer, seven: list[Task]) -> None:
+def test_a_result_has_picture_loss_log_record_and_thumbnails(
+    start: Start, stylizer: Stylizer, seven: list[Task]
+) -> None:
     (finished,) = outcomes(start(stylizer), seven[:1])
     assert isinstance(finished, Finished)
     record = finished.record
@@ -127,8 +129,8 @@ def test_a_result_has_all_that_is_stored(start: Start, stylizer: Stylizer, seven
 
 
 def test_a_batch_that_is_too_large_is_halved(start: Start, stylizer: Stylizer, seven: list[Task]) -> None:
-    roomy = Roomy(stylizer, lambda pairs: len(pairs) == 1)
-    assert all(isinstance(outcome, Finished) for outcome in outcomes(start(roomy), seven))
+    gpu = SimulatedGpu(stylizer, lambda pairs: len(pairs) == 1)
+    assert all(isinstance(outcome, Finished) for outcome in outcomes(start(gpu), seven))
 
 
 @pytest.mark.parametrize(
@@ -141,33 +143,33 @@ def test_a_batch_that_is_too_large_is_halved(start: Start, stylizer: Stylizer, s
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
     ],
 )
-def test_a_pair_that_never_fits_fails_alone(
+def test_a_pair_that_does_not_fit_alone_fails_and_the_others_are_done(
     refusal: Exception, start: Start, stylizer: Stylizer, seven: list[Task]
 ) -> None:
-    roomy = Roomy(stylizer, lambda pairs: all(pair.parameters.seed != 2 for pair in pairs))
-    roomy.refusal = refusal
-    found = outcomes(start(roomy), seven)
+    gpu = SimulatedGpu(stylizer, lambda pairs: all(pair.parameters.seed != 2 for pair in pairs))
+    gpu.refusal = refusal
+    found = outcomes(start(gpu), seven)
     failed = [outcome for outcome in found if isinstance(outcome, Failed)]
     assert [(f.problem.place, f.problem.id) for f in failed] == [("pairs[2]", "2")]
     assert "too large for the memory at hand; lower max_size from 48" in failed[0].problem.message
 
 
-def test_an_image_that_is_missing_fails_its_pair(start: Start, stylizer: Stylizer, folder: Path) -> None:
+def test_a_missing_image_fails_only_its_pair(start: Start, stylizer: Stylizer, folder: Path) -> None:
     good, bad = outcomes(start(stylizer), tasks(folder, ["content.png", "gone.png"]))
     assert isinstance(good, Finished)
     assert isinstance(bad, Failed)
     assert bad.problem.message.startswith("gone.png: no such file")
 
 
-def test_a_task_that_is_to_be_alone_shares_no_batch(
+def test_a_task_that_must_run_alone_shares_no_batch(
     start: Start, stylizer: Stylizer, seven: list[Task]
 ) -> None:
-    roomy = Roomy(stylizer, lambda pairs: True)
-    outcomes(start(roomy), [replace(seven[0], alone=True), *seven[1:4]])
-    assert sorted(roomy.batches) == [1, 3]
+    gpu = SimulatedGpu(stylizer, lambda pairs: True)
+    outcomes(start(gpu), [replace(seven[0], alone=True), *seven[1:4]])
+    assert sorted(gpu.batches) == [1, 3]
 
 
-def test_newcomers_and_higher_priorities_go_first(
+def test_tasks_of_higher_priority_and_of_new_manifests_run_first(
     start: Start, stylizer: Stylizer, listener: RecordingListener, folder: Path
 ) -> None:
     listed = tasks(folder, ["content.png"] * 5)
@@ -194,7 +196,10 @@ def test_newcomers_and_higher_priorities_go_first(
 
 
 def wait_until_prepared(engine: LocalEngine, folder: Path) -> None:
-    """Two threads prepare in order: when two more pairs are prepared (and fail), all before them are."""
+    """Wait until all submitted tasks are prepared.
+
+    Two threads prepare tasks in order, so all are prepared when two more tasks have failed in preparation.
+    """
     bad = [replace(task, number=100 + task.number) for task in tasks(folder, ["gone.png"] * 2)]
     for task in bad:
         engine.submit(task)
@@ -215,7 +220,7 @@ def test_a_cancelled_batch_ends_at_its_next_evaluation(
     assert outcome.task.manifest == "n"
 
 
-def test_what_stops_has_no_more_outcomes(
+def test_a_stopped_engine_gives_no_more_outcomes(
     start: Start, stylizer: Stylizer, listener: RecordingListener, folder: Path
 ) -> None:
     engine = start(stylizer)
@@ -227,10 +232,10 @@ def test_what_stops_has_no_more_outcomes(
 
 
 @pytest.mark.parametrize("where", ["run", "capacity"])
-def test_a_gpu_that_fails_takes_the_tasks_of_its_batch_with_it(
+def test_a_failed_gpu_ends_the_tasks_of_its_batch_and_the_engine(
     start: Start, stylizer: Stylizer, folder: Path, where: str
 ) -> None:
-    class Failing(Roomy):
+    class Failing(SimulatedGpu):
         def capacity(self, pair: PreparedPair) -> int:
             if where == "capacity":
                 raise torch.AcceleratorError("CUDA error: unspecified launch failure")

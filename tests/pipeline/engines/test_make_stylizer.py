@@ -10,7 +10,7 @@ from pipeline.errors import UsageError
 from pipeline.settings import Settings
 
 
-def test_a_gpu_on_which_nothing_works_is_told_before_any_manifest_is_taken(
+def test_a_gpu_that_does_not_work_is_an_error_at_the_start(
     stylizer: Stylizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
@@ -28,7 +28,7 @@ def test_a_gpu_on_which_nothing_works_is_told_before_any_manifest_is_taken(
     assert not isinstance(caught.value, UsageError)
 
 
-def test_the_trial_is_one_that_a_stylizer_passes(stylizer: Stylizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_works_passes_the_trial(stylizer: Stylizer, monkeypatch: pytest.MonkeyPatch) -> None:
     class Working:
         device = torch.device("cuda")
 

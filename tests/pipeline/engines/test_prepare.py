@@ -11,7 +11,7 @@ from pipeline.work.job import job_of_file
 from tests.conftest import make_picture
 
 
-def test_the_page_shows_the_content_as_large_as_the_style(folder: Path) -> None:
+def test_thumbnails_of_content_and_style_have_the_same_size(folder: Path) -> None:
     make_picture(256, 200).save(folder / "content.png")
     make_picture(300, 300).save(folder / "style.png")
     (folder / "m.json").write_text(json.dumps({"content": "content.png", "style": "style.png"}))
@@ -22,7 +22,7 @@ def test_the_page_shows_the_content_as_large_as_the_style(folder: Path) -> None:
     assert [max(image.size) for image in shown] == [256, 256]
 
 
-def test_a_style_of_many_pairs_is_decoded_and_shrunk_once(folder: Path) -> None:
+def test_a_style_of_several_pairs_is_decoded_and_resized_once(folder: Path) -> None:
     make_picture(300, 300).save(folder / "content.png")
     make_picture(600, 600).save(folder / "style.png")
     pairs = [{"id": f"{n}", "content": "content.png", "style": "style.png", "seed": n} for n in range(2)]

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees, by a real terminal."""
+"""The output of the program on a real (pseudo) terminal."""
 
 import fcntl
 import json
@@ -16,16 +16,16 @@ import pytest
 
 from tests.conftest import COMMAND, QUICK_SETTINGS
 
-NAME = b"caf\xe9"  # no UTF-8, as old archives bring it
+NAME = b"caf\xe9"  # not UTF-8; file names from old archives may be like this
 
 
 def _at_a_terminal() -> None:
     fcntl.ioctl(1, termios.TIOCSCTTY, 0)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which may be ignored where the tests are run
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the parent of the tests may ignore it
 
 
 class Terminal:
-    """A terminal with `nst-pipeline run` on a manifest of two pairs."""
+    """A terminal in which `nst-pipeline run` works on a manifest of two pairs."""
 
     def __init__(self, folder: Path, start: Sequence[str] = (), epochs: int = 1, **environment: str) -> None:
         pair = {"content": "content.png", "style": "style.png", "epochs": epochs, "max_size": 48}
@@ -49,20 +49,20 @@ class Terminal:
         )
         os.close(theirs)
 
-    def look(self) -> str:
-        """What has been written since; nothing once the program has ended."""
-        assert select.select([self._ours], [], [], 60)[0], "it hangs"
+    def read(self) -> str:
+        """Wait for new output and return it; an empty text when the program has ended."""
+        assert select.select([self._ours], [], [], 60)[0], "the program hangs"
         try:
             return os.read(self._ours, 10_000).decode()
         except OSError:
             return ""
 
     def wait_for(self, text: str) -> str:
-        """All that has been written, once this is in it."""
+        """Wait until the output contains this text, and return the output."""
         shown = ""
         while text not in shown:
-            found = self.look()
-            assert found, f"it has ended; there was {shown}"
+            found = self.read()
+            assert found, f"the program has ended after {shown}"
             shown += found
         return shown
 
@@ -70,19 +70,19 @@ class Terminal:
         os.close(self._ours)
 
     def end(self) -> tuple[int, str]:
-        """The exit code, and what stderr had."""
+        """Wait for the end of the program; its exit code and its output on stderr."""
         _, errors = self._process.communicate(timeout=60)
         return self._process.returncode, errors.decode()
 
 
-def test_a_terminal_that_is_closed_stops_the_program_like_any_signal(folder: Path) -> None:
+def test_closing_the_terminal_stops_the_program_by_sighup(folder: Path) -> None:
     terminal = Terminal(folder, epochs=100)
     terminal.wait_for("all pairs")
     terminal.close()
     assert terminal.end() == (128 + signal.SIGHUP, "")
 
 
-def test_where_that_signal_is_ignored_a_terminal_that_is_closed_stops_nothing(folder: Path) -> None:
+def test_closing_the_terminal_does_not_stop_the_program_if_sighup_is_ignored(folder: Path) -> None:
     terminal = Terminal(folder, ["sh", "-c", 'trap "" HUP; exec "$@"', "sh"])
     terminal.wait_for("all pairs")
     terminal.close()
@@ -91,9 +91,9 @@ def test_where_that_signal_is_ignored_a_terminal_that_is_closed_stops_nothing(fo
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
-def test_names_that_a_terminal_has_no_letters_for_are_shown_escaped(folder: Path, encoding: str) -> None:
+def test_names_that_cannot_be_printed_are_shown_escaped(folder: Path, encoding: str) -> None:
     terminal, shown = Terminal(folder, PYTHONIOENCODING=encoding, TERM="xterm", COLUMNS="200"), ""
-    while found := terminal.look():
+    while found := terminal.read():
         shown += found
     terminal.close()
     assert terminal.end() == (0, "")
@@ -102,7 +102,7 @@ def test_names_that_a_terminal_has_no_letters_for_are_shown_escaped(folder: Path
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
-def test_a_stream_that_was_closed_from_the_start_stops_nothing(folder: Path, closed: str) -> None:
+def test_the_program_works_with_closed_stdout_or_stderr(folder: Path, closed: str) -> None:
     pair = {"content": "content.png", "style": "style.png", "epochs": 1, "max_size": 48}
     (folder / "m.json").write_text(json.dumps(pair))
     command = shlex.join([*COMMAND, "run", str(folder / "m.json"), "--outbox", str(folder / "outbox")])

@@ -29,12 +29,12 @@ def inbox(tmp_path: Path, clock: Clock) -> Inbox:
 
 
 def scanned(inbox: Inbox) -> list[str]:
-    """The names of the manifests to claim, best first."""
+    """Scan; the names of the manifests to claim, in the order of claiming."""
     return [ready.name for ready in inbox.scan()]
 
 
 def settled(inbox: Inbox, clock: Clock) -> list[str]:
-    """The same, once files have not changed for a second."""
+    """Scan, and scan again after files have not changed for a second."""
     inbox.scan()
     clock.now += 1
     return scanned(inbox)
@@ -44,7 +44,9 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
 
 
-def test_a_file_counts_only_once_it_rests(inbox: Inbox, clock: Clock, tmp_path: Path) -> None:
+def test_a_file_is_ready_when_it_has_not_changed_for_a_second(
+    inbox: Inbox, clock: Clock, tmp_path: Path
+) -> None:
     (tmp_path / "a.json").write_text('{"content":')
     assert settled(inbox, clock) == []
     assert inbox.settling
@@ -57,14 +59,16 @@ def test_a_file_counts_only_once_it_rests(inbox: Inbox, clock: Clock, tmp_path: 
     assert not inbox.settling
 
 
-def test_what_looks_unfinished_is_given_more_time(inbox: Inbox, clock: Clock, tmp_path: Path) -> None:
+def test_a_file_that_is_not_valid_json_is_ready_after_a_longer_time(
+    inbox: Inbox, clock: Clock, tmp_path: Path
+) -> None:
     (tmp_path / "a.json").write_text('{"content":')
     assert settled(inbox, clock) == []
     clock.now += 5
     assert scanned(inbox) == ["a"]
 
 
-def test_empty_placeholders_and_other_files_are_left_alone(
+def test_empty_files_and_files_that_are_no_manifests_are_ignored(
     inbox: Inbox, clock: Clock, tmp_path: Path
 ) -> None:
     for name in ("empty.json", "b.txt", ".hidden.json"):
@@ -74,7 +78,7 @@ def test_empty_placeholders_and_other_files_are_left_alone(
     assert not inbox.settling
 
 
-def test_done(inbox: Inbox, tmp_path: Path) -> None:
+def test_a_completed_manifest_is_moved_to_done(inbox: Inbox, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{}")
     claimed = inbox.claim("a")
     assert claimed
@@ -86,7 +90,7 @@ def test_done(inbox: Inbox, tmp_path: Path) -> None:
     assert names(tmp_path / "processing") == []
 
 
-def test_failed_and_retried(inbox: Inbox, tmp_path: Path) -> None:
+def test_a_failed_manifest_has_an_error_file_and_can_be_retried(inbox: Inbox, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{}")
     claimed = inbox.claim("a")
     assert claimed
@@ -101,7 +105,7 @@ def test_failed_and_retried(inbox: Inbox, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["n" * 250, "ü" * 125])
-def test_the_longest_name_a_file_can_have_fails_is_retried_and_done(
+def test_a_manifest_with_the_longest_possible_name_can_fail_be_retried_and_be_done(
     inbox: Inbox, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / f"{name}.json").write_text("{}")
@@ -117,7 +121,7 @@ def test_the_longest_name_a_file_can_have_fails_is_retried_and_done(
     assert inbox.status().done == [name]
 
 
-def test_a_corrected_manifest_clears_its_failure(inbox: Inbox, tmp_path: Path) -> None:
+def test_a_completed_manifest_replaces_its_earlier_failure(inbox: Inbox, tmp_path: Path) -> None:
     for ending in ("fail", "complete"):
         (tmp_path / "a.json").write_text("{}")
         claimed = inbox.claim("a")
@@ -127,7 +131,7 @@ def test_a_corrected_manifest_clears_its_failure(inbox: Inbox, tmp_path: Path) -
     assert inbox.status().done == ["a"]
 
 
-def test_handed_back(inbox: Inbox, tmp_path: Path) -> None:
+def test_a_released_manifest_waits_again(inbox: Inbox, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{}")
     claimed = inbox.claim("a")
     assert claimed
@@ -136,7 +140,7 @@ def test_handed_back(inbox: Inbox, tmp_path: Path) -> None:
     assert inbox.claim("a")
 
 
-def test_handing_back_never_covers_a_newer_manifest(inbox: Inbox, tmp_path: Path) -> None:
+def test_releasing_a_manifest_never_overwrites_a_newer_one(inbox: Inbox, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"old": 1}')
     claimed = inbox.claim("a")
     assert claimed
@@ -151,27 +155,27 @@ def test_handing_back_never_covers_a_newer_manifest(inbox: Inbox, tmp_path: Path
     assert second.read() == b'{"new": 1}'
 
 
-def test_what_can_not_be_set_aside_is_handed_back(inbox: Inbox, tmp_path: Path) -> None:
+def test_a_manifest_that_cannot_be_moved_to_failed_is_handed_back(inbox: Inbox, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{}")
     (tmp_path / "failed").write_text("a file, where a folder is needed")
     claimed = inbox.claim("a")
     assert claimed
     with pytest.raises(StoreError, match="failed"):
         claimed.fail([Problem("", "bad")])
-    heir = inbox.claim("a")
-    assert heir
-    claimed.release()  # comes late, and must not take it away from its new holder
+    second = inbox.claim("a")
+    assert second
+    claimed.release()  # comes too late, and must not end the claim of the second runner
     assert names(tmp_path / "processing") == ["a.json"]
 
 
-def test_what_a_dead_runner_left_is_found(inbox: Inbox, tmp_path: Path) -> None:
+def test_a_manifest_that_a_dead_runner_left_in_processing_is_found(inbox: Inbox, tmp_path: Path) -> None:
     (tmp_path / "processing").mkdir()
     (tmp_path / "processing" / "a.json").write_text("{}")
     assert scanned(inbox) == ["a"]
     assert inbox.claim("a")
 
 
-def test_retry_says_why_it_can_not(inbox: Inbox, tmp_path: Path) -> None:
+def test_retry_refuses_with_the_reason(inbox: Inbox, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="b: no failed manifest of this name"):
         inbox.retry("b")
     (tmp_path / "failed").mkdir()
@@ -181,7 +185,7 @@ def test_retry_says_why_it_can_not(inbox: Inbox, tmp_path: Path) -> None:
         inbox.retry("b")
 
 
-def test_a_higher_priority_comes_first_then_age_then_names(
+def test_manifests_are_ordered_by_priority_then_age_then_name(
     inbox: Inbox, clock: Clock, tmp_path: Path
 ) -> None:
     (tmp_path / "processing").mkdir()
@@ -196,7 +200,9 @@ def test_a_higher_priority_comes_first_then_age_then_names(
     assert scanned(inbox) == ["a", "e", "d", "z", "b", "c"]
 
 
-def test_the_newest_priorities_are_read_first_and_the_others_at_the_next_scans(tmp_path: Path) -> None:
+def test_priorities_of_the_newest_manifests_are_read_first_and_the_others_in_later_scans(
+    tmp_path: Path,
+) -> None:
     store = MemoryStore("priorities")
     inbox = Inbox(store, Timing(priorities=0.0))
     for name in ("a", "b", "c"):
@@ -211,12 +217,12 @@ def test_the_newest_priorities_are_read_first_and_the_others_at_the_next_scans(t
     assert {ready.priority for ready in inbox.scan()} == {1}
     assert read() == ["c.json", "b.json", "a.json"]
     inbox.scan()
-    assert len(read()) == 3  # what has not changed is not read again
+    assert len(read()) == 3  # an unchanged manifest is not read again
     store.write("b.json", b'{"priority": 5}')
     assert scanned(inbox)[0] == "b"
 
 
-def test_a_waiting_manifest_is_cancelled(inbox: Inbox, tmp_path: Path) -> None:
+def test_cancelling_a_waiting_manifest_moves_it_to_failed(inbox: Inbox, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{}")
     inbox.cancel("a.json")
     assert inbox.status().failed == {"a": "cancelled by hand"}
@@ -225,7 +231,7 @@ def test_a_waiting_manifest_is_cancelled(inbox: Inbox, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("failed_before", [False, True])
-def test_a_manifest_that_is_worked_on_is_cancelled_and_its_claim_is_lost(
+def test_cancelling_a_manifest_that_is_worked_on_ends_its_claim(
     inbox: Inbox, tmp_path: Path, failed_before: bool
 ) -> None:
     if failed_before:
@@ -246,7 +252,7 @@ def test_a_manifest_that_is_worked_on_is_cancelled_and_its_claim_is_lost(
     assert names(tmp_path / "processing") == names(tmp_path) == []
 
 
-def test_cancel_says_why_it_can_not(inbox: Inbox, tmp_path: Path) -> None:
+def test_cancel_refuses_with_the_reason(inbox: Inbox, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a: no manifest of this name waits or is worked on"):
         inbox.cancel("a")
     assert list(tmp_path.iterdir()) == []
@@ -285,7 +291,7 @@ def test_a_manifest_that_is_cancelled_while_it_ends_is_not_lost(tmp_path: Path) 
     store = Slow(tmp_path)
     (tmp_path / "processing" / "a.json").write_text("{}")
     (tmp_path / "a.json").unlink()
-    claimed = Inbox(store).claim("a")  # as an abandoned one, which is not moved
+    claimed = Inbox(store).claim("a")  # claims it as abandoned, so it is not moved
     assert claimed
     with pytest.raises(ClaimLostError):
         claimed.complete()

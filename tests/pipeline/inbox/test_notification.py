@@ -11,22 +11,22 @@ def s3(*keys: str, event: str = "ObjectCreated:Put") -> dict[str, Any]:
     return {"Records": records}
 
 
-def test_several_records_and_encoded_keys() -> None:
+def test_a_notification_may_have_several_records_with_encoded_keys() -> None:
     body = json.dumps(s3("in/a+b%2Bc%25.json", "in/%C3%A9.json"))
     assert objects(body) == ["s3://b/in/a b+c%.json", "s3://b/in/é.json"]
 
 
-def test_a_message_through_sns() -> None:
+def test_a_notification_may_come_through_sns() -> None:
     assert objects(json.dumps({"Type": "Notification", "Message": json.dumps(s3("x"))})) == ["s3://b/x"]
 
 
-def test_eventbridge_does_not_encode_keys() -> None:
+def test_keys_of_eventbridge_are_not_decoded() -> None:
     detail = {"bucket": {"name": "b"}, "object": {"key": "a+b%2B.json"}}
     event = {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
     assert objects(json.dumps(event)) == ["s3://b/a+b%2B.json"]
 
 
-def test_the_test_message_of_s3_is_about_no_objects() -> None:
+def test_the_test_message_of_s3_names_no_objects() -> None:
     assert objects(json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"})) == []
 
 
@@ -38,6 +38,6 @@ def test_the_test_message_of_s3_is_about_no_objects() -> None:
         *('{"Type": "Notification", "Message": 3}', '{"source": "aws.s3", "detail": []}'),
     ],
 )
-def test_anything_else_is_unreadable(body: str) -> None:
+def test_any_other_message_is_unreadable(body: str) -> None:
     with pytest.raises(UnreadableError):
         objects(body)

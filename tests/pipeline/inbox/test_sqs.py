@@ -21,7 +21,7 @@ TIMING = Timing(queue_hidden=4)
 
 @dataclass
 class Queue:
-    """A queue for a bucket's notifications, with its dead-letter queue, and what a trigger reports of it."""
+    """A queue with the notifications of a bucket, its dead-letter queue, and the warnings of a trigger."""
 
     client: Any
     url: str
@@ -38,13 +38,13 @@ class Queue:
         return QueueEvents(self.url, self.inbox, self.wake, self.notes.append, TIMING)
 
     def messages(self) -> int:
-        """How many there are, hidden ones included."""
+        """The number of messages, hidden ones included."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
         return sum(int(found[name]) for name in names)
 
     def visible(self, seconds: int, url: str = "") -> list[dict[str, Any]]:
-        """The messages that another client receives within so many seconds."""
+        """The messages that another client receives within this time."""
         answer = self.client.receive_message(
             QueueUrl=url or self.url, WaitTimeSeconds=seconds, MaxNumberOfMessages=10, VisibilityTimeout=30
         )
@@ -84,13 +84,15 @@ def until(queue: Queue, count: int) -> None:
     raise AssertionError(f"{queue.messages()} messages, not {count}; {queue.notes}")
 
 
-def test_an_upload_starts_a_scan_and_its_message_is_deleted_when_the_manifest_has_ended(queue: Queue) -> None:
+def test_an_upload_starts_a_scan_and_its_message_is_deleted_after_the_manifest_has_ended(
+    queue: Queue,
+) -> None:
     events = queue.listen()
     queue.inbox.write("a b+c.json", b"{}")
     assert queue.wake.wait(30)
     for _ in range(3):
         events.seen({"a b+c", "other"})
-    events.seen(set())  # one scan may miss a manifest that is just being moved
+    events.seen(set())  # a single scan may miss a manifest while it is moved
     events.seen({"a b+c"})
     events.seen(set())
     assert events.pending
@@ -101,8 +103,8 @@ def test_an_upload_starts_a_scan_and_its_message_is_deleted_when_the_manifest_ha
     events.close()
 
 
-def test_messages_about_other_objects_are_deleted_at_once(queue: Queue) -> None:
-    until(queue, 1)  # a test message of S3, sent when notifications are set up
+def test_messages_about_other_objects_are_deleted_immediately(queue: Queue) -> None:
+    until(queue, 1)  # the test message that S3 sends when notifications are configured
     queue.send(notification(queue, "in/art/x.png", "in/done/a.json", "elsewhere/b.json", "in/a.error.json"))
     queue.send({"Records": [{"s3": {"bucket": {"name": "foreign"}, "object": {"key": "in/a.json"}}}]})
     events = queue.listen()
@@ -112,7 +114,7 @@ def test_messages_about_other_objects_are_deleted_at_once(queue: Queue) -> None:
     events.close()
 
 
-def test_a_message_about_several_manifests_is_kept_until_all_have_ended_also_if_it_comes_twice(
+def test_a_message_about_several_manifests_is_kept_until_all_have_ended_even_if_received_twice(
     queue: Queue,
 ) -> None:
     events = queue.listen()
@@ -130,19 +132,19 @@ def test_a_message_about_several_manifests_is_kept_until_all_have_ended_also_if_
     events.close()
 
 
-def test_a_message_that_can_not_be_read_goes_to_the_dead_letter_queue(queue: Queue) -> None:
+def test_an_unreadable_message_is_left_for_the_dead_letter_queue(queue: Queue) -> None:
     events = queue.listen()
     queue.send("hello")
     for _ in range(30):
         if found := queue.visible(1, queue.dead):
             break
     assert [message["Body"] for message in found] == ["hello"]
-    assert len(queue.notes) == 1  # though it came twice
+    assert len(queue.notes) == 1  # although the message was received twice
     assert "left for the dead-letter queue" in queue.notes[0]
     events.close()
 
 
-def test_a_kept_message_stays_hidden_and_becomes_visible_at_the_end(queue: Queue) -> None:
+def test_a_kept_message_is_hidden_until_the_trigger_is_closed(queue: Queue) -> None:
     events = queue.listen()
     until(queue, 0)
     queue.send(notification(queue, "in/a.json"))
@@ -153,7 +155,7 @@ def test_a_kept_message_stays_hidden_and_becomes_visible_at_the_end(queue: Queue
     assert len(queue.visible(10)) == 1
 
 
-def test_a_queue_that_can_not_be_used_is_an_error(queue: Queue) -> None:
+def test_an_unusable_queue_is_an_error(queue: Queue) -> None:
     queue.url += "x"
     with pytest.raises(StoreError, match="there is no such queue"):
         queue.listen()
@@ -176,7 +178,7 @@ def test_a_busy_runner_leaves_messages_to_idle_ones(queue: Queue) -> None:
 
 
 def test_an_upload_starts_a_runner_s_scan(queue: Queue, aws: str) -> None:
-    # The scans are so rare that only the queue can have started one.
+    # The interval of scans is so long that only the queue can start one.
     arguments = ["watch", "--inbox", queue.inbox.url, "--outbox", queue.inbox.url.replace("/in", "/out")]
     arguments += ["--endpoint-url", aws, "--queue", queue.url]
     queue.inbox.write("a b.png", make_png(32, 32))

@@ -9,7 +9,7 @@ from pipeline.errors import UsageError
 from pipeline.inbox.triggers import FolderEvents, Schedule
 
 
-def test_a_new_file_wakes(tmp_path: Path) -> None:
+def test_a_new_file_starts_a_scan(tmp_path: Path) -> None:
     wake = threading.Event()
     events = FolderEvents(tmp_path, wake)
     events.refresh()
@@ -18,7 +18,7 @@ def test_a_new_file_wakes(tmp_path: Path) -> None:
     events.close()
 
 
-def test_a_folder_made_anew_is_watched_again(tmp_path: Path) -> None:
+def test_a_folder_that_was_deleted_and_recreated_is_watched_again(tmp_path: Path) -> None:
     wake, folder = threading.Event(), tmp_path / "inbox"
     folder.mkdir()
     events = FolderEvents(folder, wake)
@@ -33,7 +33,7 @@ def test_a_folder_made_anew_is_watched_again(tmp_path: Path) -> None:
     events.close()
 
 
-def test_a_schedule_fires_at_its_time() -> None:
+def test_a_schedule_gives_the_next_time() -> None:
     schedule = Schedule("0 2 * * *")
     assert schedule.next_after(datetime(2026, 3, 28, 1, 59)) == datetime(2026, 3, 28, 2)
     assert schedule.next_after(datetime(2026, 3, 28, 2)) == datetime(2026, 3, 29, 2)
@@ -41,7 +41,7 @@ def test_a_schedule_fires_at_its_time() -> None:
 
 
 class SetClock(threading.Event):
-    """A clock that is set to the next of some times at each look, and an event that nobody waits for."""
+    """A clock that shows the next of some times at each call, and an event whose `wait` returns at once."""
 
     def __init__(self, *times: datetime) -> None:
         super().__init__()
@@ -55,14 +55,14 @@ class SetClock(threading.Event):
         return len(self.waited) > 100
 
 
-def test_a_clock_that_is_set_ahead_does_not_make_a_schedule_late() -> None:
+def test_a_schedule_is_on_time_after_the_clock_is_set_ahead() -> None:
     clock = SetClock(*[datetime(2026, 3, 1, 1, 0)] * 4, datetime(2026, 3, 2, 1, 0))
     Schedule("0 2 * * *", clock.now).wait(clock)
     assert len(clock.waited) == 2
     assert max(clock.waited) <= 60
 
 
-def test_a_clock_that_is_set_back_does_not_make_a_schedule_a_day_late() -> None:
+def test_a_schedule_is_not_a_day_late_after_the_clock_is_set_back() -> None:
     clock = SetClock(
         *[datetime(2026, 3, 2, 1, 0)] * 3, datetime(2026, 3, 1, 1, 0), datetime(2026, 3, 1, 2, 0)
     )
@@ -71,6 +71,6 @@ def test_a_clock_that_is_set_back_does_not_make_a_schedule_a_day_late() -> None:
 
 
 @pytest.mark.parametrize("expression", ["", "2 o'clock", "61 * * * *", "* * *", "0 0 30 2 *"])
-def test_what_is_no_schedule_is_told(expression: str) -> None:
+def test_an_invalid_cron_expression_is_refused(expression: str) -> None:
     with pytest.raises(UsageError, match="is no cron expression"):
         Schedule(expression)

@@ -1,4 +1,4 @@
-"""Whatever comes as a manifest: pairs to work on, or messages for a person; never a traceback."""
+"""Any bytes as a manifest give pairs, or messages for a person, but never another exception."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from pipeline.manifest.expand import expand
 from pipeline.manifest.names import folded
 from pipeline.manifest.reading import parse
 
-# Anything that JSON can say, and as often what a manifest would say in that place.
+# Any JSON value, and equally often a value that a manifest may have in this place.
 KEYS = [
     *("pairs", "defaults", "product", "version", "$schema", "id", "content", "style", "styles", "image"),
     *("weight", "name", *Parameters.model_fields),
@@ -47,7 +47,7 @@ MANIFESTS = st.fixed_dictionaries(
 FILES = {"*.png": ["a.png", "b.png"]}
 
 
-def assert_understood(data: bytes) -> None:
+def assert_expanded_or_refused(data: bytes) -> None:
     try:
         pairs = expand(parse(data), lambda pattern: FILES.get(pattern, []))
     except ManifestError as error:
@@ -66,27 +66,27 @@ def assert_understood(data: bytes) -> None:
 
 @given(VALUES | PAIRS | MANIFESTS)
 @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_any_json(document: Any) -> None:
-    assert_understood(json.dumps(document).encode())
+def test_any_json_document_is_expanded_or_refused(document: Any) -> None:
+    assert_expanded_or_refused(json.dumps(document).encode())
 
 
 @given(st.binary(max_size=200))
 @settings(max_examples=200, deadline=None, derandomize=True)
-def test_any_bytes(data: bytes) -> None:
-    assert_understood(data)
+def test_any_bytes_are_expanded_or_refused(data: bytes) -> None:
+    assert_expanded_or_refused(data)
 
 
 @given(MANIFESTS, st.data())
 @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_any_damage(document: Any, data: st.DataObject) -> None:
+def test_any_damaged_manifest_is_expanded_or_refused(document: Any, data: st.DataObject) -> None:
     text = json.dumps(document).encode()
     at = data.draw(st.integers(0, len(text)))
-    assert_understood(
+    assert_expanded_or_refused(
         text[:at] + data.draw(st.binary(max_size=3)) + text[at + data.draw(st.integers(0, 3)) :]
     )
 
 
 @pytest.mark.parametrize("depth", [100, 10_000, 1_000_000])
-def test_any_depth(depth: int) -> None:
-    assert_understood(b"[" * depth + b"]" * depth)
-    assert_understood(b'{"pairs": ' * depth + b"1" + b"}" * depth)
+def test_any_depth_of_nesting_is_refused(depth: int) -> None:
+    assert_expanded_or_refused(b"[" * depth + b"]" * depth)
+    assert_expanded_or_refused(b'{"pairs": ' * depth + b"1" + b"}" * depth)

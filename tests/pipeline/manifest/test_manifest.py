@@ -64,11 +64,11 @@ def of_pair(**keys: object) -> dict[str, Any]:
     return {"pairs": [{**PAIR, "id": f"{n}"} for n in range(3)] + [{**PAIR, **keys}]}
 
 
-def test_the_documented_example() -> None:
+def test_the_documented_example_expands_to_six_pairs() -> None:
     pairs = expanded(EXAMPLE)
     listed = [(pair.id, pair.place) for pair in pairs[:3]]
     assert listed == [("cat-waves", "pairs[0]"), ("cat-bold", "pairs[1]"), ("cat-waves-mosaic", "pairs[2]")]
-    # The product has four pairs; cat with waves is the one that `pairs` spells out already.
+    # The product has four pairs; `pairs` lists cat with waves already.
     assert [pair.id for pair in pairs[3:]] == ["cat-mosaic", "dog-mosaic", "dog-waves"]
     assert {pair.parameters.max_size for pair in pairs} == {512}
     assert [pair.parameters.style_weight for pair in pairs] == [1e6, 5e6, 1e6, 1e6, 1e6, 1e6]
@@ -76,7 +76,7 @@ def test_the_documented_example() -> None:
     assert all(pair.styles[0].weight == 1.0 for pair in (*pairs[:2], *pairs[3:]))
 
 
-def test_a_single_pair_may_stand_at_the_top_level() -> None:
+def test_a_single_pair_may_have_its_keys_at_the_top_level() -> None:
     keys = {**PAIR, "version": 1, "id": "only", "epochs": 3, "defaults": {"epochs": 7, "max_size": 99}}
     (pair,) = expanded(keys)
     assert (pair.id, pair.content, pair.styles[0].image) == ("only", "a.png", "b.png")
@@ -84,13 +84,13 @@ def test_a_single_pair_may_stand_at_the_top_level() -> None:
     assert pair.place == ""
 
 
-def test_a_pair_overrides_the_defaults_even_with_their_usual_value() -> None:
+def test_a_pair_overrides_the_defaults_even_with_the_default_value_of_the_program() -> None:
     document = {"defaults": {"epochs": 3, "tv_weight": 2}, "pairs": [{**PAIR, "epochs": 10}]}
     (pair,) = expanded(document)
     assert (pair.parameters.epochs, pair.parameters.tv_weight) == (10, 2)
 
 
-def test_a_product_is_every_content_with_every_style_once() -> None:
+def test_a_product_pairs_every_content_with_every_style_once() -> None:
     product = {"content": ["photos/*.jpg", "photos/cat.jpg", "./x.png"], "style": ["s.png", "art/*.png"]}
     pairs = expanded({"defaults": {"seed": 5}, "product": product})
     contents = ["photos/cat.jpg", "photos/dog.jpg", "./x.png"]
@@ -99,7 +99,7 @@ def test_a_product_is_every_content_with_every_style_once() -> None:
     assert {pair.parameters.seed for pair in pairs} == {5}
 
 
-def test_globs_match_files_of_the_folder_and_names_with_brackets(tmp_path: Path) -> None:
+def test_patterns_match_files_in_the_folder_and_literal_names_with_brackets(tmp_path: Path) -> None:
     (tmp_path / "sub" / "deep.png").mkdir(parents=True)
     for name in ("b.png", "a.png", "a.jpg", "photo[1].png", "sub/c.png"):
         (tmp_path / name).touch()
@@ -113,12 +113,12 @@ def test_globs_match_files_of_the_folder_and_names_with_brackets(tmp_path: Path)
     assert contents("photo[1].png") == ["photo[1].png"]
 
 
-def test_a_byte_order_mark_is_no_matter() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     assert parse(b"\xef\xbb\xbf" + encoded(PAIR)) == parse(encoded(PAIR))
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (b"", "the file is empty"),
         (b'{"pairs": [\n  {"content" "a"}]}', "line 2, column 14"),
@@ -136,18 +136,18 @@ def test_a_byte_order_mark_is_no_matter() -> None:
         (b'"\\u001b[31m"', 'found "\\u001b[31m"'),
     ],
 )
-def test_what_is_no_json_object_is_refused_with_the_place(data: bytes, told: str) -> None:
-    assert told in problem(data)
+def test_a_document_that_is_not_a_json_object_is_refused_with_the_place(data: bytes, message: str) -> None:
+    assert message in problem(data)
 
 
-def test_depth_that_json_only_just_bears_is_told_like_any_other_fault() -> None:
+def test_nesting_near_the_recursion_limit_is_reported_as_a_problem() -> None:
     for depth in range(sys.getrecursionlimit() - 200, sys.getrecursionlimit()):
         text = problem(b'{"version":' + b"[" * depth + b"]" * depth + b"}")
         assert text.startswith(("version: should be 1; found", "nested too deeply"))
 
 
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "message"),
     [
         ({"pair": [PAIR]}, "pair: unknown key; did you mean 'pairs'?"),
         ({**PAIR, "versoin": 1}, "versoin: unknown key; did you mean 'version'?"),
@@ -162,12 +162,12 @@ def test_depth_that_json_only_just_bears_is_told_like_any_other_fault() -> None:
         (of_pair(zzzz=1), "pairs[3].zzzz: unknown key; known are epochs, tolerance, "),
     ],
 )
-def test_an_unknown_key_is_told_with_the_nearest_known_one(document: object, told: str) -> None:
-    assert problem(document).startswith(told)
+def test_an_unknown_key_is_reported_with_the_most_similar_known_key(document: object, message: str) -> None:
+    assert problem(document).startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "message"),
     [
         ('"style_weight": "1"', 'pairs[0].style_weight: should be a valid number; found "1"'),
         ('"style_weight": true', "pairs[0].style_weight: should be a valid number; found true"),
@@ -189,12 +189,12 @@ def test_an_unknown_key_is_told_with_the_nearest_known_one(document: object, tol
         ('"styles": [{"image": "c"}]', "pairs[0]: exactly one of 'style' and 'styles' is needed"),
     ],
 )
-def test_a_bad_value_is_told_with_its_place_and_what_is_allowed(keys: str, told: str) -> None:
-    assert told in problem(f'{{"pairs": [{{"content": "a", "style": "b", {keys}}}]}}'.encode())
+def test_a_bad_value_is_reported_with_its_place_and_the_allowed_values(keys: str, message: str) -> None:
+    assert message in problem(f'{{"pairs": [{{"content": "a", "style": "b", {keys}}}]}}'.encode())
 
 
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "message"),
     [
         ({"version": 2, **PAIR}, "version: should be 1; found 2"),
         ({"defaults": {"epochs": "x"}, **PAIR}, 'defaults.epochs: should be a valid integer; found "x"'),
@@ -214,8 +214,10 @@ def test_a_bad_value_is_told_with_its_place_and_what_is_allowed(keys: str, told:
         ({"product": {**PRODUCT, "style": []}}, "product.style: should not be empty; found []"),
     ],
 )
-def test_a_bad_shape_is_told_with_its_place(document: object, told: str) -> None:
-    assert problem(document).startswith(told)
+def test_a_value_of_the_wrong_type_or_length_is_reported_with_its_place(
+    document: object, message: str
+) -> None:
+    assert problem(document).startswith(message)
 
 
 def test_an_id_is_a_plain_file_name() -> None:
@@ -223,26 +225,24 @@ def test_an_id_is_a_plain_file_name() -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [("one", "one"), ("one", "ONE"), ("caf\xe9", "cafe\u0301")])
-def test_two_pairs_of_one_id_are_refused_also_where_only_some_file_systems_see_one(
-    first: str, second: str
-) -> None:
+def test_two_pairs_are_refused_if_their_ids_are_the_same_on_some_file_system(first: str, second: str) -> None:
     document = {"pairs": [{**PAIR, "id": first}, {**PAIR, "id": "two"}, {**PAIR, "id": second}]}
     assert problem(document).startswith(f"pairs[2].id: '{second}' is named twice, here and in pairs[0]")
 
 
-def test_a_pair_that_a_product_makes_otherwise_is_told_where_an_id_can_be_given() -> None:
+def test_a_pair_with_the_id_of_a_product_pair_is_reported_at_the_listed_pair() -> None:
     document = {"pairs": [{**PAIR, "epochs": 3}], "product": PRODUCT}
     assert problem(document).startswith("pairs[0].id: ")
 
 
-def test_every_problem_is_told_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     document = {"defaults": {"epochs": 0}, "pairs": [PAIR, {**PAIR, "seed": -1, "zzzz": 1}], "zzzz": 1}
     places = {found.place for found in problems(document)}
     assert places == {"defaults.epochs", "pairs[1].seed", "pairs[1].zzzz", "zzzz"}
 
 
 @pytest.mark.parametrize("odd", ["\x1b[31m", "\ud800", "\u202e", "a\nb", "x" * 10_000])
-def test_odd_characters_come_out_escaped_wherever_they_stand(odd: str) -> None:
+def test_unprintable_characters_anywhere_in_a_manifest_are_escaped_in_messages(odd: str) -> None:
     for document in (
         {**PAIR, odd: 1},
         {odd: [PAIR]},
@@ -255,28 +255,33 @@ def test_odd_characters_come_out_escaped_wherever_they_stand(odd: str) -> None:
         assert problems(document, lambda pattern: [])
 
 
-def test_what_is_beyond_all_measure_is_refused() -> None:
+def test_a_manifest_above_a_limit_is_refused() -> None:
     document = {"product": {"content": [f"c{n}" for n in range(400)], "style": [f"s{n}" for n in range(400)]}}
-    assert problem(document).startswith("product: stands for 160000 pairs; at most 100000 go into one")
+    assert problem(document).startswith("product: gives 160000 pairs; a manifest may have at most 100000")
     many = {"pairs": [{"content": "a", "styles": [{"image": "b"}] * 17}]}
     assert problem(many).startswith("pairs[0].styles: should have at most 16 items; found [")
     assert problem({"pairs": [PAIR] * 100_001}).startswith("pairs: should have at most 100000 items; found")
     deep = {"product": {"content": ["**/" * 3 + "x*"], "style": ["s"]}}
-    assert problem(deep) == "product.content[0]: '**' may stand in a pattern 2 times; found \"**/**/**/x*\""
+    assert (
+        problem(deep)
+        == "product.content[0]: a pattern may contain '**' at most 2 times; found \"**/**/**/x*\""
+    )
 
 
 @pytest.mark.parametrize(
-    ("pattern", "told"),
+    ("pattern", "message"),
     [("none/*.jpg", "no image matches"), ("../*.png", "lies outside"), ("\0*", "not a usable path")],
 )
-def test_a_glob_that_finds_nothing_is_told_with_its_place(pattern: str, told: str, tmp_path: Path) -> None:
+def test_a_pattern_that_finds_nothing_is_reported_with_its_place(
+    pattern: str, message: str, tmp_path: Path
+) -> None:
     document = {"product": {"content": ["a.png"], "style": ["b.png", pattern]}}
     text = problem(document, Sources(FolderStore(tmp_path)).glob)
     assert text.startswith("product.style[1]: ")
-    assert told in text
+    assert message in text
 
 
-def test_a_match_whose_name_is_not_utf_8_is_told(tmp_path: Path) -> None:
+def test_a_matching_file_name_that_is_not_utf_8_is_reported(tmp_path: Path) -> None:
     try:
         (tmp_path / os.fsdecode(b"\xff.png")).touch()
     except OSError:
@@ -306,7 +311,7 @@ INVALID = [
 ]
 
 
-def test_the_committed_schema_is_current() -> None:
+def test_the_committed_schema_is_up_to_date() -> None:
     assert json.loads(SCHEMA.read_text(encoding="utf-8")) == json_schema()
     Draft202012Validator.check_schema(json_schema())
 
@@ -324,7 +329,7 @@ def test_schema_and_parser_refuse(document: object) -> None:
     assert not Draft202012Validator(json_schema()).is_valid(document)
 
 
-def test_a_bucket_out_of_reach_is_not_the_manifests_fault() -> None:
+def test_an_unavailable_bucket_is_not_reported_as_a_problem_of_the_manifest() -> None:
     def glob(pattern: str) -> list[str]:
         raise UnavailableError("s3://bucket: the server answers 503 SlowDown")
 

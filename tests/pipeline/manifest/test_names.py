@@ -11,13 +11,13 @@ from pipeline.manifest.names import complete_names, plain_file_name
         *("a\n", "\x1b[31m", "a\x9b", "\ud800", "a\u202egnp"),
     ],
 )
-def test_a_name_that_some_file_system_would_not_take_is_refused(name: str) -> None:
+def test_a_name_that_some_file_system_does_not_allow_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="an id "):
         plain_file_name(name)
 
 
 @pytest.mark.parametrize("name", ["a", "x" * 180, "console", "com", "lpt10", "Köln ☂ 1.5", "cat-waves_2"])
-def test_a_plain_name_stays_as_it_is(name: str) -> None:
+def test_a_plain_name_is_returned_unchanged(name: str) -> None:
     assert plain_file_name(name) == name
 
 
@@ -36,19 +36,19 @@ def test_a_plain_name_stays_as_it_is(name: str) -> None:
         ([("é.png", "s.jpg"), ("e\u0301.png", "s.jpg")], ["é.png-s.jpg", "e\u0301.png-s.jpg"]),
     ],
 )
-def test_what_has_no_name_is_named_after_its_images(
+def test_a_pair_without_an_id_is_named_after_its_images(
     images: list[tuple[str, ...]], expected: list[str]
 ) -> None:
     assert complete_names([None for _ in images], images) == expected
 
 
-def test_a_derived_name_gives_way_to_a_given_one() -> None:
+def test_a_derived_name_is_changed_if_a_given_one_is_the_same() -> None:
     images = [("p/x.png", "s.png"), ("a.png", "b.png")]
     assert complete_names([None, "x-s"], images) == ["p_x.png-s.png", "x-s"]
 
 
-def test_very_long_derived_names_are_cut_and_stay_apart() -> None:
+def test_very_long_derived_names_are_cut_and_stay_different() -> None:
     images = [("é" * 500 + end, "s.png") for end in ("a.png", "b.png")]
-    one, other = complete_names([None, None], images)
-    assert one != other
-    assert max(len(one.encode()), len(other.encode())) <= 180
+    first, second = complete_names([None, None], images)
+    assert first != second
+    assert max(len(first.encode()), len(second.encode())) <= 180

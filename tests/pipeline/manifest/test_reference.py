@@ -1,4 +1,4 @@
-"""The tables of docs/manifest.md against the models that they are made from."""
+"""The tables in docs/manifest.md agree with the models from which they are made."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ DOCUMENT = ROOT / "docs" / "manifest.md"
 COMMAND = ["-m", "pipeline.manifest.reference"]
 
 
-def test_the_committed_document_is_current() -> None:
+def test_the_committed_document_is_up_to_date() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     assert updated(text) == text, "run: make reference"
 
@@ -39,7 +39,7 @@ def test_a_row_gives_type_default_range_and_meaning() -> None:
     )
 
 
-def test_a_parameter_has_its_row_in_one_table_only() -> None:
+def test_a_parameter_has_a_row_in_only_one_table() -> None:
     assert reference().count("| `epochs` |") == 1
 
 
@@ -51,7 +51,7 @@ def test_every_link_leads_to_a_heading() -> None:
     assert {text for text, _ in links} <= headings
 
 
-def test_the_command_rewrites_the_part_between_the_markers_only(tmp_path: Path) -> None:
+def test_the_command_rewrites_only_the_part_between_the_markers(tmp_path: Path) -> None:
     file = tmp_path / "manual.md"
     file.write_text(f"Before.\n{BEGIN}\nold\n{END}\nAfter.\n", encoding="utf-8")
     subprocess.run([sys.executable, *COMMAND, file], check=True, cwd=ROOT)
@@ -64,7 +64,7 @@ def test_a_document_without_markers_is_refused() -> None:
         updated("A document without tables.")
 
 
-def test_every_example_in_the_document_is_a_manifest() -> None:
+def test_every_example_in_the_document_is_a_valid_manifest() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     examples = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert examples

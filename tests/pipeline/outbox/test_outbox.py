@@ -30,8 +30,8 @@ def make_record(digest: str = "d1", picture: str = "p.png") -> Record:
     )
 
 
-class Diary(FolderStore):
-    """A folder that writes down what is done to it."""
+class RecordingFolder(FolderStore):
+    """A folder that records every write and every removal."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -47,8 +47,8 @@ class Diary(FolderStore):
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Diary:
-    return Diary(tmp_path)
+def store(tmp_path: Path) -> RecordingFolder:
+    return RecordingFolder(tmp_path)
 
 
 def current(outbox: Outbox, digest: str) -> Record | None:
@@ -56,12 +56,12 @@ def current(outbox: Outbox, digest: str) -> Record | None:
     return record if record and outbox.is_whole("m", record) and record.input_digest == digest else None
 
 
-def test_the_record_is_written_last_and_the_log_that_marks_a_result_first(store: Diary) -> None:
+def test_the_loss_log_is_written_first_and_the_record_last(store: RecordingFolder) -> None:
     Outbox(store).put_result("m", make_record(), b"picture", b"log")
     assert store.lines == ["write m/p.loss.jsonl", "write m/p.png", "write m/p.json"]
 
 
-def test_a_new_picture_never_stands_beside_an_old_record(store: Diary) -> None:
+def test_the_old_record_is_removed_before_the_new_picture_is_written(store: RecordingFolder) -> None:
     outbox = Outbox(store)
     outbox.put_result("m", make_record(), b"picture", b"log")
     store.lines.clear()
@@ -77,7 +77,7 @@ def test_a_new_picture_never_stands_beside_an_old_record(store: Diary) -> None:
 
 
 @pytest.mark.parametrize("writes", [0, 1, 2])
-def test_who_loses_the_manifest_meanwhile_writes_no_more(store: Diary, writes: int) -> None:
+def test_nothing_more_is_written_after_the_claim_is_lost(store: RecordingFolder, writes: int) -> None:
     def confirm() -> None:
         if len(store.lines) == writes:
             raise ClaimLostError("another runner has taken over")
@@ -88,7 +88,7 @@ def test_who_loses_the_manifest_meanwhile_writes_no_more(store: Diary, writes: i
     assert Outbox(store).record("m", "p") is None
 
 
-def test_only_the_same_digest_is_there_already(store: Diary) -> None:
+def test_a_result_is_current_only_for_the_same_digest(store: RecordingFolder) -> None:
     outbox = Outbox(store)
     assert current(outbox, "d1") is None
     outbox.put_result("m", make_record(), b"picture", b"log")
@@ -98,21 +98,21 @@ def test_only_the_same_digest_is_there_already(store: Diary) -> None:
     assert current(outbox, "d2") is None
 
 
-def test_a_picture_that_is_not_the_record_s_own_is_as_good_as_none(store: Diary) -> None:
+def test_a_result_is_incomplete_if_another_runner_replaced_its_picture(store: RecordingFolder) -> None:
     outbox = Outbox(store)
     outbox.put_result("m", make_record(), b"picture", b"log")
     store.write("m/p.png", b"another runner's")
     assert current(outbox, "d1") is None
 
 
-@pytest.mark.parametrize("lost", ["p.png", "p.loss.jsonl", "p.json"])
-def test_an_incomplete_result_is_not_there(store: Diary, lost: str) -> None:
+@pytest.mark.parametrize("missing", ["p.png", "p.loss.jsonl", "p.json"])
+def test_a_result_is_incomplete_if_one_of_its_files_is_missing(store: RecordingFolder, missing: str) -> None:
     outbox = Outbox(store)
     outbox.put_result("m", make_record(), b"picture", b"log")
-    store.remove(f"m/{lost}")
+    store.remove(f"m/{missing}")
     assert current(outbox, "d1") is None
 
 
-def test_a_record_that_can_not_be_read_is_none(store: Diary) -> None:
+def test_a_record_that_cannot_be_read_is_ignored(store: RecordingFolder) -> None:
     store.write("m/p.json", b'{"id": "p"')
     assert Outbox(store).record("m", "p") is None

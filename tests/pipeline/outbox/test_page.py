@@ -53,7 +53,7 @@ def record(**changes: object) -> Record:
 
 
 class Parsed(HTMLParser):
-    """The elements of a page, and the text within each kind; checks that every tag is closed."""
+    """The elements of a page and the text in them. Checks that every tag is closed."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Parsed(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
-        assert len(found) == len(attrs), "an attribute stands twice"
+        assert len(found) == len(attrs), "an element has an attribute twice"
         self.elements.append((tag, found))
         if tag not in VOID:
             self._open.append((tag, found.get("class", "")))
@@ -85,7 +85,7 @@ class Parsed(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
     def text(self, place: str) -> str:
-        """All text within elements of this tag or class."""
+        """All text in elements of this tag or class."""
         return " ".join(text.strip() for found, text in self.texts if found == place)
 
 
@@ -93,14 +93,14 @@ def shown(*records: Record, problems: tuple[Problem, ...] = ()) -> Parsed:
     return Parsed(page("autumn", records, problems))
 
 
-def test_header_sums_up() -> None:
+def test_the_header_shows_the_totals() -> None:
     records = [record(id="a"), record(id="b", seconds=3595.0, device="NVIDIA H100")]
     parsed = shown(*records, problems=(Problem("pairs[2]", "gone", "c"),))
     assert parsed.text("h1") == "autumn"
     assert parsed.text("totals") == "Done 2 Failed 1 Time 1 h 0 min Device NVIDIA H100, cpu"
 
 
-def test_problems_come_before_pictures_and_say_where() -> None:
+def test_problems_are_listed_before_the_pictures_with_their_places() -> None:
     problems = (Problem("pairs[2]", "no such file", "dog"), Problem("", "too large"))
     parsed = shown(record(), problems=problems)
     expected = "dog pairs[2] no such file whole manifest too large"
@@ -109,23 +109,23 @@ def test_problems_come_before_pictures_and_say_where() -> None:
     assert headings == ["autumn", "2 failed", "cat-waves"]
 
 
-def test_no_problems_no_list() -> None:
+def test_without_problems_there_is_no_list_of_problems() -> None:
     assert shown(record()).text("failures") == ""
 
 
-def test_a_page_without_pictures() -> None:
+def test_a_page_without_pictures_says_so() -> None:
     parsed = shown(problems=(Problem("pairs[0]", "no such file", "cat"),))
-    assert parsed.text("main").endswith("There is no picture.")
+    assert parsed.text("main").endswith("No pictures.")
 
 
-def test_a_card_shows_what_was_measured() -> None:
+def test_a_card_shows_losses_evaluations_and_time() -> None:
     assert shown(record()).text("measured") == (
         "Total loss 1,234 Evaluations 200 Time 12.3 s"
         " Content loss 12.5 Style loss 2.3 × 10⁻⁵ Total variation 0"
     )
 
 
-def test_a_card_shows_which_parameters_differ_and_all_of_them_on_request() -> None:
+def test_a_card_lists_changed_parameters_and_all_parameters_in_a_table() -> None:
     layers = {"relu2_1": 2.0}
     changes = Parameters(style_weight=1234567.5, style_layers=layers, preserve_color=True)
     parsed = shown(record(parameters=changes))
@@ -136,7 +136,7 @@ def test_a_card_shows_which_parameters_differ_and_all_of_them_on_request() -> No
     assert shown(record()).text("changed") == "default parameters"
 
 
-def test_style_weights_are_shown_where_there_are_several_styles() -> None:
+def test_style_weights_are_shown_if_there_are_several_styles() -> None:
     several = shown(record(styles=[source("a/x.png", 0.7), source("a/y.png", 0.3)]))
     captions = "Content cat.jpg Style x.png weight 0.7 Style y.png weight 0.3"
     assert several.text("figcaption") == captions
@@ -166,7 +166,7 @@ def test_all_text_is_escaped() -> None:
     ]
 
 
-def test_links_lead_to_the_files_of_the_pair() -> None:
+def test_links_point_to_the_files_of_the_pair() -> None:
     parsed = shown(record(id=NAME))
     links = [element["href"] for element in parsed.all("a")]
     links += [element["src"] for element in parsed.all("img")]
@@ -176,7 +176,7 @@ def test_links_lead_to_the_files_of_the_pair() -> None:
     assert [unquote(link) for link in links] == [*(NAME + part for part in parts), *thumbnails]
 
 
-def test_needs_nothing_but_the_pictures() -> None:
+def test_the_page_loads_no_files_except_the_pictures() -> None:
     html = page("autumn", [record()], [])
     assert {tag for tag, _ in Parsed(html).elements}.isdisjoint({"script", "link", "iframe"})
     assert not re.search(r"//|url\(|@import", html)
@@ -188,7 +188,7 @@ def plotted(parsed: Parsed) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in points]
 
 
-def test_the_curve_is_logarithmic_and_names_its_ends() -> None:
+def test_the_curve_is_logarithmic_and_shows_its_first_and_last_value() -> None:
     parsed = shown(record(curve=CURVE))
     (x0, y0), (x1, y1), (x2, y2) = plotted(parsed)
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2) and x0 < x1
@@ -212,7 +212,7 @@ def test_the_curve_is_logarithmic_and_names_its_ends() -> None:
         [math.inf, 3.0, math.nan, 2.0, math.inf],
     ],
 )
-def test_any_curve_stays_in_its_plot(totals: list[float]) -> None:
+def test_any_curve_stays_inside_its_plot(totals: list[float]) -> None:
     parsed = shown(record(curve=list(enumerate(totals, start=1))))
     points = plotted(parsed)
     assert len(points) == sum(map(math.isfinite, totals))
@@ -222,17 +222,17 @@ def test_any_curve_stays_in_its_plot(totals: list[float]) -> None:
     assert "nan" not in str(parsed.elements) and "inf" not in str(parsed.elements)
 
 
-def test_a_constant_curve_is_level_and_in_the_middle() -> None:
+def test_a_constant_curve_is_horizontal_and_in_the_middle() -> None:
     ys = {y for _, y in plotted(shown(record(curve=[(1, 7.0), (2, 7.0)])))}
     assert ys == {77.0}
 
 
-def test_no_curve() -> None:
+def test_without_a_curve_the_card_says_so() -> None:
     parsed = shown(record(curve=[]))
-    assert not parsed.all("svg") and "no loss curve" in parsed.text("article")
+    assert not parsed.all("svg") and "No loss curve" in parsed.text("article")
 
 
-def test_thousands_of_pairs_load_lazily_and_nothing_jumps() -> None:
+def test_pictures_of_thousands_of_pairs_load_lazily_and_have_fixed_sizes() -> None:
     curve = [(step, 1e6 / step) for step in range(1, 61)]
     records = [record(id=f"pair {n}", curve=curve) for n in range(3000)]
     began = time.perf_counter()
@@ -251,7 +251,7 @@ def test_a_browser_shows_the_pictures(tmp_path: Path) -> None:
     (tmp_path / "thumbs").mkdir()
     Image.new("RGB", (256, 160)).save(tmp_path / "thumbs" / "ab.jpg")
     Image.new("RGB", (640, 480)).save(tmp_path / f"{NAME}.png")
-    # Asks the browser for the size of each picture, 0 where it could not be shown.
+    # Reports the size of each picture in the browser; 0 if it was not loaded.
     check = """<script>
       setInterval(() => { document.body.dataset.pictures = [...document.images].map(
         image => `${image.naturalWidth}x${image.naturalHeight}`).join(" ") }, 100)

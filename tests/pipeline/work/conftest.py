@@ -1,4 +1,4 @@
-"""An inbox and an outbox in memory, with two images, and what works on them without a device."""
+"""A runner without a device, with an inbox and an outbox in memory and two images."""
 
 import json
 import threading
@@ -28,12 +28,12 @@ QUICK = Timing(retry_first=0.01, retry_last=0.01, cancelled=3600, scan=0.0, scan
 
 @dataclass
 class Shop:
-    """One runner, in this process, at an inbox in memory."""
+    """One runner in this process, with an inbox and an outbox in memory."""
 
     before: Callable[[Task], Outcome | None] = lambda task: None
     batch: int = 1
     timing: Timing = QUICK
-    at: "Shop | None" = None  # another runner, whose inbox and outbox this one shares
+    at: "Shop | None" = None  # another runner that shares its inbox and outbox with this one
     inbox: MemoryStore = field(init=False)
     outbox: MemoryStore = field(init=False)
 
@@ -57,12 +57,12 @@ class Shop:
         return inbox, outbox
 
     def drop(self, name: str, pairs: int = 1, **keys: object) -> None:
-        """Put a manifest of so many pairs, p0, p1, ..., into the inbox."""
+        """Write a manifest with the pairs p0, p1, ... into the inbox."""
         listed = [{"id": f"p{n}", "content": "a.png", "style": "b.png", "seed": n} for n in range(pairs)]
         self.inbox.write(f"{name}.json", json.dumps({"pairs": listed, **keys}).encode())
 
     def work(self) -> None:
-        """Work until nothing is left, and close."""
+        """Work until no manifest is left, then close."""
         try:
             self.owner.start()
             self.feed.begin()
@@ -71,13 +71,13 @@ class Shop:
             self.owner.close()
 
     def in_background(self) -> threading.Thread:
-        """The same in a thread, which has started."""
+        """Start a thread that works until no manifest is left, then closes."""
         thread = threading.Thread(target=self.work, daemon=True)
         thread.start()
         return thread
 
     def manifests(self, folder: str) -> list[str]:
-        """The manifests, and error files, in a folder of the inbox."""
+        """The manifests and error files in a folder of the inbox."""
         return [entry.name for entry in self.inbox.entries(folder) if entry.name.endswith(".json")]
 
     def inbox_has_in_processing(self, count: int) -> None:
@@ -85,13 +85,13 @@ class Shop:
         self.listener.wait_for(ManifestStarted, lambda event: len(self.manifests("processing")) >= count)
 
     def handed_out(self) -> list[str]:
-        """The pairs that the engine got, as manifest/pair, in their order."""
+        """The pairs that the engine has received, as manifest/pair, in this order."""
         return [f"{task.manifest}/{task.pair.id}" for task in self.engine.tasks]
 
 
 @pytest.fixture
 def shop() -> Iterator[Callable[..., Shop]]:
-    """Makes a runner; at the end of the test it is told to stop."""
+    """A function that makes runners. They are stopped at the end of the test."""
     made: list[Shop] = []
 
     def make(**options: object) -> Shop:

@@ -1,4 +1,4 @@
-"""Real runners whose manifests are cancelled, deleted or overtaken while they work."""
+"""Real runners whose manifests are cancelled or deleted, or that get a new manifest, while they work."""
 
 import json
 import subprocess
@@ -44,7 +44,7 @@ def drop(box: Box, name: str, *pairs: dict[str, object]) -> None:
     box.inbox.write(f"{name}.json", json.dumps({"pairs": listed}).encode())
 
 
-def test_a_cancelled_manifest_is_set_aside_and_retry_goes_on(box: Box) -> None:
+def test_a_cancelled_manifest_is_moved_to_failed_and_retry_continues_it(box: Box) -> None:
     drop(box, "m", QUICK, ENDLESS)
     with watch(box) as runner:
         runner.wait_for_all({"event": "pair done"}, {"event": "pair started", "pair": "p1"})
@@ -67,7 +67,7 @@ def test_a_cancelled_manifest_is_set_aside_and_retry_goes_on(box: Box) -> None:
     assert not box.left()
 
 
-def test_a_manifest_that_is_deleted_is_worked_on_no_more(box: Box) -> None:
+def test_deleting_a_manifest_stops_the_work_on_it(box: Box) -> None:
     drop(box, "m", ENDLESS)
     with watch(box) as runner:
         runner.wait_for("pair started")
@@ -80,7 +80,7 @@ def test_a_manifest_that_is_deleted_is_worked_on_no_more(box: Box) -> None:
     assert box.results("m") == []
 
 
-def test_a_waiting_manifest_is_cancelled(box: Box) -> None:
+def test_cancelling_a_waiting_manifest_moves_it_to_failed(box: Box) -> None:
     drop(box, "m", QUICK)
     call("cancel", box)
     assert box.names("failed") == {"m.json", "m.error.json"}
@@ -88,7 +88,9 @@ def test_a_waiting_manifest_is_cancelled(box: Box) -> None:
     assert box.left() == {"m.json"}
 
 
-def test_a_small_manifest_overtakes_a_large_one(folder_box: Callable[[], Box]) -> None:
+def test_a_small_manifest_is_done_before_a_large_one_that_started_earlier(
+    folder_box: Callable[[], Box],
+) -> None:
     box = folder_box()
     box.fill([])
     pairs: list[dict[str, object]] = [{**QUICK, "seed": seed, "init": "random"} for seed in range(30)]

@@ -1,4 +1,4 @@
-"""A runner is killed at each step it takes on disk or with a bucket; whoever comes next puts all right."""
+"""Kills a runner at every step on disk or with a bucket. The next runners must finish all work."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ STATES = ("", "processing", "done", "failed")
 
 
 def arm(steps: int, places: Sequence[str]) -> None:
-    """Kill this process after so many changes to files, or beginnings and ends of requests."""
+    """Kill this process after a number of steps: changes of files, and beginnings and ends of requests."""
     left = steps
 
     def step() -> None:
@@ -34,26 +34,26 @@ def arm(steps: int, places: Sequence[str]) -> None:
 
     request = BaseClient._make_api_call
 
-    def told(*arguments: Any) -> Any:
+    def request_with_steps(*arguments: Any) -> Any:
         step()
         answer = request(*arguments)
         step()
         return answer
 
     sys.addaudithook(on_event)
-    BaseClient._make_api_call = told
+    BaseClient._make_api_call = request_with_steps
     fsync = os.fsync
 
-    def synced(file: int) -> None:
+    def fsync_with_step(file: int) -> None:
         step()
         fsync(file)
 
-    setattr(os, "fsync", synced)  # noqa: B010
+    setattr(os, "fsync", fsync_with_step)  # noqa: B010
 
 
-# Of a bucket only every third step, as a lease takes its time to lapse.
+# With a bucket only every third step, because each time the lease has to expire.
 @pytest.mark.parametrize(("boxes", "stride"), [("folder_box", 1), ("bucket_box", 3)])
-def test_wherever_a_runner_dies_nothing_is_lost_or_doubled(
+def test_a_runner_killed_at_any_step_loses_nothing_and_no_pair_is_computed_twice(
     boxes: str, stride: int, stylizer: Stylizer, request: pytest.FixtureRequest
 ) -> None:
     make: Callable[[], Box] = request.getfixturevalue(boxes)
@@ -76,4 +76,4 @@ def test_wherever_a_runner_dies_nothing_is_lost_or_doubled(
             break
         assert os.WTERMSIG(ended) == signal.SIGKILL
         steps += stride
-    assert steps > 20  # it did die at many a place
+    assert steps > 20  # it was killed at many different steps

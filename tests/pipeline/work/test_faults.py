@@ -1,4 +1,4 @@
-"""Real runners with a real S3 server, while the network between them fails or a runner is stopped."""
+"""Real runners with a real S3 server, while the network fails or a runner is suspended."""
 
 import json
 import math
@@ -25,10 +25,10 @@ from tests.process import Runner
 LIMIT = 10**6
 MANIFESTS, PAIRS = 4, 2
 PAIR = {"content": "a.png", "style": "b.png", "max_size": 32, "epochs": 1}
-# With the timeouts and leases of production these tests would take minutes.
+# Shorter than in production, because otherwise these tests would take minutes.
 HASTY = {"read_timeout": STALL / 2}
 BRIEF = {"lease": 2.0, "lease_renewal": 0.5}
-# With a lease of no duration `confirm` sends a request each time.
+# With a lease of 0 seconds, each `confirm` sends a request.
 IMPATIENT = Timing(read_timeout=STALL / 2, lease=0.0, lease_renewal=math.inf)
 
 
@@ -78,7 +78,9 @@ def shaky(faulty: tuple[str, Faulty], monkeypatch: pytest.MonkeyPatch) -> Shaky:
     return S3Store(f"s3://{BUCKET}/{uuid4().hex}", client, IMPATIENT), network
 
 
-def test_a_bad_network_costs_time_and_nothing_else(bucket: Bucket, faulty: tuple[str, Faulty]) -> None:
+def test_with_a_bad_network_all_pairs_are_done_exactly_once(
+    bucket: Bucket, faulty: tuple[str, Faulty]
+) -> None:
     endpoint_url, network = faulty
     for number in range(MANIFESTS):
         bucket.drop(f"m{number}", *[{"seed": number * PAIRS + pair} for pair in range(PAIRS)])
@@ -95,7 +97,7 @@ def test_a_bad_network_costs_time_and_nothing_else(bucket: Bucket, faulty: tuple
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_one_fault_has_no_effect(shaky: Shaky, fault: str) -> None:
+def test_a_request_succeeds_after_a_single_fault(shaky: Shaky, fault: str) -> None:
     store, network = shaky
     requests: list[Callable[[str | None], Any]] = [
         lambda _: store.objects.put("a", b"text", absent=True),
@@ -114,7 +116,7 @@ def test_one_fault_has_no_effect(shaky: Shaky, fault: str) -> None:
         store.read("a", LIMIT)
 
 
-def test_a_retried_write_is_not_mistaken_for_one_of_another_client(shaky: Shaky) -> None:
+def test_a_retried_write_is_refused_if_another_client_wrote_first(shaky: Shaky) -> None:
     store, network = shaky
     store.write("a", b"theirs")
     network.fail_next("late")
@@ -123,10 +125,10 @@ def test_a_retried_write_is_not_mistaken_for_one_of_another_client(shaky: Shaky)
     assert store.read("a", LIMIT) == b"theirs"
 
 
-def test_a_lease_whose_answers_were_lost_is_kept(shaky: Shaky) -> None:
+def test_a_lease_is_kept_if_the_answers_of_the_server_are_lost(shaky: Shaky) -> None:
     store, network = shaky
     store.write("a", b"text")
-    network.faults = ("late",)  # the server does what it is asked, but its answers are lost
+    network.faults = ("late",)  # the server processes the requests, but its answers are lost
     network.rate = 1.0
     with pytest.raises(UnavailableError):
         store.claim("a", "held/a")
@@ -142,12 +144,12 @@ def test_a_lease_whose_answers_were_lost_is_kept(shaky: Shaky) -> None:
     assert store.read("done/a", LIMIT) == b"text"
 
 
-def test_a_fault_that_continues_is_explained_in_one_sentence(shaky: Shaky) -> None:
+def test_a_lasting_fault_is_reported_in_one_sentence(shaky: Shaky) -> None:
     store, network = shaky
     network.rate = 1.0
-    for fault, said in (("slow down", "the server answers 503 SlowDown"), ("reset", "can't be reached")):
+    for fault, message in (("slow down", "the server answers 503 SlowDown"), ("reset", "can't be reached")):
         network.faults = (fault,)
-        with pytest.raises(UnavailableError, match=said):
+        with pytest.raises(UnavailableError, match=message):
             store.read("a", LIMIT)
 
 
@@ -170,7 +172,7 @@ def test_a_missing_permission_is_reported_at_the_start(
     assert not bucket.names("processing")
 
 
-def test_a_runner_that_was_stopped_for_longer_than_its_lease_publishes_nothing(bucket: Bucket) -> None:
+def test_a_runner_that_was_suspended_longer_than_its_lease_publishes_nothing(bucket: Bucket) -> None:
     bucket.drop("long", {"epochs": 10, "init": "random"})
     with bucket.watch("--once", timing=BRIEF) as first:
         first.wait_for("pair started")

@@ -1,4 +1,4 @@
-"""What kills each runner that works on it, or holds it for ever, must not stop the rest of the inbox."""
+"""A manifest that kills or hangs every runner that works on it must not stop the other manifests."""
 
 import json
 import os
@@ -19,20 +19,20 @@ from tests.conftest import make_picture
 from tests.pipeline.box import BROKEN, PAIRS, Box, Instant
 from tests.process import Runner
 
-MOST = 12  # runners that may be needed
+MOST = 12  # maximum of runners that may be needed
 LIMIT = 10**6
 
 
-def killed() -> None:
+def kill_process() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def without_its_gpu() -> None:
+def fail_gpu() -> None:
     raise torch.AcceleratorError("CUDA error: unspecified launch failure")
 
 
 class Deadly(Instant):
-    """Ends its process when it meets a pair with this seed."""
+    """Calls `end` when it computes a pair with this seed."""
 
     SEED = 13
 
@@ -41,19 +41,19 @@ class Deadly(Instant):
         self._end = end
 
     def run(self, pairs: Sequence[PreparedPair], on_evaluation: Any = None) -> list[Result]:
-        self._meet(pairs)
+        self._check(pairs)
         return super().run(pairs)
 
-    def _meet(self, pairs: Sequence[PreparedPair]) -> None:
+    def _check(self, pairs: Sequence[PreparedPair]) -> None:
         if any(pair.parameters.seed == self.SEED for pair in pairs):
             self._end()
 
 
 class DeadlyBefore(Deadly):
-    """The same, but between two batches."""
+    """Calls `end` before the batch with this pair, not in it."""
 
     def capacity(self, pair: PreparedPair) -> int:
-        self._meet([pair])
+        self._check([pair])
         return super().capacity(pair)
 
 
@@ -64,7 +64,7 @@ def poison(box: Box, name: str, good: Sequence[str], bad: str) -> None:
 
 
 def runners_until_all_ended(box: Box, stylizer: Stylizer) -> int:
-    """How many runners died before nothing was left to do."""
+    """Run runners until all manifests have ended; the number of runners that died."""
     deaths = 0
     for _ in range(MOST if box.endpoint_url is None else 100):
         deaths += os.waitstatus_to_exitcode(box.work(stylizer)) in (-signal.SIGKILL, BROKEN)
@@ -74,10 +74,10 @@ def runners_until_all_ended(box: Box, stylizer: Stylizer) -> int:
 
 
 @pytest.mark.parametrize(
-    ("end", "deadly"), [(killed, Deadly), (without_its_gpu, Deadly), (without_its_gpu, DeadlyBefore)]
+    ("end", "deadly"), [(kill_process, Deadly), (fail_gpu, Deadly), (fail_gpu, DeadlyBefore)]
 )
 @pytest.mark.parametrize("boxes", ["folder_box", "bucket_box"])
-def test_a_manifest_that_kills_is_set_aside_after_three_tries(
+def test_a_manifest_fails_after_three_runners_died_with_it(
     boxes: str,
     end: Callable[[], None],
     deadly: type[Deadly],
@@ -88,11 +88,11 @@ def test_a_manifest_that_kills_is_set_aside_after_three_tries(
     box = make()
     box.fill(["a", "z"])
     poison(box, "m", ["p0"], "p1")
-    assert runners_until_all_ended(box, deadly(stylizer, end)) in (3, 4)  # p0 may be done by the first
+    assert runners_until_all_ended(box, deadly(stylizer, end)) in (3, 4)  # one more if p0 was done in between
     assert box.names("done") == {"a.json", "z.json"}
     assert box.names("failed") == {"m.json", "m.error.json"}
     (error,) = json.loads(box.inbox.read("failed/m.error.json", LIMIT))["errors"]
-    undone = len(box.results("m"))  # p0 may have been quicker than its neighbour
+    undone = len(box.results("m"))  # p0 may be done before p1 kills the runner
     assert (error["place"], error["id"]) == (f"pairs[{undone}]", f"p{undone}")
     assert error["message"].startswith("3 runners in a row have died with this manifest")
     assert [box.results(name) for name in ("a", "z")] == [
@@ -104,29 +104,29 @@ def test_a_manifest_that_kills_is_set_aside_after_three_tries(
 
 
 class Mortal(Instant):
-    """Dies of the second pair that it meets, whichever that is, once the first one is done."""
+    """Kills its process at its second pair, after the first pair is done."""
 
     def __init__(self, stylizer: Stylizer, progressed: threading.Event) -> None:
         super().__init__(stylizer)
-        self._met, self._progressed = 0, progressed
+        self._count, self._progressed = 0, progressed
 
     def run(self, pairs: Sequence[PreparedPair], on_evaluation: Any = None) -> list[Result]:
-        self._met += 1
-        if self._met == 2:
+        self._count += 1
+        if self._count == 2:
             assert self._progressed.wait(60)
             os.kill(os.getpid(), signal.SIGKILL)
         return super().run(pairs)
 
 
 @pytest.mark.parametrize("boxes", ["folder_box", "bucket_box"])
-def test_a_manifest_that_goes_on_is_never_set_aside(
+def test_a_manifest_does_not_fail_if_a_pair_is_done_before_each_death(
     boxes: str, stylizer: Stylizer, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told, tell = threading.Event(), ClaimedManifest.progressed
+    counted, original = threading.Event(), ClaimedManifest.progressed
 
     def progressed(claimed: ClaimedManifest) -> None:
-        tell(claimed)
-        told.set()
+        original(claimed)
+        counted.set()
 
     monkeypatch.setattr(ClaimedManifest, "progressed", progressed)
     make: Callable[[], Box] = request.getfixturevalue(boxes)
@@ -135,13 +135,13 @@ def test_a_manifest_that_goes_on_is_never_set_aside(
     box.fill(["m"], pairs)
     deaths = 0
     while box.left():
-        deaths += os.WIFSIGNALED(box.work(Mortal(stylizer, told)))
+        deaths += os.WIFSIGNALED(box.work(Mortal(stylizer, counted)))
     assert deaths == len(pairs) - 1
     assert box.names("done") == {"m.json"}
     assert box.results("m") == [f"m/{pair}" for pair in pairs]
 
 
-def test_a_runner_that_is_stuck_ends_and_the_next_one_goes_on(tmp_path: Path) -> None:
+def test_a_runner_without_progress_ends_and_the_next_runner_does_the_pair(tmp_path: Path) -> None:
     inbox = tmp_path / "in"
     inbox.mkdir()
     make_picture(seed=1).save(inbox / "a.png")
@@ -153,6 +153,6 @@ def test_a_runner_that_is_stuck_ends_and_the_next_one_goes_on(tmp_path: Path) ->
         assert runner.finish() == 1
         assert runner.events[-1]["event"].startswith("no progress for")
         assert runner.events[-1]["level"] == "error"
-    with Runner(*arguments, "--once") as heir:
-        assert heir.finish() == 0
-        assert heir.count("pair done") == 1
+    with Runner(*arguments, "--once") as second:
+        assert second.finish() == 0
+        assert second.count("pair done") == 1

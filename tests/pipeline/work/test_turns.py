@@ -16,7 +16,7 @@ def job(name: str, pairs: int, priority: int = 0) -> Job:
 
 
 def given(turns: Turns, count: int, length: int = 1) -> str:
-    """The names of the jobs that give the next pairs."""
+    """Take the next pairs; the names of their jobs."""
     names = ""
     for _ in range(count):
         if found := turns.next(length):
@@ -39,7 +39,7 @@ def test_a_turn_lasts_for_a_batch_or_until_the_job_has_no_more_pairs() -> None:
     assert given(turns, 20, length=2) == "aabccaacca"
 
 
-def test_a_higher_priority_goes_before_turns() -> None:
+def test_a_job_of_higher_priority_gives_all_its_pairs_first() -> None:
     turns = Turns()
     turns.open(job("a", 3), length=1)
     assert given(turns, 1) == "a"
@@ -49,7 +49,7 @@ def test_a_higher_priority_goes_before_turns() -> None:
     assert given(turns, 20) == "bbaa"
 
 
-def test_a_newcomer_has_its_first_turn_next_but_only_every_second_turn_is_a_first_one() -> None:
+def test_a_new_job_gets_the_next_turn_but_at_most_every_second_turn_goes_to_a_new_job() -> None:
     turns = Turns()
     turns.open(job("a", 9), length=1)
     order = ""
@@ -61,7 +61,7 @@ def test_a_newcomer_has_its_first_turn_next_but_only_every_second_turn_is_a_firs
     assert order == "aabacadaeafagah"[: len(order)]
 
 
-def test_so_many_are_open_at_most() -> None:
+def test_the_number_of_open_jobs_of_one_priority_is_limited() -> None:
     turns = Turns()
     for number in range(MOST_OPEN):
         assert turns.admits(0) or given(turns, 1)
@@ -72,14 +72,14 @@ def test_so_many_are_open_at_most() -> None:
 
 
 @pytest.mark.parametrize("ended", [True, False])
-def test_an_ended_job_gives_nothing(ended: bool) -> None:
+def test_an_ended_job_gives_no_pairs(ended: bool) -> None:
     turns, only = Turns(), job("a", 2)
     turns.open(only, length=1)
     only.ended = ended
     assert given(turns, 9) == ("" if ended else "aa")
 
 
-def test_closing_all_returns_those_with_pairs_left() -> None:
+def test_closing_all_returns_the_jobs_with_pairs_left() -> None:
     turns, small, large = Turns(), job("a", 1), job("b", 2)
     for each in (small, large):
         turns.open(each, length=1)

@@ -1,4 +1,4 @@
-"""Faults of disks, mounts and credentials are waited for: told once, and over when they are over."""
+"""A runner waits for the end of faults of disks and mounts, reports each once, and then continues."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def inbox(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Mount]:
-    """Mounts a small file system; the folder that it is mounted on."""
+    """A function that mounts a file system on a folder and returns the folder."""
     mounted = []
 
     def make(name: str, *options: str) -> Path:
@@ -38,7 +38,7 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
         folder.mkdir(exist_ok=True)
         command = ["mount", *options, str(folder)]
         if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("mounting takes the rights of root")
+            pytest.skip("only root can mount file systems")
         mounted.append(folder)
         return folder
 
@@ -56,13 +56,15 @@ def watch(inbox: Path, outbox: Path) -> Runner:
     return Runner("watch", "--inbox", inbox, "--outbox", outbox)
 
 
-def assert_told_and_got_over(runner: Runner, fault: str, mend: Callable[[], object]) -> None:
-    """The fault is told, and when it is mended, every pair is done that was computed, once."""
+def assert_waits_and_continues(runner: Runner, fault: str, repair: Callable[[], object]) -> None:
+    """Assert that the fault is reported, and that after `repair` every pair is done exactly once."""
     while fault not in (runner.wait_for_any()["event"]):
         pass
-    mend()
+    repair()
     runner.wait_for("manifest done", manifest="m")
-    assert sum(fault in event["event"] for event in runner.events) <= 3  # once for each thread that met it
+    assert (
+        sum(fault in event["event"] for event in runner.events) <= 3
+    )  # once for each thread that had the fault
     assert runner.count("pair failed") == 0
     assert sorted(event["pair"] for event in runner.events if event["event"] == "pair done") == [
         "p0",
@@ -72,7 +74,7 @@ def assert_told_and_got_over(runner: Runner, fault: str, mend: Callable[[], obje
 
 
 @pytest.mark.parametrize("options", ["size=64k", "size=1m,nr_inodes=40"])
-def test_a_full_disk(inbox: Path, mount: Mount, options: str) -> None:
+def test_a_runner_waits_until_a_full_disk_has_space(inbox: Path, mount: Mount, options: str) -> None:
     outbox = mount("outbox", "-t", "tmpfs", "-o", options, "tmpfs")
     fillers = [outbox / f"filler{number}" for number in range(50)]
     with suppress(OSError):
@@ -82,9 +84,9 @@ def test_a_full_disk(inbox: Path, mount: Mount, options: str) -> None:
                     pass
     drop(inbox)
     if options != "size=64k":
-        fillers[0].unlink()  # so that it can start, but not go on
+        fillers[0].unlink()  # so that the runner can start, but not write all results
     with watch(inbox, outbox) as runner:
-        assert_told_and_got_over(
+        assert_waits_and_continues(
             runner,
             "the disk is full; make room; trying again",
             lambda: subprocess.run(["rm", "-f", *fillers], check=True),
@@ -92,13 +94,13 @@ def test_a_full_disk(inbox: Path, mount: Mount, options: str) -> None:
     assert not list(outbox.rglob(".writing-*"))
 
 
-def test_a_read_only_outbox(inbox: Path, mount: Mount) -> None:
+def test_a_runner_waits_until_a_read_only_outbox_is_writable(inbox: Path, mount: Mount) -> None:
     outbox = mount("outbox", "-t", "tmpfs", "tmpfs")
     with watch(inbox, outbox) as runner:
         runner.wait_for("watching")
         subprocess.run(["mount", "-o", "remount,ro", str(outbox)], check=True)
         drop(inbox)
-        assert_told_and_got_over(
+        assert_waits_and_continues(
             runner,
             "the file system is read-only; mount it for writing",
             lambda: subprocess.run(["mount", "-o", "remount,rw", str(outbox)], check=True),
@@ -106,7 +108,7 @@ def test_a_read_only_outbox(inbox: Path, mount: Mount) -> None:
 
 
 @pytest.mark.parametrize("lost", ["inbox", "outbox"])
-def test_a_folder_that_is_unmounted_and_mounted_again(
+def test_a_runner_waits_until_an_unmounted_folder_is_mounted_again(
     inbox: Path, tmp_path: Path, mount: Mount, lost: str
 ) -> None:
     places = {"inbox": inbox, "outbox": tmp_path / "outbox"}
@@ -121,30 +123,30 @@ def test_a_folder_that_is_unmounted_and_mounted_again(
         else:
             subprocess.run(["umount", str(folder)], check=True)
             drop(volume)
-        assert_told_and_got_over(
+        assert_waits_and_continues(
             runner, "no such folder; if it is on a volume", lambda: mount(lost, "--bind", str(volume))
         )
     subprocess.run(["umount", str(folder)], check=True)
-    # What lies below the mount point got nothing of it.
+    # Nothing was written into the folder below the mount point.
     assert [path.name for path in folder.iterdir() if path.is_dir()] == []
 
 
 @pytest.mark.parametrize("lost", ["inbox", "outbox"])
-def test_a_folder_that_goes_and_returns(inbox: Path, tmp_path: Path, lost: str) -> None:
+def test_a_runner_waits_until_a_renamed_folder_is_back(inbox: Path, tmp_path: Path, lost: str) -> None:
     outbox = tmp_path / "outbox"
     away, folder = tmp_path / "away", tmp_path / lost
     with watch(inbox, outbox) as runner:
         runner.wait_for("watching")
         folder.rename(away)
         drop(away if lost == "inbox" else inbox)
-        assert_told_and_got_over(runner, "no such folder", lambda: away.rename(folder))
+        assert_waits_and_continues(runner, "no such folder", lambda: away.rename(folder))
     assert {path.name for path in (outbox / "m").glob("*.png")} == {"p0.png", "p1.png", "p2.png"}
 
 
 @pytest.mark.parametrize(
     ("pairs", "file", "code"), [((), "failed/m.error.json", 1), (PAIRS, "m/index.html", 0)]
 )
-def test_what_can_not_be_written_for_a_moment_is_written_then(
+def test_a_file_that_cannot_be_written_at_first_is_written_by_a_retry(
     tmp_path: Path, stylizer: Stylizer, pairs: tuple[str, ...], file: str, code: int
 ) -> None:
     box, write = in_folder(tmp_path), FolderStore.write

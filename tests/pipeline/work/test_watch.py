@@ -1,4 +1,4 @@
-"""Real runners on real folders: what is dropped in comes out, whatever happens to a runner meanwhile."""
+"""Real runners with real folders: every manifest is processed, also if a runner is stopped or killed."""
 
 import json
 import os
@@ -54,7 +54,9 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.glob("*.json")} if folder.is_dir() else set()
 
 
-def test_once_works_off_what_is_there(start: Start, inbox: Path, tmp_path: Path) -> None:
+def test_once_processes_all_manifests_in_the_inbox_and_ends(
+    start: Start, inbox: Path, tmp_path: Path
+) -> None:
     drop(inbox, "good", QUICK, {**QUICK, "style_weight": 1e5})
     drop(inbox, "half", QUICK, {**QUICK, "content": "gone.png"})
     (inbox / "broken.json").write_text('{"pairs": [}')
@@ -85,16 +87,16 @@ def test_once_works_off_what_is_there(start: Start, inbox: Path, tmp_path: Path)
     remedy = json.loads((inbox / "failed" / "half.error.json").read_text())["remedy"]
     command = shlex.split(remedy.split("then: nst-pipeline ")[1])
     retry = [sys.executable, "-c", PROGRAM, *command[:-1], "typo", command[-1]]
-    told = subprocess.run(retry, cwd=tmp_path, capture_output=True, text=True)
-    assert (told.returncode, told.stdout) == (2, "half: waiting again\n")
-    assert told.stderr.startswith("nst-pipeline: typo: no failed manifest of this name")
+    retried = subprocess.run(retry, cwd=tmp_path, capture_output=True, text=True)
+    assert (retried.returncode, retried.stdout) == (2, "half: waiting again\n")
+    assert retried.stderr.startswith("nst-pipeline: typo: no failed manifest of this name")
     again = start("--once")
     assert again.finish() == 0
     assert (again.count("pair done already"), again.count("pair done")) == (1, 1)
     assert "half.json" not in names(inbox / "failed")
 
 
-def test_what_can_not_be_set_aside_holds_up_nothing_else(start: Start, inbox: Path) -> None:
+def test_a_manifest_that_cannot_be_moved_to_failed_does_not_block_others(start: Start, inbox: Path) -> None:
     (inbox / "failed").write_text("a file, where a folder is needed")
     (inbox / "broken.json").write_text("[]")
     drop(inbox, "good", QUICK)
@@ -104,7 +106,9 @@ def test_what_can_not_be_set_aside_holds_up_nothing_else(start: Start, inbox: Pa
     assert names(inbox) == {"broken.json"}
 
 
-def test_what_can_not_be_ended_is_not_done_again_and_again(start: Start, inbox: Path) -> None:
+def test_a_manifest_that_cannot_be_moved_to_failed_is_not_retried_immediately(
+    start: Start, inbox: Path
+) -> None:
     (inbox / "failed").write_text("a file, where a folder is needed")
     drop(inbox, "bad", {**QUICK, "content": "gone.png"})
     runner = start()
@@ -117,7 +121,7 @@ def test_what_can_not_be_ended_is_not_done_again_and_again(start: Start, inbox: 
     assert names(inbox) == {"bad.json"}
 
 
-def test_what_is_dropped_in_later_is_noticed(start: Start, inbox: Path, tmp_path: Path) -> None:
+def test_manifests_that_arrive_later_are_processed(start: Start, inbox: Path, tmp_path: Path) -> None:
     runner = start()
     runner.wait_for("watching")
     drop(inbox, "dropped", QUICK)
@@ -129,7 +133,7 @@ def test_what_is_dropped_in_later_is_noticed(start: Start, inbox: Path, tmp_path
     assert runner.finish() == 128 + signal.SIGTERM
 
 
-def test_an_inbox_made_anew_is_watched_again(start: Start, inbox: Path) -> None:
+def test_an_inbox_that_was_removed_and_recreated_is_watched_again(start: Start, inbox: Path) -> None:
     runner = start()
     runner.wait_for("watching")
     kept = inbox.with_name("kept")
@@ -141,8 +145,10 @@ def test_an_inbox_made_anew_is_watched_again(start: Start, inbox: Path) -> None:
     runner.wait_for("manifest done", manifest="late")
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux shows what a process listens to")
-def test_polling_needs_no_events(start: Start, inbox: Path) -> None:
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").is_dir(), reason="only Linux lists the inotify handles of a process"
+)
+def test_polling_uses_no_file_events(start: Start, inbox: Path) -> None:
     for options, listens in (((), True), (("--poll",), False)):
         runner = start(*options)
         runner.wait_for("watching")
@@ -150,7 +156,7 @@ def test_polling_needs_no_events(start: Start, inbox: Path) -> None:
         runner.wait_for("manifest done", manifest=f"dropped{listens}")
         files = []
         for link in Path(f"/proc/{runner.process.pid}/fd").iterdir():
-            with suppress(FileNotFoundError):  # it was closed meanwhile
+            with suppress(FileNotFoundError):  # the file was closed in the meantime
                 files.append(os.readlink(link))
         assert any("inotify" in file for file in files) == listens
         runner.kill()
@@ -173,7 +179,7 @@ def test_a_signal_hands_the_manifest_back(start: Start, inbox: Path, number: int
     assert (again.count("pair done already"), again.count("pair done")) == (1, 1)
 
 
-def test_a_second_signal_ends_it_at_once_and_loses_nothing(start: Start, inbox: Path) -> None:
+def test_a_second_signal_ends_the_runner_and_loses_no_manifest(start: Start, inbox: Path) -> None:
     drop(inbox, "long", ENDLESS)
     runner = start()
     runner.wait_for("pair started")
@@ -182,20 +188,22 @@ def test_a_second_signal_ends_it_at_once_and_loses_nothing(start: Start, inbox: 
     assert runner.finish() == 128 + signal.SIGTERM
     (left,) = inbox.rglob("long.json")
     drop(left.parent, "long", QUICK)
-    heir = start("--once")
-    assert heir.finish() == 0
+    second = start("--once")
+    assert second.finish() == 0
     assert names(inbox / "done") == {"long.json"}
 
 
-def test_what_a_killed_runner_held_is_taken_up(start: Start, inbox: Path, tmp_path: Path) -> None:
+def test_the_next_runner_continues_the_manifest_of_a_killed_runner(
+    start: Start, inbox: Path, tmp_path: Path
+) -> None:
     drop(inbox, "long", QUICK, ENDLESS)
     runner = start()
     runner.wait_for_all({"event": "pair done"}, {"event": "pair started", "pair": "p1"})
     runner.kill()
     assert names(inbox / "processing") == {"long.json"}
 
-    heir = start()
-    heir.wait_for_all({"event": "pair done already", "pair": "p0"}, {"event": "pair started", "pair": "p1"})
+    second = start()
+    second.wait_for_all({"event": "pair done already", "pair": "p0"}, {"event": "pair started", "pair": "p1"})
     assert not (tmp_path / "outbox" / "long" / "p1.json").exists()
 
 
