@@ -12,7 +12,7 @@ from nst.device import device_name, dtype_name, is_out_of_memory
 from nst.errors import NSTError
 from nst.result import Evaluation, Result
 from nst.stylizer import Stylizer
-from pipeline.engines.base import Died, Failed, Finished, Outcome, Task, Unchanged
+from pipeline.engines.base import Died, Failed, Outcome, Task, Unchanged
 from pipeline.engines.encode import Encoder
 from pipeline.engines.pool import Pool, Waiting
 from pipeline.engines.prepare import Prepared, Preparer
@@ -44,7 +44,7 @@ class LocalEngine:
         self._changed = threading.Condition()  # guards the pool and the batch
         self._batch: Sequence[Waiting] = ()  # on the device now
         self._cancelled: set[int] = set()  # numbers of tasks of this batch
-        self._untaken = 0  # results that are encoded, or wait to be encoded or taken
+        self._encoded_soon = 0  # results that wait for the encoder, or are being encoded
         self._device: threading.Thread | None = None
 
     def start(self, listener: Listener, on_change: Callable[[], None]) -> None:
@@ -66,7 +66,8 @@ class LocalEngine:
 
     def wanted(self) -> int:
         with self._changed:
-            return self._pool.wanted if self._untaken < _UNTAKEN else 0
+            untaken = self._encoded_soon + self._outcomes.qsize()
+            return self._pool.wanted if untaken < _UNTAKEN else 0
 
     def submit(self, task: Task) -> None:
         with self._changed:
@@ -80,8 +81,6 @@ class LocalEngine:
 
     def take(self) -> Outcome | None:
         outcome = self._outcomes.get()
-        with self._changed:
-            self._untaken -= isinstance(outcome, Finished)
         self._on_change()
         if isinstance(outcome, EngineLostError):
             raise outcome
@@ -119,30 +118,24 @@ class LocalEngine:
             entry = self._pool.begin()
         if entry is None or self._stop.is_set():
             return  # cancelled, or stopped
+        task = entry.task
         found: Prepared | Unchanged | Failed
         try:
-            found = self._prepared(entry.task)
+            sources = self._stores.sources(task.base, task.allowed)
+            found = self._preparer.prepare_unless(task.known, task.pair, sources) or Unchanged(task)
         except UnavailableError as error:
             self._prepare_later(entry, error)
             return
         except Exception as error:
-            found = Failed(entry.task, _problem(entry.task, error))
+            found = Failed(task, _problem(task, error))
         with self._changed:
-            if self._pool.find(entry.task.number) and not isinstance(found, Prepared):
-                self._pool.remove(entry.task.number)
+            if isinstance(found, Prepared):
+                entry.prepared, entry.tries = found, 0
+            elif self._pool.find(task.number):
+                self._pool.remove(task.number)
                 self._outcomes.put(found)
-            elif isinstance(found, Prepared):
-                entry.prepared = found
-            entry.tries = 0
             self._changed.notify_all()
         self._on_change()
-
-    def _prepared(self, task: Task) -> Prepared | Unchanged:
-        sources = self._stores.sources(task.base, task.allowed)
-        inputs = self._preparer.read(task.pair, sources)
-        if inputs.digest == task.known:
-            return Unchanged(task)
-        return self._preparer.prepare(task.pair, inputs)
 
     def _prepare_later(self, entry: Waiting, error: UnavailableError) -> None:
         """Try again after a while. Other tasks use the thread and the device in the meantime."""
@@ -208,7 +201,7 @@ class LocalEngine:
             for entry, result in zip(batch, results, strict=True):
                 if entry.task.number not in self._cancelled:
                     with self._changed:
-                        self._untaken += 1
+                        self._encoded_soon += 1
                     self._encoding.submit(self._encode, entry, result)
         elif len(batch) == 1:
             self._outcomes.put(Failed(batch[0].task, problem))
@@ -231,12 +224,14 @@ class LocalEngine:
 
     def _encode(self, entry: Waiting, result: Result) -> None:
         assert entry.prepared
+        outcome: Outcome
         try:
-            self._outcomes.put(self._encoder.encode(entry.task, entry.prepared, result))
+            outcome = self._encoder.encode(entry.task, entry.prepared, result)
         except Exception as error:
-            with self._changed:
-                self._untaken -= 1
-            self._outcomes.put(Failed(entry.task, _problem(entry.task, error)))
+            outcome = Failed(entry.task, _problem(entry.task, error))
+        with self._changed:
+            self._encoded_soon -= 1
+            self._outcomes.put(outcome)
 
 
 class _CancelledError(Exception):
