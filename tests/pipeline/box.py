@@ -19,6 +19,7 @@ from pipeline.inbox.inbox import Inbox
 from pipeline.inbox.triggers import Trigger
 from pipeline.outbox.outbox import Outbox
 from pipeline.settings import Settings
+from pipeline.stores.aws import connect
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.opening import Stores
@@ -60,6 +61,7 @@ class Box:
     log: Path
     endpoint_url: str | None = None
     timing: Timing = BRIEF
+    client: Any = None  # boto3's client of S3, in a runner's process
 
     def fill(self, names: Sequence[str] = ("m",), pairs: Sequence[str] = PAIRS) -> None:
         """Write two images, and manifests that each have these pairs of them."""
@@ -86,7 +88,9 @@ class Box:
         return os.waitpid(self.start(stylizer, before), 0)[1]
 
     def _run(self, stylizer: Stylizer, listener: JsonLines, before: Callable[[], None]) -> None:
-        stores = Stores(self.endpoint_url, self.timing)
+        if self.endpoint_url:
+            self.client = connect("s3", self.endpoint_url, timing=self.timing)
+        stores = Stores(self.endpoint_url, self.timing, self.client)
         try:
             inbox, outbox = stores.inbox(self.inbox.url), stores.outbox(self.outbox.url)
         except UnavailableError:

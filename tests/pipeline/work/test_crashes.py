@@ -3,12 +3,11 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
-from botocore.client import BaseClient
 
 from nst import Stylizer
 from tests.pipeline.box import PAIRS, Box, Instant
@@ -18,9 +17,9 @@ ON_DISK = {"open", "os.mkdir", "os.rename", "os.remove", "os.link", "os.truncate
 STATES = ("", "processing", "done", "failed")
 
 
-def arm(steps: int, places: Sequence[str]) -> None:
+def arm(steps: int, box: Box) -> None:
     """Kill this process after a number of steps: changes of files, and beginnings and ends of requests."""
-    left = steps
+    left, places = steps, (box.inbox.url, box.outbox.url)
 
     def step() -> None:
         nonlocal left
@@ -32,16 +31,13 @@ def arm(steps: int, places: Sequence[str]) -> None:
         if name in ON_DISK and any(str(arguments[0]).startswith(place) for place in places):
             step()
 
-    request = BaseClient._make_api_call
-
-    def request_with_steps(*arguments: Any) -> Any:
+    def on_request(**_: Any) -> None:
         step()
-        answer = request(*arguments)
-        step()
-        return answer
 
+    if box.client:
+        for event in ("before-call.s3", "after-call.s3"):
+            box.client.meta.events.register(event, on_request)
     sys.addaudithook(on_event)
-    BaseClient._make_api_call = request_with_steps
     fsync = os.fsync
 
     def fsync_with_step(file: int) -> None:
@@ -61,7 +57,7 @@ def test_a_runner_killed_at_any_step_loses_nothing_and_no_pair_is_computed_twice
     while True:
         box = make()
         box.fill()
-        ended = box.work(instant, partial(arm, steps, [box.inbox.url, box.outbox.url]))
+        ended = box.work(instant, partial(arm, steps, box))
         found = {state for state in STATES if "m.json" in box.names(state)}
         assert found and "failed" not in found, steps
         for record in box.results("m"):
