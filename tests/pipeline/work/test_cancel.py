@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import COMMAND
+from tests.conftest import COMMAND, SHALLOW
 from tests.pipeline.box import Box
 from tests.process import Runner
 
-QUICK = {"content": "a.png", "style": "b.png", "epochs": 1, "max_size": 32}
+QUICK = {"content": "a.png", "style": "b.png", "epochs": 1, "max_size": 32, **SHALLOW}
 ENDLESS = {**QUICK, "epochs": 1000, "init": "random", "tolerance": 0}
 LIMIT = 10**6
 
