@@ -24,6 +24,7 @@ from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
 
 _PREPARERS = 2  # threads
+_DOUBLINGS = 30  # of the wait for unavailable images, at most: it must remain a number after days
 _UNTAKEN = 64  # results that nobody has taken; no more tasks are wanted beyond
 
 
@@ -147,8 +148,10 @@ class LocalEngine:
             self._prepare_soon()
 
         with self._changed:
+            seconds = min(
+                self._timing.retry_first * 2 ** min(entry.tries, _DOUBLINGS), self._timing.retry_last
+            )
             entry.tries += 1
-            seconds = min(self._timing.retry_first * 2 ** (entry.tries - 1), self._timing.retry_last)
             self._changed.notify_all()
         timer = threading.Timer(seconds, again)
         timer.daemon = True

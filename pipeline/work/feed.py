@@ -53,9 +53,7 @@ class FileFeed:
     def next(self, turn: int) -> Given | None:
         for job in self._jobs:
             if not job.exhausted:
-                if not job.handed_out:
-                    self._listener.hear(ManifestStarted(job.name, len(job.pairs)))
-                return Given(job, job.next_pair())
+                return _given(job, self._listener)
         return None
 
 
@@ -122,17 +120,12 @@ class InboxFeed:
             self._turns.open(job, turn)
             break
         following = self._turns.next(turn)
-        return self._given(following, self._turns.first) if following else None
+        return _given(following, self._listener, self._turns.first) if following else None
 
     def hand_back(self) -> None:
         """Release the manifests of which no pair was handed out. The owner releases the others."""
         for job in [job for job in self._jobs.values() if not job.handed_out and not job.ended]:
             self._hand_back(job)
-
-    def _given(self, job: Job, newcomer: bool = False) -> Given:
-        if not job.handed_out:
-            self._listener.hear(ManifestStarted(job.name, len(job.pairs)))
-        return Given(job, job.next_pair(), newcomer)
 
     def _clear_suspect(self) -> None:
         """A suspect that has made progress is like any other manifest."""
@@ -150,7 +143,7 @@ class InboxFeed:
             return None
         for job in self._turns.close_all():
             self._hand_back(job)
-        return None if suspect.exhausted else self._given(suspect)
+        return None if suspect.exhausted else _given(suspect, self._listener)
 
     def _hand_back(self, job: Job) -> None:
         job.ended = True
@@ -165,7 +158,7 @@ class InboxFeed:
         self._trigger.refresh()
         self._ready = deque(self.faults.attempt("the inbox", self._inbox.scan) or [])
         self._trigger.seen(self._inbox.unended)
-        self._taken, self._refused = False, 0
+        self._taken, self._contested, self._refused = False, False, 0
         self._scanned, self._scan_took = began, time.monotonic() - began
 
     def _scan_if_due(self) -> None:
@@ -248,6 +241,13 @@ class InboxFeed:
         self.problems += len(problems)
         report_refused(claimed.name, problems, self._listener)
         return True
+
+
+def _given(job: Job, listener: Listener, newcomer: bool = False) -> Given:
+    """The next pair of a job. With the first one, work on its manifest begins."""
+    if not job.handed_out:
+        listener.hear(ManifestStarted(job.name, len(job.pairs)))
+    return Given(job, job.next_pair(), newcomer)
 
 
 def report_refused(name: str, problems: Sequence[Problem], listener: Listener) -> None:

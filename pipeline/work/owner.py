@@ -146,15 +146,22 @@ class Owner:
     def _submit(self, given: Given) -> None:
         job, pair, sources = given.job, given.pair, given.job.sources
         self._jobs.add(job)
-        task = Task(next(self._numbers), job.name, pair, sources.base_url, sources.allowed_urls)
-        task = replace(task, priority=job.priority, newcomer=given.newcomer)
         try:
             earlier = self._patience.wait_for(partial(self._outbox.record, job.name, pair.id))
-            if earlier and self._patience.wait_for(partial(self._outbox.is_whole, job.name, earlier)):
-                task = replace(task, known=earlier.input_digest)
+            whole = earlier and self._patience.wait_for(partial(self._outbox.is_whole, job.name, earlier))
         except StoreError as error:
             self._settling.settle(job, problem=problems_of(error, pair.place, pair.id)[0])
             return
+        task = Task(
+            number=next(self._numbers),
+            manifest=job.name,
+            pair=pair,
+            base=sources.base_url,
+            allowed=sources.allowed_urls,
+            known=earlier.input_digest if earlier and whole else None,
+            priority=job.priority,
+            newcomer=given.newcomer,
+        )
         self._tasks[task.number] = _HandedOut(job, task, earlier)
         self._engine.submit(task)
 
