@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.errors import ClaimLostError, Problem, StoreError, UnavailableError, printable
 from pipeline.inbox.layout import SUFFIX, done_key, error_key, failed_key, processing_key
 from pipeline.manifest.reading import MAX_BYTES
-from pipeline.stores.base import Claim, Store
+from pipeline.stores.base import Claim, History, Store
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,17 @@ class ClaimedManifest:
         return f"{self._store.url}/{processing_key(self.name)} was moved or deleted; work on it stops"
 
     @property
-    def crashes(self) -> int:
-        """How many runners in a row died while they had it, without finishing a pair of it."""
-        return self._claim.crashes
+    def history(self) -> History:
+        """What became of the runners that had it before."""
+        return self._claim.history
 
-    def progressed(self) -> None:
-        """A pair of it is done: reset the number of crashes."""
-        self._claim.progressed()
+    def note(self, history: History) -> None:
+        """Replace the history, durably. Raises `StoreError`."""
+        self._claim.note(history)
+
+    def stopping(self) -> None:
+        """Write down that this process is being stopped, which is no crash. Raises `StoreError`."""
+        self._claim.stopping()
 
     def complete(self) -> None:
         """Move it to `done/`: every pair is done. Raises `StoreError`."""

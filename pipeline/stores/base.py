@@ -1,7 +1,7 @@
 """The protocol of a store: a place that keeps files, such as a folder or the objects under a prefix."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,20 @@ class Entry:
     modified: float
 
 
+@dataclass(frozen=True)
+class History:
+    """What became of the holders before, of a claim on the same content under the same name."""
+
+    crashes: int = 0  # holders in a row that died before any progress
+    pair: str = ""  # the pair on which the last holder worked alone; empty if it worked on several, or none
+    deaths: int = 0  # holders in a row that died while they worked on this pair alone
+    failed: tuple[str, ...] = ()  # pairs that count as failed, because holders died with them
+
+    def after_death(self) -> "History":
+        """What the next holder finds if this one dies now."""
+        return replace(self, deaths=self.deaths + 1) if self.pair else replace(self, crashes=self.crashes + 1)
+
+
 class Claim(Protocol):
     """The exclusive right to work on one file.
 
@@ -28,8 +42,17 @@ class Claim(Protocol):
     """
 
     @property
-    def crashes(self) -> int:
-        """How many holders in a row, directly before this one, have died without any progress."""
+    def history(self) -> History:
+        """What became of the holders before, or what was noted since."""
+
+    def note(self, history: History) -> None:
+        """Replace the history, durably. Should this process die, the next holder counts a death in it.
+
+        Raises `ClaimLostError` where the claim is lost.
+        """
+
+    def stopping(self) -> None:
+        """Write down that this process is being stopped: its end does not count as a death from now on."""
 
     def read(self, limit: int) -> bytes:
         """The file's content, as `Store.read`."""
@@ -44,9 +67,6 @@ class Claim(Protocol):
     def present(self) -> bool:
         """Whether the claimed file is still where the claim put it. False once the claim has ended."""
 
-    def progressed(self) -> None:
-        """Reset the count of crashes: should this process die, the next holder counts one crash only."""
-
     def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
         """Move the file to `key`, replacing any file there, delete the keys in `clearing`, and end the claim.
 
@@ -57,11 +77,19 @@ class Claim(Protocol):
         """Move the file back and end the claim.
 
         If a newer file has taken its place, it stays where it is, and the next scan finds it there. If
-        somebody has moved or deleted it, this is the same as `drop`.
+        somebody has moved or deleted it, this is the same as `drop`. The next claim on the same content
+        finds the same history.
         """
 
     def drop(self) -> None:
         """End the claim and leave the file alone, for a file that somebody has moved or deleted."""
+
+
+class Reservation(Protocol):
+    """The exclusive right to write to one folder. It ends with `close`, or when this process dies."""
+
+    def close(self) -> None:
+        """End it."""
 
 
 class Store(Protocol):
@@ -96,11 +124,18 @@ class Store(Protocol):
     def write(self, key: str, data: bytes) -> str:
         """Write a file, completely or not at all. It is durable when this returns. Returns its tag."""
 
+    def replace(self, key: str, data: bytes, seen: str | None) -> str:
+        """Write a file, as `write` does, in place of the one with the tag `seen`; with none, of no file.
+
+        Raises `ConflictError` if there is another file now. In a bucket that is part of the request, so that
+        a request that arrives late replaces nothing.
+        """
+
     def move(self, source: str, target: str) -> None:
         """Rename a file. Raises `NotFoundError`, and `ConflictError` if `target` exists."""
 
-    def remove(self, key: str) -> None:
-        """Delete a file if it exists."""
+    def remove(self, key: str, seen: str | None = None) -> None:
+        """Delete a file if it exists; with `seen`, only if it has this tag."""
 
     def tidy(self, folder: str) -> None:
         """Delete temporary files of writers that died. Nobody may be writing to the folder."""
@@ -108,7 +143,14 @@ class Store(Protocol):
     def claim(self, source: str, target: str) -> Claim | None:
         """Claim the file at `target` that a dead holder left, or else move `source` there and claim it.
 
-        None if another runner holds it, or if there is neither file.
+        None if another runner holds it, or if there is neither file. The history belongs to the content of
+        the file: another content under the same name begins with an empty one.
+        """
+
+    def reserve(self, folder: str) -> Reservation | None:
+        """Keep other processes from reserving the same folder; none if one of them has reserved it.
+
+        A bucket lets everybody have it.
         """
 
     def glob(self, pattern: str) -> list[str]:

@@ -3,14 +3,17 @@
 import contextlib
 import errno
 import glob
+import hashlib
 import os
 import stat
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError
-from pipeline.stores.base import Entry
+from pipeline.stores.base import Entry, History
+from pipeline.stores.holding import Holding
 from pipeline.stores.lock import Lock
 from pipeline.stores.tree import Tree, explained, sync
 from pipeline.timing import Timing
@@ -21,6 +24,7 @@ os.umask(_UMASK)
 # Errors of file systems without hard links, such as exFAT and some network shares.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _FILE_MODE = 0o666 & ~_UMASK
+_HASHED = 2**23  # bytes of a claimed file that is identified by its content; a larger one is no manifest
 
 
 class FolderStore:
@@ -108,6 +112,11 @@ class FolderStore:
             sync(path.parent)
         return str(len(data))
 
+    def replace(self, key: str, data: bytes, seen: str | None) -> str:
+        if self.tag(key) != seen:
+            raise ConflictError(f"{self.root / key}: something else is there now")
+        return self.write(key, data)
+
     def move(self, source: str, target: str) -> None:
         old, new = self._tree.path(source), self._tree.path(target)
         with self._tree.faults(source):
@@ -125,7 +134,7 @@ class FolderStore:
             sync(new.parent)
             sync(old.parent)
 
-    def replace(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str) -> None:
         """Rename a file; a file at `target` is replaced. Raises `NotFoundError`."""
         old, new = self._tree.path(source), self._tree.path(target)
         with self._tree.faults(source):
@@ -134,7 +143,9 @@ class FolderStore:
             sync(new.parent)
             sync(old.parent)
 
-    def remove(self, key: str) -> None:
+    def remove(self, key: str, seen: str | None = None) -> None:
+        if seen is not None and self.tag(key) != seen:
+            return
         with self._tree.faults(key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self._tree.path(key).unlink()
 
@@ -152,19 +163,34 @@ class FolderStore:
             return None
         try:
             left = self.tag(target) is not None
+            content = self._digest(target if left else source)
+            holding = Holding(owner=uuid4().hex, content=content, history=lock.read().inherited(content))
             with self._tree.faults(target):
-                crashes = lock.read() if left else 0
-                # Before the file is read or moved, so that a death at any later moment is counted.
-                lock.write(crashes + 1)
+                # Before the file is moved or read, so that a death at any later moment is counted.
+                lock.write(holding)
             if not left:
-                self.replace(source, target)
+                self.rename(source, target)
         except NotFoundError:
             lock.close()
             return None
         except BaseException:
             lock.close()
             raise
-        return FolderClaim(self, self._tree, source, target, lock, crashes)
+        return FolderClaim(self, self._tree, source, target, lock, holding)
+
+    def reserve(self, folder: str) -> Lock | None:
+        path = self._tree.path(folder)
+        with self._tree.faults(folder):
+            self._tree.make_folder(path.parent)
+            return Lock.take(path)
+
+    def _digest(self, key: str) -> str:
+        try:
+            return hashlib.sha256(self.read(key, _HASHED)).hexdigest()
+        except NotFoundError:
+            raise
+        except StoreError as error:
+            return str(error)  # too large, for example, which is an identity as well
 
     def absolute(self, reference: str) -> str:
         if "://" in reference:
@@ -193,11 +219,15 @@ class FolderClaim:
     """The claim on a file, by a lock on its name. Nobody else can take the lock while this process lives."""
 
     def __init__(
-        self, store: FolderStore, tree: Tree, source: str, key: str, lock: Lock, crashes: int
+        self, store: FolderStore, tree: Tree, source: str, key: str, lock: Lock, holding: Holding
     ) -> None:
         self._store, self._tree, self._source, self._key, self._lock = store, tree, source, key, lock
-        self.crashes = crashes
+        self._holding = holding
         self._moved = False
+
+    @property
+    def history(self) -> History:
+        return self._holding.history
 
     def read(self, limit: int) -> bytes:
         return self._store.read(self._key, limit)
@@ -212,11 +242,18 @@ class FolderClaim:
         # Checked twice: a volume that is mounted again just after the first try makes only that one fail.
         return self._lock.held and any(self._store.tag(self._key) is not None for _ in range(2))
 
-    def progressed(self) -> None:
-        if self.crashes and self._lock.held:
-            with self._tree.faults(self._key):
-                self._lock.write(1)  # the same number as that of a first holder
-            self.crashes = 0
+    def note(self, history: History) -> None:
+        self.confirm()
+        self._write(self._holding.model_copy(update={"history": history}))
+
+    def stopping(self) -> None:
+        if self._lock.held:
+            self._write(self._holding.model_copy(update={"stopped": True}))
+
+    def _write(self, holding: Holding) -> None:
+        with self._tree.faults(self._key):
+            self._lock.write(holding)
+        self._holding = holding
 
     def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
         if not self._lock.held:
@@ -224,7 +261,7 @@ class FolderClaim:
         if not self._moved:
             self.confirm()
             try:
-                self._store.replace(self._key, key)
+                self._store.rename(self._key, key)
             except NotFoundError:
                 self.confirm()
                 raise  # it is not this file that is missing
@@ -238,6 +275,7 @@ class FolderClaim:
     def release(self) -> None:
         try:
             if self._lock.held:
+                self.stopping()
                 self._store.move(self._key, self._source)
         except ConflictError:
             pass  # a newer file waits; this one stays where the next scan finds it
@@ -245,7 +283,8 @@ class FolderClaim:
             if self.present():
                 raise  # it is not this file that is missing
         finally:
-            self._lock.close()
+            # What happened before is left for the next holder; without history there is nothing to leave.
+            self._lock.leave() if self.history != History() else self._lock.close()
 
     def drop(self) -> None:
         self._lock.close()

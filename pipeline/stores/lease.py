@@ -8,12 +8,13 @@ from contextlib import suppress
 from uuid import uuid4
 
 from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError, UnavailableError
+from pipeline.stores.holding import Holding
 from pipeline.stores.objects import Object, Objects
 from pipeline.timing import Timing
 
 _FRESH = 1 / 6  # share of a lease's duration for which a renewal need not be repeated by `confirm`
 _UNKNOWN = -math.inf  # time of the last renewal while its answer is not there, or after the lease was lost
-_MOST = 1000  # bytes of a lease
+_MOST = 2**20  # bytes of a lease
 _WATCHED = 10_000  # leases of others that are remembered
 
 
@@ -32,34 +33,33 @@ class Leases:
 
     def take(self, key: str) -> "Lease | None":
         """Take a lease that is free or has lapsed; none if somebody holds it."""
-        owner = self.left.pop(key, None) or uuid4().hex
+        holding = Holding(owner=self.left.pop(key, None) or uuid4().hex)
         try:
-            asked, crashes = _now(), 0
-            etag = self.write(key, owner, crashes)
+            asked = _now()
+            etag = self.write(key, holding)
             if etag is None:
                 found = self.find(key)
                 if found is None:
                     return None  # its holder has just deleted it; the next scan tries again
-                ours = found.data.startswith(owner.encode())
-                crashes = _crashes(found.data) - ours
+                last = Holding.from_bytes(found.data)
+                ours = last.owner == holding.owner
                 unchanged = self._seconds_unchanged(key, found.etag)
                 if not ours and found.age < self.timing.lease and unchanged < self.timing.lease:
                     return None
+                history = last.history if ours else last.inherited("")
+                holding = holding.model_copy(update={"history": history, "content": last.content})
                 asked = _now()
-                etag = self.write(key, owner, crashes, found.etag)
+                etag = self.write(key, holding, found.etag)
         except UnavailableError:
-            self.left[key] = owner  # the server may have written it all the same
+            self.left[key] = holding.owner  # the server may have written it all the same
             raise
-        return Lease(self, key, owner, etag, asked, crashes) if etag else None
+        return Lease(self, key, holding, etag, asked) if etag else None
 
-    def write(self, key: str, owner: str, crashes: int, match: str | None = None) -> str | None:
-        """Write a lease, where there is none or where it has the ETag `match`; the new ETag, or none.
-
-        The text ends with the number of crashes that the next holder has to count if this one dies.
-        """
-        text = f"{owner} {uuid4().hex} {crashes + 1}"
+    def write(self, key: str, holding: Holding, match: str | None = None) -> str | None:
+        """Write a lease, where there is none or where it has the ETag `match`; the new ETag, or none."""
+        text = holding.to_bytes() + f"\n{uuid4().hex}".encode()  # so that every renewal has another ETag
         try:
-            return self.objects.put(key, text.encode(), absent=match is None, match=match)
+            return self.objects.put(key, text, absent=match is None, match=match)
         except (NotFoundError, ConflictError):
             return None
 
@@ -84,10 +84,9 @@ class Leases:
 class Lease:
     """A lease that this process holds. A thread renews it until `end`."""
 
-    def __init__(self, leases: Leases, key: str, owner: str, etag: str, asked: float, crashes: int) -> None:
-        """`owner` is the text that it begins with; `asked` is when it was asked for, by `_now`."""
-        self._leases, self.key, self._owner, self._etag = leases, key, owner, etag
-        self.crashes = crashes
+    def __init__(self, leases: Leases, key: str, holding: Holding, etag: str, asked: float) -> None:
+        """`asked` is when it was asked for, by `_now`."""
+        self._leases, self.key, self.holding, self._etag = leases, key, holding, etag
         self._ended, self._lock = threading.Event(), threading.Lock()
         self._renewed, self._lost = asked, False
         threading.Thread(target=self._keep, name="lease", daemon=True).start()
@@ -102,15 +101,10 @@ class Lease:
         with self._lock:
             self._renew()
 
-    def progressed(self) -> None:
-        """Reset the count of crashes, and write that down. Raises `ClaimLostError`."""
-        if self.crashes:
-            self.forget_crashes()
-            self.renew()
-
-    def forget_crashes(self) -> None:
-        """Reset the count of crashes; the next renewal writes it down."""
-        self.crashes = 0
+    def change(self, **changes: object) -> None:
+        """Change the text, and write it now. Raises `ClaimLostError`."""
+        self.holding = self.holding.model_copy(update=changes)
+        self.renew()
 
     def end(self) -> None:
         """Stop renewing it, and delete it unless somebody else has taken it over."""
@@ -126,7 +120,7 @@ class Lease:
                     self._renew()
                 delete(self._etag)
             except UnavailableError:
-                self._leases.left[self.key] = self._owner
+                self._leases.left[self.key] = self.holding.owner
                 raise
 
     def _renew(self) -> None:
@@ -138,12 +132,12 @@ class Lease:
         self._etag, self._renewed = etag, asked
 
     def _rewrite(self) -> str | None:
-        etag = self._leases.write(self.key, self._owner, self.crashes, self._etag)
+        etag = self._leases.write(self.key, self.holding, self._etag)
         if etag is None:
             # The server may have done an earlier renewal whose answer was lost.
             found = self._leases.find(self.key)
-            if found and found.data.startswith(self._owner.encode()):
-                etag = self._leases.write(self.key, self._owner, self.crashes, found.etag)
+            if found and Holding.from_bytes(found.data).owner == self.holding.owner:
+                etag = self._leases.write(self.key, self.holding, found.etag)
         return etag
 
     def _keep(self) -> None:
@@ -160,9 +154,3 @@ class Lease:
 def _now() -> float:
     # Where it exists, the clock that goes on while the machine is suspended.
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-def _crashes(data: bytes) -> int:
-    """The number at the end of a lease; 0 where another version of this program wrote none."""
-    *_, last = data.split() or [b""]
-    return int(last) if len(last) < 10 and last.isdigit() else 0

@@ -6,11 +6,14 @@ import hashlib
 import os
 from pathlib import Path
 
+from pipeline.stores.holding import Holding
+
+_LONGEST = 2**20  # bytes of the text
 _LOCK = ".lock-"
 
 
 class Lock:
-    """A locked file of this program. It holds a number that remains after the death of the process."""
+    """A locked file of this program. It holds a text that remains after the death of the process."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path, self._descriptor = path, descriptor
@@ -41,19 +44,25 @@ class Lock:
         """Whether it has not been closed yet."""
         return self._descriptor >= 0
 
-    def read(self) -> int:
-        """The number in the file, 0 at first. Raises `OSError`."""
-        text = os.pread(self._descriptor, 20, 0)
-        return int(text) if text.isdigit() else 0
+    def read(self) -> Holding:
+        """What the last holder has written. Raises `OSError`."""
+        return Holding.from_bytes(os.pread(self._descriptor, _LONGEST, 0))
 
-    def write(self, number: int) -> None:
-        """Replace the number, durably. Raises `OSError`."""
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, str(number).encode(), 0)
+    def write(self, holding: Holding) -> None:
+        """Replace the text, durably. Raises `OSError`."""
+        text = holding.to_bytes()
+        os.pwrite(self._descriptor, text, 0)
+        os.ftruncate(self._descriptor, len(text))
         os.fsync(self._descriptor)
 
+    def leave(self) -> None:
+        """Release the lock, and leave the file and its text to the next holder."""
+        if self.held:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
     def close(self) -> None:
-        """Delete the file, and the number with it, and release the lock."""
+        """Delete the file, and the text with it, and release the lock."""
         if self.held:
             with contextlib.suppress(OSError):  # a file that can't be deleted locks nobody out
                 self._path.unlink()

@@ -10,6 +10,7 @@ fail or wait (`before`), read in which order calls were made (`calls`), and simu
 process that holds a claim (`abandon`).
 """
 
+import hashlib
 import itertools
 import posixpath
 import re
@@ -23,7 +24,7 @@ from weakref import WeakValueDictionary
 
 from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError, UsageError
 from pipeline.stores import patterns
-from pipeline.stores.base import Entry
+from pipeline.stores.base import Entry, History
 from pipeline.timing import Timing
 
 _SCHEME = "memory://"
@@ -60,7 +61,8 @@ class MemoryStore:
         self.calls: list[tuple[str, str]] = []
         self._files: dict[str, _File] = {}
         self._claims: dict[str, MemoryClaim] = {}
-        self._crashes: dict[str, int] = {}
+        self._histories: dict[str, tuple[str, History]] = {}  # by key: of which content, and what happened
+        self._reserved: set[str] = set()
         self._tags, self._lock = itertools.count(1), threading.RLock()
         self._by_name[name] = self
 
@@ -75,10 +77,12 @@ class MemoryStore:
     def abandon(self, key: str) -> None:
         """End the claim on a file as the death of its process does, or a lease that lapses.
 
-        The next claim counts a crash. `confirm` of the abandoned claim raises `ClaimLostError`.
+        The next claim counts a death. `confirm` of the abandoned claim raises `ClaimLostError`.
         """
         with self._lock:
-            self._crashes[key] = self._claims.pop(key).crashes + 1
+            claim = self._claims.pop(key)
+            history = claim.history if claim.stopped else claim.history.after_death()
+            self._histories[key] = claim.content, history
 
     def exists(self) -> bool:
         self._begin("exists", "")
@@ -126,15 +130,23 @@ class MemoryStore:
             file = self._files[key] = _File(data, f"{next(self._tags)}", time.time())
         return file.tag
 
+    def replace(self, key: str, data: bytes, seen: str | None) -> str:
+        self._begin("replace", key)
+        with self._lock:
+            self._check_seen(key, seen)
+            file = self._files[key] = _File(data, f"{next(self._tags)}", time.time())
+        return file.tag
+
     def move(self, source: str, target: str) -> None:
         self._begin("move", source)
         with self._lock:
             self._rename(source, target)
 
-    def remove(self, key: str) -> None:
+    def remove(self, key: str, seen: str | None = None) -> None:
         self._begin("remove", key)
         with self._lock:
-            self._files.pop(key, None)
+            if seen is None or (key in self._files and self._files[key].tag == seen):
+                self._files.pop(key, None)
 
     def tidy(self, folder: str) -> None:
         self._begin("tidy", folder)
@@ -144,14 +156,24 @@ class MemoryStore:
         with self._lock:
             if target in self._claims:
                 return None
-            crashes = self._crashes.pop(target, 0)
             if target not in self._files:
                 if source not in self._files:
                     return None
                 self._rename(source, target)
-                crashes = 0  # those that were counted concern an earlier file of this name
-            claim = self._claims[target] = MemoryClaim(self, source, target, crashes)
+            content = hashlib.sha256(self._files[target].data).hexdigest()
+            of_content, history = self._histories.pop(target, ("", History()))
+            if of_content != content:
+                history = History()
+            claim = self._claims[target] = MemoryClaim(self, source, target, content, history)
         return claim
+
+    def reserve(self, folder: str) -> "MemoryReservation | None":
+        self._begin("reserve", folder)
+        with self._lock:
+            if folder in self._reserved:
+                return None
+            self._reserved.add(folder)
+        return MemoryReservation(self, folder)
 
     def glob(self, pattern: str) -> list[str]:
         self._begin("glob", pattern)
@@ -176,6 +198,11 @@ class MemoryStore:
             raise NotFoundError(f"{self.url}/{key}: no such file")
         return self._files[key]
 
+    def _check_seen(self, key: str, seen: str | None) -> None:
+        tag = self._files[key].tag if key in self._files else None
+        if tag != seen:
+            raise ConflictError(f"{self.url}/{key}: something else is there now")
+
     def _rename(self, source: str, target: str) -> None:
         file = self._find(source)
         if target in self._files:
@@ -184,12 +211,22 @@ class MemoryStore:
         self._files[target] = file
 
 
+class MemoryReservation:
+    """The reservation of a folder of a `MemoryStore`."""
+
+    def __init__(self, store: MemoryStore, folder: str) -> None:
+        self._store, self._folder = store, folder
+
+    def close(self) -> None:
+        self._store._reserved.discard(self._folder)
+
+
 class MemoryClaim:
     """The claim on a file of a `MemoryStore`."""
 
-    def __init__(self, store: MemoryStore, source: str, key: str, crashes: int) -> None:
+    def __init__(self, store: MemoryStore, source: str, key: str, content: str, history: History) -> None:
         self._store, self._source, self._key, self._ended = store, source, key, False
-        self.crashes = crashes
+        self.content, self.history, self.stopped = content, history, False
 
     def read(self, limit: int) -> bytes:
         return self._store.read(self._key, limit)
@@ -202,9 +239,14 @@ class MemoryClaim:
         with self._begun("present"):
             return self._holds() and self._key in self._store._files
 
-    def progressed(self) -> None:
-        with self._begun("progressed"):
-            self.crashes = 0
+    def note(self, history: History) -> None:
+        with self._begun("note"):
+            self._check()
+            self.history = history
+
+    def stopping(self) -> None:
+        with self._begun("stopping"):
+            self.stopped = True
 
     def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
         with self._begun("move_to", key):
@@ -222,6 +264,8 @@ class MemoryClaim:
             # Where a newer file waits, this one stays where the next scan finds it.
             if self._holds() and self._key in self._store._files and self._source not in self._store._files:
                 self._store._rename(self._key, self._source)
+            if self._holds() and self.history != History():
+                self._store._histories[self._key] = self.content, self.history
             self._end()
 
     def drop(self) -> None:

@@ -11,7 +11,7 @@ from uuid import uuid4
 from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError
 from pipeline.stores import patterns
 from pipeline.stores.aws import NotModifiedError
-from pipeline.stores.base import Entry
+from pipeline.stores.base import Entry, History
 from pipeline.stores.lease import Lease, Leases
 from pipeline.stores.objects import SCHEME, Object, Objects
 from pipeline.timing import Timing
@@ -84,13 +84,16 @@ class S3Store:
     def write(self, key: str, data: bytes) -> str:
         return self.objects.put(key, data)
 
+    def replace(self, key: str, data: bytes, seen: str | None) -> str:
+        return self.objects.put(key, data, absent=seen is None, match=seen)
+
     def move(self, source: str, target: str) -> None:
         found = self.objects.get(source, _LARGEST)
         self.objects.put(target, found.data, absent=True)
         self.objects.delete(source, match=found.etag)
 
-    def remove(self, key: str) -> None:
-        self.objects.delete(key)
+    def remove(self, key: str, seen: str | None = None) -> None:
+        self.objects.delete(key, match=seen)
 
     def tidy(self, folder: str) -> None:
         pass  # an interrupted upload leaves no object
@@ -100,15 +103,16 @@ class S3Store:
         if lease is None:
             return None
         try:
-            found, left = self._move_to_target(source, target)
+            found = self._move_to_target(source, target)
         except BaseException:
             lease.end()
             raise
         if found is None:
             lease.end()
             return None
-        if not left:
-            lease.forget_crashes()  # they concern an earlier file of this name
+        if lease.holding.content not in ("", found.etag):
+            lease.holding = lease.holding.model_copy(update={"history": History()})
+        lease.holding = lease.holding.model_copy(update={"content": found.etag})
         return S3Claim(self.objects, lease, source, target, found)
 
     def glob(self, pattern: str) -> list[str]:
@@ -132,8 +136,11 @@ class S3Store:
             return True
         return False
 
-    def _move_to_target(self, source: str, target: str) -> tuple[Object | None, bool]:
-        """The object at `target`, and whether a dead runner left it there; if not, it came from `source`."""
+    def reserve(self, folder: str) -> "S3Reservation":
+        return S3Reservation()
+
+    def _move_to_target(self, source: str, target: str) -> Object | None:
+        """The object at `target`, which a dead runner has left there, or which came from `source`."""
         try:
             found = self.objects.get(source, _LARGEST)
         except NotFoundError:
@@ -142,13 +149,20 @@ class S3Store:
             if found is not None:
                 etag = self.objects.put(target, found.data, absent=True)
                 self.objects.delete(source, match=found.etag)
-                return replace(found, etag=etag), False
+                return replace(found, etag=etag)
         except ConflictError:
             pass  # the object that a dead runner left comes first
         try:
-            return self.objects.get(target, _LARGEST), True
+            return self.objects.get(target, _LARGEST)
         except NotFoundError:
-            return None, False
+            return None
+
+
+class S3Reservation:
+    """Excludes nobody."""
+
+    def close(self) -> None:
+        pass
 
 
 class S3Claim:
@@ -160,8 +174,15 @@ class S3Claim:
         self._held, self._copied = True, False
 
     @property
-    def crashes(self) -> int:
-        return self._lease.crashes
+    def history(self) -> History:
+        return self._lease.holding.history
+
+    def note(self, history: History) -> None:
+        self._lease.change(history=history)
+
+    def stopping(self) -> None:
+        if self._held:
+            self._lease.change(stopped=True)
 
     def read(self, limit: int) -> bytes:
         if len(self._data) > limit:
@@ -178,9 +199,6 @@ class S3Claim:
 
     def present(self) -> bool:
         return self._held and self._objects.tag(self._key) is not None
-
-    def progressed(self) -> None:
-        self._lease.progressed()
 
     def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
         if not self._held:

@@ -114,7 +114,7 @@ class InboxFeed:
                 continue
             if (job := self._open(best.name)) is None:
                 continue
-            if job.claimed and job.claimed.crashes:
+            if job.claimed and job.claimed.history.crashes:
                 self._suspect = job
                 return self._next_of(job)
             self._turns.open(job, turn)
@@ -132,7 +132,7 @@ class InboxFeed:
         suspect = self._suspect
         if suspect and suspect.ended:
             self._suspect, self._scanned = None, -math.inf
-        elif suspect and suspect.claimed and suspect.handed_out and not suspect.claimed.crashes:
+        elif suspect and suspect.claimed and suspect.handed_out and not suspect.claimed.history.crashes:
             self._turns.open(suspect, 0)
             self._suspect = None
 

@@ -79,16 +79,16 @@ def job_of_file(path: Path, sources: Sources) -> Job:
 
 def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox) -> Job:
     """The job of a manifest from an inbox. Raises `NSTError`, also if too many runners have died with it."""
-    if claimed.crashes > TRIES:
+    if claimed.history.crashes > TRIES:
         # Reading it may be what kills the runners.
         raise ManifestError(
-            [Problem("", f"{claimed.crashes} runners in a row have died with it; check its size")]
+            [Problem("", f"{claimed.history.crashes} runners in a row have died with it; check its size")]
         )
     document = parse(claimed.read())
     pairs = expand(document, sources.glob)
-    if claimed.crashes:
+    if claimed.history.crashes:
         outbox.tidy(claimed.name)
-    if claimed.crashes == TRIES:
+    if claimed.history.crashes == TRIES:
         undone = (pair for pair in pairs if outbox.record(claimed.name, pair.id) is None)
         if first := next(undone, None):
             message = (

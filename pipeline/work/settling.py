@@ -9,6 +9,7 @@ from pipeline.errors import ClaimLostError, Problem, StoppedError, problems_of
 from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, Note, PairDone
 from pipeline.outbox.outbox import Outbox, Record
 from pipeline.outbox.page import page
+from pipeline.stores.base import History
 from pipeline.stores.patience import Patience
 from pipeline.work.job import Job
 from pipeline.work.session import Session
@@ -54,8 +55,8 @@ class Settling:
             self.settle(job, problem=problems_of(error, pair.place, pair.id)[0])
         else:
             self._listener.hear(PairDone(job.name, finished.record, computed=True))
-            if job.claimed:
-                self.attempt(job, partial(self._patience.wait_for, job.claimed.progressed))
+            if job.claimed and job.claimed.history != History():
+                self.attempt(job, partial(self._patience.wait_for, partial(job.claimed.note, History())))
             self.settle(job, record=finished.record)
 
     def settle(self, job: Job, problem: Problem | None = None, record: Record | None = None) -> None:

@@ -280,9 +280,9 @@ def test_a_manifest_that_ends_while_it_is_cancelled_is_not_lost(end: str) -> Non
 
 def test_a_manifest_that_is_cancelled_while_it_ends_is_not_lost(tmp_path: Path) -> None:
     class Slow(FolderStore):
-        def replace(self, source: str, target: str) -> None:
+        def rename(self, source: str, target: str) -> None:
             Inbox(FolderStore(tmp_path)).cancel("a")
-            super().replace(source, target)
+            super().rename(source, target)
 
     (tmp_path / "a.json").write_text("{}")
     claim = FolderStore(tmp_path).claim("a.json", "processing/a.json")

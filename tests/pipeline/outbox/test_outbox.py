@@ -41,9 +41,9 @@ class RecordingFolder(FolderStore):
         self.lines.append(f"write {key}")
         return super().write(key, data)
 
-    def remove(self, key: str) -> None:
+    def remove(self, key: str, seen: str | None = None) -> None:
         self.lines.append(f"remove {key}")
-        super().remove(key)
+        super().remove(key, seen)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError
-from pipeline.stores.base import Claim, Store
+from pipeline.stores.base import Claim, History, Store
 from pipeline.stores.opening import Stores
 from pipeline.stores.s3 import S3Store
 
@@ -131,7 +131,7 @@ def test_a_claim_excludes_others_until_it_is_released(store: Store) -> None:
     claim = claimed(store)
     claim.confirm()
     assert claim.read(LIMIT) == b"text"
-    assert claim.crashes == 0
+    assert claim.history.crashes == 0
     assert store.tag("a") is None
     assert store.claim("a", "held/a") is None
     claim.release()
@@ -205,7 +205,7 @@ def test_a_claim_that_is_dropped_leaves_the_file_and_the_name_to_others(store: S
     assert store.read("held/a", LIMIT) == b"text"
     third = store.claim("a", "held/a")
     assert third
-    assert third.crashes == 0
+    assert third.history.crashes == 0
 
 
 @pytest.mark.parametrize("end", [lambda claim: claim.release(), lambda claim: claim.move_to("done/a")])
@@ -215,6 +215,49 @@ def test_a_claim_that_has_ended_is_not_confirmed(store: Store, end: Callable[[Cl
     assert not claim.present()
     with pytest.raises(ClaimLostError, match="the claim has ended"):
         claim.confirm()
+
+
+def test_a_history_is_kept_when_a_claim_is_released_and_belongs_to_the_content(store: Store) -> None:
+    noted = History(crashes=1, pair="p", deaths=2, failed=("q",))
+    claim = claimed(store)
+    claim.note(noted)
+    claim.release()
+    again = store.claim("a", "held/a")
+    assert again and again.history == noted
+    again.release()
+    store.write("a", b"text")  # the same content, uploaded again
+    third = store.claim("a", "held/a")
+    assert third and third.history == noted
+    third.release()
+    store.write("a", b"other")
+    fourth = store.claim("a", "held/a")
+    assert fourth and fourth.history == History()
+
+
+def test_a_file_is_replaced_only_if_it_is_the_one_that_was_seen(store: Store) -> None:
+    first = store.replace("a", b"one", seen=None)
+    with pytest.raises(ConflictError):
+        store.replace("a", b"late", seen=None)
+    second = store.replace("a", b"longer", seen=first)
+    with pytest.raises(ConflictError):
+        store.replace("a", b"late again", seen=first)
+    store.remove("a", seen=first)
+    assert store.read("a", LIMIT) == b"longer"
+    store.remove("a", seen=second)
+    assert store.tag("a") is None
+    with pytest.raises(ConflictError):
+        store.replace("a", b"late", seen=second)
+
+
+def test_a_folder_is_reserved_by_one_at_a_time(store: Store) -> None:
+    first = store.reserve("results")
+    assert first
+    second = store.reserve("results")
+    assert isinstance(store, S3Store) or second is None
+    first.close()
+    third = store.reserve("results")
+    assert third
+    third.close()
 
 
 # Not on moto, which checks a condition and writes in two steps.

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ClaimLostError, StoreError, UnavailableError
+from pipeline.stores.base import History
 from pipeline.stores.folder import FolderClaim, FolderStore
 from pipeline.timing import Timing
 
@@ -155,10 +156,10 @@ def test_deaths_are_counted_until_there_is_progress(store: FolderStore, tmp_path
     def crashes(progress: bool) -> int:
         claim = store.claim("a", "held/a")
         assert claim
-        found = claim.crashes
+        found = claim.history.crashes
         if progress:
-            claim.progressed()
-            assert claim.crashes == 0
+            claim.note(History())
+            assert claim.history.crashes == 0
         claim.release()
         return found
 

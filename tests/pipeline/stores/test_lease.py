@@ -45,7 +45,7 @@ def test_a_lease_that_lapsed_is_taken_over_and_the_first_holder_notices(real_sto
     first = claimed(again(real_store, SUSPENDED))
     second = taken_over(again(real_store, SHORT))
     assert second.read(LIMIT) == b"text"
-    assert second.crashes == 1
+    assert second.history.crashes == 1
     with pytest.raises(ClaimLostError, match="another runner has taken over"):
         first.confirm()
     with pytest.raises(ClaimLostError):

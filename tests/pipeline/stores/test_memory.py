@@ -1,6 +1,7 @@
 import pytest
 
 from pipeline.errors import ClaimLostError, UnavailableError, UsageError
+from pipeline.stores.base import History
 from pipeline.stores.memory import MemoryClaim, MemoryStore
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
@@ -72,7 +73,7 @@ def test_an_abandoned_claim_is_lost_and_the_next_one_counts_a_crash(store: Memor
     first = claimed(store)
     store.abandon("held/a")
     second = claimed(store)
-    assert second.crashes == 1
+    assert second.history.crashes == 1
     for call in (first.confirm, lambda: first.move_to("done/a")):
         with pytest.raises(ClaimLostError, match="held/a: another runner has taken over"):
             call()
@@ -80,10 +81,10 @@ def test_an_abandoned_claim_is_lost_and_the_next_one_counts_a_crash(store: Memor
     second.confirm()
     store.abandon("held/a")
     third = claimed(store)
-    assert third.crashes == 2
-    third.progressed()
+    assert third.history.crashes == 2
+    third.note(History())
     store.abandon("held/a")
-    assert claimed(store).crashes == 1
+    assert claimed(store).history.crashes == 1
 
 
 def test_crashes_are_those_of_one_file(store: MemoryStore) -> None:
@@ -92,4 +93,4 @@ def test_crashes_are_those_of_one_file(store: MemoryStore) -> None:
     store.abandon("held/a")
     store.remove("held/a")
     store.write("a", b"newer")
-    assert claimed(store).crashes == 0
+    assert claimed(store).history.crashes == 0

@@ -15,6 +15,7 @@ from nst import PreparedPair, Stylizer
 from nst.result import Result
 from pipeline.inbox.claimed import ClaimedManifest
 from pipeline.inbox.inbox import Inbox
+from pipeline.stores.base import History
 from tests.conftest import make_picture
 from tests.pipeline.box import BROKEN, PAIRS, Box, Instant
 from tests.process import Runner
@@ -122,13 +123,13 @@ class Mortal(Instant):
 def test_a_manifest_does_not_fail_if_a_pair_is_done_before_each_death(
     boxes: str, stylizer: Stylizer, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted, original = threading.Event(), ClaimedManifest.progressed
+    counted, original = threading.Event(), ClaimedManifest.note
 
-    def progressed(claimed: ClaimedManifest) -> None:
-        original(claimed)
+    def note(claimed: ClaimedManifest, history: History) -> None:
+        original(claimed, history)
         counted.set()
 
-    monkeypatch.setattr(ClaimedManifest, "progressed", progressed)
+    monkeypatch.setattr(ClaimedManifest, "note", note)
     make: Callable[[], Box] = request.getfixturevalue(boxes)
     box = make()
     pairs = [f"p{number}" for number in range(7)]
