@@ -28,6 +28,7 @@ class Task:
     priority: int = 0  # tasks of a higher priority go first
     newcomer: bool = False  # of equal priorities, the first turn of a manifest goes before others
     alone: bool = False  # shares no batch, because an engine died with it
+    check_only: bool = False  # computes nothing: the outcome is `Unchanged`, `Changed` or `Failed`
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,13 @@ class Unchanged:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """The result in the outbox is of other inputs or parameters. Only tasks with `check_only` end so."""
+
+    task: Task
+
+
+@dataclass(frozen=True)
 class Failed:
     """The pair cannot be done."""
 
@@ -64,7 +72,7 @@ class Died:
     reason: str
 
 
-Outcome = Finished | Unchanged | Failed | Died
+Outcome = Finished | Unchanged | Changed | Failed | Died
 
 
 class Engine(Protocol):

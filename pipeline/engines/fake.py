@@ -10,7 +10,7 @@ from PIL import Image
 
 from nst.errors import NSTError
 from nst.result import Evaluation, Losses
-from pipeline.engines.base import Died, Failed, Finished, Outcome, Task, Unchanged
+from pipeline.engines.base import Changed, Died, Failed, Finished, Outcome, Task, Unchanged
 from pipeline.errors import EngineLostError, problems_of
 from pipeline.events.listener import Evaluated, Listener, Note
 from pipeline.outbox.outbox import DeliveredLosses, Record, RecordedImage, WeightFile
@@ -102,6 +102,8 @@ class FakeEngine:
         digest = hashlib.sha256("".join(described).encode()).hexdigest()
         if digest == task.known:
             return Unchanged(task)
+        if task.check_only:
+            return Changed(task)
         evaluation = Evaluation(step=1, steps=1, scale=32, losses=Losses(1.0, 1.0, 0.0, 2.0), seconds=0.1)
         self._listener.hear(Evaluated(task.manifest, task.pair.id, evaluation))
         return _finished(task, images, digests, digest)

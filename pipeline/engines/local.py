@@ -12,7 +12,7 @@ from nst.device import device_name, dtype_name, is_out_of_memory
 from nst.errors import NSTError
 from nst.result import Evaluation, Result
 from nst.stylizer import Stylizer
-from pipeline.engines.base import Died, Failed, Outcome, Task, Unchanged
+from pipeline.engines.base import Changed, Died, Failed, Outcome, Task, Unchanged
 from pipeline.engines.encode import Encoder
 from pipeline.engines.pool import Pool, Waiting
 from pipeline.engines.prepare import Prepared, Preparer
@@ -120,10 +120,9 @@ class LocalEngine:
         if entry is None or self._stop.is_set():
             return  # cancelled, or stopped
         task = entry.task
-        found: Prepared | Unchanged | Failed
+        found: Prepared | Unchanged | Changed | Failed
         try:
-            sources = self._stores.sources(task.base, task.allowed)
-            found = self._preparer.prepare_unless(task.known, task.pair, sources) or Unchanged(task)
+            found = self._prepared(task)
         except UnavailableError as error:
             self._prepare_later(entry, error)
             return
@@ -137,6 +136,12 @@ class LocalEngine:
                 self._outcomes.put(found)
             self._changed.notify_all()
         self._on_change()
+
+    def _prepared(self, task: Task) -> Prepared | Unchanged | Changed:
+        inputs = self._preparer.read(task.pair, self._stores.sources(task.base, task.allowed))
+        if inputs.digest == task.known:
+            return Unchanged(task)
+        return Changed(task) if task.check_only else self._preparer.prepare(task.pair, inputs)
 
     def _prepare_later(self, entry: Waiting, error: UnavailableError) -> None:
         """Try again after a while. Other tasks use the thread and the device in the meantime."""

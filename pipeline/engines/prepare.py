@@ -62,11 +62,6 @@ class Preparer:
         digest = _sha256(json.dumps(described, sort_keys=True).encode())
         return Inputs(content, styles, digest)
 
-    def prepare_unless(self, known: str | None, pair: Pair, sources: Sources) -> Prepared | None:
-        """Read and prepare a pair; none if its digest is `known`. Raises `StoreError`, `ImageError`."""
-        inputs = self.read(pair, sources)
-        return None if inputs.digest == known else self.prepare(pair, inputs)
-
     def prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
         """Decode and resize the images. Raises `ImageError` with the name of the image."""
         content = _decode(inputs.content, pair.content)

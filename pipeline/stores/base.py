@@ -24,14 +24,21 @@ class Entry:
 class History:
     """What became of the holders before, of a claim on the same content under the same name."""
 
-    crashes: int = 0  # holders in a row that died before any progress
-    pair: str = ""  # the pair on which the last holder worked alone; empty if it worked on several, or none
-    deaths: int = 0  # holders in a row that died while they worked on this pair alone
+    crashes: int = 0  # holders in a row that died while they worked on several pairs, or on none
+    pair: str = ""  # the pair that a holder worked on last while it worked on nothing else
+    alone: bool = False  # the holder works on this pair, and on nothing else, now
+    deaths: int = 0  # holders in a row that died while they did
     failed: tuple[str, ...] = ()  # pairs that count as failed, because holders died with them
 
     def after_death(self) -> "History":
         """What the next holder finds if this one dies now."""
-        return replace(self, deaths=self.deaths + 1) if self.pair else replace(self, crashes=self.crashes + 1)
+        if self.alone:
+            return replace(self, alone=False, deaths=self.deaths + 1)
+        return replace(self, crashes=self.crashes + 1)
+
+    def after_stop(self) -> "History":
+        """What the next holder finds if this one is stopped in order."""
+        return replace(self, alone=False)
 
 
 class Claim(Protocol):

@@ -41,7 +41,7 @@ class Holding(BaseModel):
         """The history that the next holder begins with, where the file has this content."""
         if self.content and content and self.content != content:
             return History()
-        return self.history if self.stopped else self.history.after_death()
+        return self.history.after_stop() if self.stopped else self.history.after_death()
 
     def to_bytes(self) -> bytes:
         return self.model_dump_json().encode()

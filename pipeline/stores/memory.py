@@ -81,7 +81,7 @@ class MemoryStore:
         """
         with self._lock:
             claim = self._claims.pop(key)
-            history = claim.history if claim.stopped else claim.history.after_death()
+            history = claim.history.after_stop() if claim.stopped else claim.history.after_death()
             self._histories[key] = claim.content, history
 
     def exists(self) -> bool:
@@ -265,7 +265,7 @@ class MemoryClaim:
             if self._holds() and self._key in self._store._files and self._source not in self._store._files:
                 self._store._rename(self._key, self._source)
             if self._holds() and self.history != History():
-                self._store._histories[self._key] = self.content, self.history
+                self._store._histories[self._key] = self.content, self.history.after_stop()
             self._end()
 
     def drop(self) -> None:

@@ -18,13 +18,16 @@ from pipeline.inbox.inbox import Inbox, Ready
 from pipeline.inbox.triggers import Trigger
 from pipeline.manifest.models import Pair
 from pipeline.outbox.outbox import Outbox
+from pipeline.stores.base import History
 from pipeline.stores.sources import Sources
+from pipeline.work.caution import Caution
 from pipeline.work.faults import Faults
 from pipeline.work.job import Job, job_of_claimed
 from pipeline.work.session import Session
 from pipeline.work.turns import Turns
 
 _MOST_REFUSED = 3  # claims in a row that a store may refuse before it is left alone for a while
+_IN_WORK = 3  # batches that may have been in work when a runner died: one computed, two ahead
 _SPREAD = 8  # of the best manifests, one at random is tried where other runners claim as well
 
 
@@ -61,8 +64,8 @@ class InboxFeed:
     """The pairs of the manifests in an inbox, which take turns.
 
     A manifest is claimed only when a pair of it is to be handed out. One that a runner has died with is a
-    suspect: it is worked on alone, so that another death has no other possible cause and harms no other
-    manifest.
+    suspect: it is worked on alone and with `Caution`, so that another death has one possible cause and harms
+    no other manifest.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class InboxFeed:
         self.claimed_any = False  # since `begin`
         self._jobs: dict[str, Job] = {}  # all that are busy, by name
         self._turns = Turns()
-        self._suspect: Job | None = None  # until it makes progress
+        self._suspect: Job | None = None  # as long as it needs caution
         self._ready: deque[Ready] = deque()  # that the last scan found, best first
         self._taken = False  # something was claimed since the last scan
         self._contested = False  # another runner was quicker since the last scan
@@ -114,7 +117,8 @@ class InboxFeed:
                 continue
             if (job := self._open(best.name)) is None:
                 continue
-            if job.claimed and job.claimed.history.crashes:
+            if job.claimed and job.claimed.history != History():
+                job.caution = Caution(job.claimed, _IN_WORK * turn)
                 self._suspect = job
                 return self._next_of(job)
             self._turns.open(job, turn)
@@ -128,11 +132,11 @@ class InboxFeed:
             self._hand_back(job)
 
     def _clear_suspect(self) -> None:
-        """A suspect that has made progress is like any other manifest."""
+        """A suspect that needs no caution any more is like any other manifest."""
         suspect = self._suspect
         if suspect and suspect.ended:
             self._suspect, self._scanned = None, -math.inf
-        elif suspect and suspect.claimed and suspect.handed_out and not suspect.claimed.history.crashes:
+        elif suspect and suspect.caution is None:
             self._turns.open(suspect, 0)
             self._suspect = None
 

@@ -14,6 +14,7 @@ from pipeline.manifest.models import Pair
 from pipeline.manifest.reading import MAX_BYTES, parse
 from pipeline.outbox.outbox import Outbox, Record
 from pipeline.stores.sources import Sources
+from pipeline.work.caution import Caution
 
 TRIES = 3  # runners or engines that may die with a pair before it fails
 
@@ -31,6 +32,7 @@ class Job:
     problems: list[Problem] = field(default_factory=list)
     deaths: Counter[str] = field(default_factory=Counter)  # of engines, by pair
     handed_out: int = 0  # pairs
+    caution: Caution | None = None  # while its pairs are computed one at a time
     ended: bool = False  # nothing more is done with it here
     lock: threading.RLock = field(default_factory=threading.RLock)  # held while it is changed or ended
     put_off_until: float = 0.0  # on the monotonic clock: it could not be ended, so a scan skips it until then
@@ -79,21 +81,13 @@ def job_of_file(path: Path, sources: Sources) -> Job:
 
 def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox) -> Job:
     """The job of a manifest from an inbox. Raises `NSTError`, also if too many runners have died with it."""
-    if claimed.history.crashes > TRIES:
-        # Reading it may be what kills the runners.
-        raise ManifestError(
-            [Problem("", f"{claimed.history.crashes} runners in a row have died with it; check its size")]
-        )
+    crashes = claimed.history.crashes
+    if crashes >= TRIES:
+        # Not even read, because reading it may be what kills the runners.
+        message = f"{crashes} runners in a row have died with it before any pair was computed; check its size"
+        raise ManifestError([Problem("", message)])
     document = parse(claimed.read())
     pairs = expand(document, sources.glob)
-    if claimed.history.crashes:
+    if crashes:
         outbox.tidy(claimed.name)
-    if claimed.history.crashes == TRIES:
-        undone = (pair for pair in pairs if outbox.record(claimed.name, pair.id) is None)
-        if first := next(undone, None):
-            message = (
-                f"{TRIES} runners in a row have died with this manifest, because of this pair or of one soon "
-                "after it: it is the first that is not done; check its images and the memory that they take"
-            )
-            raise ManifestError([Problem(first.place, message, first.id)])
     return Job(claimed.name, pairs, sources, document.priority, claimed)

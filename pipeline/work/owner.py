@@ -4,33 +4,24 @@ Only the owner holds claims. The thread that calls `work` hands out tasks, and n
 a manifest away. The publishing thread takes the outcomes, one after the other.
 """
 
-import itertools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
-from pipeline.engines.base import Died, Engine, Failed, Finished, Outcome, Task, Unchanged
+from pipeline.engines.base import Changed, Died, Engine, Failed, Finished, Outcome, Task, Unchanged
 from pipeline.errors import EngineLostError, Problem, StoppedError, StoreError, UnavailableError, problems_of
 from pipeline.events.listener import ManifestLeft, PairDone, StoreUnavailable
-from pipeline.outbox.outbox import Outbox, Record
+from pipeline.outbox.outbox import Outbox
 from pipeline.stores.patience import Patience
 from pipeline.work.feed import Feed, Given
 from pipeline.work.job import TRIES, Job
 from pipeline.work.session import Session
 from pipeline.work.settling import Settling
+from pipeline.work.tasks import HandedOut, Tasks
 
 _RELEASERS = 16  # threads that release claims: a release is several requests where the inbox is a bucket
-
-
-@dataclass(frozen=True)
-class _HandedOut:
-    """A task that has not come back."""
-
-    job: Job
-    task: Task
-    earlier: Record | None  # what the outbox has of this pair
 
 
 class Owner:
@@ -41,8 +32,7 @@ class Owner:
         self._patience = Patience(session.stop, self._on_wait, session.timing)
         self._settling = Settling(outbox, session, self._patience, engine.cancel)
         self._jobs: set[Job] = set()
-        self._tasks: dict[int, _HandedOut] = {}
-        self._numbers = itertools.count(1)
+        self._tasks = Tasks(engine, self._settling)
         self._checked = time.monotonic()
         self._handing_back = threading.Lock()
         self._publisher = threading.Thread(target=self._publish, name="publish", daemon=True)
@@ -108,10 +98,12 @@ class Owner:
                 return
             if self._failure:
                 raise self._failure
-            self._forget_ended()
+            self._jobs = set(self._open_jobs())
+            self._tasks.forget_ended()
             idle = not self._jobs
             if not self._hand_out(feed) and idle:
                 return
+            self._tasks.send_single()
             self._check_claims()
             self._session.changed.wait(self._session.timing.cancelled)
 
@@ -121,12 +113,6 @@ class Owner:
             return bool(job.deaths)
         return self._failure is not None
 
-    def _forget_ended(self) -> None:
-        self._jobs = set(self._open_jobs())
-        for number, handed_out in list(self._tasks.items()):
-            if handed_out.job.ended:
-                self._tasks.pop(number, None)
-
     def _open_jobs(self) -> list[Job]:
         return [job for job in list(self._jobs) if not job.ended]
 
@@ -134,6 +120,8 @@ class Owner:
         """Give the engine as many tasks as it wants; false if the feed had none for it."""
         handed_out = False
         while not self._session.stop.is_set() and self._engine.wanted() > 0:
+            if self._tasks.blocked:
+                return True
             found = feed.next(self._engine.batch)
             if found is None:
                 self._engine.flush()
@@ -153,7 +141,7 @@ class Owner:
             self._settling.settle(job, problem=problems_of(error, pair.place, pair.id)[0])
             return
         task = Task(
-            number=next(self._numbers),
+            number=self._tasks.next_number(),
             manifest=job.name,
             pair=pair,
             base=sources.base_url,
@@ -162,8 +150,7 @@ class Owner:
             priority=job.priority,
             newcomer=given.newcomer,
         )
-        self._tasks[task.number] = _HandedOut(job, task, earlier)
-        self._engine.submit(task)
+        self._tasks.add(HandedOut(job, task, earlier))
 
     def _check_claims(self) -> None:
         """Every few seconds: stop work on manifests that a person has taken out of `processing/`."""
@@ -185,6 +172,7 @@ class Owner:
         try:
             while outcome := self._engine.take():
                 self._receive(outcome)
+                self._tasks.forget(outcome.task.number)
                 self._session.changed.set()
         except StoppedError:
             pass
@@ -193,7 +181,7 @@ class Owner:
         self._session.changed.set()
 
     def _receive(self, outcome: Outcome) -> None:
-        handed_out = self._tasks.pop(outcome.task.number, None)
+        handed_out = self._tasks.find(outcome.task.number)
         if handed_out is None or handed_out.job.ended:
             return
         job, earlier = handed_out.job, handed_out.earlier
@@ -203,12 +191,26 @@ class Owner:
             case Unchanged() if earlier:
                 self._session.listener.hear(PairDone(job.name, earlier, computed=False))
                 self._settling.settle(job, record=earlier)
+            case Changed():
+                self._tasks.add_single(handed_out)
+                return
             case Failed(_, problem):
                 self._settling.settle(job, problem=problem)
             case Died(_, reason):
                 self._try_again(handed_out, reason)
+                return
+        self._ease(handed_out)
 
-    def _try_again(self, handed_out: _HandedOut, reason: str) -> None:
+    def _ease(self, handed_out: HandedOut) -> None:
+        """A pair of a suspect was settled: after enough of them it is a suspect no more."""
+        job = handed_out.job
+        if job.caution is None or job.ended:
+            return
+        self._settling.wait_for(job, job.caution.settled if handed_out.task.alone else job.caution.found_done)
+        if job.caution.over:
+            job.caution = None
+
+    def _try_again(self, handed_out: HandedOut, reason: str) -> None:
         """An engine died with a pair: compute it again, alone; after three deaths it has failed."""
         job, pair = handed_out.job, handed_out.task.pair
         job.deaths[pair.id] += 1
@@ -216,9 +218,8 @@ class Owner:
             message = f"{TRIES} engines in a row have died with it ({reason}); check its images and its size"
             self._settling.settle(job, problem=Problem(pair.place, message, pair.id))
             return
-        task = replace(handed_out.task, number=next(self._numbers), alone=True)
-        self._tasks[task.number] = replace(handed_out, task=task)
-        self._engine.submit(task)
+        task = replace(handed_out.task, number=self._tasks.next_number(), alone=True)
+        self._tasks.send(replace(handed_out, task=task))
 
     def _on_wait(self, error: UnavailableError, first: bool) -> None:
         self._session.listener.hear(StoreUnavailable(str(error), again=not first))

@@ -3,16 +3,18 @@
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 from pipeline.engines.base import Finished
 from pipeline.errors import ClaimLostError, Problem, StoppedError, problems_of
 from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, Note, PairDone
 from pipeline.outbox.outbox import Outbox, Record
 from pipeline.outbox.page import page
-from pipeline.stores.base import History
 from pipeline.stores.patience import Patience
 from pipeline.work.job import Job
 from pipeline.work.session import Session
+
+T = TypeVar("T")
 
 
 class Settling:
@@ -27,7 +29,7 @@ class Settling:
     ) -> None:
         """`cancel` is called with the name of a manifest whose claim was lost."""
         self._outbox, self._listener, self._timing = outbox, session.listener, session.timing
-        self._patience, self._cancel = patience, cancel
+        self._patience, self._cancel, self._changed = patience, cancel, session.changed
         self.problems = 0
 
     def publish(self, job: Job, finished: Finished, earlier: Record | None) -> None:
@@ -55,8 +57,6 @@ class Settling:
             self.settle(job, problem=problems_of(error, pair.place, pair.id)[0])
         else:
             self._listener.hear(PairDone(job.name, finished.record, computed=True))
-            if job.claimed and job.claimed.history != History():
-                self.attempt(job, partial(self._patience.wait_for, partial(job.claimed.note, History())))
             self.settle(job, record=finished.record)
 
     def settle(self, job: Job, problem: Problem | None = None, record: Record | None = None) -> None:
@@ -71,8 +71,9 @@ class Settling:
             if record:
                 job.records.append(record)
             if job.finished:
-                self.attempt(job, partial(self._patience.wait_for, partial(self._end, job)))
+                self.wait_for(job, partial(self._end, job))
                 self._put_off_unless_ended(job)
+        self._changed.set()
 
     def leave(self, job: Job, reason: str) -> None:
         """Stop work on a manifest whose claim is gone. Nothing of it is published any more."""
@@ -85,10 +86,10 @@ class Settling:
             self.attempt(job, job.claimed.drop)
         self._listener.hear(ManifestLeft(job.name, reason, "warning"))
 
-    def attempt(self, job: Job, action: Callable[[], None]) -> None:
-        """Do what may fail without harm to anything else; a fault is reported and counted."""
+    def attempt(self, job: Job, action: Callable[[], T]) -> T | None:
+        """The result of what may fail without harm to anything else; none if it fails, which is reported."""
         try:
-            action()
+            return action()
         except StoppedError:
             raise
         except ClaimLostError as error:
@@ -97,10 +98,15 @@ class Settling:
             for problem in problems_of(error):
                 self.problems += 1
                 self._listener.hear(Note(str(problem), "error", {"manifest": job.name}))
+        return None
+
+    def wait_for(self, job: Job, action: Callable[[], T]) -> T | None:
+        """The same, but a store that is unavailable is waited for."""
+        return self.attempt(job, partial(self._patience.wait_for, action))
 
     def _end(self, job: Job) -> None:
         job.confirm()
-        self.attempt(job, partial(self._patience.wait_for, partial(self._put_page, job)))
+        self.wait_for(job, partial(self._put_page, job))
         if job.ended:
             return
         if job.claimed and job.problems:

@@ -1,0 +1,93 @@
+"""The tasks that an engine has, and those of suspects, which it gets one at a time.
+
+See `pipeline.work.caution` for what a suspect is.
+"""
+
+import itertools
+from collections import deque
+from dataclasses import dataclass, replace
+from functools import partial
+
+from pipeline.engines.base import Engine, Task
+from pipeline.outbox.outbox import Record
+from pipeline.work.job import Job
+from pipeline.work.settling import Settling
+
+
+@dataclass(frozen=True)
+class HandedOut:
+    """A pair that was handed out, until it is settled."""
+
+    job: Job
+    task: Task
+    earlier: Record | None  # what the outbox has of this pair
+
+    @property
+    def single(self) -> bool:
+        """Whether nothing else may be computed at the same time."""
+        return self.task.alone and self.job.caution is not None
+
+
+class Tasks:
+    """Sends tasks to an engine, and remembers them until their outcome is there."""
+
+    def __init__(self, engine: Engine, settling: Settling) -> None:
+        self._engine, self._settling = engine, settling
+        self._sent: dict[int, HandedOut] = {}
+        self._singles: deque[HandedOut] = deque()  # that wait until nothing else is in work
+        self._numbers = itertools.count(1)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether no other pair may be handed out, because of a pair that must be computed alone."""
+        return bool(self._singles) or any(handed_out.single for handed_out in list(self._sent.values()))
+
+    def next_number(self) -> int:
+        """A number that no other task has."""
+        return next(self._numbers)
+
+    def add(self, handed_out: HandedOut) -> None:
+        """Send a task; one of a suspect is only compared with its result, or waits to be computed alone."""
+        job, task = handed_out.job, handed_out.task
+        if job.caution is None:
+            self.send(handed_out)
+        elif problem := self._settling.wait_for(job, partial(job.caution.blamed, task.pair)):
+            self._settling.settle(job, problem=problem)
+        elif task.known:
+            self.send(replace(handed_out, task=replace(task, check_only=True)))
+        else:
+            self.add_single(handed_out)
+
+    def add_single(self, handed_out: HandedOut) -> None:
+        """Let a pair wait until nothing else is in work."""
+        task = replace(handed_out.task, number=self.next_number(), alone=True, check_only=False)
+        self._singles.append(replace(handed_out, task=task))
+
+    def send_single(self) -> None:
+        """Send the next pair that has to be computed alone, if nothing else is in work."""
+        while self._singles and not self._sent:
+            handed_out = self._singles.popleft()
+            job = handed_out.job
+            if job.caution and not job.ended:
+                self._settling.wait_for(job, partial(job.caution.begin, handed_out.task.pair))
+            if not job.ended:
+                self.send(handed_out)
+
+    def send(self, handed_out: HandedOut) -> None:
+        """Give a task to the engine."""
+        self._sent[handed_out.task.number] = handed_out
+        self._engine.submit(handed_out.task)
+
+    def find(self, number: int) -> HandedOut | None:
+        """A task that was sent; none if it was forgotten."""
+        return self._sent.get(number)
+
+    def forget(self, number: int) -> None:
+        """Forget a task, after everything was done with its outcome."""
+        self._sent.pop(number, None)
+
+    def forget_ended(self) -> None:
+        """Forget the tasks of manifests that have ended here."""
+        for number, handed_out in list(self._sent.items()):
+            if handed_out.job.ended:
+                self._sent.pop(number, None)
