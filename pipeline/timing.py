@@ -36,7 +36,7 @@ class Timing:
     queue_retry: float = 10.0  # before the next try at a queue
 
     # Stopping.
-    grace: float = 1.3  # after a signal, for work to end by itself
-    leave: float = 0.5  # for handing back what is left, once work is abandoned
+    grace: float = 0.8  # after a signal, for work to end by itself
+    leave: float = 1.0  # for handing back what is left, once work is abandoned
     stuck: float = 1800.0  # without any progress, after which the process ends itself
     asleep: float = 10.0  # between two ticks of the main thread: more means that the machine was suspended

@@ -14,7 +14,7 @@ from nst.vgg import VGG19
 from nst.weights import Weights, load_weights
 
 # The program as a separate process, and settings that make it fast with small pictures.
-PROGRAM = "from pipeline.cli import main; main()"
+PROGRAM = "from pipeline.start import main; main()"
 COMMAND = [sys.executable, "-c", PROGRAM]
 QUICK_SETTINGS = {"OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"}
 SHALLOW = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}  # to save time

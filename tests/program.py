@@ -13,6 +13,7 @@ from typing import Any
 
 from nst import PreparedPair, Stylizer
 from nst.result import Result
+from pipeline import start
 from pipeline.cli import main
 from pipeline.engines.base import Engine
 from pipeline.engines.fake import FakeEngine
@@ -44,4 +45,4 @@ ENGINES = {
 
 if __name__ == "__main__":
     _, intervals, engine, *sys.argv[1:] = sys.argv
-    main(Environment(Timing(**json.loads(intervals)), ENGINES[engine]))
+    start.main(lambda: main(Environment(Timing(**json.loads(intervals)), ENGINES[engine])))

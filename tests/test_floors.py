@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # From the top to the bottom. A module may import from its own floor and from those below it.
 FLOORS = (
+    ("pipeline.start",),
     ("pipeline.cli",),
     ("pipeline.environment", "pipeline.options", "pipeline.check", "pipeline.bench"),
     ("pipeline.work",),

@@ -75,6 +75,13 @@ class Owner:
         self.hand_back()
         self._engine.close()
 
+    def mark_stopping(self) -> None:
+        """Write into each claim that this process is being stopped, so that its end is not a crash."""
+        claims = [(job, job.claimed) for job in self._open_jobs() if job.claimed]
+        with ThreadPoolExecutor(_RELEASERS, "mark") as pool:
+            for job, claimed in claims:
+                pool.submit(self._settling.attempt, job, claimed.stopping)
+
     def hand_back(self) -> None:
         """Release the manifests that have not ended."""
         with self._handing_back:  # a second caller waits, because the process may end when it returns

@@ -3,9 +3,10 @@
 The work runs in a thread of its own. The main thread does nothing but wait, so that a signal never waits for
 a long computation. What happens on SIGINT, SIGTERM or SIGHUP (unless SIGHUP is ignored, as under nohup):
 
-1. `Session.end_soon` sets `stop`. The engine ends at its next evaluation, the owner publishes what is
-   finished and hands its manifests back. `Timing.grace` seconds remain for that; then the program exits with
-   128 + N.
+1. `Session.end_soon` sets `stop`, and `mark` writes into every claim that the process is being stopped, so
+   that its end is not counted as a crash, whatever happens next. The engine ends at its next evaluation, the
+   owner publishes what is finished and hands its manifests back. `Timing.grace` seconds remain for that; then
+   the program exits with 128 + N.
 2. Work that has not ended by then, or that gets a second signal, is abandoned: `leave` hands the manifests
    back, side by side, within `Timing.leave` seconds, and the process ends where it stands.
 
@@ -31,12 +32,14 @@ _LEAVE_SHARE = 0.8  # of `Timing.leave`, for handing back; the rest is for the l
 def supervise(
     session: Session,
     work: Callable[[], None],
+    mark: Callable[[], None],
     leave: Sequence[Callable[[], None]],
     close: Callable[[], None] = lambda: None,
 ) -> int:
     """Run `work` in a thread; 0 when it has ended, or 128 + N after signal N. Raises what `work` raises.
 
-    When work is abandoned, all of `leave` run side by side, and then `close`.
+    `mark` runs in a thread of its own after the first signal. When work is abandoned, all of `leave` run side
+    by side, and then `close`.
     """
     ended = threading.Event()
     received: list[int] = []
@@ -71,8 +74,10 @@ def supervise(
         clock = time.monotonic()
         while not received and not ended.wait(_TICK):
             clock = _check_progress(session, clock)
-        if received and not _ends(ended, session.timing.grace):
-            abandon(128 + received[0])
+        if received:
+            threading.Thread(target=mark, name="mark", daemon=True).start()
+            if not _ends(ended, session.timing.grace):
+                abandon(128 + received[0])
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)

@@ -49,7 +49,7 @@ def run(
         finally:
             owner.close()
 
-    code = supervise(session, work, [owner.hand_back])
+    code = supervise(session, work, owner.mark_stopping, [owner.hand_back])
     return code or int(owner.problems + refused > 0)
 
 
@@ -75,7 +75,8 @@ class Watch:
     def run(self, once: bool, schedule: Schedule | None) -> int:
         """Work until a signal comes, or with `once` until nothing is left; returns the exit code."""
         leave = [self._feed.hand_back, self._owner.hand_back]
-        code = supervise(self._session, lambda: self._work(once, schedule), leave, self._trigger.close)
+        mark, close = self._owner.mark_stopping, self._trigger.close
+        code = supervise(self._session, lambda: self._work(once, schedule), mark, leave, close)
         failed = self._owner.problems + self._feed.problems + self._feed.faults.count
         return code or int(failed > 0)
 

@@ -13,6 +13,7 @@ from pipeline.engines.base import Died, Outcome, Task
 from pipeline.errors import ClaimLostError, EngineLostError, StoreError, UnavailableError
 from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, PairDone
 from pipeline.inbox.inbox import Inbox
+from pipeline.stores.base import History
 from tests.pipeline.work.conftest import QUICK, Shop
 
 Make = Callable[..., Shop]
@@ -160,6 +161,26 @@ def test_stopping_hands_back_what_has_not_ended_and_keeps_what_is_done(shop: Mak
     assert runner.manifests("") == ["m.json"]
     assert runner.listener.of(ManifestLeft) == [ManifestLeft("m", "manifest handed back")]
     assert len(runner.listener.of(PairDone)) < 9
+
+
+def test_a_runner_that_is_killed_while_it_stops_counts_as_no_crash(shop: Make) -> None:
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold(task: Task) -> None:
+        held.set()
+        assert go_on.wait(60)
+
+    runner = shop(before=hold)
+    runner.drop("m", 9)
+    thread = runner.in_background()
+    assert held.wait(60)
+    runner.owner.mark_stopping()
+    runner.inbox.abandon("processing/m.json")
+    claim = runner.inbox.claim("m.json", "processing/m.json")
+    assert claim and claim.history == History()
+    runner.session.end_soon()
+    go_on.set()
+    thread.join(60)
 
 
 def test_manifests_are_handed_back_side_by_side_and_a_second_caller_waits(shop: Make) -> None:

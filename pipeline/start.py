@@ -1,0 +1,48 @@
+"""The first module of the program: signals are handled before anything else is imported.
+
+The init process of a container (PID 1) ignores SIGTERM and SIGINT as long as it has no handlers for them.
+Importing the rest takes seconds, and a container that does not end in time is killed.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _commands() -> None:
+    from pipeline.cli import main
+
+    main()
+
+
+def main(commands: Callable[[], None] = _commands) -> None:
+    """Entry point. Until `pipeline.work.signals` takes over, a signal ends the process at once with 128 + N.
+
+    Nothing is claimed before that. The process ends without the interpreter's own clean-up, which takes more
+    than a second once torch was imported: everything was closed by then.
+    """
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _end)
+    try:
+        commands()
+    except SystemExit as end:
+        _leave(end.code if isinstance(end.code, int) else int(end.code is not None))
+    _leave(0)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    os._exit(128 + number)
+
+
+def _leave(code: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = code or 1  # the reader is gone, or the disk is full
+    os._exit(code)
