@@ -1,5 +1,11 @@
 FROM python:3.12-slim
 
+# tini is the first process. It passes signals on, and the program is not PID 1, for which the kernel ignores them.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends tini \
+    && rm -rf /var/lib/apt/lists/*
+
 # Dependencies have a separate layer because they change less often than the code. The VGG19 weights are one of
 # them, so nothing is downloaded when a container runs.
 WORKDIR /app
@@ -21,5 +27,5 @@ WORKDIR /home/nst
 # File events of some hosts do not reach a container, so the inbox is polled.
 ENV NST_INBOX=/inbox NST_OUTBOX=/outbox NST_POLL=1 PYTHONUNBUFFERED=1
 VOLUME ["/inbox", "/outbox"]
-ENTRYPOINT ["nst-pipeline"]
+ENTRYPOINT ["tini", "--", "nst-pipeline"]
 CMD ["watch"]

@@ -43,8 +43,11 @@ class Given:
 class Feed(Protocol):
     """Gives pairs, one after the other."""
 
-    def next(self, turn: int) -> Given | None:
-        """The next pair; none if there is none now. A manifest's turn lasts for `turn` pairs."""
+    def next(self, turn: int, claim: bool) -> Given | None:
+        """The next pair; none if there is none now. A manifest's turn lasts for `turn` pairs.
+
+        Manifests are claimed only with `claim`: what would have to wait is left to other runners.
+        """
 
 
 class FileFeed:
@@ -53,7 +56,7 @@ class FileFeed:
     def __init__(self, jobs: Sequence[Job], listener: Listener) -> None:
         self._jobs, self._listener = sorted(jobs, key=lambda job: -job.priority), listener
 
-    def next(self, turn: int) -> Given | None:
+    def next(self, turn: int, claim: bool) -> Given | None:
         for job in self._jobs:
             if not job.exhausted:
                 return _given(job, self._listener)
@@ -102,13 +105,13 @@ class InboxFeed:
         """Whether a manifest was skipped that will be ready soon, or a store could not be reached."""
         return self._inbox.settling or self.faults.unavailable
 
-    def next(self, turn: int) -> Given | None:
+    def next(self, turn: int, claim: bool) -> Given | None:
         self._jobs = {name: job for name, job in self._jobs.items() if job.busy}
         self._clear_suspect()
         if self._suspect:
             return self._next_of(self._suspect)
         self._scan_if_due()
-        while not self._session.stop.is_set() and (best := self._best_ready()):
+        while claim and not self._session.stop.is_set() and (best := self._best_ready()):
             if not self._turns.admits(best.priority):
                 break
             self._ready.remove(best)

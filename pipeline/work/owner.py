@@ -129,7 +129,9 @@ class Owner:
         while not self._session.stop.is_set() and self._engine.wanted() > 0:
             if self._tasks.blocked:
                 return True
-            found = feed.next(self._engine.batch)
+            batch = self._engine.batch
+            # One batch is computed and one is next: what would begin later is left to other runners.
+            found = feed.next(batch, claim=self._tasks.newcomers < 2 * batch)
             if found is None:
                 self._engine.flush()
                 return handed_out
@@ -188,7 +190,7 @@ class Owner:
         self._session.changed.set()
 
     def _receive(self, outcome: Outcome) -> None:
-        handed_out = self._tasks.find(outcome.task.number)
+        handed_out = self._tasks.came_back(outcome.task.number)
         if handed_out is None or handed_out.job.ended:
             return
         job, earlier = handed_out.job, handed_out.earlier

@@ -35,12 +35,19 @@ class Tasks:
         self._engine, self._settling = engine, settling
         self._sent: dict[int, HandedOut] = {}
         self._singles: deque[HandedOut] = deque()  # that wait until nothing else is in work
+        self._without_outcome: set[int] = set()  # numbers of those that the engine still has
         self._numbers = itertools.count(1)
 
     @property
     def blocked(self) -> bool:
         """Whether no other pair may be handed out, because of a pair that must be computed alone."""
         return bool(self._singles) or any(handed_out.single for handed_out in list(self._sent.values()))
+
+    @property
+    def newcomers(self) -> int:
+        """How many tasks of first turns the engine has."""
+        found = (self._sent.get(number) for number in list(self._without_outcome))
+        return sum(handed_out.task.newcomer for handed_out in found if handed_out)
 
     def next_number(self) -> int:
         """A number that no other task has."""
@@ -76,10 +83,12 @@ class Tasks:
     def send(self, handed_out: HandedOut) -> None:
         """Give a task to the engine."""
         self._sent[handed_out.task.number] = handed_out
+        self._without_outcome.add(handed_out.task.number)
         self._engine.submit(handed_out.task)
 
-    def find(self, number: int) -> HandedOut | None:
-        """A task that was sent; none if it was forgotten."""
+    def came_back(self, number: int) -> HandedOut | None:
+        """The task whose outcome is there; none if it was forgotten."""
+        self._without_outcome.discard(number)
         return self._sent.get(number)
 
     def forget(self, number: int) -> None:
@@ -90,4 +99,5 @@ class Tasks:
         """Forget the tasks of manifests that have ended here."""
         for number, handed_out in list(self._sent.items()):
             if handed_out.job.ended:
+                self._without_outcome.discard(number)
                 self._sent.pop(number, None)

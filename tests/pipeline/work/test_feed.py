@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from nst import Parameters
 from pipeline.engines.base import Task
 from pipeline.errors import UnavailableError
@@ -74,6 +76,24 @@ def test_a_manifest_is_claimed_only_when_a_pair_of_it_is_handed_out(shop: Make) 
     assert len(runner.manifests("done")) == 20
     assert all(claims <= manifests + 1 for manifests, claims in claimed)
     assert claimed[0][1] <= 4  # one in work, two ahead, one that is being handed out
+
+
+def test_what_would_begin_after_the_next_batch_is_left_to_other_runners(
+    shop: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_more, held = threading.Event(), list[list[str]]()
+
+    def hold(task: Task) -> None:
+        no_more.wait(10)
+        held.append(runner.manifests("processing"))
+
+    runner = shop(before=hold)
+    monkeypatch.setattr(runner.engine, "flush", no_more.set)
+    for number in range(9):
+        runner.drop(f"m{number}")
+    runner.work()
+    assert held[0] == ["m0.json", "m1.json"]
+    assert len(runner.manifests("done")) == 9
 
 
 def test_a_turn_is_as_long_as_a_batch(shop: Make) -> None:
@@ -153,7 +173,7 @@ def test_a_fault_that_goes_on_is_reported_once(shop: Make) -> None:
     runner.inbox.before = refuse
     for _ in range(3):
         runner.feed.begin()
-        assert runner.feed.next(1) is None
+        assert runner.feed.next(1, claim=True) is None
     assert len(runner.listener.of(StoreUnavailable)) == 1
     assert runner.listener.of(Note) == []
     assert runner.feed.unsettled
@@ -238,6 +258,6 @@ def test_files_are_worked_on_one_after_the_other_by_priority(shop: Make) -> None
     jobs = [Job(name, [pair] * 2, sources, priority) for name, priority in (("a", 0), ("b", 5), ("c", 0))]
     feed = FileFeed(jobs, runner.listener)
     order = ""
-    while given := feed.next(1):
+    while given := feed.next(1, claim=True):
         order += given.job.name
     assert order == "bbaacc"
