@@ -156,6 +156,7 @@ class InboxFeed:
         job.ended = True
         if job.claimed:
             self.faults.attempt(job.name, job.claimed.release)
+        job.close()
         self._listener.hear(ManifestLeft(job.name, "manifest handed back"))
 
     def scan(self) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.errors import ManifestError, Problem
+from pipeline.errors import ManifestError, Problem, UnavailableError
 from pipeline.inbox.claimed import ClaimedManifest
 from pipeline.manifest.expand import expand
 from pipeline.manifest.models import Pair
 from pipeline.manifest.reading import MAX_BYTES, parse
 from pipeline.outbox.outbox import Outbox, Record
+from pipeline.stores.base import Reservation
 from pipeline.stores.sources import Sources
 from pipeline.work.caution import Caution
 
@@ -35,6 +36,7 @@ class Job:
     caution: Caution | None = None  # while its pairs are computed one at a time
     ended: bool = False  # nothing more is done with it here
     lock: threading.RLock = field(default_factory=threading.RLock)  # held while it is changed or ended
+    _reservation: Reservation | None = None
     put_off_until: float = 0.0  # on the monotonic clock: it could not be ended, so a scan skips it until then
 
     @property
@@ -67,6 +69,21 @@ class Job:
         self.handed_out += 1
         return self.pairs[self.handed_out - 1]
 
+    def reserve(self, outbox: Outbox) -> None:
+        """Keep other inboxes from publishing under this name until `close`. Raises `UnavailableError`."""
+        self._reservation = outbox.store.reserve(self.name)
+        if self._reservation is None:
+            place = f"{outbox.store.url}/{self.name}"
+            raise UnavailableError(
+                f"{place}: another process publishes there; give the manifest another name"
+            )
+
+    def close(self) -> None:
+        """Nothing is published any more: let others publish under this name."""
+        self.ended = True
+        if self._reservation:
+            self._reservation.close()
+
     def confirm(self) -> None:
         """Check that the claim still holds. Raises `ClaimLostError`."""
         if self.claimed:
@@ -87,7 +104,8 @@ def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox) -
         message = f"{crashes} runners in a row have died with it before any pair was computed; check its size"
         raise ManifestError([Problem("", message)])
     document = parse(claimed.read())
-    pairs = expand(document, sources.glob)
+    job = Job(claimed.name, expand(document, sources.glob), sources, document.priority, claimed)
+    job.reserve(outbox)
     if crashes:
         outbox.tidy(claimed.name)
-    return Job(claimed.name, pairs, sources, document.priority, claimed)
+    return job

@@ -94,6 +94,8 @@ class Owner:
                 releases = [pool.submit(attempt, job, claimed.release) for job, claimed in claims]
         for release in releases:
             release.result()
+        for job in jobs:
+            job.close()
         # Last, because writing a log that nobody reads may block.
         for job, _ in claims:
             self._session.listener.hear(ManifestLeft(job.name, "manifest handed back"))

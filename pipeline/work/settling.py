@@ -84,6 +84,7 @@ class Settling:
         self._cancel(job.name)
         if job.claimed:
             self.attempt(job, job.claimed.drop)
+        job.close()
         self._listener.hear(ManifestLeft(job.name, reason, "warning"))
 
     def attempt(self, job: Job, action: Callable[[], T]) -> T | None:
@@ -113,7 +114,7 @@ class Settling:
             job.claimed.fail(job.problems)
         elif job.claimed:
             job.claimed.complete()
-        job.ended = True
+        job.close()
         self._listener.hear(ManifestEnded(job.name, len(job.problems), self._outbox.page_url(job.name)))
 
     def _put_page(self, job: Job) -> None:
@@ -128,3 +129,4 @@ class Settling:
             job.ended, job.put_off_until = True, time.monotonic() + self._timing.put_off
             if job.claimed:
                 self.attempt(job, job.claimed.release)
+            job.close()

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.engines.base import Died, Outcome, Task
 from pipeline.errors import ClaimLostError, EngineLostError, StoreError, UnavailableError
-from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, PairDone
+from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, PairDone, StoreUnavailable
 from pipeline.inbox.inbox import Inbox
 from pipeline.stores.base import History
 from tests.pipeline.work.conftest import QUICK, Shop
@@ -181,6 +181,24 @@ def test_a_runner_that_is_killed_while_it_stops_counts_as_no_crash(shop: Make) -
     runner.session.end_soon()
     go_on.set()
     thread.join(60)
+
+
+def test_a_name_under_which_another_inbox_publishes_is_left_alone_until_that_has_ended(shop: Make) -> None:
+    runner = shop()
+    runner.drop("m")
+    runner.drop("n")
+    other = runner.outbox.reserve("m")
+    assert other
+    runner.work()
+    assert runner.manifests("") == ["m.json"]
+    assert runner.manifests("done") == ["n.json"]
+    (event,) = runner.listener.of(StoreUnavailable)
+    assert event.message.endswith("/m: another process publishes there; give the manifest another name")
+    assert runner.feed.unsettled
+    other.close()
+    shop(at=runner).work()
+    assert runner.manifests("done") == ["m.json", "n.json"]
+    assert all(runner.outbox.reserve(name) for name in "mn")  # both have been let go
 
 
 def test_manifests_are_handed_back_side_by_side_and_a_second_caller_waits(shop: Make) -> None:

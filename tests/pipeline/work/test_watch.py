@@ -215,3 +215,13 @@ def test_two_runners_share_an_inbox(start: Start, inbox: Path) -> None:
     assert sum(runner.count("pair done") for runner in runners) == 12
     assert sum(runner.count("pair done already") for runner in runners) == 0
     assert len(names(inbox / "done")) == 12
+
+
+def test_two_runs_of_one_manifest_do_not_publish_at_the_same_time(inbox: Path, tmp_path: Path) -> None:
+    drop(inbox, "m", ENDLESS)
+    command = ("run", inbox / "m.json", "--outbox", tmp_path / "outbox")
+    with Runner(*command) as first:
+        first.wait_for("pair started")
+        with Runner(*command) as second:
+            assert second.finish() == 1
+        assert "another process publishes there" in second.events[0]["message"]
