@@ -109,7 +109,7 @@ class Store(Protocol):
     def exclusive(self) -> bool:
         """Whether a claim excludes other runners; some S3 servers can't guarantee that.
 
-        A folder raises `UsageError` with the reason where its locks are known to be unknown to other machines.
+        A folder raises `UsageError` with the reason where its locks do not reach other machines.
         """
 
     def surroundings(self) -> "Store | None":
