@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-from pipeline.errors import ConflictError, NotFoundError, StoreError, UsageError
+from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError, UsageError
 from pipeline.stores.base import Entry
 from pipeline.stores.folder_claim import FolderClaim
 from pipeline.stores.holding import Holding
@@ -211,7 +211,7 @@ class FolderStore:
             lock.write(holding)
             if not left:
                 self.rename(source, target)
-        except NotFoundError:
+        except (NotFoundError, ClaimLostError):
             lock.close()
             return None
         except BaseException:
@@ -222,8 +222,13 @@ class FolderStore:
     def reserve(self, folder: str) -> Lock | None:
         with self._tree.faults(folder):
             lock = self._locks.take(folder)
-        if lock is not None:
+        if lock is None:
+            return None
+        try:
             lock.write(Holding(owner=uuid4().hex))
+        except BaseException:
+            lock.close()
+            raise
         return lock
 
     def absolute(self, reference: str) -> str:

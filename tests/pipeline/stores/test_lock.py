@@ -78,7 +78,12 @@ def test_a_lock_of_another_machine_is_taken_over_after_it_has_not_changed_for_a_
     began = time.monotonic()
     found = [store.claim("a", "held/a")]
     assert found == [None]
-    wait_until(lambda: found.append(store.claim("a", "held/a")) or found[-1])
+
+    def taken_over() -> bool:
+        found.append(store.claim("a", "held/a"))
+        return found[-1] is not None
+
+    wait_until(taken_over)
     assert time.monotonic() - began >= SOON
     assert found[-1] and found[-1].history == History(crashes=1)
 
@@ -119,11 +124,11 @@ def test_stores_are_opened_with_the_statement_that_no_other_machine_has_a_runner
 ) -> None:
     died(root, machine="another")
     read_text = Path.read_text
-    monkeypatch.setattr(
-        Path,
-        "read_text",
-        lambda path, **how: read_text({SYSTEM.mounted: network.mounted}.get(path, path), **how),
-    )
+
+    def read_sample(path: Path, **how: str) -> str:
+        return read_text(network.mounted if path == SYSTEM.mounted else path, **how)
+
+    monkeypatch.setattr(Path, "read_text", read_sample)
     claim = Stores(alone=alone).open(str(root)).claim("a", "held/a")
     assert (claim is not None) == alone
 
