@@ -30,7 +30,7 @@ class Environment:
 
     def stores(self, settings: Settings) -> Stores:
         """Opens stores as the settings say."""
-        return Stores(settings.endpoint_url, self.timing)
+        return Stores(settings.endpoint_url, self.timing, alone=settings.alone)
 
     def listener(self) -> Listener:
         """Bars at a terminal, JSON lines elsewhere."""

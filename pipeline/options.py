@@ -38,4 +38,6 @@ Queue = Annotated[
     typer.Option("--queue", help="URL of the SQS queue with the bucket's notifications. [NST_QUEUE]"),
 ]
 Poll = Annotated[bool, typer.Option("--poll", help="No file events: NFS, SMB, Docker volumes. [NST_POLL]")]
-Alone = Annotated[bool, typer.Option("--alone", help="No other runner is at this inbox. [NST_ALONE]")]
+Alone = Annotated[
+    bool, typer.Option("--alone", help="No other runner is at this inbox and outbox. [NST_ALONE]")
+]

@@ -21,8 +21,9 @@ class Timing:
     cancelled: float = 3.0  # between two checks whether somebody has taken a manifest out of processing/
 
     # Claims.
-    lease: float = 60.0  # a lease that was not renewed for so long may be taken over
+    lease: float = 60.0  # a lease or a lock that was not renewed for so long may be taken over
     lease_renewal: float = 15.0  # between two renewals
+    lock_renewal: float = 5.0  # between two renewals of the locks in a folder
     held: float = 30.0  # before the next try to claim a manifest that another runner holds
     put_off: float = 60.0  # before the next try with a manifest that could not be moved to its end
 

@@ -114,7 +114,10 @@ class Store(Protocol):
         """Create the store if it is missing, and check that files can be written to it."""
 
     def exclusive(self) -> bool:
-        """Whether a claim excludes other runners; some S3 servers can't guarantee that."""
+        """Whether a claim excludes other runners; some S3 servers can't guarantee that.
+
+        A folder raises `UsageError` with the reason where its locks do not reach other machines.
+        """
 
     def surroundings(self) -> "Store | None":
         """The larger store that absolute references may lead into: the bucket around a prefix."""

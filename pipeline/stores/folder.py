@@ -2,20 +2,23 @@
 
 import contextlib
 import errno
+import fcntl
 import glob
 import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError
-from pipeline.stores.base import Entry, History
+from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError, UsageError
+from pipeline.stores.base import Entry
+from pipeline.stores.folder_claim import FolderClaim
 from pipeline.stores.holding import Holding
-from pipeline.stores.lock import Lock
-from pipeline.stores.tree import Tree, explained, sync
+from pipeline.stores.lock import Lock, Locks
+from pipeline.stores.mounts import SYSTEM, Tables
+from pipeline.stores.tree import Tree, explained, listed, one_file, sync
 from pipeline.timing import Timing
 
 _TEMPORARY = ".writing-"
@@ -25,31 +28,55 @@ os.umask(_UMASK)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _FILE_MODE = 0o666 & ~_UMASK
 _HASHED = 2**23  # bytes of a claimed file that is identified by its content; a larger one is no manifest
+_TAG = "sha256:"
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class FolderStore:
-    """Files below one folder. Nothing outside of it is read or written, through links neither."""
+    """Files below one folder. Nothing outside of it is read or written, through links neither.
+
+    A tag is the SHA-256 of the content.
+    """
 
     atomic = False
 
-    def __init__(self, path: str | Path, timing: Timing = Timing()) -> None:
-        self._tree = Tree(path)
+    def __init__(
+        self,
+        path: str | Path,
+        timing: Timing = Timing(),
+        alone: bool = False,
+        tables: Tables = SYSTEM,
+    ) -> None:
+        """With `alone`, no other machine has a runner at this folder. `tables` says what is mounted."""
+        self._tree = Tree(path, tables)
+        self._locks = Locks(self._tree, timing, alone)
         self.url, self.root = self._tree.url, self._tree.root
         self.event_folder: Path | None = self.root
         self.idle_interval = timing.scan
 
     def exists(self) -> bool:
+        self._tree.check_planned()
         return os.path.isdir(self.root)
 
     def make(self) -> None:
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            self._tree.make()
             with tempfile.TemporaryFile(dir=self.root):
                 pass
         except OSError as error:
             raise explained(str(self.root), error) from error
 
     def exclusive(self) -> bool:
+        """Whether a claim excludes other runners. Raises `UsageError` with the reason if it does not."""
+        mount = self._tree.mount()
+        fault = mount.lock_fault if mount else ""
+        if not fault and not self._locks_exclude():
+            fault = "flock() has no effect in this file system; use another one"
+        if fault:
+            raise UsageError(
+                f"inbox {self.url}: two runners could take one manifest, because {fault}, or start just one "
+                "runner, with --alone"
+            )
         return True
 
     def surroundings(self) -> None:
@@ -61,7 +88,9 @@ class FolderStore:
         with (
             self._tree.faults(folder),
             contextlib.suppress(FileNotFoundError),
-            os.scandir(self._tree.path(folder)) as listing,
+            self._tree.folder(folder) as place,
+            listed(place) as names,
+            os.scandir(names) as listing,
         ):
             for item in listing:
                 with contextlib.suppress(FileNotFoundError):  # deleted after it was listed
@@ -71,18 +100,25 @@ class FolderStore:
                         found.append(Entry(item.name, info.st_size, version, info.st_mtime))
         return sorted(found, key=lambda entry: entry.name)
 
+    def has(self, key: str) -> bool:
+        """Whether there is a regular file. It is not read, as it is for its tag."""
+        with self._tree.faults(key):
+            return self._tree.is_file(key)
+
     def tag(self, key: str) -> str | None:
+        if not self.has(key):
+            return None
         with self._tree.faults(key):
             try:
-                info = os.stat(self._tree.path(key))
-            except (FileNotFoundError, NotADirectoryError):
-                self._tree.check()
+                descriptor = self._tree.open(key)
+            except FileNotFoundError:  # deleted in the meantime
                 return None
-        return str(info.st_size) if stat.S_ISREG(info.st_mode) else None
+            with open(descriptor, "rb") as file:
+                return _TAG + hashlib.file_digest(file, "sha256").hexdigest()
 
     def read(self, key: str, limit: int) -> bytes:
         path = self._tree.path(key)
-        with self._tree.faults(key), open(path, "rb", opener=lambda *_: self._tree.open(path)) as file:
+        with self._tree.faults(key), open(self._tree.open(key), "rb") as file:
             info = os.fstat(file.fileno())
             if not stat.S_ISREG(info.st_mode):
                 kind = "a folder" if stat.S_ISDIR(info.st_mode) else "not a regular file"
@@ -93,104 +129,107 @@ class FolderStore:
             return file.read(limit)
 
     def write(self, key: str, data: bytes) -> str:
-        path = self._tree.path(key)
-        self._tree.check()
-        with self._tree.faults(key):
-            self._tree.make_folder(path.parent)
-            descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
+        with self._tree.faults(key), self._tree.place(key, make=True) as (folder, name):
+            temporary = f"{_TEMPORARY}{uuid4().hex}"
+            descriptor = os.open(temporary, _NEW, 0o600, dir_fd=folder)
             try:
                 with open(descriptor, "wb") as file:
                     file.write(data)
                     file.flush()
                     os.fchmod(descriptor, _FILE_MODE)
                     os.fsync(descriptor)
-                os.replace(name, path)
+                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
                 with contextlib.suppress(OSError):
-                    os.unlink(name)
+                    os.unlink(temporary, dir_fd=folder)
                 raise
-            sync(path.parent)
-        return str(len(data))
+            sync(folder)
+        return _TAG + hashlib.sha256(data).hexdigest()
 
     def replace(self, key: str, data: bytes, seen: str | None) -> str:
-        if self.tag(key) != seen:
+        if self.has(key) if seen is None else self.tag(key) != seen:
             raise ConflictError(f"{self.root / key}: something else is there now")
         return self.write(key, data)
 
     def move(self, source: str, target: str) -> None:
-        old, new = self._tree.path(source), self._tree.path(target)
-        with self._tree.faults(source):
-            self._tree.make_folder(new.parent)
+        with self._moving(source, target) as (old, new):
+            (old_folder, old_name), (new_folder, new_name) = old, new
+            folders = {"src_dir_fd": old_folder, "dst_dir_fd": new_folder}
             try:
-                os.link(old, new)
+                os.link(old_name, new_name, follow_symlinks=False, **folders)
             except FileExistsError:
-                raise ConflictError(f"{new}: a newer file has this name") from None
+                # A process may have died between the link and the removal below.
+                if not one_file(old, new):
+                    raise ConflictError(f"{self.root / target}: a newer file has this name") from None
             except OSError as error:
-                if error.errno not in _NO_LINKS or new.exists():
+                if error.errno not in _NO_LINKS or self.has(target):
                     raise
-                os.replace(old, new)
-            else:
-                os.unlink(old)
-            sync(new.parent)
-            sync(old.parent)
+                os.replace(old_name, new_name, **folders)
+                return
+            sync(new_folder)  # before the other name goes
+            os.unlink(old_name, dir_fd=old_folder)
 
     def rename(self, source: str, target: str) -> None:
         """Rename a file; a file at `target` is replaced. Raises `NotFoundError`."""
-        old, new = self._tree.path(source), self._tree.path(target)
-        with self._tree.faults(source):
-            self._tree.make_folder(new.parent)
-            os.replace(old, new)
-            sync(new.parent)
-            sync(old.parent)
+        with self._moving(source, target) as (old, new):
+            os.replace(old[1], new[1], src_dir_fd=old[0], dst_dir_fd=new[0])
+            if one_file(old, new):  # then the system has changed nothing
+                os.unlink(new[1], dir_fd=new[0])
+                os.replace(old[1], new[1], src_dir_fd=old[0], dst_dir_fd=new[0])
 
     def remove(self, key: str, seen: str | None = None) -> None:
         if seen is not None and self.tag(key) != seen:
             return
-        with self._tree.faults(key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            self._tree.path(key).unlink()
+        with (
+            self._tree.faults(key),
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            self._tree.place(key) as (folder, name),
+        ):
+            os.unlink(name, dir_fd=folder)
+            sync(folder)
 
     def tidy(self, folder: str) -> None:
-        for left in self._tree.path(folder).glob(f"**/{_TEMPORARY}*"):
-            with contextlib.suppress(OSError):  # nobody uses it, so it may stay
-                left.unlink()
+        with contextlib.suppress(OSError), self._tree.folder(folder) as top:
+            for _, _, names, place in os.fwalk(dir_fd=top):
+                for name in names:
+                    if name.startswith(_TEMPORARY):
+                        with contextlib.suppress(OSError):  # nobody uses it, so it may stay
+                            os.unlink(name, dir_fd=place)
 
-    def claim(self, source: str, target: str) -> "FolderClaim | None":
-        path = self._tree.path(target)
+    def claim(self, source: str, target: str) -> FolderClaim | None:
         with self._tree.faults(target):
-            self._tree.make_folder(path.parent)
-            lock = Lock.take(path)
+            lock = self._locks.take(target)
         if lock is None:
             return None
         try:
-            left = self.tag(target) is not None
-            content = self._digest(target if left else source)
-            holding = Holding(owner=uuid4().hex, content=content, history=lock.read().inherited(content))
             with self._tree.faults(target):
-                # Before the file is moved or read, so that a death at any later moment is counted.
-                lock.write(holding)
+                # Where both names are one file, the rename below removes one of them.
+                left = self._tree.is_file(target) and not self._tree.are_one_file(source, target)
+            content = self._digest(target if left else source)
+            holding = Holding(owner=uuid4().hex, content=content, history=lock.before.inherited(content))
+            # Before the file is moved or read, so that a death at any later moment is counted.
+            lock.write(holding)
             if not left:
                 self.rename(source, target)
-        except NotFoundError:
+        except (NotFoundError, ClaimLostError):
             lock.close()
             return None
         except BaseException:
             lock.close()
             raise
-        return FolderClaim(self, self._tree, source, target, lock, holding)
+        return FolderClaim(self, source, target, lock, holding)
 
     def reserve(self, folder: str) -> Lock | None:
-        path = self._tree.path(folder)
         with self._tree.faults(folder):
-            self._tree.make_folder(path.parent)
-            return Lock.take(path)
-
-    def _digest(self, key: str) -> str:
+            lock = self._locks.take(folder)
+        if lock is None:
+            return None
         try:
-            return hashlib.sha256(self.read(key, _HASHED)).hexdigest()
-        except NotFoundError:
+            lock.write(Holding(owner=uuid4().hex))
+        except BaseException:
+            lock.close()
             raise
-        except StoreError as error:
-            return str(error)  # too large, for example, which is an identity as well
+        return lock
 
     def absolute(self, reference: str) -> str:
         if "://" in reference:
@@ -214,77 +253,38 @@ class FolderStore:
         self._tree.check()
         return sorted(match for match in matches if os.path.isfile(self.root / match))
 
+    @contextlib.contextmanager
+    def _moving(self, source: str, target: str) -> Iterator[tuple[tuple[int, str], tuple[int, str]]]:
+        """The places of two keys; afterwards both folders are synchronised, the one of the target first."""
+        with (
+            self._tree.faults(source),
+            self._tree.place(target, make=True) as new,
+            self._tree.place(source) as old,
+        ):
+            yield old, new
+            sync(new[0])
+            sync(old[0])
 
-class FolderClaim:
-    """The claim on a file, by a lock on its name. Nobody else can take the lock while this process lives."""
-
-    def __init__(
-        self, store: FolderStore, tree: Tree, source: str, key: str, lock: Lock, holding: Holding
-    ) -> None:
-        self._store, self._tree, self._source, self._key, self._lock = store, tree, source, key, lock
-        self._holding = holding
-        self._moved = False
-
-    @property
-    def history(self) -> History:
-        return self._holding.history
-
-    def read(self, limit: int) -> bytes:
-        return self._store.read(self._key, limit)
-
-    def confirm(self) -> None:
-        if not self._lock.held:
-            raise ClaimLostError(f"{self._store.url}/{self._key}: the claim has ended")
-        if not self.present():
-            raise ClaimLostError(f"{self._store.url}/{self._key} was moved or deleted; work on it stops")
-
-    def present(self) -> bool:
-        # Checked twice: a volume that is mounted again just after the first try makes only that one fail.
-        return self._lock.held and any(self._store.tag(self._key) is not None for _ in range(2))
-
-    def note(self, history: History) -> None:
-        self.confirm()
-        self._write(self._holding.model_copy(update={"history": history}))
-
-    def stopping(self) -> None:
-        if self._lock.held:
-            self._write(self._holding.model_copy(update={"stopped": True}))
-
-    def _write(self, holding: Holding) -> None:
-        with self._tree.faults(self._key):
-            self._lock.write(holding)
-        self._holding = holding
-
-    def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
-        if not self._lock.held:
-            return
-        if not self._moved:
-            self.confirm()
-            try:
-                self._store.rename(self._key, key)
-            except NotFoundError:
-                self.confirm()
-                raise  # it is not this file that is missing
-            self._moved = True
-        # Only now: before the move, what lies there may be this very file, which `Inbox.cancel` has put
-        # there.
-        for other in clearing:
-            self._store.remove(other)
-        self._lock.close()
-
-    def release(self) -> None:
+    def _digest(self, key: str) -> str:
         try:
-            if self._lock.held:
-                self.stopping()
-                self._store.move(self._key, self._source)
-        except ConflictError:
-            pass  # a newer file waits; this one stays where the next scan finds it
+            return hashlib.sha256(self.read(key, _HASHED)).hexdigest()
         except NotFoundError:
-            if self.present():
-                raise  # it is not this file that is missing
-        finally:
-            # What happened before is left for the next holder; without history there is nothing to leave.
-            self._lock.leave() if self.history != History() else self._lock.close()
+            raise
+        except StoreError as error:
+            return str(error)  # too large, for example, which is an identity as well
 
-    def drop(self) -> None:
-        self._lock.close()
+    def _locks_exclude(self) -> bool:
+        """Whether one of two descriptors of a new file can be locked while the other one is."""
+        name = f"{_TEMPORARY}{uuid4().hex}"
+        with self._tree.faults(""), self._tree.folder("") as folder, contextlib.ExitStack() as stack:
+            first = stack.enter_context(open(os.open(name, _NEW, 0o600, dir_fd=folder)))
+            stack.callback(os.unlink, name, dir_fd=folder)
+            second = stack.enter_context(open(os.open(name, os.O_RDWR | os.O_CLOEXEC, dir_fd=folder)))
+            try:
+                fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False  # locks are not supported
+            return False

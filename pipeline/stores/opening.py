@@ -15,10 +15,17 @@ class Stores:
     """Opens folders, `s3://bucket/prefix` and `memory://name`. All buckets share one client."""
 
     def __init__(
-        self, endpoint_url: str | None = None, timing: Timing = Timing(), client: Any = None
+        self,
+        endpoint_url: str | None = None,
+        timing: Timing = Timing(),
+        client: Any = None,
+        alone: bool = False,
     ) -> None:
-        """`client` is boto3's client of S3; by default one for `endpoint_url` is made when it is needed."""
-        self._endpoint_url, self._timing, self._client = endpoint_url, timing, client
+        """`client` is boto3's client of S3; by default one for `endpoint_url` is made when it is needed.
+
+        With `alone`, no other machine has a runner at these stores.
+        """
+        self._endpoint_url, self._timing, self._client, self._alone = endpoint_url, timing, client, alone
         self._opened: dict[str, Store] = {}  # by URL or path, as it was given and absolute
 
     def open(self, url: str) -> Store:
@@ -71,7 +78,7 @@ class Stores:
     def _open(self, url: str) -> Store:
         scheme, separator, _ = url.partition("://")
         if not separator:
-            return FolderStore(url, self._timing)
+            return FolderStore(url, self._timing, self._alone)
         if scheme == "memory":
             return MemoryStore.open(url)
         if scheme != "s3":

@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.errors import ClaimLostError, StoreError, UnavailableError
 from pipeline.stores.base import History
-from pipeline.stores.folder import FolderClaim, FolderStore
+from pipeline.stores.folder import FolderStore
+from pipeline.stores.folder_claim import FolderClaim
 from pipeline.timing import Timing
 
 LIMIT = 1000

@@ -28,7 +28,11 @@ def arm(steps: int, box: Box) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def on_event(name: str, arguments: tuple[Any, ...]) -> None:
-        if name in ON_DISK and any(str(arguments[0]).startswith(place) for place in places):
+        if name not in ON_DISK or (name == "open" and not arguments[2] & os.O_CREAT):
+            return
+        # A name without a folder is one in an open folder of the inbox or the outbox.
+        path = str(arguments[0])
+        if "/" not in path or any(path.startswith(place) for place in places):
             step()
 
     def on_request(**_: Any) -> None:
