@@ -110,15 +110,15 @@ class FolderStore:
             return None
         with self._tree.faults(key):
             try:
-                descriptor = self._tree.open(key)
+                with open(key, "rb", opener=lambda *_: self._tree.open(key)) as file:
+                    return _TAG + hashlib.file_digest(file, "sha256").hexdigest()
             except FileNotFoundError:  # deleted in the meantime
                 return None
-            with open(descriptor, "rb") as file:
-                return _TAG + hashlib.file_digest(file, "sha256").hexdigest()
 
     def read(self, key: str, limit: int) -> bytes:
         path = self._tree.path(key)
-        with self._tree.faults(key), open(self._tree.open(key), "rb") as file:
+        # With an opener, the descriptor is closed also where it is that of a folder, which can't be read.
+        with self._tree.faults(key), open(path, "rb", opener=lambda *_: self._tree.open(key)) as file:
             info = os.fstat(file.fileno())
             if not stat.S_ISREG(info.st_mode):
                 kind = "a folder" if stat.S_ISDIR(info.st_mode) else "not a regular file"

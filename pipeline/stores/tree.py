@@ -126,13 +126,15 @@ class Tree:
 
     def _parts(self, key: str) -> tuple[str, ...]:
         """The names that lead from the root to a key, after following links. Raises `StoreError`."""
+        root = str(self.root)
         try:
-            real = Path(os.path.realpath(self.root / key))
+            real = os.path.realpath(os.path.join(root, key))
         except (OSError, ValueError) as error:
             raise StoreError(f"{key!r}: not a usable path ({error})") from None
-        if not real.is_relative_to(self.root):
+        # With strings, as this is called for each step and `Path` takes several times as long.
+        if os.path.commonpath((root, real)) != root:
             raise StoreError(f"{key}: leads outside {self.url}, where nothing may be read")
-        return real.relative_to(self.root).parts
+        return tuple(part for part in real[len(root) :].split("/") if part)
 
     def _descend(self, parts: Sequence[str], make: bool = False) -> int:
         folder = self._open_root()

@@ -203,7 +203,7 @@ def test_the_loss_of_a_lock_is_noticed_without_anything_being_published(root: Pa
     wait_until(lambda: not claim.present())
 
 
-def test_a_lock_whose_text_becomes_shorter_is_still_ones_own(root: Path) -> None:
+def test_a_lock_whose_text_becomes_shorter_is_still_held(root: Path) -> None:
     claim = claimed(FolderStore(root))
     claim.note(History(failed=tuple(f"pair {number}" for number in range(100))))
     claim.note(History())
