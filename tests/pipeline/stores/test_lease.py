@@ -10,7 +10,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from pipeline.errors import ClaimLostError, UnavailableError
-from pipeline.stores.s3 import S3Claim, S3Store
+from pipeline.stores.s3 import S3Store
+from pipeline.stores.s3_claim import S3Claim
 from pipeline.timing import Timing
 from tests.pipeline.stores.altered import Altered
 
