@@ -62,7 +62,7 @@ class Holding(BaseModel):
         try:
             fields = json.loads(text)
             return cls.model_validate({"owner": "", **{k: v for k, v in fields.items() if k not in wrong}})
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             return _of_format_1(text)
 
 

@@ -128,6 +128,7 @@ class Lease:
     def change(self, **changes: object) -> None:
         """Change the text, and write it now. Raises `ClaimLostError`."""
         with self._lock:
+            self._check()
             self.holding = self.holding.model_copy(update=changes)
             self._renew()
 

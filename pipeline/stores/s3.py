@@ -32,7 +32,7 @@ class S3Store:
         self._timing = timing
         self._leases = Leases(self.objects, timing)
         self._cache = Cache(_CACHED)
-        self._listed: dict[str, dict[str, str]] = {}  # ETags of the last listing, by folder and key
+        self._listed: dict[str, str] = {}  # ETags of the last listing, by key
 
     def exists(self) -> bool:
         self.objects.listed("", PaginationConfig={"PageSize": 1, "MaxItems": 1})
@@ -60,7 +60,7 @@ class S3Store:
         start = f"{folder}/" if folder else ""
         listed = self.objects.listed(start, Delimiter="/")
         self._leases.watched.see_listing(folder, listed, SUFFIX)
-        self._listed[folder] = {item.key: item.etag for item in listed}
+        self._listed = {item.key: item.etag for item in listed}
         found = [
             Entry(item.key.removeprefix(start), item.size, f"{item.etag} {item.modified}", item.modified)
             for item in listed
@@ -100,7 +100,7 @@ class S3Store:
     def claim(self, source: str, target: str) -> S3Claim | None:
         if self._leases.held(target + SUFFIX):
             return None
-        lease = self._leases.take(target + SUFFIX, self._listed_etag(source))
+        lease = self._leases.take(target + SUFFIX, self._listed.get(source, ""))
         return claimed(self.objects, lease, source, target) if lease else None
 
     def reserve(self, folder: str) -> "S3Reservation":
@@ -126,10 +126,6 @@ class S3Store:
         except ConflictError:
             return True
         return False
-
-    def _listed_etag(self, key: str) -> str:
-        """The ETag of an object in the last listing of its folder; empty if it was not there."""
-        return self._listed.get(posixpath.dirname(key), {}).get(key, "")
 
 
 class S3Reservation:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.errors import ClaimLostError, ConflictError, NotFoundError
+from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError
 from pipeline.stores.base import History
 from pipeline.stores.lease import Lease
 from pipeline.stores.objects import Objects, TooLargeError
 
 _SMALL = 2**23  # bytes of an object that is moved through this process; the server copies larger ones
+_LARGEST = 5 * 2**30  # bytes of an object that a server copies in one request
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ def moved(objects: Objects, source: str, target: str) -> tuple[str, Content]:
 
 
 def _copied_if_absent(objects: Objects, source: str, etag: str, size: int, target: str) -> Content:
+    if size > _LARGEST:
+        raise StoreError(
+            f"{objects.url}/{source}: has {size / 2**30:.1f} GiB; at most 5 GiB can be moved; delete it"
+        )
     # The copy itself has no condition on its target, which not every server supports.
     there = objects.tag(target)
     if there is None:
@@ -91,6 +96,7 @@ class S3Claim:
         return self._lease.holding.history
 
     def note(self, history: History) -> None:
+        self._check()
         self._lease.change(history=history)
 
     def stopping(self) -> None:
@@ -112,8 +118,7 @@ class S3Claim:
         return data
 
     def confirm(self) -> None:
-        if not self._held:
-            raise ClaimLostError(f"{self._objects.url}/{self._key}: the claim has ended")
+        self._check()
         self._lease.confirm()
 
     def present(self) -> bool:
@@ -164,6 +169,10 @@ class S3Claim:
         if self._held:
             self._held = False
             self._lease.delete()
+
+    def _check(self) -> None:
+        if not self._held:
+            raise ClaimLostError(f"{self._objects.url}/{self._key}: the claim has ended")
 
     def _copy_to(self, key: str) -> None:
         """Copy the claimed object, in place of any object there. Raises `ClaimLostError` if it is gone."""

@@ -35,11 +35,11 @@ class _Sighting:
     since: float  # when this ETag was first seen, by `now`
     age: float  # seconds for which the object was unchanged before `since`, if `measured`; else a guess
     measured: bool = False
-    alone: bool = False  # the object that the lease is for is not in the last listing
+    listed: bool = False  # the last listing has the lease, and also the object that it is for
 
 
 class Watched:
-    """Tells whether a lease has lapsed, from the ETags that this process has seen.
+    """Decides whether a lease has lapsed, by the ETags that this process has seen.
 
     Once this process has seen that a lease changes, only this machine's monotonic clock counts. Before that,
     the age that the server reports may show that the lease has lapsed, but only after it was measured.
@@ -55,7 +55,8 @@ class Watched:
         with self._lock:
             if len(self._seen) > _MOST:
                 self._seen.clear()  # which makes the wait longer and has no other effect
-            self._see(key, etag, age, alone=False)
+            seen = self._seen.get(key)
+            self._see(key, etag, age, seen is not None and seen.listed)
 
     def see_listing(self, folder: str, listed: Iterable[Listed], suffix: str) -> None:
         """These are all objects of a folder. The key of a lease is that of its object, with `suffix`."""
@@ -65,7 +66,7 @@ class Watched:
             for key in [key for key in self._seen if posixpath.dirname(key) == folder and key not in leases]:
                 del self._seen[key]
             for key, item in leases.items():
-                self._see(key, item.etag, item.age, alone=key.removesuffix(suffix) not in found)
+                self._see(key, item.etag, item.age, key.removesuffix(suffix) in found)
 
     def forget(self, key: str) -> None:
         """Begin anew with a lease, for example because this process holds it now."""
@@ -78,10 +79,13 @@ class Watched:
             return key in self._seen
 
     def held(self, key: str) -> bool:
-        """Whether the lease need not be read, because it can't be free and can't have lapsed yet."""
+        """Whether the lease need not be read, because it can't have lapsed yet.
+
+        A lease without its object may be one that was left free to be taken, and has to be read.
+        """
         with self._lock:
             seen = self._seen.get(key)
-            return seen is not None and not seen.alone and self._unchanged(seen) < self._lease
+            return seen is not None and seen.listed and self._unchanged(seen) < self._lease
 
     def suspected(self, key: str) -> bool:
         """Whether the lease has lapsed if the guess of its age is right; `measure` it then."""
@@ -103,14 +107,14 @@ class Watched:
                 return False
             return (self._unchanged(seen) if seen.measured else now() - seen.since) >= self._lease
 
-    def _see(self, key: str, etag: str, age: float, alone: bool) -> None:
+    def _see(self, key: str, etag: str, age: float, listed: bool) -> None:
         seen = self._seen.get(key)
         if seen is None:
-            self._seen[key] = _Sighting(etag, now(), max(age, 0.0), alone=alone)
+            self._seen[key] = _Sighting(etag, now(), max(age, 0.0), listed=listed)
         elif seen.etag != etag:
-            self._seen[key] = _Sighting(etag, now(), 0.0, measured=True, alone=alone)
+            self._seen[key] = _Sighting(etag, now(), 0.0, measured=True, listed=listed)
         else:
-            self._seen[key] = replace(seen, alone=alone)
+            self._seen[key] = replace(seen, listed=listed)
 
     @staticmethod
     def _unchanged(seen: _Sighting) -> float:
