@@ -13,7 +13,6 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError, UsageError
 from pipeline.stores.aws import TEMPORARY, content_md5, explained
-from pipeline.stores.watched import Listed
 
 SCHEME = "s3://"
 _LONGEST_KEY = 1024  # bytes; not every server checks this
@@ -29,6 +28,21 @@ class Object:
     data: bytes
     etag: str
     modified: datetime  # by the clock of the server
+    age: float
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One object of a listing.
+
+    `age` is how many seconds ago, at least, it was written, by the dates that the server sent. A proxy may
+    have changed these. 0 if there is no date.
+    """
+
+    key: str
+    size: int  # bytes
+    etag: str
+    modified: float  # seconds since the epoch, by the clock of the server
     age: float
 
 
@@ -125,8 +139,7 @@ class Objects:
         """
         place = {"Bucket": self.bucket, "Key": self.prefix + source}
         answer = self._request("copy_object", target, CopySource=place, CopySourceIfMatch=match)
-        etag = str(answer["CopyObjectResult"]["ETag"]).strip('"')
-        return f'"{etag}"'  # some servers leave out the quotes here
+        return _quoted(answer["CopyObjectResult"]["ETag"])
 
     def delete(self, key: str, match: str | None = None) -> None:
         """Delete an object if it exists; with `match`, only if it has this ETag."""
@@ -157,7 +170,7 @@ class Objects:
                 Listed(
                     item["Key"].removeprefix(self.prefix),
                     item["Size"],
-                    item["ETag"],
+                    _quoted(item["ETag"]),
                     item["LastModified"].timestamp(),
                     _age(page, item["LastModified"]),
                 )
@@ -195,6 +208,12 @@ class Objects:
 
 def _head_of(answer: Any) -> Head:
     return Head(answer["ETag"], answer["ContentLength"], answer["LastModified"])
+
+
+def _quoted(etag: str) -> str:
+    """An ETag as in a header; in the body of an answer, some servers leave out the quotes."""
+    bare = etag.strip('"')
+    return f'"{bare}"'
 
 
 def _age(answer: Any, written: datetime) -> float:

@@ -6,27 +6,14 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from pipeline.stores.objects import Listed
+
 _MOST = 10_000  # leases that are remembered, apart from those of a listing
 
 
 def now() -> float:
     """Seconds of this machine's monotonic clock, which goes on while the machine is suspended."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-@dataclass(frozen=True)
-class Listed:
-    """One object of a listing.
-
-    `age` is how many seconds ago, at least, it was written, by the dates that the server sent. A proxy may
-    have changed these. 0 if there is no date.
-    """
-
-    key: str
-    size: int  # bytes
-    etag: str
-    modified: float  # seconds since the epoch, by the clock of the server
-    age: float
 
 
 @dataclass(frozen=True)
@@ -42,7 +29,7 @@ class Watched:
     """Decides whether a lease has lapsed, by the ETags that this process has seen.
 
     Once this process has seen that a lease changes, only this machine's monotonic clock counts. Before that,
-    the age that the server reports may show that the lease has lapsed, but only after it was measured.
+    the age of the lease counts as well, but only if it was measured by the clock that dates the objects.
     """
 
     def __init__(self, lease: float) -> None:
@@ -54,7 +41,7 @@ class Watched:
         """The lease has this ETag now; `age` is a guess, as in `Listed`."""
         with self._lock:
             if len(self._seen) > _MOST:
-                self._seen.clear()  # which makes the wait longer and has no other effect
+                self._seen.clear()  # the wait for these leases then begins again
             seen = self._seen.get(key)
             self._see(key, etag, age, seen is not None and seen.listed)
 

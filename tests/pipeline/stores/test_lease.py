@@ -1,7 +1,6 @@
 """What happens to leases and claims when runners, requests and clocks are late."""
 
 import math
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,8 +13,6 @@ from botocore.exceptions import EndpointConnectionError
 
 from pipeline.errors import ClaimLostError, UnavailableError
 from pipeline.stores.aws import connect
-from pipeline.stores.base import History
-from pipeline.stores.holding import Holding
 from pipeline.stores.lease import Lease, Leases
 from pipeline.stores.s3 import S3Store
 from pipeline.stores.s3_claim import S3Claim
@@ -179,22 +176,6 @@ def test_a_lease_that_has_ended_is_neither_confirmed_nor_changed(
     with pytest.raises(ClaimLostError, match="the lease has ended"):
         act(lease)
     assert real_store.tag("held/a.lease") is None
-
-
-def test_changes_of_several_threads_are_all_kept(real_store: S3Store) -> None:
-    lease = Leases(real_store.objects, Timing()).take("held/a.lease", "content")
-    assert lease
-    noted = History(crashes=2)
-    threads = [
-        threading.Thread(target=lambda: lease.change(history=noted)),
-        threading.Thread(target=lambda: lease.change(stopped=True)),
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    written = Holding.from_bytes(real_store.read("held/a.lease", LIMIT))
-    assert (written.history, written.stopped) == (noted, True)
 
 
 def test_a_newer_manifest_is_not_deleted_where_deletes_ignore_conditions(client: Any) -> None:
