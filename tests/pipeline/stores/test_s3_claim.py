@@ -97,7 +97,7 @@ def test_a_death_is_counted_before_the_content_is_read(real_store: S3Store) -> N
     ("end", "key"),
     [(lambda claim: claim.release(), "a"), (lambda claim: claim.move_to("failed/a"), "failed/a")],
 )
-def test_a_large_object_is_moved_by_the_server_and_read_by_nobody(
+def test_a_large_object_is_moved_by_the_server_and_is_not_read(
     real_store: S3Store, end: Callable[[Claim], None], key: str
 ) -> None:
     read = list[str]()
@@ -189,7 +189,7 @@ def test_a_death_counts_for_the_same_content_only(real_store: S3Store, content: 
     real_store.write("a", content)
     second = taken_over(again(real_store, DEAD))
     assert second.history.crashes == crashes
-    # The next death is counted as well, which the first one of this content must not hide.
+    # The lease names this content now, so that the next death is counted as well.
     third = taken_over(again(real_store, DEAD))
     assert third.history.crashes == crashes + 1
 
