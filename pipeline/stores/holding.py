@@ -3,6 +3,7 @@
 It is JSON. Earlier versions of this program wrote numbers, which are read, too.
 """
 
+import json
 import os
 import socket
 from pathlib import Path
@@ -32,10 +33,12 @@ class Holding(BaseModel):
     owner: str  # different for every claim
     content: str = ""  # identifies the content of the claimed file, if it is known
     stopped: bool = False  # the holder is being stopped, so that its end is not counted as a death
+    free: bool = False  # of a lease: the holder has ended; the text is there only to keep the history
     history: History = History()
     machine: str = Field(default_factory=_machine)
     host: str = Field(default_factory=socket.gethostname)  # for people
     process: int = Field(default_factory=os.getpid)
+    random: str = ""  # of a lease: another one for each write, so that no two have the same ETag
 
     def inherited(self, content: str) -> History:
         """The history that the next holder begins with, where the file has this content."""
@@ -48,10 +51,18 @@ class Holding(BaseModel):
 
     @classmethod
     def from_bytes(cls, text: bytes) -> "Holding":
-        """Raises no error: text that is empty or damaged counts as that of a holder without a history."""
+        """Raises no error: text that is empty or damaged counts as that of a holder without a history.
+
+        Of a text that a newer version has written, fields that have another type now are left out.
+        """
         try:
             return cls.model_validate_json(text)
-        except ValidationError:
+        except ValidationError as error:
+            wrong = {part["loc"][0] for part in error.errors() if part["loc"]}
+        try:
+            fields = json.loads(text)
+            return cls.model_validate({"owner": "", **{k: v for k, v in fields.items() if k not in wrong}})
+        except (ValueError, AttributeError, RecursionError):
             return _of_format_1(text)
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -22,11 +23,44 @@ _READS = 4  # attempts at a body during which the connection breaks; botocore do
 
 @dataclass(frozen=True)
 class Object:
-    """An object that was read. `age` is how many seconds ago, at least, the server wrote it, by its clock."""
+    """An object that was read. `age` is the same guess as in `Listed`."""
 
     data: bytes
     etag: str
+    modified: datetime  # by the clock of the server
     age: float
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One object of a listing.
+
+    `age` is how many seconds ago, at least, it was written, by the dates that the server sent. A proxy may
+    have changed these. 0 if there is no date.
+    """
+
+    key: str
+    size: int  # bytes
+    etag: str
+    modified: float  # seconds since the epoch, by the clock of the server
+    age: float
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is known of an object whose content was not read."""
+
+    etag: str
+    size: int  # bytes
+    modified: datetime  # by the clock of the server
+
+
+class TooLargeError(StoreError):
+    """The object has more bytes than may be read. None of them was read."""
+
+    def __init__(self, place: str, etag: str, size: int, limit: int) -> None:
+        super().__init__(f"{place}: has {size / 2**20:.0f} MiB; at most {limit / 2**20:.0f} are read")
+        self.etag, self.size = etag, size
 
 
 class Objects:
@@ -42,29 +76,39 @@ class Objects:
         self.url = f"{SCHEME}{bucket}/{self.prefix}".rstrip("/")
 
     def get(self, key: str, limit: int, **condition: str) -> Object:
-        """Read an object. Raises `NotFoundError`, and `StoreError` if it exceeds `limit` bytes."""
+        """Read an object. Raises `NotFoundError`, and `TooLargeError` if it exceeds `limit` bytes."""
         for attempt in range(_READS):
             answer = self._request("get_object", key, **condition)
-            if answer["ContentLength"] > limit:
-                size, most = answer["ContentLength"] / 2**20, limit / 2**20
-                raise StoreError(f"{self.url}/{key}: has {size:.0f} MiB; at most {most:.0f} are read")
+            head = _head_of(answer)
+            if head.size > limit:
+                answer["Body"].close()
+                raise TooLargeError(f"{self.url}/{key}", head.etag, head.size, limit)
             try:
                 data = answer["Body"].read()
             except (BotoCoreError, HTTPClientError, OSError):
                 if attempt + 1 == _READS:
                     raise UnavailableError(f"{self.url}/{key}: the connection broke {_READS} times") from None
                 continue
-            written = answer["LastModified"]
-            date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-            now = parsedate_to_datetime(date) if date else written
-            # Both are whole seconds, so that a difference of one second may be just above zero.
-            return Object(data, answer["ETag"], (now - written).total_seconds() - 1)
+            return Object(data, head.etag, head.modified, _age(answer, head.modified))
         raise AssertionError("unreachable")
+
+    def head(self, key: str) -> Head:
+        """Size, ETag and time of an object. Raises `NotFoundError`."""
+        try:
+            return _head_of(self._request("head_object", key))
+        except (NotFoundError, UnavailableError):
+            raise
+        except StoreError:
+            # The answer to HEAD has no body, so that it does not say whether this is a temporary fault.
+            answer = self._request("get_object", key, Range="bytes=0-0")
+            answer["Body"].close()
+            size = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else 0
+            return Head(answer["ETag"], size, answer["LastModified"])
 
     def tag(self, key: str) -> str | None:
         """The ETag of an object; none if there is no such object."""
         try:
-            return str(self._head(key)["ETag"])
+            return self.head(key).etag
         except NotFoundError:
             return None
 
@@ -83,7 +127,19 @@ class Objects:
             )
         except ConflictError:
             return self._written_before(key, data)
+        except NotFoundError:
+            # This is how some servers refuse to write over an object that does not exist any more.
+            raise ConflictError(f"{self.url}/{key}: was deleted") from None
         return str(answer["ETag"])
+
+    def copy(self, source: str, target: str, match: str) -> str:
+        """Let the server copy an object if it has the ETag `match`. Returns the ETag of the copy.
+
+        An object at `target` is replaced. Raises `NotFoundError`, and `ConflictError` if the ETag is another.
+        """
+        place = {"Bucket": self.bucket, "Key": self.prefix + source}
+        answer = self._request("copy_object", target, CopySource=place, CopySourceIfMatch=match)
+        return _quoted(answer["CopyObjectResult"]["ETag"])
 
     def delete(self, key: str, match: str | None = None) -> None:
         """Delete an object if it exists; with `match`, only if it has this ETag."""
@@ -106,29 +162,24 @@ class Objects:
                 kind = UnavailableError if failed.get("Code") in TEMPORARY else StoreError
                 raise kind(f"{self.url}: {failed['Key']} can't be deleted ({failed.get('Code')})")
 
-    def listed(self, start: str, **arguments: object) -> list[dict[str, Any]]:
-        """What the server lists of the objects whose keys begin with `start`, without markers of folders."""
+    def listed(self, start: str, **arguments: object) -> list[Listed]:
+        """The objects whose keys begin with `start`, without markers of folders."""
         pages = self.client.get_paginator("list_objects_v2")
         try:
             return [
-                item
+                Listed(
+                    item["Key"].removeprefix(self.prefix),
+                    item["Size"],
+                    _quoted(item["ETag"]),
+                    item["LastModified"].timestamp(),
+                    _age(page, item["LastModified"]),
+                )
                 for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix + start, **arguments)
                 for item in page.get("Contents", [])
                 if not item["Key"].endswith("/")
             ]
         except (BotoCoreError, ClientError) as error:
             raise explained(self.url, error) from None
-
-    def _head(self, key: str) -> Any:
-        try:
-            return self._request("head_object", key)
-        except (NotFoundError, UnavailableError):
-            raise
-        except StoreError:
-            # The answer to HEAD has no body, so that it does not say whether this is a temporary fault.
-            answer = self._request("get_object", key, Range="bytes=0-0")
-            answer["Body"].close()
-            return answer
 
     def _written_before(self, key: str, data: bytes) -> str:
         # The client retries a request whose answer was lost. The retry then meets its own first try.
@@ -153,3 +204,20 @@ class Objects:
             return getattr(self.client, operation)(Bucket=self.bucket, Key=self.prefix + key, **arguments)
         except (BotoCoreError, ClientError) as error:
             raise explained(f"{self.url}/{key}", error) from None
+
+
+def _head_of(answer: Any) -> Head:
+    return Head(answer["ETag"], answer["ContentLength"], answer["LastModified"])
+
+
+def _quoted(etag: str) -> str:
+    """An ETag as in a header; in the body of an answer, some servers leave out the quotes."""
+    bare = etag.strip('"')
+    return f'"{bare}"'
+
+
+def _age(answer: Any, written: datetime) -> float:
+    """For how many seconds an object was there, at least, by the date of an answer."""
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    # Both are whole seconds, so that a difference of one second may be just above zero.
+    return (parsedate_to_datetime(date) - written).total_seconds() - 1 if date else 0.0

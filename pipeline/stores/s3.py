@@ -1,23 +1,21 @@
 """A bucket, or the objects under a prefix of it, as a store: conditional writes make claims exclusive."""
 
 import posixpath
-from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError
+from pipeline.errors import ConflictError
 from pipeline.stores import patterns
 from pipeline.stores.aws import NotModifiedError
-from pipeline.stores.base import Entry, History
-from pipeline.stores.lease import Lease, Leases
-from pipeline.stores.objects import SCHEME, Object, Objects
+from pipeline.stores.base import Entry
+from pipeline.stores.cache import Cache
+from pipeline.stores.lease import SUFFIX, Leases
+from pipeline.stores.objects import SCHEME, Objects
+from pipeline.stores.s3_claim import S3Claim, claimed, moved
 from pipeline.timing import Timing
 
 _CACHED = 2**28  # bytes of objects that are kept, so that a style image of many pairs is fetched once
-_LARGEST = 2**30  # bytes of an object that is moved
 
 
 class S3Store:
@@ -33,7 +31,8 @@ class S3Store:
         self.idle_interval = timing.scan_bucket
         self._timing = timing
         self._leases = Leases(self.objects, timing)
-        self._cache = _Cache()
+        self._cache = Cache(_CACHED)
+        self._listed: dict[str, str] = {}  # ETags of the last listing, by key
 
     def exists(self) -> bool:
         self.objects.listed("", PaginationConfig={"PageSize": 1, "MaxItems": 1})
@@ -59,12 +58,14 @@ class S3Store:
 
     def entries(self, folder: str) -> list[Entry]:
         start = f"{folder}/" if folder else ""
-        found = []
-        for item in self.objects.listed(start, Delimiter="/"):
-            name, modified = item["Key"].removeprefix(self.prefix + start), item["LastModified"]
-            if not name.startswith("."):
-                found.append(Entry(name, item["Size"], f"{item['ETag']} {modified}", modified.timestamp()))
-        return found
+        listed = self.objects.listed(start, Delimiter="/")
+        self._leases.watched.see_listing(folder, listed, SUFFIX)
+        self._listed = {item.key: item.etag for item in listed}
+        found = [
+            Entry(item.key.removeprefix(start), item.size, f"{item.etag} {item.modified}", item.modified)
+            for item in listed
+        ]
+        return [entry for entry in found if not entry.name.startswith(".")]
 
     def tag(self, key: str) -> str | None:
         return self.objects.tag(key)
@@ -88,9 +89,7 @@ class S3Store:
         return self.objects.put(key, data, absent=seen is None, match=seen)
 
     def move(self, source: str, target: str) -> None:
-        found = self.objects.get(source, _LARGEST)
-        self.objects.put(target, found.data, absent=True)
-        self.objects.delete(source, match=found.etag)
+        moved(self.objects, source, target)
 
     def remove(self, key: str, seen: str | None = None) -> None:
         self.objects.delete(key, match=seen)
@@ -98,26 +97,18 @@ class S3Store:
     def tidy(self, folder: str) -> None:
         pass  # an interrupted upload leaves no object
 
-    def claim(self, source: str, target: str) -> "S3Claim | None":
-        lease = self._leases.take(f"{target}.lease")
-        if lease is None:
+    def claim(self, source: str, target: str) -> S3Claim | None:
+        if self._leases.held(target + SUFFIX):
             return None
-        try:
-            found = self._move_to_target(source, target)
-        except BaseException:
-            lease.end()
-            raise
-        if found is None:
-            lease.end()
-            return None
-        if lease.holding.content not in ("", found.etag):
-            lease.holding = lease.holding.model_copy(update={"history": History()})
-        lease.holding = lease.holding.model_copy(update={"content": found.etag})
-        return S3Claim(self.objects, lease, source, target, found)
+        lease = self._leases.take(target + SUFFIX, self._listed.get(source, ""))
+        return claimed(self.objects, lease, source, target) if lease else None
+
+    def reserve(self, folder: str) -> "S3Reservation":
+        return S3Reservation()
 
     def glob(self, pattern: str) -> list[str]:
         listed = self.objects.listed(patterns.literal(pattern))
-        return patterns.matching((item["Key"].removeprefix(self.prefix) for item in listed), pattern)
+        return patterns.matching((item.key for item in listed), pattern)
 
     def absolute(self, reference: str) -> str:
         if "://" in reference or reference.startswith("/"):
@@ -136,125 +127,9 @@ class S3Store:
             return True
         return False
 
-    def reserve(self, folder: str) -> "S3Reservation":
-        return S3Reservation()
-
-    def _move_to_target(self, source: str, target: str) -> Object | None:
-        """The object at `target`, which a dead runner has left there, or which came from `source`."""
-        try:
-            found = self.objects.get(source, _LARGEST)
-        except NotFoundError:
-            found = None
-        try:
-            if found is not None:
-                etag = self.objects.put(target, found.data, absent=True)
-                self.objects.delete(source, match=found.etag)
-                return replace(found, etag=etag)
-        except ConflictError:
-            pass  # the object that a dead runner left comes first
-        try:
-            return self.objects.get(target, _LARGEST)
-        except NotFoundError:
-            return None
-
 
 class S3Reservation:
     """Excludes nobody."""
 
     def close(self) -> None:
         pass
-
-
-class S3Claim:
-    """The claim on an object, by a lease."""
-
-    def __init__(self, objects: Objects, lease: Lease, source: str, key: str, found: Object) -> None:
-        self._objects, self._lease, self._source, self._key = objects, lease, source, key
-        self._data, self._etag = found.data, found.etag
-        self._held, self._copied = True, False
-
-    @property
-    def history(self) -> History:
-        return self._lease.holding.history
-
-    def note(self, history: History) -> None:
-        self._lease.change(history=history)
-
-    def stopping(self) -> None:
-        if self._held:
-            self._lease.change(stopped=True)
-
-    def read(self, limit: int) -> bytes:
-        if len(self._data) > limit:
-            size, most = len(self._data) / 2**20, limit / 2**20
-            raise StoreError(
-                f"{self._objects.url}/{self._key}: has {size:.0f} MiB; at most {most:.0f} are read"
-            )
-        return self._data
-
-    def confirm(self) -> None:
-        if not self._held:
-            raise ClaimLostError(f"{self._objects.url}/{self._key}: the claim has ended")
-        self._lease.confirm()
-
-    def present(self) -> bool:
-        return self._held and self._objects.tag(self._key) is not None
-
-    def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
-        if not self._held:
-            return
-        self._lease.confirm()
-        # After a copy, an earlier call may have deleted the object although its answer was lost.
-        if not self._copied and not self.present():
-            raise ClaimLostError(f"{self._objects.url}/{self._key} was moved or deleted; work on it stops")
-        self._objects.put(key, self._data)
-        self._copied = True
-        # The copy may have taken longer than the lease. Another runner may then hold a newer object.
-        self._lease.confirm()
-        # With ETags, because this request may arrive after another runner has written both anew.
-        self._lease.end_by(
-            lambda etag: self._objects.delete_all(
-                {self._key: self._etag, **dict.fromkeys(clearing), self._lease.key: etag}
-            )
-        )
-        self._held = False
-
-    def release(self) -> None:
-        if not self._held:
-            return
-        self._held = False
-        try:
-            self._lease.renew()
-            if self._objects.tag(self._key) is not None:
-                self._objects.put(self._source, self._data, absent=True)
-                self._lease.confirm()
-                self._objects.delete(self._key, match=self._etag)
-        except ClaimLostError:
-            return
-        except ConflictError:
-            pass  # a newer object waits; this one stays where the next scan finds it
-        finally:
-            self._lease.end()
-
-    def drop(self) -> None:
-        if self._held:
-            self._held = False
-            self._lease.end()
-
-
-class _Cache:
-    """The objects that were read last, up to a number of bytes."""
-
-    def __init__(self) -> None:
-        self._objects: OrderedDict[str, Object] = OrderedDict()
-        self._size = 0
-
-    def find(self, key: str) -> Object | None:
-        return self._objects.get(key)
-
-    def keep(self, key: str, found: Object) -> None:
-        earlier = self._objects.pop(key, None)
-        self._size += len(found.data) - (len(earlier.data) if earlier else 0)
-        self._objects[key] = found
-        while self._size > _CACHED:
-            self._size -= len(self._objects.popitem(last=False)[1].data)

@@ -4,13 +4,18 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from pipeline.errors import ClaimLostError, UnavailableError
-from pipeline.stores.s3 import S3Claim, S3Store
+from pipeline.stores.aws import connect
+from pipeline.stores.lease import Lease, Leases
+from pipeline.stores.s3 import S3Store
+from pipeline.stores.s3_claim import S3Claim
 from pipeline.timing import Timing
 from tests.pipeline.stores.altered import Altered
 
@@ -89,6 +94,88 @@ def test_a_lease_that_is_renewed_is_kept(real_store: S3Store) -> None:
         tags.add(store.tag("held/a.lease"))
         assert store.claim("a", "held/a") is None
     claim.release()
+
+
+class Ahead:
+    """Changes the dates of all answers that a client gets, as a proxy with a wrong clock does."""
+
+    def __init__(self, endpoint_url: str, seconds: float) -> None:
+        self.client, self._by = connect("s3", endpoint_url), timedelta(seconds=seconds)
+        self.probes = 0  # objects that the client has written to measure the time of the server
+        self.client.meta.events.register("after-call.s3", self._on_answer)
+        self.client.meta.events.register("before-send.s3.PutObject", self._on_put)
+
+    def _on_answer(self, parsed: Any, **_: object) -> None:
+        headers = parsed["ResponseMetadata"]["HTTPHeaders"]
+        headers["date"] = format_datetime(parsedate_to_datetime(headers["date"]) + self._by, usegmt=True)
+
+    def _on_put(self, request: Any, **_: object) -> None:
+        self.probes += "/.probe-" in request.url
+
+
+@pytest.mark.parametrize("listing", [True, False])
+def test_a_lease_that_is_renewed_is_kept_although_the_dates_of_answers_are_ahead(
+    real_store: S3Store, listing: bool
+) -> None:
+    real_store.write("a", b"text")
+    claim = claimed(again(real_store, Timing(lease=5.0, lease_renewal=0.2)))
+    ahead = Ahead(real_store.objects.client.meta.endpoint_url, seconds=90)
+    other, tags = again(real_store, Timing(lease=5.0), ahead.client), set[str | None]()
+    while len(tags) < 5:
+        if listing:
+            other.entries("held")
+        assert other.claim("a", "held/a") is None
+        assert again(real_store, Timing(lease=5.0), ahead.client).claim("a", "held/a") is None
+        tags.add(real_store.tag("held/a.lease"))
+        probes = ahead.probes
+        assert other.claim("a", "held/a") is None
+        assert ahead.probes == probes  # at most one for each lease
+    claim.release()
+    assert real_store.glob("**/.*") == []
+
+
+def test_a_lease_that_lapsed_is_taken_over_at_first_sight_by_the_clock_of_the_storage(
+    real_store: S3Store,
+) -> None:
+    real_store.write("a", b"text")
+    first = claimed(again(real_store, SUSPENDED))
+    ahead = Ahead(real_store.objects.client.meta.endpoint_url, seconds=90)
+    second, until = None, time.monotonic() + 60
+    while second is None:
+        assert time.monotonic() < until
+        # Each time by a process that has just begun.
+        second = again(real_store, SUSPENDED, ahead.client).claim("a", "held/a")
+    with pytest.raises(ClaimLostError):
+        first.move_to("done/a")
+    assert second.history.crashes == 1
+    assert real_store.glob("**/.*") == []
+
+
+def test_a_lease_that_was_seen_renewed_ends_by_the_clock_of_this_machine_only(real_store: S3Store) -> None:
+    store = again(real_store, Timing(lease=1.0))
+    store.write("held/a", b"text")
+    ahead = Ahead(real_store.objects.client.meta.endpoint_url, seconds=90)
+    other = again(real_store, Timing(lease=1.0), ahead.client)
+    for renewal in range(2):
+        store.write("held/a.lease", b"owner random %d" % renewal)
+        assert other.claim("a", "held/a") is None
+    probes = ahead.probes
+    taken_over(other)
+    assert ahead.probes == probes
+
+
+@pytest.mark.parametrize("act", [lambda lease: lease.confirm(), lambda lease: lease.change(stopped=True)])
+@pytest.mark.parametrize("end", [lambda lease: lease.end(), lambda lease: lease.delete()])
+def test_a_lease_that_has_ended_is_neither_confirmed_nor_changed(
+    real_store: S3Store, act: Callable[[Lease], None], end: Callable[[Lease], None]
+) -> None:
+    lease = Leases(real_store.objects, Timing()).take("held/a.lease", "content")
+    assert lease
+    lease.confirm()
+    end(lease)
+    with pytest.raises(ClaimLostError, match="the lease has ended"):
+        act(lease)
+    assert real_store.tag("held/a.lease") is None
 
 
 def test_a_newer_manifest_is_not_deleted_where_deletes_ignore_conditions(client: Any) -> None:

@@ -1,0 +1,61 @@
+"""The cache of objects keeps to its number of bytes, also when several threads use it."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from pipeline.stores.cache import Cache
+from pipeline.stores.objects import Object
+
+MOST = 1000
+
+
+def an_object(size: int) -> Object:
+    return Object(b"x" * size, "etag", datetime(2026, 1, 1, tzinfo=UTC), 0.0)
+
+
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    """Threads are interrupted after a few instructions."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def test_the_objects_that_were_kept_first_go_first() -> None:
+    cache = Cache(MOST)
+    for key in ("a", "b", "a", "c"):
+        cache.keep(key, an_object(400))
+    assert cache.find("b") is None
+    assert cache.find("a")
+    assert cache.find("c")
+    cache.keep("too large", an_object(MOST + 1))
+    assert cache.find("too large") is None
+
+
+def test_several_threads_use_all_of_its_bytes_and_no_more(hasty: None) -> None:
+    cache, errors = Cache(MOST), list[Exception]()
+    barrier = threading.Barrier(8)
+
+    def work(seed: int) -> None:
+        barrier.wait()
+        try:
+            for number in range(2000):
+                cache.keep(f"{(seed + number) % 5}", an_object((seed * number) % 400))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    names = [f"new {number}" for number in range(11)]
+    for name in names:
+        cache.keep(name, an_object(MOST // 10))
+    assert [name for name in names if cache.find(name)] == names[1:]
