@@ -9,7 +9,7 @@ from nst.parameters import Parameters
 from pipeline.errors import ManifestError, Problem, StoreError, UnavailableError
 from pipeline.manifest.models import MOST_PAIRS, Manifest, Pair, PairEntry, StyleEntry
 from pipeline.manifest.names import complete_names, folded
-from pipeline.manifest.reading import reworded, shown
+from pipeline.manifest.wording import reworded, shown
 
 _MOST_DEPTHS = 2  # `**` in one pattern; the time of the search grows exponentially with their number
 
