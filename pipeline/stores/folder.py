@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import glob
 import hashlib
 import os
 import stat
@@ -15,6 +14,7 @@ from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreE
 from pipeline.stores.base import Entry, History
 from pipeline.stores.holding import Holding
 from pipeline.stores.lock import Lock
+from pipeline.stores.search import Search, found_below
 from pipeline.stores.tree import Tree, explained, sync
 from pipeline.timing import Timing
 
@@ -204,13 +204,13 @@ class FolderStore:
         inside = "://" not in absolute and Path(absolute).is_relative_to(self.root)
         return str(Path(absolute).relative_to(self.root)) if inside else None
 
-    def glob(self, pattern: str) -> list[str]:
+    def glob(self, pattern: str, search: Search | None = None) -> list[str]:
         parts = Path(pattern).parts
         if ".." in parts or os.path.isabs(pattern):
             raise StoreError(f"'{pattern}': a pattern must stay below {self.url}")
         if os.path.isfile(self.root / pattern):
             return [pattern]  # a name with brackets, as browsers give to second downloads
-        matches = glob.glob(pattern, root_dir=self.root, recursive=True)
+        matches = found_below(self.root, parts, search or Search())
         self._tree.check()
         return sorted(match for match in matches if os.path.isfile(self.root / match))
 

@@ -9,11 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError
-from pipeline.stores import patterns
 from pipeline.stores.aws import NotModifiedError
 from pipeline.stores.base import Entry, History
 from pipeline.stores.lease import Lease, Leases
 from pipeline.stores.objects import SCHEME, Object, Objects
+from pipeline.stores.search import Search
 from pipeline.timing import Timing
 
 _CACHED = 2**28  # bytes of objects that are kept, so that a style image of many pairs is fetched once
@@ -115,9 +115,8 @@ class S3Store:
         lease.holding = lease.holding.model_copy(update={"content": found.etag})
         return S3Claim(self.objects, lease, source, target, found)
 
-    def glob(self, pattern: str) -> list[str]:
-        listed = self.objects.listed(patterns.literal(pattern))
-        return patterns.matching((item["Key"].removeprefix(self.prefix) for item in listed), pattern)
+    def glob(self, pattern: str, search: Search | None = None) -> list[str]:
+        return (search or Search()).keys(self.url, pattern, self.objects.keys)
 
     def absolute(self, reference: str) -> str:
         if "://" in reference or reference.startswith("/"):

@@ -13,6 +13,7 @@ from pipeline.manifest.expand import expand
 from pipeline.manifest.models import Pair
 from pipeline.manifest.reading import MAX_BYTES, parse
 from pipeline.outbox.outbox import Outbox, Record
+from pipeline.settings import Caps
 from pipeline.stores.sources import Sources
 
 TRIES = 3  # runners or engines that may die with a pair before it fails
@@ -71,13 +72,13 @@ class Job:
             self.claimed.confirm()
 
 
-def job_of_file(path: Path, sources: Sources) -> Job:
+def job_of_file(path: Path, sources: Sources, caps: Caps = Caps()) -> Job:
     """The job of a manifest file, whose images are relative to its folder. Raises `NSTError`."""
     document = parse(sources.base.read(path.name, MAX_BYTES))
-    return Job(path.stem, expand(document, sources.glob), sources, document.priority)
+    return Job(path.stem, expand(document, sources.search(), caps), sources, document.priority)
 
 
-def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox) -> Job:
+def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox, caps: Caps = Caps()) -> Job:
     """The job of a manifest from an inbox. Raises `NSTError`, also if too many runners have died with it."""
     if claimed.history.crashes > TRIES:
         # Reading it may be what kills the runners.
@@ -85,7 +86,7 @@ def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox) -
             [Problem("", f"{claimed.history.crashes} runners in a row have died with it; check its size")]
         )
     document = parse(claimed.read())
-    pairs = expand(document, sources.glob)
+    pairs = expand(document, sources.search(), caps)
     if claimed.history.crashes:
         outbox.tidy(claimed.name)
     if claimed.history.crashes == TRIES:

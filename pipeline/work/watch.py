@@ -34,7 +34,7 @@ def run(
     for path in paths:
         try:
             sources = stores.sources(str(path.parent), allow, outbox.results_among)
-            jobs.append(job_of_file(path, sources))
+            jobs.append(job_of_file(path, sources, session.caps))
         except NSTError as error:
             refused += 1
             report_refused(path.stem, problems_of(error), session.listener)
