@@ -34,7 +34,10 @@ def digest(sources: Sources, parameters: Parameters) -> str:
     ("values", "known"),
     [
         ({}, "ab0b2934ede1a9082e2720fef0e7b6d5ff55b2d39d8191ac9b0d2c128141f40a"),
-        ({"epochs": 3, "seed": 7, "style_layers": {"relu1_1": 2}}, "c079bf46e880acc007f28aab7d14c55b981ee2046a40f43f23c2551da765779a"),
+        (
+            {"epochs": 3, "seed": 7, "style_layers": {"relu1_1": 2}},
+            "c079bf46e880acc007f28aab7d14c55b981ee2046a40f43f23c2551da765779a",
+        ),
     ],
 )
 def test_digests_are_those_of_the_first_version(
