@@ -15,11 +15,14 @@ from nst.errors import ImageError
 from nst.images import Picture
 from nst.pair import PreparedPair, Style, largest_style_side
 from nst.parameters import Parameters
+from pipeline.engines.budget import Budget
 from pipeline.manifest.models import Pair
 from pipeline.outbox.outbox import RecordedImage, thumbnail_name
 from pipeline.stores.sources import Sources
 
-_CACHED_PIXELS = 2**28  # of decoded styles; three bytes each
+_CACHED_PIXELS = 2**27  # of decoded styles; four bytes each
+# Of all threads together; a pair with a larger picture is prepared while no other one is.
+_DECODING_BYTES = 2**30
 # Those of the first version, which wrote all of them into its digests. Later ones do not belong here.
 _FIRST_PARAMETERS = {
     *("epochs", "tolerance", "content_weight", "style_weight", "tv_weight", "max_size", "style_scale"),
@@ -55,6 +58,7 @@ class Preparer:
         self._weights = weights_sha256
         self._styles: OrderedDict[tuple[str, int], Style] = OrderedDict()
         self._lock = threading.Lock()
+        self._budget = Budget(_DECODING_BYTES)
 
     def read(self, pair: Pair, sources: Sources) -> Inputs:
         """Read a pair's images. Raises `StoreError`."""
@@ -76,6 +80,12 @@ class Preparer:
 
     def prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
         """Decode and resize the images. Raises `ImageError` with the name of the image."""
+        # The content stays in memory while the styles are decoded, one after the other.
+        largest = max(map(images.decoding_bytes, inputs.styles), default=0)
+        with self._budget.taken(images.decoding_bytes(inputs.content) + largest):
+            return self._prepare(pair, inputs)
+
+    def _prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
         content = _decode(inputs.content, pair.content)
         styles, sources, thumbnails = [], [], {}
         for entry, data in zip(pair.styles, inputs.styles, strict=True):
@@ -108,6 +118,8 @@ class Preparer:
                 self._styles.move_to_end(key)
                 return self._styles[key]
         style = make()
+        if _pixels(style) > _CACHED_PIXELS:
+            return style
         with self._lock:
             self._styles[key] = style
             while sum(_pixels(cached) for cached in self._styles.values()) > _CACHED_PIXELS:
