@@ -1,8 +1,6 @@
 import json
 import os
 import struct
-import subprocess
-import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -13,12 +11,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.conftest import make_picture
+from tests.conftest import SHALLOW, make_picture
 from tests.pipeline.calling import Call, fill
 
-COMMAND = Path(sys.executable).with_name("nst-pipeline")
 NOBODY = 65534
-SMALL = {"epochs": 1, "max_size": 48}
+SMALL = {"epochs": 1, "max_size": 48, **SHALLOW}
 GOOD = {"good": "ok.png", "good from an allowed folder": "{allowed}/x.png"}
 # The id of a pair, its content, and a part of its only error message.
 BAD: dict[str, tuple[str, str]] = {
@@ -94,15 +91,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command as a process. The timeout ends a process that hangs."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("NST_")}
-    command = list(map(str, (COMMAND, *arguments)))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
-    assert "Traceback" not in done.stdout + done.stderr
-    return done
-
-
 @contextmanager
 def as_ordinary_user() -> Iterator[None]:
     if os.geteuid() != 0:
@@ -119,10 +107,10 @@ def expected(root: Path) -> dict[str, str]:
     return {name: fill(message, root) for name, (_, message) in (BAD | BAD_STYLES).items()}
 
 
-def test_every_bad_pair_is_reported_once_and_the_good_pairs_are_done(root: Path) -> None:
+def test_every_bad_pair_is_reported_once_and_the_good_pairs_are_done(root: Path, call: Call) -> None:
     allowed = ("--allow", root / "allowed", "--device", "cpu")
-    done = run("run", root / "in" / "m.json", "--outbox", root / "out", *allowed)
-    events = [json.loads(line) for line in done.stdout.splitlines()]
+    code, text = call("run", root / "in" / "m.json", "--outbox", root / "out", *allowed)
+    events = [json.loads(line) for line in text.splitlines()]
     failed = [event for event in events if event["event"] == "pair failed"]
     assert {event["pair"] for event in events if event["event"] == "pair done"} == set(GOOD)
     assert sorted(event["id"] for event in failed) == sorted(expected(root))
@@ -132,18 +120,18 @@ def test_every_bad_pair_is_reported_once_and_the_good_pairs_are_done(root: Path)
         assert event["message"].isprintable()
         assert event["place"] == f"pairs[{order.index(event['id'])}]"
     assert (events[-1]["event"], events[-1]["problems"]) == ("manifest failed", len(failed))
-    assert (done.returncode, done.stderr) == (1, "")
+    assert code == 1
     assert {path.stem for path in (root / "out" / "m").glob("*.png")} == set(GOOD)
 
 
-def test_validate_reports_the_same_errors_as_run(root: Path) -> None:
+def test_validate_reports_the_same_errors_as_run(root: Path, call: Call) -> None:
     path = root / "in" / "m.json"
-    done = run("validate", path, "--allow", root / "allowed")
-    for line, message in zip(done.stdout.splitlines(), expected(root).values(), strict=True):
+    code, text = call("validate", path, "--allow", root / "allowed")
+    for line, message in zip(text.splitlines(), expected(root).values(), strict=True):
         assert line.startswith(f"{path}: pairs[")
         assert message in line
         assert line.isprintable()
-    assert (done.returncode, done.stderr) == (1, "")
+    assert code == 1
 
 
 @pytest.mark.parametrize(
