@@ -123,7 +123,7 @@ class LocalEngine:
         found: Prepared | Unchanged | Failed
         try:
             sources = self._stores.sources(task.base, task.allowed)
-            found = self._preparer.prepare_unless(task.known, task.pair, sources) or Unchanged(task)
+            found = self._preparer.prepare_unless_known(task, sources) or Unchanged(task)
         except UnavailableError as error:
             self._prepare_later(entry, error)
             return

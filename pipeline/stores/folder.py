@@ -30,7 +30,7 @@ _HASHED = 2**23  # bytes of a claimed file that is identified by its content; a 
 class FolderStore:
     """Files below one folder. Nothing outside of it is read or written, through links neither."""
 
-    atomic = False
+    atomic, lists_tags = False, False
 
     def __init__(self, path: str | Path, timing: Timing = Timing()) -> None:
         self._tree = Tree(path)
@@ -91,6 +91,9 @@ class FolderStore:
                 size, most = info.st_size / 2**20, limit / 2**20
                 raise StoreError(f"{path}: has {size:.0f} MiB; at most {most:.0f} are read")
             return file.read(limit)
+
+    def fetch(self, key: str, limit: int) -> tuple[bytes, None]:
+        return self.read(key, limit), None
 
     def write(self, key: str, data: bytes) -> str:
         path = self._tree.path(key)

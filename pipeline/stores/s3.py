@@ -23,7 +23,7 @@ _LARGEST = 2**30  # bytes of an object that is moved
 class S3Store:
     """Objects under `s3://bucket/prefix`."""
 
-    atomic = True
+    atomic, lists_tags = True, True
     event_folder: Path | None = None
 
     def __init__(self, url: str, client: Any, timing: Timing = Timing()) -> None:
@@ -63,13 +63,17 @@ class S3Store:
         for item in self.objects.listed(start, Delimiter="/"):
             name, modified = item["Key"].removeprefix(self.prefix + start), item["LastModified"]
             if not name.startswith("."):
-                found.append(Entry(name, item["Size"], f"{item['ETag']} {modified}", modified.timestamp()))
+                tag, seconds = str(item["ETag"]), modified.timestamp()
+                found.append(Entry(name, item["Size"], f"{tag} {modified}", seconds, tag))
         return found
 
     def tag(self, key: str) -> str | None:
         return self.objects.tag(key)
 
     def read(self, key: str, limit: int) -> bytes:
+        return self.fetch(key, limit)[0]
+
+    def fetch(self, key: str, limit: int) -> tuple[bytes, str]:
         known = self._cache.find(key)
         if known is None:
             found = self.objects.get(key, limit)
@@ -77,9 +81,9 @@ class S3Store:
             try:
                 found = self.objects.get(key, limit, IfNoneMatch=known.etag)
             except NotModifiedError:
-                return known.data
+                return known.data, known.etag
         self._cache.keep(key, found)
-        return found.data
+        return found.data, found.etag
 
     def write(self, key: str, data: bytes) -> str:
         return self.objects.put(key, data)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.errors import NotFoundError, StoreError, UnavailableError
+from pipeline.errors import NameRefusedError, NotFoundError, StoreError, UnavailableError
 
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -19,14 +19,14 @@ class Tree:
         self._mount = next(p for p in (self.root, *self.root.parents) if os.path.ismount(p) or p == p.parent)
 
     def path(self, key: str) -> Path:
-        """The path of a key. Raises `StoreError` if it is outside of the root after following links."""
+        """The path of a key. Raises `NameRefusedError` if it leads outside of the root through links."""
         path = self.root / key
         try:
             inside = Path(os.path.realpath(path)).is_relative_to(self.root)
         except (OSError, ValueError) as error:
-            raise StoreError(f"{key!r}: not a usable path ({error})") from None
+            raise NameRefusedError(f"{key!r}: not a usable path ({error})") from None
         if not inside:
-            raise StoreError(f"{key}: leads outside {self.url}, where nothing may be read")
+            raise NameRefusedError(f"{key}: leads outside {self.url}, where nothing may be read")
         return path
 
     def open(self, path: Path) -> int:
@@ -94,6 +94,8 @@ _REASONS = {
     errno.ENOTDIR: "a part of the path is not a folder",
     errno.ELOOP: "its symbolic links go round in circles",
     errno.ENAMETOOLONG: "the name is too long",
+    errno.EINVAL: "the file system does not allow this name; choose another one",
+    errno.EILSEQ: "the file system does not allow this name; choose another one",
     errno.ENXIO: "is not a regular file; an ordinary file is needed",
 }
 # Faults of the volume or the machine, not of one file. They end without a change to the file.
@@ -102,6 +104,11 @@ _TEMPORARY = {
     *(errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT),
     *(errno.EMFILE, errno.ENFILE),
 }
+# The file system cannot hold a file of this name at this place.
+_NAME_REFUSED = {
+    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ELOOP),
+    *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST),
+}
 
 
 def explained(path: str, error: OSError) -> StoreError:
@@ -109,4 +116,6 @@ def explained(path: str, error: OSError) -> StoreError:
     message = f"{path}: {_REASONS.get(error.errno or 0, error.strerror or str(error))}"
     if error.errno in _TEMPORARY:
         return UnavailableError(message)
+    if error.errno in _NAME_REFUSED:
+        return NameRefusedError(message)
     return (NotFoundError if error.errno == errno.ENOENT else StoreError)(message)

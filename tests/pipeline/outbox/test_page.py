@@ -12,7 +12,7 @@ from PIL import Image
 
 from nst.parameters import Parameters
 from pipeline.errors import Problem
-from pipeline.outbox.outbox import DeliveredLosses, Record, RecordedImage, WeightFile
+from pipeline.outbox.record import DeliveredLosses, Record, RecordedImage, WeightFile
 from pipeline.outbox.page import page
 
 HOSTILE = "<script>alert(1)</script>\" onerror='x' &amp; #%41 ü\x01.jpg"
