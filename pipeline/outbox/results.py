@@ -206,7 +206,7 @@ class Results:
 
     def _refusal(self, pair: str) -> str:
         return (
-            f"{self._url(record_name(pair))}: a newer version of this program has written it, for other inputs "
+            f"{self._url(record_name(pair))}: a newer version of this program wrote it, for other inputs "
             "or parameters; use that version, or remove this file"
         )
 

@@ -150,11 +150,11 @@ class Owner:
         self._jobs.add(job)
         try:
             earlier = self._patience.wait_for(partial(self._lookup.find, job, pair))
+            if earlier.refusal and not earlier.whole:
+                raise StoreError(earlier.refusal)
         except StoreError as error:
             self._settling.settle(job, problems_of(error, pair.place, pair.id)[0])
-            return
-        if earlier.refusal and not earlier.whole:
-            self._settling.settle(job, Problem(pair.place, earlier.refusal, pair.id))
+            self._session.changed.set()  # no outcome of the engine will do it
             return
         task = Task(
             number=next(self._numbers),
