@@ -148,11 +148,11 @@ circle { fill: var(--link); }
 }
 """
 
-_NAVIGATION_CSS = """nav, .pages { display: flex; flex-wrap: wrap; gap: 0.25rem 1.25rem; }
-nav { padding-bottom: 1.5rem; }
-table { width: 100%; border-collapse: collapse; }
+_NAVIGATION_CSS = """nav { display: flex; flex-wrap: wrap; gap: 0.25rem 1.25rem; padding-bottom: 1.5rem; }
+table { width: 100%; margin-bottom: 3rem; border-collapse: collapse; }
 th { font-weight: 400; color: var(--quiet); font-size: 0.8125rem; }
 th, td { padding: 0.5rem 1.25rem 0.5rem 0; text-align: left; border-bottom: 1px solid var(--line); }
-th.count, td.count { text-align: right; white-space: nowrap; }
+.count { text-align: right; white-space: nowrap; }
+.count:last-child { padding-right: 0; }
 .alarm { color: var(--alarm); }
 """

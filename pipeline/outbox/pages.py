@@ -53,6 +53,7 @@ class Pages:
         self._open: dict[int, _Page] = {}  # by number, from 1
         self._summaries: dict[int, PageSummary] = {}
         self._file: tuple[int, dict[str, Kept]] = 0, {}  # the page whose file was read last, and its records
+        self._file_tags: dict[int, str | None] = {}  # of the files that were read
         self._ready: set[int] = set()  # pages that are there already, if all of their pairs are reused
 
     def earlier(self, pair: str) -> Kept | None:
@@ -97,9 +98,10 @@ class Pages:
         if number not in self._ready or current.reused < len(pairs):
             records, part = [each.record for each in kept], f"page {number:,} of {self._count:,}"
             html = page(self._manifest, records, current.problems, part, navigation(number, self._count))
-            self._put(page_name(number), html, confirm)
+            self._put(page_name(number), html, self._seen(page_name(number)), confirm)
             if self._store.lists_tags:
-                self._put(_file_name(number), _file_text(self._count, kept), confirm)
+                text = _file_text(self._count, kept)
+                self._put(_file_name(number), text, self._file_tags.get(number), confirm)
         del self._open[number]
 
     def put_index(self, problems: Sequence[Problem], confirm: Confirm) -> None:
@@ -109,7 +111,7 @@ class Pages:
             html = page(self._manifest, [each.record for each in kept], problems)
         else:
             html = contents(self._manifest, [self._summaries[n] for n in sorted(self._summaries)], problems)
-        self._put(INDEX, html, confirm)
+        self._put(INDEX, html, self._seen(INDEX), confirm)
         number = 1 if self._count == 1 else self._count + 1
         while seen := self._seen(page_name(number)):
             self._writer.remove(page_name(number), seen, confirm)
@@ -128,16 +130,17 @@ class Pages:
     def _place(self, kept: Kept) -> int:
         return self._places[kept.record.id]
 
-    def _put(self, name: str, text: str, confirm: Confirm) -> None:
-        self._writer.put(name, text.encode(), self._seen(name), confirm)
+    def _put(self, name: str, text: str, seen: str | None, confirm: Confirm) -> None:
+        self._writer.put(name, text.encode(), seen, confirm)
 
     def _read(self, number: int) -> dict[str, Kept]:
         """The records in the file of a page; none if there is no such file. Each pair has its own, too."""
         try:
             with waiting_for_outbox():
-                text = self._store.read(f"{self._manifest}/{_file_name(number)}", _LONGEST)
+                text, tag = self._store.fetch(f"{self._manifest}/{_file_name(number)}", _LONGEST)
         except NotFoundError:
             return {}
+        self._file_tags[number] = tag
         pages, kept = _read_file(text)
         if pages == self._count and [each.record.id for each in kept] == list(self._on(number)):
             self._ready.add(number)
