@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pipeline.errors import Problem
 from pipeline.outbox.html import document, duration, failures, summary, text
 
-_MOST_PROBLEMS = 10  # on this page; every other page lists all of its own
+_MOST_PROBLEMS = 10  # on this page; every other page lists all of its pairs
 
 
 @dataclass(frozen=True)

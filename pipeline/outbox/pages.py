@@ -148,7 +148,7 @@ class Pages:
 
 
 def _file_name(number: int) -> str:
-    # In a folder of its own, because every other name in the folder of the manifest may belong to a pair.
+    # In a separate folder, because every other name in the folder of the manifest may belong to a pair.
     return f"pages/{number:04}.json"
 
 
