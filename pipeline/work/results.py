@@ -7,9 +7,7 @@ from pipeline.stores.listed import ListedStates
 from pipeline.work.job import Job
 from pipeline.work.session import Session
 
-_MANY = (
-    32  # pairs that are done: with fewer, their images are read, because a folder may have many more files
-)
+_MANY = 32  # pairs that are done; the images of fewer are read, because a listing may be long
 
 
 class Lookup:
