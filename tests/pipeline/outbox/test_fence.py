@@ -6,8 +6,9 @@ from contextlib import suppress
 import pytest
 
 from pipeline.errors import ClaimLostError, ConflictError
+from pipeline.outbox.outbox import Outbox
 from pipeline.stores.memory import MemoryStore
-from tests.pipeline.outbox.made import LIMIT, is_done, publish
+from tests.pipeline.outbox.made import LIMIT, is_done, make_record, publish
 
 CHANGES = ("write", "replace", "remove", "move")
 MOST = 12  # changes of one result
@@ -77,6 +78,27 @@ def test_a_late_write_changes_nothing(before: Callable[[MemoryStore], None], pau
         assert files(store) == after
         assert store.read("m/p.png", LIMIT) == b"next"
     assert is_done(store)
+
+
+def test_a_runner_that_loses_its_claim_while_it_looks_up_a_tag_changes_nothing() -> None:
+    def take_over(verb: str, key: str) -> None:
+        if verb == "tag":
+            store.before = lambda verb, key: None
+            publish(store, "d1", data=b"next")
+            after.update(files(store))
+
+    def confirm() -> None:
+        if after:
+            raise ClaimLostError("another runner has taken over")
+
+    store, after = MemoryStore("outbox"), dict[str, str | None]()
+    results = Outbox(store).open("m", ["p"])
+    found = results.find("p")
+    store.write("m/p.loss.jsonl", b"of a dead runner")  # so that the first write meets a conflict
+    store.before = take_over
+    with pytest.raises(ClaimLostError):
+        results.put(make_record(), b"late", b"log", {}, found, confirm)
+    assert files(store) == after
 
 
 @pytest.mark.parametrize("pause", range(MOST))
