@@ -1,6 +1,7 @@
 """The record of a result: what it says, and how records of other versions of this program are read."""
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,9 @@ from nst.parameters import Parameters
 
 FORMAT = 1  # of records; a later format may add fields and values, but changes none of an earlier one
 LONGEST = 2**20  # bytes of a record
+
+# JSON has no number for a loss that is infinite or not a number, so that null is written in its place.
+Loss = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
 class _Model(BaseModel):
@@ -32,10 +36,10 @@ class RecordedImage(_Model):
 class DeliveredLosses(_Model):
     """Losses of the delivered picture, as saved with 8 bits, in fp32; `total` is their weighted sum."""
 
-    content: float
-    style: float
-    tv: float
-    total: float
+    content: Loss
+    style: Loss
+    tv: Loss
+    total: Loss
 
 
 class WeightFile(_Model):
@@ -74,7 +78,7 @@ class Record(_Model):
     weights: WeightFile
     versions: dict[str, str]
     finished: str
-    curve: list[tuple[int, float]]
+    curve: list[tuple[int, Loss]]
 
     @property
     def log(self) -> str:

@@ -1,12 +1,13 @@
 """Records that are damaged, and records of a newer version of the program."""
 
 import json
+import math
 from typing import Any
 
 import pytest
 
 from pipeline.outbox.outbox import Outbox
-from pipeline.outbox.record import FORMAT, Record, read_record
+from pipeline.outbox.record import FORMAT, DeliveredLosses, Record, read_record
 from pipeline.outbox.results import Found
 from pipeline.stores.memory import MemoryStore
 from pipeline.timing import Timing
@@ -92,6 +93,15 @@ def test_a_record_that_is_far_too_long_counts_as_damaged(store: MemoryStore) -> 
     store.write("m/p.json", b" " * 2**21)
     found, warnings = look_up(store)
     assert found == Found() and len(warnings) == 1
+
+
+def test_a_record_with_a_loss_that_is_no_number_is_not_damaged(store: MemoryStore) -> None:
+    results = Outbox(store).open("m", ["p"])
+    losses = DeliveredLosses(content=math.inf, style=1, tv=0, total=math.nan)
+    record = make_record().model_copy(update={"curve": [(1, math.inf), (2, 3.0)], "losses": losses})
+    results.put(record, b"picture", b"log", {}, results.find("p"), lambda: None)
+    found, warnings = look_up(store)
+    assert found.whole and warnings == []
 
 
 def test_unknown_parameters_are_left_out_of_the_record() -> None:
