@@ -119,7 +119,7 @@ class Preparer:
         described = {
             "content": content,
             "styles": [[sha256, entry.weight] for sha256, entry in zip(styles, pair.styles, strict=True)],
-            "parameters": pair.parameters.model_dump(),
+            "parameters": _described(pair.parameters),
             "weights": self._weights,
         }
         return _sha256(json.dumps(described, sort_keys=True).encode())

@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Settling:
     """Publishes results and ends manifests. `problems` counts what failed.
 
-    A manifest is done when every pair of it has a record: `_end` decides, and moves it. Stores that are
+    A manifest ends when each of its pairs is done or has failed: `_end` moves it. Stores that are
     unavailable are waited for, so that all methods may raise `StoppedError`.
     """
 

@@ -50,6 +50,8 @@ def run(
             owner.work(FileFeed(jobs, session.listener))
         finally:
             owner.close()
+            for job in jobs:
+                job.close()
 
     code = supervise(session, work, owner.mark_stopping, [owner.hand_back])
     return code or int(owner.problems + refused > 0)

@@ -1,0 +1,104 @@
+"""Changes of the files below a folder: each is whole, and durable when it returns."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from uuid import uuid4
+
+from pipeline.errors import ConflictError
+from pipeline.stores.tree import Tree, one_file, sync
+
+TEMPORARY = ".writing-"
+NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_UMASK = os.umask(0o077)  # it can be read only by changing it, which is not safe once there are threads
+os.umask(_UMASK)
+_MODE = 0o666 & ~_UMASK
+# Errors of file systems without hard links, such as exFAT and some network shares.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+_Place = tuple[int, str]  # a descriptor of a folder, and a name there
+
+
+class Files:
+    """Writes, moves and deletes files of one tree. All methods may raise `StoreError`."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write a file under a temporary name, and give it its name when its content is durable."""
+        with self._tree.faults(key), self._tree.place(key, make=True) as (folder, name):
+            temporary = f"{TEMPORARY}{uuid4().hex}"
+            descriptor = os.open(temporary, NEW, 0o600, dir_fd=folder)
+            try:
+                with open(descriptor, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fchmod(descriptor, _MODE)
+                    os.fsync(descriptor)
+                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary, dir_fd=folder)
+                raise
+            sync(folder)
+
+    def move(self, source: str, target: str) -> None:
+        """Rename a file. Raises `NotFoundError`, and `ConflictError` if there is a file at `target`."""
+        with self._moving(source, target) as (old, new):
+            (old_folder, old_name), (new_folder, new_name) = old, new
+            folders = {"src_dir_fd": old_folder, "dst_dir_fd": new_folder}
+            try:
+                os.link(old_name, new_name, follow_symlinks=False, **folders)
+            except FileExistsError:
+                # A process may have died between the link and the removal below.
+                if not one_file(old, new):
+                    place = self._tree.root / target
+                    raise ConflictError(f"{place}: a newer file has this name") from None
+            except OSError as error:
+                if error.errno not in _NO_LINKS or self._tree.is_file(target):
+                    raise
+                os.replace(old_name, new_name, **folders)
+                return
+            sync(new_folder)  # before the other name goes
+            os.unlink(old_name, dir_fd=old_folder)
+
+    def rename(self, source: str, target: str) -> None:
+        """Rename a file; a file at `target` is replaced. Raises `NotFoundError`."""
+        with self._moving(source, target) as (old, new):
+            os.replace(old[1], new[1], src_dir_fd=old[0], dst_dir_fd=new[0])
+            if one_file(old, new):  # then the system has changed nothing
+                os.unlink(new[1], dir_fd=new[0])
+                os.replace(old[1], new[1], src_dir_fd=old[0], dst_dir_fd=new[0])
+
+    def remove(self, key: str) -> None:
+        """Delete a file if it exists."""
+        with (
+            self._tree.faults(key),
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            self._tree.place(key) as (folder, name),
+        ):
+            os.unlink(name, dir_fd=folder)
+            sync(folder)
+
+    def tidy(self, folder: str) -> None:
+        """Delete the temporary files in a folder and below it."""
+        with contextlib.suppress(OSError), self._tree.folder(folder) as top:
+            for _, _, names, place in os.fwalk(dir_fd=top):
+                for name in names:
+                    if name.startswith(TEMPORARY):
+                        with contextlib.suppress(OSError):  # nobody uses it, so it may stay
+                            os.unlink(name, dir_fd=place)
+
+    @contextlib.contextmanager
+    def _moving(self, source: str, target: str) -> Iterator[tuple[_Place, _Place]]:
+        """The places of two keys; afterwards both folders are synchronised, the one of the target first."""
+        with (
+            self._tree.faults(source),
+            self._tree.place(target, make=True) as new,
+            self._tree.place(source) as old,
+        ):
+            yield old, new
+            sync(new[0])
+            sync(old[0])
