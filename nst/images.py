@@ -26,8 +26,11 @@ Image.init()
 # decode them.
 _FORMATS = [name for name in Image.OPEN if name not in ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")]
 _SRGB = ImageCms.createProfile("sRGB")
-_EXIF_DESCRIPTION, _EXIF_SOFTWARE = 0x010E, 0x0131
+_EXIF_DESCRIPTION, _EXIF_ORIENTATION, _EXIF_SOFTWARE = 0x010E, 0x0112, 0x0131
 _BITS_PER_SAMPLE = 258  # a TIFF's tag
+# Copies of a picture that exist at the same time while it is decoded, at most: opaque, with transparency, and
+# with more than 8 bits.
+_COPIES, _COPIES_ALPHA, _COPIES_DEEP = 4, 5, 6
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def normalise(image: Image.Image) -> Picture:
     image = _eight_bits(_upright(image), _depth(image))
     alpha = None
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
         alpha = image.getchannel("A")
         if alpha.getextrema() == (255, 255):
             alpha = None
@@ -76,10 +79,34 @@ def normalise(image: Image.Image) -> Picture:
     return Picture(rgb, alpha)
 
 
+def decoding_bytes(data: bytes) -> int:
+    """Bytes of memory that `decode` takes at most, found from the header alone; 0 for what it refuses.
+
+    That is width x height x 4 bytes, which Pillow takes for a pixel of any mode, x the copies of the picture
+    that exist at the same time.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            copies = _COPIES_DEEP if _is_deep(image) else _COPIES_ALPHA if _may_have_alpha(image) else _COPIES
+            return image.width * image.height * 4 * copies
+    except Exception:  # `decode` says what is wrong
+        return 0
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.startswith(("I", "F"))
+
+
+def _may_have_alpha(image: Image.Image) -> bool:
+    # A palette may get transparency by a chunk that follows the header.
+    return image.mode in ("P", "PA") or image.has_transparency_data
+
+
 def _upright(image: Image.Image) -> Image.Image:
     # Image viewers ignore broken EXIF data too.
     with suppress(Exception):
-        return ImageOps.exif_transpose(image)
+        if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:  # or else Pillow would make a copy
+            return ImageOps.exif_transpose(image)
     return image
 
 
@@ -90,14 +117,17 @@ def _depth(image: Image.Image) -> int:
 
 
 def _eight_bits(image: Image.Image, depth: int) -> Image.Image:
-    if not image.mode.startswith(("I", "F")):
+    if not _is_deep(image):
         return image
     values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0, posinf=0, neginf=0)
     white = 2.0**depth - 1
     if image.mode == "F":
         # Usually in 0..1; resizing or highlights may leave a few pixels beyond 1.
         white = 1.0 if np.quantile(values, 0.99) <= 1 else 255.0
-    return Image.fromarray((values / white * 255).round().clip(0, 255).astype(np.uint8))
+    # In place, because each step would make a copy.
+    values /= white
+    values *= 255
+    return Image.fromarray(values.round(out=values).clip(0, 255, out=values).astype(np.uint8))
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -173,7 +203,9 @@ def as_saved(rgb: Image.Image, form: Format) -> Image.Image:
 
 def _on_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
     """Compose the picture on white."""
-    return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
+    canvas = Image.new("RGB", rgb.size, "white")
+    canvas.paste(rgb, mask=alpha)
+    return canvas
 
 
 def _remove_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:

@@ -7,21 +7,22 @@ from nst.errors import NSTError
 from pipeline.engines.prepare import Preparer
 from pipeline.errors import Problem, problems_of
 from pipeline.outbox.outbox import Outbox
+from pipeline.settings import Caps
 from pipeline.stores.opening import Stores
 from pipeline.work.job import job_of_file
 
 
 def check(
-    path: Path, stores: Stores, allow: Sequence[str], outbox: Outbox | None
+    path: Path, stores: Stores, allow: Sequence[str], outbox: Outbox | None, caps: Caps = Caps()
 ) -> tuple[int, list[Problem]]:
     """How many pairs a manifest file stands for, and what is wrong with it and with the images that it names.
 
     Images are relative to the manifest's folder, or lie below the URLs in `allow`. Patterns skip results in
-    `outbox`.
+    `outbox`. `caps` are those of the operator.
     """
     try:
         results_among = outbox.results_among if outbox else None
-        job = job_of_file(path, stores.sources(str(path.parent), allow, results_among))
+        job = job_of_file(path, stores.sources(str(path.parent), allow, results_among), caps)
     except NSTError as error:
         return 0, problems_of(error)
     preparer, problems = Preparer(""), []

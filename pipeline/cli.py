@@ -82,7 +82,7 @@ def run(
     engine = environment.engine(settings, stores, environment.timing)
     listener = environment.listener()
     try:
-        session = Session(listener, environment.timing)
+        session = Session(listener, environment.timing, settings.caps)
         code = watch.run(manifests, engine, target, stores, settings.allow, session)
     finally:
         listener.close()
@@ -138,7 +138,7 @@ def watch(
     engine = environment.engine(settings, stores, environment.timing)
     listener = environment.listener()
     try:
-        session = Session(listener, environment.timing)
+        session = Session(listener, environment.timing, settings.caps)
         trigger = open_trigger(settings, source, session.wake, session.warn, session.timing)
         box = Inbox(source, session.timing)
         code = Watch(box, engine, target, stores, settings.allow, trigger, session).run(once, times)
@@ -163,7 +163,7 @@ def validate(
     results = Outbox(stores.open(settings.outbox)) if settings.outbox else None
     failed = False
     for path in manifests:
-        pairs, problems = check(path, stores, settings.allow, results)
+        pairs, problems = check(path, stores, settings.allow, results, settings.caps)
         valid = f"valid, {pairs} pair{'s' * (pairs > 1)}"
         for text in [str(problem) for problem in problems] or [valid]:
             print(f"{printable(str(path))}: {text}")

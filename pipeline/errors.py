@@ -4,7 +4,7 @@ NSTError                    exit code 1; base class of all, in nst.errors
 ├── ImageError              an image cannot be decoded; in nst.errors
 ├── WeightsError            the weight file is missing or not a VGG19; in nst.errors
 ├── UsageError              exit code 2; the command line or the environment is wrong
-├── ManifestError           a manifest is invalid; lists every problem in it
+├── ManifestError           a manifest is invalid; lists the problems in it
 ├── EngineLostError         an engine cannot continue
 └── StoreError              a file cannot be read or written
     ├── NotFoundError       there is no file under this key
@@ -16,6 +16,8 @@ NSTError                    exit code 1; base class of all, in nst.errors
 from dataclasses import asdict, dataclass
 
 from nst.errors import NSTError
+
+MOST_PROBLEMS = 100  # of one manifest that are listed, each with a line in the log; correct these first
 
 
 def printable(text: str) -> str:
@@ -39,11 +41,15 @@ class Problem:
 
 
 class ManifestError(NSTError):
-    """A manifest is invalid; `problems` lists all errors in it."""
+    """A manifest is invalid; `problems` lists the errors in it, and their number if they are too many."""
 
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("; ".join(str(problem) for problem in problems))
-        self.problems = problems
+    def __init__(self, problems: list[Problem], count: int = 0) -> None:
+        """`count` is the number of all problems, if `problems` are only the first of them."""
+        listed = problems[:MOST_PROBLEMS]
+        if more := max(count, len(problems)) - len(listed):
+            listed.append(Problem("", f"and {more:,} more"))
+        super().__init__("; ".join(str(problem) for problem in listed))
+        self.problems = listed
 
 
 class StoreError(NSTError):

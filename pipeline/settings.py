@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
@@ -10,8 +11,26 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pipeline.errors import UsageError
 
 
+@dataclass(frozen=True)
+class Caps:
+    """What one manifest may ask for; a manifest that asks for more is refused.
+
+    Each number is at least 1. By default there are only the limits of the format.
+    """
+
+    pairs: int = 2**31
+    max_size: int = 2**31  # pixels of the long side
+    epochs: int = 2**31
+
+
+_Cap = Annotated[int, Field(ge=1, le=2**31)]
+
+
 class Settings(BaseSettings):
-    """All settings. The variable `NST_OUTBOX` corresponds to the flag `--outbox`, and so on."""
+    """All settings. The variable `NST_OUTBOX` corresponds to the flag `--outbox`, and so on.
+
+    Variables without a flag are those of the caps: `NST_MOST_PAIRS`, `NST_MOST_SIZE`, `NST_MOST_EPOCHS`.
+    """
 
     model_config = SettingsConfigDict(env_prefix="NST_", extra="ignore", env_ignore_empty=True)
 
@@ -25,6 +44,15 @@ class Settings(BaseSettings):
     dtype: str = "auto"
     poll: bool = False
     alone: bool = False
+    # These have no flags, because they belong to a place and not to one start of the program.
+    most_pairs: _Cap = Caps.pairs
+    most_size: _Cap = Caps.max_size
+    most_epochs: _Cap = Caps.epochs
+
+    @property
+    def caps(self) -> Caps:
+        """What one manifest may ask for."""
+        return Caps(self.most_pairs, self.most_size, self.most_epochs)
 
     @field_validator("allow", mode="before")
     @classmethod

@@ -1,38 +1,41 @@
-"""Ends runners at random moments, many times, and counts lost, doubled and torn results.
+"""Ends and pauses runners at random moments, many times, while people use the inbox, and judges what is left.
 
-Lost: a manifest or a result is missing. Doubled: a pair was computed twice. Torn: a record and its
-files do not agree. Unruly: a runner ended with an exit code that is not allowed.
+Each process signs its results: picture, loss log and record carry a number that no other process has. While
+runners are killed, stopped, stopped twice and paused for longer than a lease, manifests of the same names are
+uploaded again, cancelled and retried. In the end, every manifest must be done as it was uploaded last.
+
+The violations that are counted:
+  lost     a manifest or a result is missing, or is that of an earlier document of this name
+  mixed    a record stands beside a picture or a loss log of another process
+  twice    a pair of one document was published twice, although no runner was paused
+  exit     a runner ended with an exit code that is not allowed
 
 python -m tests.chaos [KILLS] [SEED]
 """
 
 import os
 import random
-import signal
 import sys
 import tempfile
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from unittest import mock
 
 from manifests.demo_s3 import KEYS, server
 from nst import Stylizer
-from pipeline.inbox.inbox import Inbox
 from pipeline.stores.aws import connect
 from tests.faulty import STALL, proxy
-from tests.pipeline.box import BRIEF, Box, Instant, in_bucket, in_folder
-from tests.pipeline.outcome import assert_whole
+from tests.pipeline.box import BRIEF, Box, in_bucket, in_folder
+from tests.pipeline.hazards import Hazards
+from tests.pipeline.people import People
+from tests.pipeline.signed import Signed
+from tests.pipeline.verdict import Verdict
 
-MANIFESTS, PAIRS = ("a", "b", "c"), ("p0", "p1", "p2")
 ROUNDS = 6  # of ending all runners of a box, before one runner finishes the rest
-ASKED = 0.25  # share of runners that are ended by SIGTERM, not SIGKILL
 BAD = 0.3  # share of requests that fail on the bad network
-ENDS = (0, 1, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM)  # allowed exit codes
 ENOUGH = 100  # maximum of runners that finish the rest of a box; these are not ended
 
 
@@ -46,109 +49,33 @@ class Place:
     share: float = 1.0
 
 
-@dataclass
-class Tally:
-    """Counts of what was done, and descriptions of every violation."""
-
-    kills: int = 0
-    stops: int = 0
-    manifests: int = 0
-    set_aside: int = 0  # manifests that failed after three deaths in a row; they are retried
-    lost: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
-    torn: list[str] = field(default_factory=list)
-    unruly: list[str] = field(default_factory=list)  # exit codes that are not allowed
-
-
-def campaign(place: Place, stylizer: Stylizer, runners: int, kills: int, chance: random.Random) -> Tally:
-    """Fill boxes, run `runners` runners on each while ending them, and count the violations."""
-    tally = Tally()
-    while tally.kills < kills * place.share:
+def campaign(place: Place, stylizer: Stylizer, runners: int, kills: int, chance: random.Random) -> Verdict:
+    """Fill boxes, run `runners` runners on each while ending them, and judge what is left."""
+    verdict = Verdict()
+    while verdict.counts["SIGKILL"] < kills * place.share:
         box = place.make()
-        box.fill(MANIFESTS, PAIRS)
+        people = People(box, chance, verdict.counts)
+        hazards = Hazards(place.span, box.timing.lease, chance, verdict)
+        people.fill()
         for _ in range(ROUNDS):
             if box.left():
-                end_all(started(box, stylizer, runners), place.span, chance, tally)
-                judge_halves(box, tally)
-        work_off(box, stylizer, tally)
-        for name, error in Inbox(box.inbox).status().failed.items():
-            tally.set_aside += 1
-            if "have died with" not in error:
-                tally.lost.append(f"{box.inbox.url} {name}: {error}")
-            Inbox(box.inbox).retry(name)
-        work_off(box, stylizer, tally)
-        judge(box, tally)
-    return tally
+                hazards.end_all(box, stylizer, runners, people)
+                verdict.judge_halves(box)
+        finish(box, stylizer, people, verdict)
+        verdict.judge(box, people, hazards.paused)
+    return verdict
 
 
-def started(box: Box, stylizer: Stylizer, runners: int) -> list[int]:
-    """Start runners that all begin work at the same time; their process ids."""
-    ready, report_ready = os.pipe()
-    wait, go = os.pipe()
-
-    def at_once() -> None:
-        os.write(report_ready, b".")
-        os.read(wait, 1)
-
-    children = [box.start(stylizer, at_once) for _ in range(runners)]
-    os.close(report_ready)
-    for _ in children:
-        os.read(ready, 1)
-    os.write(go, bytes(runners))
-    for end in (ready, wait, go):
-        os.close(end)
-    return children
-
-
-def end_all(children: list[int], span: float, chance: random.Random, tally: Tally) -> None:
-    """End runners one after the other at random moments, and count signals and wrong exit codes."""
-    for child in children:
-        time.sleep(chance.uniform(0, span / len(children)))
-        asked = chance.random() < ASKED
-        os.kill(child, signal.SIGTERM if asked else signal.SIGKILL)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        tally.kills += code == -signal.SIGKILL
-        tally.stops += asked and code not in (0, 1)
-        if code not in ENDS:
-            tally.unruly.append(f"exit code {code}")
-
-
-def work_off(box: Box, stylizer: Stylizer, tally: Tally) -> None:
-    """Run runners without ending them, until all manifests have ended."""
+def finish(box: Box, stylizer: Stylizer, people: People, verdict: Verdict) -> None:
+    """Run runners that are not ended, and retry what was set aside or cancelled, until all is done."""
     for _ in range(ENOUGH):
         if not box.left():
-            return
-        code = os.waitstatus_to_exitcode(box.work(stylizer))
-        if code not in (0, 1):
-            tally.unruly.append(f"exit code {code}")
-
-
-def judge_halves(box: Box, tally: Tally) -> None:
-    """Check that every record agrees with its files, and that every manifest is in one of the folders."""
-    for name in MANIFESTS:
-        for key in box.results(name):
-            try:
-                assert_whole(box.outbox, key)
-            except Exception as error:
-                tally.torn.append(f"{box.inbox.url} {key}: {error}")
-    states = ("", "processing", "done", "failed")
-    found = {name for state in states for name in box.names(state)}
-    tally.lost += [f"{box.inbox.url} {name}" for name in MANIFESTS if f"{name}.json" not in found]
-
-
-def judge(box: Box, tally: Tally) -> None:
-    """Check that every manifest is done, and that each of its pairs was computed once."""
-    tally.manifests += len(MANIFESTS)
-    judge_halves(box, tally)
-    done = box.names("done")
-    tally.lost += [f"{box.inbox.url} {name} is not done" for name in MANIFESTS if f"{name}.json" not in done]
-    wanted = [f"{name}/{pair}" for name in MANIFESTS for pair in PAIRS]
-    results = {key for name in MANIFESTS for key in box.results(name)}
-    tally.lost += [f"{box.outbox.url} {key}" for key in wanted if key not in results]
-    computed = Counter(
-        f"{event['manifest']}/{event['pair']}" for event in box.events() if event["event"] == "pair done"
-    )
-    tally.doubled += [f"{box.outbox.url} {key}" for key, count in computed.items() if count > 1]
+            failed = people.retry_all()
+            for name, error in failed.items():
+                verdict.check_failure(box, name, error)
+            if not failed:
+                return
+        verdict.check_exit(os.waitstatus_to_exitcode(box.work(stylizer)))
 
 
 @contextmanager
@@ -178,18 +105,16 @@ def main() -> None:
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(10**6)
     os.environ |= {"AWS_ACCESS_KEY_ID": KEYS["accessKey"], "AWS_SECRET_ACCESS_KEY": KEYS["secretKey"]}
     os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
-    instant, bad = Instant(Stylizer(device="cpu", dtype="fp32")), []
+    signed, bad = Signed(Stylizer(device="cpu", dtype="fp32")), list[str]()
     print(f"seed {seed}\n")
-    print("| place | runners | SIGKILL | SIGTERM | manifests | lost | doubled | torn | unruly | set aside |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    heads = ["place", "runners", *Verdict.COUNTED, *Verdict.VIOLATIONS]
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
     with tempfile.TemporaryDirectory() as root, places(Path(root)) as found:
         for place in found:
             for runners in (1, 4):
-                tally = campaign(place, instant, runners, kills, random.Random(seed))
-                failures = [tally.lost, tally.doubled, tally.torn, tally.unruly]
-                bad += [text for failure in failures for text in failure]
-                cells = [place.name, runners, tally.kills, tally.stops, tally.manifests, *map(len, failures)]
-                print(f"| {' | '.join(map(str, [*cells, tally.set_aside]))} |", flush=True)
+                verdict = campaign(place, signed, runners, kills, random.Random(seed))
+                bad += verdict.violations()
+                print(f"| {' | '.join([place.name, str(runners), *verdict.row()])} |", flush=True)
     print("\n".join(bad))
     sys.exit(bool(bad))
 

@@ -1,6 +1,5 @@
 """The engine that is this process: one device, with threads that prepare before it and encode behind it."""
 
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from nst.result import Evaluation, Result
 from nst.stylizer import Stylizer
 from pipeline.engines.base import Changed, Died, Failed, Outcome, Task, Unchanged
 from pipeline.engines.encode import Encoder
+from pipeline.engines.outcomes import Outcomes, unencoded_bytes
 from pipeline.engines.pool import Pool, Waiting
 from pipeline.engines.prepare import Prepared, Preparer
 from pipeline.engines.stylizer import make_stylizer
@@ -25,7 +25,6 @@ from pipeline.timing import Timing
 
 _PREPARERS = 2  # threads
 _DOUBLINGS = 30  # of the wait for unavailable images, at most: it must remain a number after days
-_UNTAKEN = 64  # results that nobody has taken; no more tasks are wanted beyond
 
 
 class LocalEngine:
@@ -41,11 +40,10 @@ class LocalEngine:
         """`make` makes the stylizer, when the engine starts."""
         self._settings, self._stores, self._timing, self._make = settings, stores, timing, make
         self._stop = threading.Event()
-        self._outcomes: queue.SimpleQueue[Outcome | EngineLostError | None] = queue.SimpleQueue()
+        self._outcomes = Outcomes()
         self._changed = threading.Condition()  # guards the pool and the batch
         self._batch: Sequence[Waiting] = ()  # on the device now
         self._cancelled: set[int] = set()  # numbers of tasks of this batch
-        self._encoded_soon = 0  # results that wait for the encoder, or are being encoded
         self._device: threading.Thread | None = None
 
     def start(self, listener: Listener, on_change: Callable[[], None]) -> None:
@@ -67,8 +65,7 @@ class LocalEngine:
 
     def wanted(self) -> int:
         with self._changed:
-            untaken = self._encoded_soon + self._outcomes.qsize()
-            return self._pool.wanted if untaken < _UNTAKEN else 0
+            return 0 if self._outcomes.full else self._pool.wanted
 
     def submit(self, task: Task) -> None:
         with self._changed:
@@ -81,7 +78,7 @@ class LocalEngine:
             self._changed.notify_all()
 
     def take(self) -> Outcome | None:
-        outcome = self._outcomes.get()
+        outcome = self._outcomes.take()
         self._on_change()
         if isinstance(outcome, EngineLostError):
             raise outcome
@@ -207,10 +204,10 @@ class LocalEngine:
         # The traceback held memory, which is free only out here.
         if problem is None:
             for entry, result in zip(batch, results, strict=True):
-                if entry.task.number not in self._cancelled:
-                    with self._changed:
-                        self._encoded_soon += 1
-                    self._encoding.submit(self._encode, entry, result)
+                if entry.prepared and entry.task.number not in self._cancelled:
+                    size = unencoded_bytes(entry.prepared, result)
+                    self._outcomes.expect(size)
+                    self._encoding.submit(self._encode, entry, result, size)
         elif len(batch) == 1:
             self._outcomes.put(Failed(batch[0].task, problem))
         else:
@@ -230,16 +227,15 @@ class LocalEngine:
 
         return self._stylizer.run([entry.prepared.pair for entry in batch if entry.prepared], on_evaluation)
 
-    def _encode(self, entry: Waiting, result: Result) -> None:
+    def _encode(self, entry: Waiting, result: Result, size: int) -> None:
         assert entry.prepared
         outcome: Outcome
         try:
             outcome = self._encoder.encode(entry.task, entry.prepared, result)
         except Exception as error:
             outcome = Failed(entry.task, _problem(entry.task, error))
-        with self._changed:
-            self._encoded_soon -= 1
-            self._outcomes.put(outcome)
+        self._outcomes.put_encoded(outcome, size)
+        self._on_change()
 
 
 class _CancelledError(Exception):

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
@@ -13,11 +14,20 @@ from nst import images
 from nst.errors import ImageError
 from nst.images import Picture
 from nst.pair import PreparedPair, Style, largest_style_side
+from nst.parameters import Parameters
+from pipeline.engines.budget import Budget
 from pipeline.manifest.models import Pair
 from pipeline.outbox.outbox import RecordedImage, thumbnail_name
 from pipeline.stores.sources import Sources
 
-_CACHED_PIXELS = 2**28  # of decoded styles; three bytes each
+_CACHED_PIXELS = 2**27  # of decoded styles; four bytes each
+# Of all threads together; a pair with a larger picture is prepared while no other one is.
+_DECODING_BYTES = 2**30
+# Those of the first version, which wrote all of them into its digests. Later ones do not belong here.
+_FIRST_PARAMETERS = {
+    *("epochs", "tolerance", "content_weight", "style_weight", "tv_weight", "max_size", "style_scale"),
+    *("init", "seed", "pooling", "content_layers", "style_layers", "preserve_color", "format"),
+}
 THUMBNAIL = 256  # pixels, the maximum of a thumbnail's long side
 
 
@@ -48,6 +58,7 @@ class Preparer:
         self._weights = weights_sha256
         self._styles: OrderedDict[tuple[str, int], Style] = OrderedDict()
         self._lock = threading.Lock()
+        self._budget = Budget(_DECODING_BYTES)
 
     def read(self, pair: Pair, sources: Sources) -> Inputs:
         """Read a pair's images. Raises `StoreError`."""
@@ -56,7 +67,7 @@ class Preparer:
         described = {
             "content": _sha256(content),
             "styles": [[_sha256(s), e.weight] for s, e in zip(styles, pair.styles, strict=True)],
-            "parameters": pair.parameters.model_dump(),
+            "parameters": _described(pair.parameters),
             "weights": self._weights,
         }
         digest = _sha256(json.dumps(described, sort_keys=True).encode())
@@ -64,6 +75,12 @@ class Preparer:
 
     def prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
         """Decode and resize the images. Raises `ImageError` with the name of the image."""
+        # The content stays in memory while the styles are decoded, one after the other.
+        largest = max(map(images.decoding_bytes, inputs.styles), default=0)
+        with self._budget.taken(images.decoding_bytes(inputs.content) + largest):
+            return self._prepare(pair, inputs)
+
+    def _prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
         content = _decode(inputs.content, pair.content)
         styles, sources, thumbnails = [], [], {}
         for entry, data in zip(pair.styles, inputs.styles, strict=True):
@@ -96,11 +113,23 @@ class Preparer:
                 self._styles.move_to_end(key)
                 return self._styles[key]
         style = make()
+        if _pixels(style) > _CACHED_PIXELS:
+            return style
         with self._lock:
             self._styles[key] = style
             while sum(_pixels(cached) for cached in self._styles.values()) > _CACHED_PIXELS:
                 self._styles.popitem(last=False)
         return style
+
+
+def _described(parameters: Parameters) -> dict[str, Any]:
+    """The parameters as they go into a digest.
+
+    A parameter that was added after the first version counts only where it differs from its default, so that
+    results of pairs that do not use it stay valid.
+    """
+    always = parameters.model_dump(include=_FIRST_PARAMETERS)
+    return always | parameters.model_dump(exclude_defaults=True)
 
 
 def _pixels(style: Style) -> int:

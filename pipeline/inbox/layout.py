@@ -46,3 +46,8 @@ def manifest_name(key: str) -> str | None:
     if "/" in key or not key.endswith(SUFFIX) or key.endswith(_ERROR_SUFFIX):
         return None
     return key.removesuffix(SUFFIX) or None
+
+
+def is_manifest(file: str) -> bool:
+    """Whether a file directly in the inbox is a manifest, by its name. Hidden files are not."""
+    return manifest_name(file) is not None and not file.startswith(".")

@@ -1,99 +1,182 @@
 """Expands a `Manifest` into its pairs: matches patterns, forms products, applies defaults, names pairs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import PurePosixPath
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from nst.parameters import Parameters
 from pipeline.errors import ManifestError, Problem, StoreError, UnavailableError
-from pipeline.manifest.models import MOST_PAIRS, Manifest, Pair, PairEntry, StyleEntry
+from pipeline.manifest.models import MOST_PAIRS, Manifest, Pair, StyleEntry
 from pipeline.manifest.names import complete_names, folded
-from pipeline.manifest.reading import reworded, shown
+from pipeline.manifest.wording import reworded, shown
+from pipeline.settings import Caps
+
+Glob = Callable[[str], list[str]]
 
 _MOST_DEPTHS = 2  # `**` in one pattern; the time of the search grows exponentially with their number
+_MOST_PATTERNS = 1000  # different ones in a manifest; use fewer that match more, or split the manifest
+# The parameters that an operator limits, and the variables that limit them.
+_CAPPED = {"max_size": "NST_MOST_SIZE", "epochs": "NST_MOST_EPOCHS"}
 
 
-def expand(manifest: Manifest, glob: Callable[[str], list[str]]) -> list[Pair]:
+class _Draft(NamedTuple):
+    """A pair that may have no name yet, and the parameters that it gives itself."""
+
+    id: str | None
+    place: str
+    content: str
+    styles: tuple[StyleEntry, ...]
+    parameters: Parameters
+    own: frozenset[str] = frozenset()
+
+
+def expand(manifest: Manifest, glob: Glob, caps: Caps = Caps()) -> list[Pair]:
     """All pairs of a manifest, in its order. `glob` lists the images that match a pattern.
 
-    Raises `ManifestError` for a pattern that matches nothing, for two pairs of the same id, and for too many
-    pairs. Raises `UnavailableError` if the images cannot be listed now.
+    Raises `ManifestError` for a pattern that matches nothing, for two pairs of the same id, for too many
+    pairs, and for what exceeds the caps of the operator. Raises `UnavailableError` if the images cannot be
+    listed now.
     """
-    pairs = [
-        _pair_of(entry, "" if manifest.single else f"pairs[{index}]", manifest.defaults)
-        for index, entry in enumerate(manifest.pairs)
-    ]
+    drafts = list(_listed(manifest))
     listed = {
-        (pair.content, pair.styles) for pair in pairs if not pair.id and pair.parameters == manifest.defaults
+        (draft.content, draft.styles)
+        for draft in drafts
+        if not draft.id and draft.parameters == manifest.defaults
     }
-    if manifest.product:
-        contents = _images_matching(manifest.product.content, "product.content", glob)
-        styles = _images_matching(manifest.product.style, "product.style", glob)
-        if (count := len(contents) * len(styles)) > MOST_PAIRS:
-            message = f"gives {count} pairs; a manifest may have at most {MOST_PAIRS}, so split it"
-            raise ManifestError([Problem("product", message)])
-        for content in contents:
-            for style in styles:
-                entry = PairEntry(content=content, style=style)
-                pair = _pair_of(entry, "product", manifest.defaults)
-                # A pair that `pairs` lists already, with the same parameters, is not added again.
-                if (pair.content, pair.styles) not in listed:
-                    pairs.append(pair)
-    images = [[pair.content, *(style.image for style in pair.styles)] for pair in pairs]
-    names = complete_names([pair.id for pair in pairs], images)
-    named = [pair.model_copy(update={"id": name}) for pair, name in zip(pairs, names, strict=True)]
-    if twice := _named_twice(named):
+    # A pair that `pairs` lists already, with the same parameters, is not added again.
+    drafts += [draft for draft in _products(manifest, glob) if (draft.content, draft.styles) not in listed]
+    _check_number(len(drafts), "product" if manifest.product else "pairs", caps)
+    if above := list(_above_caps(drafts, caps)):
+        raise ManifestError(above)
+    images = [[draft.content, *(style.image for style in draft.styles)] for draft in drafts]
+    names = complete_names([draft.id for draft in drafts], images)
+    if twice := _named_twice(names, [draft.place for draft in drafts]):
         raise ManifestError(twice)
-    return named
+    return [
+        Pair(id=name, place=d.place, content=d.content, styles=d.styles, parameters=d.parameters)
+        for name, d in zip(names, drafts, strict=True)
+    ]
 
 
-def _pair_of(entry: PairEntry, place: str, defaults: Parameters) -> Pair:
-    own = entry.model_dump(exclude_unset=True, include=set(Parameters.model_fields))
+def _listed(manifest: Manifest) -> Iterator[_Draft]:
+    """The pairs that `pairs` lists. Pairs of the same parameters share one object."""
+    known: dict[str, Parameters] = {"{}": manifest.defaults}
+    defaults, names = manifest.defaults.model_dump(), set(Parameters.model_fields)
+    single = manifest.single
+    for index, entry in enumerate(manifest.pairs):
+        place = "" if single else f"pairs[{index}]"
+        own = {name: getattr(entry, name) for name in sorted(names & entry.model_fields_set)}
+        key = repr(own)
+        if key not in known:
+            known[key] = _parameters({**defaults, **own}, place)
+        styles = entry.styles or [StyleEntry(image=str(entry.style))]
+        yield _Draft(entry.id, place, entry.content, tuple(styles), known[key], frozenset(own))
+
+
+def _parameters(values: dict[str, Any], place: str) -> Parameters:
     try:
-        parameters = Parameters.model_validate({**defaults.model_dump(), **own})
+        return Parameters.model_validate(values)
     except ValidationError as error:
         raise ManifestError([Problem(place, reworded(error.errors()[0]["msg"]))]) from None
-    styles = entry.styles or [StyleEntry(image=str(entry.style))]
-    return Pair(
-        id=entry.id or "",
-        place=place,
-        content=entry.content,
-        styles=tuple(styles),
-        parameters=parameters,
-    )
 
 
-def _images_matching(patterns: list[str], place: str, glob: Callable[[str], list[str]]) -> list[str]:
-    found: dict[str, str] = {}
-    for index, pattern in enumerate(patterns):
-        at = f"{place}[{index}]"
+def _products(manifest: Manifest, glob: Glob) -> Iterator[_Draft]:
+    """Every content of `product` with every style."""
+    if manifest.product is None:
+        return
+    matches = _Matches(glob)
+    contents = matches.of(manifest.product.content, "product.content")
+    styles = matches.of(manifest.product.style, "product.style")
+    _check_number(len(contents) * len(styles), "product", Caps())
+    entries = [(StyleEntry(image=style),) for style in styles]
+    for content, entry in product(contents, entries):
+        yield _Draft(None, "product", content, entry, manifest.defaults)
+
+
+class _Matches:
+    """What the patterns of one manifest match. The same pattern is searched once."""
+
+    def __init__(self, glob: Glob) -> None:
+        self._glob = glob
+        self._found: dict[str, list[str]] = {}
+
+    def of(self, patterns: list[str], place: str) -> list[str]:
+        """The images that the entries at a place match or name, each once, in their order."""
+        images: dict[str, str] = {}
+        seen: set[str] = set()
+        for index, pattern in enumerate(patterns):
+            if pattern in seen:
+                continue
+            seen.add(pattern)
+            for match in self._matching(pattern, f"{place}[{index}]"):
+                images.setdefault(str(PurePosixPath(match)), match)
+        return list(images.values())
+
+    def _matching(self, pattern: str, place: str) -> list[str]:
+        if not any(c in pattern for c in "*?["):
+            return [pattern]
+        if pattern not in self._found:
+            self._found[pattern] = self._search(pattern, place)
+        return self._found[pattern]
+
+    def _search(self, pattern: str, place: str) -> list[str]:
         if pattern.split("/").count("**") > _MOST_DEPTHS:
             message = f"a pattern may contain '**' at most {_MOST_DEPTHS} times; found {shown(pattern)}"
-            raise ManifestError([Problem(at, message)])
+            raise ManifestError([Problem(place, message)])
+        if len(self._found) == _MOST_PATTERNS:
+            message = (
+                f"a manifest may have at most {_MOST_PATTERNS} different patterns; use fewer, or split it"
+            )
+            raise ManifestError([Problem(place, message)])
         try:
-            matches = glob(pattern) if any(c in pattern for c in "*?[") else [pattern]
+            matches = self._glob(pattern)
         except UnavailableError:
             raise  # the manifest is not the cause
         except StoreError as error:
-            raise ManifestError([Problem(at, str(error))]) from None
+            raise ManifestError([Problem(place, str(error))]) from None
         if not matches:
-            raise ManifestError([Problem(at, f"no image matches '{pattern}'")])
+            raise ManifestError([Problem(place, f"no image matches '{pattern}'")])
         for match in matches:
             if any("\ud800" <= c <= "\udfff" for c in match):
-                raise ManifestError([Problem(at, f"the file name '{match}' is not UTF-8; rename it")])
-            found.setdefault(str(PurePosixPath(match)), match)
-    return list(found.values())
+                raise ManifestError([Problem(place, f"the file name '{match}' is not UTF-8; rename it")])
+        return matches
 
 
-def _named_twice(pairs: list[Pair]) -> list[Problem]:
-    first: dict[str, Pair] = {}
+def _check_number(count: int, place: str, caps: Caps) -> None:
+    if count > MOST_PAIRS:
+        message = f"gives {count} pairs; a manifest may have at most {MOST_PAIRS}, so split it"
+        raise ManifestError([Problem(place, message)])
+    if count > caps.pairs:
+        message = f"{count} pairs are above what this operator allows, {caps.pairs} (NST_MOST_PAIRS)"
+        raise ManifestError([Problem(place, message)])
+
+
+def _above_caps(drafts: list[_Draft], caps: Caps) -> Iterator[Problem]:
+    """What exceeds a cap, once for each place in the manifest."""
+    inherited: set[str] = set()
+    for draft in drafts:
+        for name, variable in _CAPPED.items():
+            value, most = getattr(draft.parameters, name), getattr(caps, name)
+            if value <= most or (name not in draft.own and name in inherited):
+                continue
+            if name not in draft.own:
+                inherited.add(name)
+            place = draft.place if name in draft.own else "defaults"
+            message = f"{name} {value} is above what this operator allows, {most} ({variable})"
+            yield Problem(place, message)
+
+
+def _named_twice(names: list[str], places: list[str]) -> list[Problem]:
+    first: dict[str, int] = {}
     problems = []
-    for pair in pairs:
-        other = first.setdefault(folded(pair.id), pair)
-        if other is not pair:
+    for index, name in enumerate(names):
+        other = first.setdefault(folded(name), index)
+        if other != index:
             # The user can give an id only to a pair that `pairs` lists, so report that one.
-            at, other = (other, pair) if pair.place == "product" else (pair, other)
-            message = f"'{pair.id}' is named twice, here and in {other.place}; change one 'id'"
-            problems.append(Problem(f"{at.place}.id", message, pair.id))
+            at, other = (other, index) if places[index] == "product" else (index, other)
+            message = f"'{names[at]}' is named twice, here and in {places[other]}; change one 'id'"
+            problems.append(Problem(f"{places[at]}.id", message, names[at]))
     return problems

@@ -78,8 +78,10 @@ class PairEntry(Parameters):
 class Product(_Strict):
     """Every content with every style; entries are paths or patterns."""
 
-    content: list[Reference] = Field(min_length=1, description="Content images.")
-    style: list[Reference] = Field(min_length=1, description="Style images, for every content.")
+    content: list[Reference] = Field(min_length=1, max_length=MOST_PAIRS, description="Content images.")
+    style: list[Reference] = Field(
+        min_length=1, max_length=MOST_PAIRS, description="Style images, for every content."
+    )
 
 
 class Manifest(_Strict):

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 PLAIN_NAME = r'^(?![. ])[^/\\<>:"|?*\x00-\x1f\x7f]*[^. /\\<>:"|?*\x00-\x1f\x7f]$'
@@ -57,15 +58,22 @@ def complete_names(given: Sequence[str | None], images: Sequence[Sequence[str]])
     ]
 
 
-def _joined(paths: Sequence[str], part: Callable[[PurePosixPath], str]) -> str:
-    name = re.sub(_NOT_IN_NAMES, "_", "-".join(part(PurePosixPath(path)) for path in paths))
-    name = "".join(c if c.isprintable() else "_" for c in name).strip(". ") or "pair"
+def _joined(paths: Sequence[str], part: Callable[[str], str]) -> str:
+    name = "-".join(part(path) for path in paths).strip(". ") or "pair"
     return shortened(f"_{name}" if _DEVICES.match(name) else name, _LONGEST_NAME)
 
 
-def _stem(path: PurePosixPath) -> str:
-    return path.stem
+# An image of a product is in many pairs, and its path may have thousands of characters.
+@lru_cache(1024)
+def _stem(path: str) -> str:
+    return _allowed(PurePosixPath(path).stem)
 
 
-def _whole_path(path: PurePosixPath) -> str:
-    return "_".join(part for part in path.parts if part != "/")
+@lru_cache(1024)
+def _whole_path(path: str) -> str:
+    return _allowed("_".join(part for part in PurePosixPath(path).parts if part != "/"))
+
+
+def _allowed(text: str) -> str:
+    """The text, with characters that are not allowed in a name replaced."""
+    return "".join(c if c.isprintable() else "_" for c in re.sub(_NOT_IN_NAMES, "_", text))

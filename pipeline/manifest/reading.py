@@ -1,35 +1,38 @@
-"""Reads a `Manifest` from bytes, or lists every problem in it as a sentence for a person."""
+"""Reads a `Manifest` from bytes, or lists the problems in it as sentences for a person."""
 
-import difflib
-import json
-import re
-from collections import Counter
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from nst.parameters import Parameters
-from pipeline.errors import ManifestError, Problem, printable
-from pipeline.manifest.models import Manifest, PairEntry, Priority, Product, StyleEntry
+from pipeline.errors import MOST_PROBLEMS, ManifestError, Problem
+from pipeline.manifest.document import MAX_BYTES, load_object
+from pipeline.manifest.models import MOST_PAIRS, Manifest, PairEntry, Priority, Reference
+from pipeline.manifest.wording import place_of, problem_of
+
+__all__ = ["MAX_BYTES", "load_object", "parse", "priority_of"]
 
 _SINGLE_KEYS = ("content", "style", "styles")
 # In a manifest of one pair, these keys belong to the manifest, all others to the pair.
 _OUTER_KEYS = ("version", "$schema", "priority", "defaults")
-MAX_BYTES = 32 * 2**20
+_PAIR, _REFERENCE = TypeAdapter[Any](PairEntry), TypeAdapter[Any](Reference)
+_PRIORITY = TypeAdapter[int](Priority)
 
 
 def parse(data: bytes) -> Manifest:
-    """Read a manifest from its bytes. Raises `ManifestError` with every problem and its place."""
+    """Read a manifest from its bytes. Raises `ManifestError` with the first problems and their places."""
     document = load_object(data)
     single = any(key in document for key in _SINGLE_KEYS) and "pairs" not in document
     if single:
         outer: dict[str, Any] = {key: document.pop(key) for key in _OUTER_KEYS if key in document}
         document = {**outer, "pairs": [document]}
+    found = _Found(single)
+    document = found.checked_lists(document)
     try:
         manifest = Manifest.model_validate(document)
     except ValidationError as error:
-        problems = [_problem_of_details(dict(details), single) for details in error.errors()]
-        raise ManifestError(problems) from None
+        found.add(error)
+    if found.count:
+        raise ManifestError(found.problems, found.count)
     manifest._single = single
     return manifest
 
@@ -37,103 +40,59 @@ def parse(data: bytes) -> Manifest:
 def priority_of(data: bytes) -> int:
     """The priority of a manifest; 0 if it has none, or if it or the manifest is not valid."""
     try:
-        return TypeAdapter(Priority).validate_python(load_object(data).get("priority", 0), strict=True)
+        return _PRIORITY.validate_python(load_object(data).get("priority", 0), strict=True)
     except (ManifestError, ValidationError):
         return 0
 
 
-def load_object(data: bytes) -> dict[str, Any]:
-    """The JSON object in a manifest's bytes. Raises `ManifestError` with line and column."""
-    if len(data) > MAX_BYTES:
-        raise _broken(f"larger than {MAX_BYTES >> 20} MiB; split it into several manifests")
-    if not data.strip():
-        raise _broken("the file is empty")
-    try:
-        document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique_keys)
-    except UnicodeDecodeError as error:
-        raise _broken(f"not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    except json.JSONDecodeError as error:
-        at = f"line {error.lineno}, column {error.colno}"
-        raise _broken(f"not valid JSON at {at}: {error.msg}") from None
-    except RecursionError:
-        raise _broken("nested too deeply to be a manifest") from None
-    except ValueError:
-        raise _broken("a number in it has thousands of digits; shorten it") from None
-    if not isinstance(document, dict):
-        raise _broken(f"a manifest is a JSON object; found {shown(document)}")
-    return document
+class _Found:
+    """The problems of one document: how many they are, and the first of them as sentences."""
 
+    def __init__(self, single: bool) -> None:
+        self._single = single
+        self.problems: list[Problem] = []
+        self.count = 0
 
-def _broken(message: str) -> ManifestError:
-    return ManifestError([Problem("", message)])
+    def checked_lists(self, document: dict[str, Any]) -> dict[str, Any]:
+        """The document with its long lists validated.
 
+        Where one has an error, a valid list takes its place, so that the rest can be validated. Their items
+        are validated one by one, because pydantic would keep the errors of all of them in memory.
+        """
+        checked = dict(document)
+        if isinstance(pairs := document.get("pairs"), list):
+            stand_in = PairEntry(content="a", style="b")
+            checked["pairs"] = self._checked(pairs, ("pairs",), _PAIR) or [stand_in] * bool(pairs)
+        if isinstance(product := document.get("product"), dict):
+            checked["product"] = dict(product)
+            for key in ("content", "style"):
+                if isinstance(listed := product.get(key), list):
+                    place = ("product", key)
+                    good = self._checked(listed, place, _REFERENCE) or ["a"] * bool(listed)
+                    checked["product"][key] = good
+        return checked
 
-def _unique_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(items)
-    if len(found) < len(items):
-        key = Counter(key for key, _ in items).most_common(1)[0][0]
-        raise _broken(f"the key {shown(key)} stands twice in one object")
-    return found
+    def _checked(self, items: list[Any], place: tuple[str, ...], kind: TypeAdapter[Any]) -> list[Any]:
+        """The validated items, or none of them if one has an error."""
+        if len(items) > MOST_PAIRS:
+            message = f"should have at most {MOST_PAIRS} items; found {len(items)}; split it"
+            self._add(Problem(place_of(place), message))
+            return []
+        good, before = [], self.count
+        for index, item in enumerate(items):
+            try:
+                good.append(kind.validate_python(item, strict=True))
+            except ValidationError as error:
+                self.add(error, (*place, index))
+        return good if self.count == before else []
 
+    def add(self, error: ValidationError, place: tuple[str | int, ...] = ()) -> None:
+        """Add the errors of the value at a place in the document."""
+        left = MOST_PROBLEMS - len(self.problems)
+        for details in error.errors(include_url=False)[:left] if left > 0 else ():
+            self.problems.append(problem_of({**details, "loc": (*place, *details["loc"])}, self._single))
+        self.count += error.error_count()
 
-def shown(value: Any) -> str:
-    """A JSON value as text for a message: one line, at most 60 characters and an ellipsis."""
-    try:
-        return cut(printable(json.dumps(value, ensure_ascii=False, default=str)), 60)
-    except RecursionError:
-        return "a deeply nested value"
-
-
-def cut(text: str, length: int) -> str:
-    """The first `length` characters of the text, with an ellipsis if it has more."""
-    return text if len(text) <= length else f"{text[:length]}…"
-
-
-_CLEARER_MESSAGES = {
-    "model_type": "should be an object",
-    "dict_type": "should be an object",
-    "too_short": "should not be empty",
-    "string_too_short": "should not be empty",
-    "string_unicode": "should be text without unpaired surrogates",
-}
-
-
-def _problem_of_details(details: dict[str, Any], single: bool) -> Problem:
-    path, kind, message = details["loc"], details["type"], str(details["msg"])
-    if single and path[:2] == ("pairs", 0):
-        path = path[2:]
-    # For an error in a key of a mapping, pydantic appends "[key]" to the place.
-    place = _place(tuple(part for part in path if part != "[key]"))
-    if kind == "extra_forbidden":
-        known = _known_keys(details["loc"])
-        if single and len(details["loc"]) == 3:
-            known += [key for key in _known_keys(("",)) if key not in ("pairs", "product")]
-        near = difflib.get_close_matches(str(path[-1]), known, 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
-        return Problem(place, f"unknown key; {hint}")
-    if kind == "missing":
-        return Problem(place, "is missing")
-    message = _CLEARER_MESSAGES.get(kind, reworded(message))
-    if kind == "value_error" and isinstance(details["input"], dict):
-        return Problem(place, message)
-    return Problem(place, f"{message}; found {shown(details['input'])}")
-
-
-def reworded(text: str) -> str:
-    """A message of pydantic, without its prefix and its internal details."""
-    return re.sub("^(Value error, |(Input|String|List) (?=should))| after validation, not [0-9]+$", "", text)
-
-
-def _place(path: tuple[int | str, ...]) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return cut(printable(text.removeprefix(".")), 200)
-
-
-def _known_keys(path: tuple[int | str, ...]) -> list[str]:
-    if path[0] == "defaults":
-        return list(Parameters.model_fields)
-    if path[0] == "product":
-        return list(Product.model_fields)
-    if path[0] == "pairs" and len(path) > 1:
-        return list((StyleEntry if "styles" in path else PairEntry).model_fields)
-    return [field.alias or name for name, field in Manifest.model_fields.items()]
+    def _add(self, problem: Problem) -> None:
+        self.problems.append(problem)
+        self.count += 1

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.stores.search import Search
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -163,8 +165,12 @@ class Store(Protocol):
         A bucket lets everybody have it.
         """
 
-    def glob(self, pattern: str) -> list[str]:
-        """Keys of the files that match a pattern with `*`, `?`, `[...]` and `**`, sorted."""
+    def glob(self, pattern: str, search: Search | None = None) -> list[str]:
+        """Keys of the files that match a pattern with `*`, `?`, `[...]` and `**`, sorted.
+
+        Patterns that share a `search` share its limits, and what it has listed. Raises `StoreError` at a
+        limit.
+        """
 
     def absolute(self, reference: str) -> str:
         """A reference made absolute, as a path or URL: relative ones are relative to this store."""

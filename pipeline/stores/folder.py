@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import fcntl
-import glob
 import hashlib
 import os
 import stat
@@ -18,6 +17,7 @@ from pipeline.stores.folder_claim import FolderClaim
 from pipeline.stores.holding import Holding
 from pipeline.stores.lock import Lock, Locks
 from pipeline.stores.mounts import SYSTEM, Tables
+from pipeline.stores.search import Search, found_below
 from pipeline.stores.tree import Tree, explained, listed, one_file, sync
 from pipeline.timing import Timing
 
@@ -243,13 +243,13 @@ class FolderStore:
         inside = "://" not in absolute and Path(absolute).is_relative_to(self.root)
         return str(Path(absolute).relative_to(self.root)) if inside else None
 
-    def glob(self, pattern: str) -> list[str]:
+    def glob(self, pattern: str, search: Search | None = None) -> list[str]:
         parts = Path(pattern).parts
         if ".." in parts or os.path.isabs(pattern):
             raise StoreError(f"'{pattern}': a pattern must stay below {self.url}")
         if os.path.isfile(self.root / pattern):
             return [pattern]  # a name with brackets, as browsers give to second downloads
-        matches = glob.glob(pattern, root_dir=self.root, recursive=True)
+        matches = found_below(self.root, parts, search or Search())
         self._tree.check()
         return sorted(match for match in matches if os.path.isfile(self.root / match))
 

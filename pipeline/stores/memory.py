@@ -23,8 +23,8 @@ from typing import ClassVar
 from weakref import WeakValueDictionary
 
 from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError, UsageError
-from pipeline.stores import patterns
 from pipeline.stores.base import Entry, History
+from pipeline.stores.search import Search
 from pipeline.timing import Timing
 
 _SCHEME = "memory://"
@@ -175,10 +175,12 @@ class MemoryStore:
             self._reserved.add(folder)
         return MemoryReservation(self, folder)
 
-    def glob(self, pattern: str) -> list[str]:
+    def glob(self, pattern: str, search: Search | None = None) -> list[str]:
         self._begin("glob", pattern)
         with self._lock:
-            return patterns.matching(self._files, pattern)
+            return (search or Search()).keys(
+                self.url, pattern, lambda start, most: [key for key in self._files if key.startswith(start)]
+            )
 
     def absolute(self, reference: str) -> str:
         if "://" in reference or reference.startswith("/"):

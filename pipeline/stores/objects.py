@@ -181,6 +181,17 @@ class Objects:
         except (BotoCoreError, ClientError) as error:
             raise explained(self.url, error) from None
 
+    def keys(self, start: str, most: int) -> list[str]:
+        """The keys that begin with `start`, without markers of folders, of the first `most` objects."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=self.prefix + start, PaginationConfig={"MaxItems": most}
+        )
+        try:
+            listed = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        except (BotoCoreError, ClientError) as error:
+            raise explained(self.url, error) from None
+        return [key.removeprefix(self.prefix) for key in listed if not key.endswith("/")]
+
     def _written_before(self, key: str, data: bytes) -> str:
         # The client retries a request whose answer was lost. The retry then meets its own first try.
         try:

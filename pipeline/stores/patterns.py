@@ -19,6 +19,8 @@ def literal(pattern: str) -> str:
 def _matches(key: Sequence[str], pattern: Sequence[str]) -> bool:
     if not pattern or not key:
         return not pattern and not key
+    if pattern[0] == "**" and len(pattern) == 1:
+        return not any(name.startswith(".") for name in key)
     if pattern[0] == "**":
         return _matches(key, pattern[1:]) or (not key[0].startswith(".") and _matches(key[1:], pattern))
     hidden = key[0].startswith(".") and not pattern[0].startswith(".")

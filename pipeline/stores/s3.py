@@ -6,13 +6,13 @@ from typing import Any
 from uuid import uuid4
 
 from pipeline.errors import ConflictError
-from pipeline.stores import patterns
 from pipeline.stores.aws import NotModifiedError
 from pipeline.stores.base import Entry
 from pipeline.stores.cache import Cache
 from pipeline.stores.lease import SUFFIX, Leases
 from pipeline.stores.objects import SCHEME, Objects
 from pipeline.stores.s3_claim import S3Claim, claimed, moved
+from pipeline.stores.search import Search
 from pipeline.timing import Timing
 
 _CACHED = 2**28  # bytes of objects that are kept, so that a style image of many pairs is fetched once
@@ -106,9 +106,8 @@ class S3Store:
     def reserve(self, folder: str) -> "S3Reservation":
         return S3Reservation()
 
-    def glob(self, pattern: str) -> list[str]:
-        listed = self.objects.listed(patterns.literal(pattern))
-        return patterns.matching((item.key for item in listed), pattern)
+    def glob(self, pattern: str, search: Search | None = None) -> list[str]:
+        return (search or Search()).keys(self.url, pattern, self.objects.keys)
 
     def absolute(self, reference: str) -> str:
         if "://" in reference or reference.startswith("/"):

@@ -1,9 +1,11 @@
 """The images of a manifest: they come from its inbox, and from where else the operator allows."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from pipeline.errors import StoreError
 from pipeline.stores.base import Store
+from pipeline.stores.search import Search
 
 MAX_BYTES = 512 * 2**20  # of one image file
 
@@ -42,10 +44,20 @@ class Sources:
             reason = str(error).removeprefix(f"{store.absolute(key)}: ")
             raise type(error)(f"{reference}: {reason}") from None
 
-    def glob(self, pattern: str) -> list[str]:
-        """The references of the images that match a pattern, sorted. Raises `StoreError`."""
+    def search(self) -> Callable[[str], list[str]]:
+        """`glob` for the patterns of one manifest, which share the limits of a search."""
+        return partial(self.glob, search=Search())
+
+    def glob(self, pattern: str, search: Search | None = None) -> list[str]:
+        """The references of the images that match a pattern, sorted.
+
+        Raises `StoreError`, also at a limit of the search.
+        """
         store, key = self._locate(pattern)
-        matches = [(match, store.absolute(match)) for match in store.glob(key)]
+        search = search or Search()
+        keys = store.glob(key, search)
+        search.match(len(keys), pattern)
+        matches = [(match, store.absolute(match)) for match in keys]
         results = self._results_among([absolute for _, absolute in matches]) if self._results_among else set()
         found = [
             match if store is self.base else absolute

@@ -206,7 +206,7 @@ class InboxFeed:
             return None
         self._taken = self.claimed_any = True
         try:
-            job = job_of_claimed(claimed, self._sources, self._outbox)
+            job = job_of_claimed(claimed, self._sources, self._outbox, self._session.caps)
         except UnavailableError as error:
             self.faults.report(name, error)
             self._give_up(name, claimed)

@@ -13,6 +13,7 @@ from pipeline.manifest.expand import expand
 from pipeline.manifest.models import Pair
 from pipeline.manifest.reading import MAX_BYTES, parse
 from pipeline.outbox.outbox import Outbox, Record
+from pipeline.settings import Caps
 from pipeline.stores.base import Reservation
 from pipeline.stores.sources import Sources
 from pipeline.work.caution import Caution
@@ -90,13 +91,13 @@ class Job:
             self.claimed.confirm()
 
 
-def job_of_file(path: Path, sources: Sources) -> Job:
+def job_of_file(path: Path, sources: Sources, caps: Caps = Caps()) -> Job:
     """The job of a manifest file, whose images are relative to its folder. Raises `NSTError`."""
     document = parse(sources.base.read(path.name, MAX_BYTES))
-    return Job(path.stem, expand(document, sources.glob), sources, document.priority)
+    return Job(path.stem, expand(document, sources.search(), caps), sources, document.priority)
 
 
-def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox) -> Job:
+def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox, caps: Caps = Caps()) -> Job:
     """The job of a manifest from an inbox. Raises `NSTError`, also if too many runners have died with it."""
     crashes = claimed.history.crashes
     if crashes >= TRIES:
@@ -104,7 +105,7 @@ def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox) -
         message = f"{crashes} runners in a row have died with it before any pair was computed; check its size"
         raise ManifestError([Problem("", message)])
     document = parse(claimed.read())
-    job = Job(claimed.name, expand(document, sources.glob), sources, document.priority, claimed)
+    job = Job(claimed.name, expand(document, sources.search(), caps), sources, document.priority, claimed)
     job.reserve(outbox)
     if crashes:
         outbox.tidy(claimed.name)

@@ -4,6 +4,7 @@ import threading
 import time
 
 from pipeline.events.listener import Event, FanOut, Listener, Note
+from pipeline.settings import Caps
 from pipeline.timing import Timing
 
 
@@ -30,10 +31,10 @@ class Pulse:
 
 
 class Session:
-    """The listener, the clocks, and the events by which threads stop and wake each other."""
+    """The listener, the clocks, the caps, and the events by which threads stop and wake each other."""
 
-    def __init__(self, listener: Listener, timing: Timing = Timing()) -> None:
-        self.timing = timing
+    def __init__(self, listener: Listener, timing: Timing = Timing(), caps: Caps = Caps()) -> None:
+        self.timing, self.caps = timing, caps
         self.pulse = Pulse()
         self.listener: Listener = FanOut([listener, self.pulse])
         self.stop = threading.Event()  # end as soon as possible

@@ -34,7 +34,7 @@ def run(
     for path in paths:
         try:
             sources = stores.sources(str(path.parent), allow, outbox.results_among)
-            job = job_of_file(path, sources)
+            job = job_of_file(path, sources, session.caps)
             job.reserve(outbox)
             jobs.append(job)
         except NSTError as error:

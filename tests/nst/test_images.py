@@ -233,3 +233,13 @@ def test_a_huge_picture_is_rejected_by_its_header() -> None:
     with pytest.raises(ImageError, match=r"^too large to decode") as caught:
         images.decode(png_header(30000, 30000))
     assert "DOS" not in str(caught.value)  # Pillow's message about an attack is not shown to the user
+
+
+@pytest.mark.parametrize(
+    ("image", "copies"), [(plain("RGB", RED), 4), (plain("RGBA", (*RED, 9)), 5), (of_array(9, "uint16"), 6)]
+)
+def test_the_memory_for_decoding_is_known_from_the_header(image: Image.Image, copies: int) -> None:
+    data = file_of(image, "PNG")
+    assert images.decoding_bytes(data) == SIZE[0] * SIZE[1] * 4 * copies
+    assert images.decoding_bytes(png_header(9000, 7000)) == 9000 * 7000 * 4 * 4
+    assert images.decoding_bytes(b"text") == images.decoding_bytes(png_header(30000, 30000)) == 0

@@ -3,6 +3,7 @@
 What takes long to import is imported by the fixtures that need it.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,7 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from manifests.demo_s3 import KEYS, server
+from pipeline import cli
+from pipeline.engines.fake import FakeEngine
+from pipeline.environment import Environment
 from pipeline.stores.aws import connect
+from tests.pipeline.calling import Call
 
 if TYPE_CHECKING:
     from tests.pipeline.box import Box
@@ -60,3 +65,32 @@ def bucket_box(tmp_path: Path, seaweed: str) -> "Callable[[], Box]":
     from tests.pipeline.box import in_bucket
 
     return partial(in_bucket, tmp_path, connect("s3", seaweed))
+
+
+def caller(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], environment: Environment
+) -> Call:
+    for name in [name for name in os.environ if name.startswith("NST_")]:
+        monkeypatch.delenv(name)
+
+    def call(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["nst-pipeline", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main(environment)
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, "".join(capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs the command in this process."""
+    return caller(monkeypatch, capsys, Environment())
+
+
+@pytest.fixture
+def call_fake(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """The same with an engine that computes nothing; everything else is as in production."""
+    environment = Environment(engine=lambda settings, stores, timing: FakeEngine(stores))
+    return caller(monkeypatch, capsys, environment)

@@ -1,11 +1,9 @@
 import json
 import os
 import struct
-import subprocess
-import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,14 +11,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-import nst
-from pipeline import cli
-from tests.conftest import make_picture
+from tests.conftest import SHALLOW, make_picture
+from tests.pipeline.calling import Call, fill
 
-COMMAND = Path(sys.executable).with_name("nst-pipeline")
 NOBODY = 65534
-Call = Callable[..., tuple[int, str]]
-SMALL = {"epochs": 1, "max_size": 48}
+SMALL = {"epochs": 1, "max_size": 48, **SHALLOW}
 GOOD = {"good": "ok.png", "good from an allowed folder": "{allowed}/x.png"}
 # The id of a pair, its content, and a part of its only error message.
 BAD: dict[str, tuple[str, str]] = {
@@ -55,12 +50,6 @@ BAD_STYLES = {
     "style of one pixel": ("one.png", "one.png: the style is 1x1; each side needs 16 pixels"),
     "style missing": ("gone.png", "gone.png: no such file"),
 }
-
-
-def fill(text: str, root: Path) -> str:
-    """Replace names in braces by folders."""
-    names = ("in", "allowed", "elsewhere", "out", "gone")
-    return text.format_map({name: root / name for name in names} | {"root": root})
 
 
 def write_manifest(root: Path, name: str, **keys: Any) -> Path:
@@ -102,31 +91,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command as a process. The timeout ends a process that hangs."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("NST_")}
-    command = list(map(str, (COMMAND, *arguments)))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
-    assert "Traceback" not in done.stdout + done.stderr
-    return done
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Runs the command in this process; returns its exit code and its output."""
-    for name in [name for name in os.environ if name.startswith("NST_")]:
-        monkeypatch.delenv(name)
-
-    def call(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["nst-pipeline", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, "".join(capsys.readouterr())
-
-    return call
-
-
 @contextmanager
 def as_ordinary_user() -> Iterator[None]:
     if os.geteuid() != 0:
@@ -143,10 +107,10 @@ def expected(root: Path) -> dict[str, str]:
     return {name: fill(message, root) for name, (_, message) in (BAD | BAD_STYLES).items()}
 
 
-def test_every_bad_pair_is_reported_once_and_the_good_pairs_are_done(root: Path) -> None:
+def test_every_bad_pair_is_reported_once_and_the_good_pairs_are_done(root: Path, call: Call) -> None:
     allowed = ("--allow", root / "allowed", "--device", "cpu")
-    done = run("run", root / "in" / "m.json", "--outbox", root / "out", *allowed)
-    events = [json.loads(line) for line in done.stdout.splitlines()]
+    code, text = call("run", root / "in" / "m.json", "--outbox", root / "out", *allowed)
+    events = [json.loads(line) for line in text.splitlines()]
     failed = [event for event in events if event["event"] == "pair failed"]
     assert {event["pair"] for event in events if event["event"] == "pair done"} == set(GOOD)
     assert sorted(event["id"] for event in failed) == sorted(expected(root))
@@ -156,60 +120,18 @@ def test_every_bad_pair_is_reported_once_and_the_good_pairs_are_done(root: Path)
         assert event["message"].isprintable()
         assert event["place"] == f"pairs[{order.index(event['id'])}]"
     assert (events[-1]["event"], events[-1]["problems"]) == ("manifest failed", len(failed))
-    assert (done.returncode, done.stderr) == (1, "")
+    assert code == 1
     assert {path.stem for path in (root / "out" / "m").glob("*.png")} == set(GOOD)
 
 
-@pytest.mark.parametrize("outbox", ["results", ".", ".."])
-def test_patterns_of_run_skip_results_and_no_other_files(folder: Path, outbox: str) -> None:
-    pairs = {"product": {"content": ["**/*.[pj]*g"], "style": ["style.png"]}}
-    for name in ("m", folder.name):
-        manifest = {"defaults": {"epochs": 1, "max_size": 32}, **pairs}
-        (folder / f"{name}.json").write_text(json.dumps(manifest))
-    (folder / "m").mkdir()
-    (folder / "content.png").rename(folder / "m" / "content.png")
-    for name, expected in (("m", "pair done"), ("m", "pair done already"), (folder.name, "pair done")):
-        command = (folder / f"{name}.json", "--outbox", folder / outbox)
-        assert run("validate", *command).stdout.endswith(": valid, 2 pairs\n")
-        done = run("run", *command, "--device", "cpu")
-        events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
-        assert (done.returncode, events.count(expected)) == (0, 2)
-        assert {event for event in events if event.startswith("pair done")} == {expected}
-
-
-def test_patterns_of_watch_skip_results(folder: Path) -> None:
-    (folder / "in").mkdir()
-    pairs = {"content": [f"{folder}/**/*content*.png"], "style": [f"{folder}/style.png"]}
-    places = ("--inbox", folder / "in", "--outbox", folder / "out", "--allow", folder, "--device", "cpu")
-    for name in ("a", "b"):
-        manifest = {"defaults": {"epochs": 1, "max_size": 32}, "product": pairs}
-        (folder / "in" / f"{name}.json").write_text(json.dumps(manifest))
-        assert run("watch", "--once", *places).returncode == 0
-    assert len(list(folder.glob("out/*/*.loss.jsonl"))) == 2
-
-
-def test_a_pattern_that_matches_only_results_is_reported(folder: Path) -> None:
-    pair = {"content": "content.png", "style": "style.png", "id": "p", "epochs": 1, "max_size": 32}
-    (folder / "m.json").write_text(json.dumps(pair))
-    (folder / "more.json").write_text(
-        json.dumps({"product": {"content": ["m/*.png"], "style": ["style.png"]}})
-    )
-    (folder / "named.json").write_text(json.dumps({"content": "m/p.png", "style": "style.png"}))
-    run("run", folder / "m.json", "--outbox", folder, "--device", "cpu")
-    done = run("validate", folder / "more.json", folder / "named.json", "--outbox", folder)
-    refused, valid = done.stdout.splitlines()
-    assert refused.endswith("'m/*.png' matches only results; to go on from them, name them one by one")
-    assert valid.endswith(": valid, 1 pair")
-
-
-def test_validate_reports_the_same_errors_as_run(root: Path) -> None:
+def test_validate_reports_the_same_errors_as_run(root: Path, call: Call) -> None:
     path = root / "in" / "m.json"
-    done = run("validate", path, "--allow", root / "allowed")
-    for line, message in zip(done.stdout.splitlines(), expected(root).values(), strict=True):
+    code, text = call("validate", path, "--allow", root / "allowed")
+    for line, message in zip(text.splitlines(), expected(root).values(), strict=True):
         assert line.startswith(f"{path}: pairs[")
         assert message in line
         assert line.isprintable()
-    assert (done.returncode, done.stderr) == (1, "")
+    assert code == 1
 
 
 @pytest.mark.parametrize(
@@ -278,72 +200,3 @@ def test_a_folder_in_place_of_a_picture_leaves_no_file_open(root: Path, call: Ca
     before = len(os.listdir("/dev/fd"))
     assert call("validate", path)[0] == 1
     assert len(os.listdir("/dev/fd")) == before
-
-
-@pytest.mark.parametrize("outbox", ["in/x.png", "in/x.png/out"])
-def test_an_outbox_that_is_a_file_is_reported(root: Path, call: Call, outbox: str) -> None:
-    code, text = call("run", root / "in" / "m.json", "--outbox", root / outbox)
-    assert code in (1, 2)
-    assert text.startswith(f"nst-pipeline: {root / outbox}: ")
-    assert "folder" in text
-    assert text.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("run {in}/m.json", "which outbox? give --outbox FOLDER or set NST_OUTBOX"),
-        ("watch --outbox {out}", "which inbox? give --inbox FOLDER or set NST_INBOX"),
-        ("status", "which inbox? give --inbox FOLDER or set NST_INBOX"),
-        ("watch --inbox {gone} --outbox {out}", "no such folder; make it first"),
-        ("watch --inbox {in} --outbox {out} --queue https://a/1/q", "--queue goes with an s3:// inbox; "),
-        (
-            "watch --inbox {in} --outbox {out} --queue https://a/1/q --schedule @daily",
-            "--queue does not go with --schedule",
-        ),
-        ("cancel --inbox {in} nobody", "nobody: no manifest of this name waits or is worked on in"),
-        ("watch --inbox {in} --outbox {in}/new", "lie in one another; choose two apart"),
-        ("watch --inbox {in} --outbox {root}", "lie in one another; choose two apart"),
-        (
-            "watch --inbox {in} --outbox {out} --schedule daily",
-            "--schedule 'daily' is no cron expression; give",
-        ),
-        ("run {in}/m.json --outbox {out} --device tpu", "device 'tpu' is unknown; use auto, cpu, cuda"),
-        ("run {in}/m.json --outbox {out} --dtype fp8", "dtype 'fp8' is unknown; use auto, fp32 or bf16"),
-        ("run {in}/m.json {in}/m.json --outbox {out}", "two manifests of the same name"),
-        ("run {in}/m.json --outbox s3://x", "s3://x: an S3 URL is s3://BUCKET/PREFIX"),
-        ("run {in}/m.json --outbox s3://bucket/x --endpoint-url nonsense", "check the AWS_* variables and"),
-        ("retry --inbox {in} nothing", "nothing: no failed manifest of this name"),
-    ],
-)
-def test_wrong_usage_is_reported_in_one_sentence(
-    root: Path, call: Call, arguments: str, message: str
-) -> None:
-    before = set((root / "in").iterdir())
-    code, text = call(*(fill(argument, root) for argument in arguments.split()))
-    assert code == 2
-    assert text.startswith("nst-pipeline: ")
-    assert message in text
-    assert text.count("\n") == 1
-    assert set((root / "in").iterdir()) == before
-
-
-def test_a_bad_variable_is_named_in_the_message(
-    root: Path, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NST_POLL", "perhaps")
-    code, text = call("run", root / "in" / "m.json", "--outbox", root / "out")
-    assert code == 2
-    assert text.startswith("nst-pipeline: NST_POLL: should be a valid boolean")
-    assert text.endswith("found 'perhaps'\n")
-
-
-def test_version_prints_the_version(call: Call) -> None:
-    assert call("--version") == (0, f"nst-pipeline {nst.__version__}\n")
-
-
-@pytest.mark.parametrize("arguments", [["frob"], ["run"], ["run", "m.json", "--frob"], ["validate"]])
-def test_an_unknown_command_or_option_is_wrong_usage(call: Call, arguments: list[str]) -> None:
-    code, text = call(*arguments)
-    assert code == 2
-    assert text.startswith("Usage: ")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.settings import load_settings
+from pipeline.settings import Caps, load_settings
 
 
 def test_flags_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,4 +33,14 @@ def test_an_allowed_folder_must_exist(tmp_path: Path) -> None:
 def test_a_wrong_variable_is_named_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NST_POLL", "perhaps")
     with pytest.raises(UsageError, match=r"^NST_POLL: should be a valid boolean"):
+        load_settings()
+
+
+def test_caps_come_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().caps == Caps()
+    for name, value in (("PAIRS", "1000"), ("SIZE", "2048"), ("EPOCHS", "20")):
+        monkeypatch.setenv(f"NST_MOST_{name}", value)
+    assert load_settings().caps == Caps(pairs=1000, max_size=2048, epochs=20)
+    monkeypatch.setenv("NST_MOST_SIZE", "0")
+    with pytest.raises(UsageError, match=r"^NST_MOST_SIZE: should be greater than or equal to 1; found '0'"):
         load_settings()

@@ -21,7 +21,6 @@ from pipeline.stores.memory import MemoryStore
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
 from tests.conftest import SHALLOW, make_picture
-from tests.pipeline.box import Instant
 
 OnEvaluation = Callable[[int, Evaluation], None]
 
@@ -287,18 +286,3 @@ def test_images_that_are_unavailable_hold_up_no_other_task(
     gate.closed = False
     found = [engine.take() for _ in away]
     assert all(isinstance(outcome, Finished) and outcome.task.manifest == "away" for outcome in found)
-
-
-def test_no_more_tasks_are_wanted_while_many_results_are_not_taken(
-    start: Start, stylizer: Stylizer, folder: Path
-) -> None:
-    engine, (task, *_) = start(Instant(stylizer)), tasks(folder, ["content.png"])
-    number, going_on = 0, True
-    while number < 500 and going_on:
-        changed.clear()
-        for _ in range(engine.wanted()):
-            engine.submit(replace(task, number=number))
-            number += 1
-        going_on = changed.wait(2)  # nothing changes any more once enough results wait
-    assert 64 <= number < 100
-    engine.take()

@@ -4,9 +4,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from watchdog.events import DirModifiedEvent, FileCreatedEvent, FileModifiedEvent, FileMovedEvent
 
 from pipeline.errors import UsageError
 from pipeline.inbox.triggers import FolderEvents, Schedule
+from pipeline.timing import Timing
 
 
 def test_a_new_file_starts_a_scan(tmp_path: Path) -> None:
@@ -31,6 +33,71 @@ def test_a_folder_that_was_deleted_and_recreated_is_watched_again(tmp_path: Path
     (folder / "a.json").write_text("{}")
     assert wake.wait(30)
     events.close()
+
+
+class Counted(threading.Event):
+    """Counts how often it is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def set(self) -> None:
+        self.count += 1
+        super().set()
+
+
+def write(events: FolderEvents, *names: str) -> None:
+    """Report that files have grown, as watchdog does, a thousand times each."""
+    for name in names * 1000:
+        events.on_any_event(FileModifiedEvent(f"/inbox/{name}"))
+
+
+def test_files_that_are_no_manifests_wake_nobody(tmp_path: Path) -> None:
+    wake = Counted()
+    events = FolderEvents(tmp_path, wake)
+    write(events, "film.mp4", "a.png", ".hidden.json", "a.error.json", ".json")
+    events.on_any_event(DirModifiedEvent(str(tmp_path)))
+    events.on_any_event(FileMovedEvent("/inbox/.a.part", "/inbox/a.png"))
+    assert wake.count == 0
+    events.on_any_event(FileMovedEvent("/inbox/.a.part", "/inbox/a.json"))
+    assert wake.count == 1
+
+
+def test_a_growing_manifest_wakes_once_in_an_interval_and_a_new_one_at_once(tmp_path: Path) -> None:
+    wake = Counted()
+    events = FolderEvents(tmp_path, wake, Timing(scan_settling=1000.0))
+    write(events, "large.json")
+    assert wake.count == 1
+    for number, name in enumerate(("a.json", "b.json"), start=2):
+        events.on_any_event(FileCreatedEvent(f"/inbox/{name}"))
+        write(events, "large.json")
+        assert wake.count == number
+    events.close()
+
+
+def test_the_last_event_of_a_growing_manifest_is_not_lost(tmp_path: Path) -> None:
+    wake = Counted()
+    events = FolderEvents(tmp_path, wake, Timing(scan_settling=0.05))
+    for _ in range(3):
+        write(events, "large.json")
+        wake.clear()
+        events.on_any_event(FileModifiedEvent("/inbox/large.json"))
+        assert wake.wait(30)
+    events.close()
+
+
+def test_a_closed_trigger_wakes_nobody(tmp_path: Path) -> None:
+    wake = Counted()
+    events = FolderEvents(tmp_path, wake, Timing(scan_settling=1000.0))
+    write(events, "large.json")
+    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    assert timers
+    events.close()
+    for timer in timers:
+        timer.join(60)
+        assert not timer.is_alive()
+    assert wake.count == 1
 
 
 def test_a_schedule_gives_the_next_time() -> None:

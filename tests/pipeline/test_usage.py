@@ -1,0 +1,88 @@
+"""Wrong usage is reported in one sentence, with exit code 2."""
+
+from pathlib import Path
+
+import pytest
+
+import nst
+from tests.conftest import make_picture
+from tests.pipeline.calling import Call, fill
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder `in` with a manifest and an image."""
+    root = tmp_path_factory.mktemp("usage")
+    (root / "in").mkdir()
+    make_picture().save(root / "in" / "x.png")
+    (root / "in" / "m.json").write_text('{"content": "x.png", "style": "x.png"}')
+    return root
+
+
+@pytest.mark.parametrize("outbox", ["in/x.png", "in/x.png/out"])
+def test_an_outbox_that_is_a_file_is_reported(root: Path, call: Call, outbox: str) -> None:
+    code, text = call("run", root / "in" / "m.json", "--outbox", root / outbox)
+    assert code in (1, 2)
+    assert text.startswith(f"nst-pipeline: {root / outbox}: ")
+    assert "folder" in text
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("run {in}/m.json", "which outbox? give --outbox FOLDER or set NST_OUTBOX"),
+        ("watch --outbox {out}", "which inbox? give --inbox FOLDER or set NST_INBOX"),
+        ("status", "which inbox? give --inbox FOLDER or set NST_INBOX"),
+        ("watch --inbox {gone} --outbox {out}", "no such folder; make it first"),
+        ("watch --inbox {in} --outbox {out} --queue https://a/1/q", "--queue goes with an s3:// inbox; "),
+        (
+            "watch --inbox {in} --outbox {out} --queue https://a/1/q --schedule @daily",
+            "--queue does not go with --schedule",
+        ),
+        ("cancel --inbox {in} nobody", "nobody: no manifest of this name waits or is worked on in"),
+        ("watch --inbox {in} --outbox {in}/new", "lie in one another; choose two apart"),
+        ("watch --inbox {in} --outbox {root}", "lie in one another; choose two apart"),
+        (
+            "watch --inbox {in} --outbox {out} --schedule daily",
+            "--schedule 'daily' is no cron expression; give",
+        ),
+        ("run {in}/m.json --outbox {out} --device tpu", "device 'tpu' is unknown; use auto, cpu, cuda"),
+        ("run {in}/m.json --outbox {out} --dtype fp8", "dtype 'fp8' is unknown; use auto, fp32 or bf16"),
+        ("run {in}/m.json {in}/m.json --outbox {out}", "two manifests of the same name"),
+        ("run {in}/m.json --outbox s3://x", "s3://x: an S3 URL is s3://BUCKET/PREFIX"),
+        ("run {in}/m.json --outbox s3://bucket/x --endpoint-url nonsense", "check the AWS_* variables and"),
+        ("retry --inbox {in} nothing", "nothing: no failed manifest of this name"),
+    ],
+)
+def test_wrong_usage_is_reported_in_one_sentence(
+    root: Path, call: Call, arguments: str, message: str
+) -> None:
+    before = set((root / "in").iterdir())
+    code, text = call(*(fill(argument, root) for argument in arguments.split()))
+    assert code == 2
+    assert text.startswith("nst-pipeline: ")
+    assert message in text
+    assert text.count("\n") == 1
+    assert set((root / "in").iterdir()) == before
+
+
+def test_a_bad_variable_is_named_in_the_message(
+    root: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NST_POLL", "perhaps")
+    code, text = call("run", root / "in" / "m.json", "--outbox", root / "out")
+    assert code == 2
+    assert text.startswith("nst-pipeline: NST_POLL: should be a valid boolean")
+    assert text.endswith("found 'perhaps'\n")
+
+
+def test_version_prints_the_version(call: Call) -> None:
+    assert call("--version") == (0, f"nst-pipeline {nst.__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [["frob"], ["run"], ["run", "m.json", "--frob"], ["validate"]])
+def test_an_unknown_command_or_option_is_wrong_usage(call: Call, arguments: list[str]) -> None:
+    code, text = call(*arguments)
+    assert code == 2
+    assert text.startswith("Usage: ")
