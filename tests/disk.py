@@ -87,7 +87,7 @@ class Disk:
         """The states in which the disk may be if the power is lost before or after any step, each once."""
         seen: set[State] = set()
         for length in range(len(steps) + 1):
-            for state in self._states_after(steps[:length]):
+            for state in self.states_after(steps[:length]):
                 if state not in seen:
                     seen.add(state)
                     yield state
@@ -103,7 +103,8 @@ class Disk:
                 found[paths[folder] + name].add(contents.get(node, b""))
         return found
 
-    def _states_after(self, steps: Sequence[Step]) -> Iterator[State]:
+    def states_after(self, steps: Sequence[Step]) -> Iterator[State]:
+        """The states in which the disk may be if the power is lost after all of these steps."""
         changes = [step for step in steps if isinstance(step, Named)]
         contents = self._contents_after(steps)
         for survival in _survivals(_possible(steps)):

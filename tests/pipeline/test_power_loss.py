@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.stores.base import History
 from pipeline.stores.folder import FolderStore
 from pipeline.timing import Timing
 from tests.disk import Disk, Named, Step, Sync
@@ -111,6 +112,28 @@ def test_it_is_found_out_if_files_are_written_in_a_wrong_order(scenario: Scenari
     replay.run(every=sys.maxsize, enough=1)
     (violation,) = replay.violations
     assert violation.endswith("does not describe the files beside it")
+
+
+NOTED = History(crashes=1, pair="p", alone=True, failed=("q",))
+
+
+@pytest.mark.parametrize("noted", [History(), NOTED])
+def test_a_power_loss_counts_as_a_death(tmp_path: Path, noted: History) -> None:
+    root = tmp_path / "before"
+    root.mkdir()
+    store = FolderStore(root)
+    store.write("a.json", b"text")
+    with recorded(root) as (disk, steps):
+        claim = store.claim("a.json", "processing/a.json")
+        assert claim
+        if noted != History():
+            claim.note(noted)
+    for number, state in enumerate(disk.states_after(steps)):
+        after = tmp_path / str(number)
+        after.mkdir()
+        state.write(after)
+        next_claim = FolderStore(after).claim("a.json", "processing/a.json")
+        assert next_claim and next_claim.history == noted.after_death()
 
 
 def test_changes_that_are_not_synchronised_may_be_there_or_not(tmp_path: Path) -> None:

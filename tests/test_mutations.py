@@ -1,0 +1,33 @@
+"""Breaks one promise after the other, and checks that its test notices it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.mutations import FAILED, MUTATIONS, PASSED, ROOT, Mutation, copy, mutated, run
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this repository."""
+    target = tmp_path_factory.mktemp("mutations")
+    copy(target)
+    return target
+
+
+def test_all_texts_are_where_they_are_replaced() -> None:
+    for mutation in MUTATIONS:
+        assert mutation.file(ROOT)
+
+
+def test_without_a_mutation_the_tests_pass(place: Path) -> None:
+    done = run(place, sorted({mutation.node for mutation in MUTATIONS}))
+    assert done.returncode == PASSED, done.stdout
+    assert "skipped" not in done.stdout
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_mutation_makes_its_test_fail(place: Path, mutation: Mutation) -> None:
+    with mutated(place, mutation):
+        done = run(place, [mutation.node])
+    assert done.returncode == FAILED, f"{mutation.name} is not noticed by {mutation.node}:\n{done.stdout}"
