@@ -9,6 +9,7 @@ NSTError                    exit code 1; base class of all, in nst.errors
 └── StoreError              a file cannot be read or written
     ├── NotFoundError       there is no file under this key
     ├── ConflictError       there is another file under this key than expected
+    ├── NameRefusedError    the store cannot hold a file of this name
     ├── UnavailableError    the store cannot be used now; the caller should wait and retry
     └── ClaimLostError      the claim on a manifest is lost; the runner must not publish its results
 """
@@ -62,6 +63,14 @@ class NotFoundError(StoreError):
 
 class ConflictError(StoreError):
     """There is another file under this key than expected, or one where none was expected."""
+
+
+class NameRefusedError(StoreError):
+    """The store cannot hold a file of this name. Another name may work; waiting does not help.
+
+    Examples: the name is too long, a folder has this name, or the name has a character that the file system
+    refuses.
+    """
 
 
 class UnavailableError(StoreError):

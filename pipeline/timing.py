@@ -20,6 +20,9 @@ class Timing:
     priorities: float = 1.0  # at most, for reading priorities within one scan
     cancelled: float = 3.0  # between two checks whether somebody has taken a manifest out of processing/
 
+    # Results.
+    listing: float = 300.0  # for so long a listing of results, or of images, is used
+
     # Claims.
     lease: float = 60.0  # a lease or a lock that was not renewed for so long may be taken over
     lease_renewal: float = 15.0  # between two renewals

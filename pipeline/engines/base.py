@@ -6,13 +6,13 @@ computes.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pipeline.errors import Problem
 from pipeline.events.listener import Listener
 from pipeline.manifest.models import Pair
-from pipeline.outbox.outbox import Record
+from pipeline.outbox.record import Record
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Task:
     base: str  # URL of the store that the pair's images are relative to
     allowed: tuple[str, ...] = ()  # URLs of the other stores that images may come from
     known: str | None = None  # the input digest of the result that is in the outbox already
+    images: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of images that need not be read for it
+    refusal: str = ""  # if not empty, why the pair fails unless its digest is `known`
     priority: int = 0  # tasks of a higher priority go first
     newcomer: bool = False  # of equal priorities, the first turn of a manifest goes before others
     alone: bool = False  # shares no batch, because an engine died with it

@@ -19,7 +19,7 @@ from nst.result import Evaluation, Result
 from nst.stylizer import Stylizer
 from pipeline.engines.base import Finished, Task
 from pipeline.engines.prepare import THUMBNAIL, Prepared
-from pipeline.outbox.outbox import DeliveredLosses, Record, WeightFile
+from pipeline.outbox.record import DeliveredLosses, Record, WeightFile
 
 _SOFTWARE = f"nst-pipeline {nst.__version__}"
 _CURVE_POINTS = 60

@@ -4,16 +4,16 @@ import hashlib
 import io
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from PIL import Image
 
 from nst.errors import NSTError
 from nst.result import Evaluation, Losses
 from pipeline.engines.base import Changed, Died, Failed, Finished, Outcome, Task, Unchanged
-from pipeline.errors import EngineLostError, problems_of
+from pipeline.errors import EngineLostError, StoreError, problems_of
 from pipeline.events.listener import Evaluated, Listener, Note
-from pipeline.outbox.outbox import DeliveredLosses, Record, RecordedImage, WeightFile
+from pipeline.outbox.record import DeliveredLosses, Record, RecordedImage, WeightFile, thumbnail_name
 from pipeline.stores.opening import Stores
 
 
@@ -97,23 +97,38 @@ class FakeEngine:
     def _result(self, task: Task) -> Outcome:
         sources = self._stores.sources(task.base, task.allowed)
         images = [task.pair.content, *(style.image for style in task.pair.styles)]
-        digests = [hashlib.sha256(sources.read(image)).hexdigest() for image in images]
-        described = [*digests, task.pair.parameters.model_dump_json()]
-        digest = hashlib.sha256("".join(described).encode()).hexdigest()
+        if task.images.keys() >= set(images) and _digest(task, task.images) == task.known:
+            return Unchanged(task)
+        fetched = {image: sources.fetch(image) for image in images}
+        digests = {image: hashlib.sha256(data).hexdigest() for image, (data, _) in fetched.items()}
+        digest = _digest(task, digests)
         if digest == task.known:
             return Unchanged(task)
         if task.check_only:
             return Changed(task)
+        if task.refusal:
+            raise StoreError(task.refusal)
+        content, *styles = [
+            RecordedImage(
+                reference=image,
+                sha256=digests[image],
+                thumbnail=thumbnail_name(digests[image]),
+                state=fetched[image][1],
+            )
+            for image in images
+        ]
         evaluation = Evaluation(step=1, steps=1, scale=32, losses=Losses(1.0, 1.0, 0.0, 2.0), seconds=0.1)
         self._listener.hear(Evaluated(task.manifest, task.pair.id, evaluation))
-        return _finished(task, images, digests, digest)
+        return _finished(task, content, styles, digest)
 
 
-def _finished(task: Task, images: list[str], digests: list[str], digest: str) -> Finished:
-    content, *styles = [
-        RecordedImage(reference=image, sha256=sha256, thumbnail=f"thumbs/{sha256[:16]}.jpg")
-        for image, sha256 in zip(images, digests, strict=True)
-    ]
+def _digest(task: Task, sha256s: Mapping[str, str]) -> str:
+    images = [task.pair.content, *(style.image for style in task.pair.styles)]
+    described = [*(sha256s[image] for image in images), task.pair.parameters.model_dump_json()]
+    return hashlib.sha256("".join(described).encode()).hexdigest()
+
+
+def _finished(task: Task, content: RecordedImage, styles: list[RecordedImage], digest: str) -> Finished:
     record = Record(
         id=task.pair.id,
         input_digest=digest,

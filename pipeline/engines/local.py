@@ -119,7 +119,8 @@ class LocalEngine:
         task = entry.task
         found: Prepared | Unchanged | Changed | Failed
         try:
-            found = self._prepared(task)
+            sources = self._stores.sources(task.base, task.allowed)
+            found = self._preparer.prepare_unless_known(task, sources)
         except UnavailableError as error:
             self._prepare_later(entry, error)
             return
@@ -133,12 +134,6 @@ class LocalEngine:
                 self._outcomes.put(found)
             self._changed.notify_all()
         self._on_change()
-
-    def _prepared(self, task: Task) -> Prepared | Unchanged | Changed:
-        inputs = self._preparer.read(task.pair, self._stores.sources(task.base, task.allowed))
-        if inputs.digest == task.known:
-            return Unchanged(task)
-        return Changed(task) if task.check_only else self._preparer.prepare(task.pair, inputs)
 
     def _prepare_later(self, entry: Waiting, error: UnavailableError) -> None:
         """Try again after a while. Other tasks use the thread and the device in the meantime."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,11 @@ from nst.errors import ImageError
 from nst.images import Picture
 from nst.pair import PreparedPair, Style, largest_style_side
 from nst.parameters import Parameters
+from pipeline.engines.base import Changed, Task, Unchanged
 from pipeline.engines.budget import Budget
+from pipeline.errors import StoreError
 from pipeline.manifest.models import Pair
-from pipeline.outbox.outbox import RecordedImage, thumbnail_name
+from pipeline.outbox.record import RecordedImage, thumbnail_name
 from pipeline.stores.sources import Sources
 
 _CACHED_PIXELS = 2**27  # of decoded styles; four bytes each
@@ -38,6 +40,7 @@ class Inputs:
     content: bytes
     styles: tuple[bytes, ...]
     digest: str
+    states: tuple[str | None, ...]  # of content and styles, as `Sources.fetch` returns them
 
 
 @dataclass(frozen=True)
@@ -62,16 +65,27 @@ class Preparer:
 
     def read(self, pair: Pair, sources: Sources) -> Inputs:
         """Read a pair's images. Raises `StoreError`."""
-        content = sources.read(pair.content)
-        styles = tuple(sources.read(style.image) for style in pair.styles)
-        described = {
-            "content": _sha256(content),
-            "styles": [[_sha256(s), e.weight] for s, e in zip(styles, pair.styles, strict=True)],
-            "parameters": _described(pair.parameters),
-            "weights": self._weights,
-        }
-        digest = _sha256(json.dumps(described, sort_keys=True).encode())
-        return Inputs(content, styles, digest)
+        content, *styles = [sources.fetch(reference) for reference in _references(pair)]
+        digest = self._digest(pair, [_sha256(data) for data, _ in (content, *styles)])
+        states = tuple(state for _, state in (content, *styles))
+        return Inputs(content[0], tuple(data for data, _ in styles), digest, states)
+
+    def prepare_unless_known(self, task: Task, sources: Sources) -> Prepared | Unchanged | Changed:
+        """Read and prepare the pair of a task, unless the result in the outbox is of the same inputs.
+
+        Raises `StoreError`, also with the task's `refusal` if the inputs are others, and `ImageError`.
+        """
+        unread = [task.images[reference] for reference in _references(task.pair) if reference in task.images]
+        if len(unread) == len(_references(task.pair)) and self._digest(task.pair, unread) == task.known:
+            return Unchanged(task)
+        inputs = self.read(task.pair, sources)
+        if inputs.digest == task.known:
+            return Unchanged(task)
+        if task.check_only:
+            return Changed(task)
+        if task.refusal:
+            raise StoreError(task.refusal)
+        return self.prepare(task.pair, inputs)
 
     def prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
         """Decode and resize the images. Raises `ImageError` with the name of the image."""
@@ -83,11 +97,11 @@ class Preparer:
     def _prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
         content = _decode(inputs.content, pair.content)
         styles, sources, thumbnails = [], [], {}
-        for entry, data in zip(pair.styles, inputs.styles, strict=True):
+        for entry, data, state in zip(pair.styles, inputs.styles, inputs.states[1:], strict=True):
             # At least the size of a thumbnail, because all pairs with this style share one thumbnail.
             long_side = max(THUMBNAIL, largest_style_side(content.rgb.size, pair.parameters))
             style = self._style(data, entry.image, long_side)
-            source = _recorded_image(entry.image, data, entry.weight)
+            source = _recorded_image(entry.image, data, state, entry.weight)
             styles.append((style, entry.weight))
             sources.append(source)
             thumbnails[source.thumbnail] = style.image
@@ -95,9 +109,20 @@ class Preparer:
             ready = PreparedPair.prepare(content, styles, pair.parameters)
         except ImageError as error:
             raise ImageError(f"{pair.content}: {error}") from None
-        source = _recorded_image(pair.content, inputs.content)
+        source = _recorded_image(pair.content, inputs.content, inputs.states[0])
         thumbnails[source.thumbnail] = ready.contents[-1]
         return Prepared(ready, source, sources, inputs.digest, thumbnails)
+
+    def _digest(self, pair: Pair, sha256s: Sequence[str]) -> str:
+        """The digest of all inputs, from those of the content and the styles."""
+        content, *styles = sha256s
+        described = {
+            "content": content,
+            "styles": [[sha256, entry.weight] for sha256, entry in zip(styles, pair.styles, strict=True)],
+            "parameters": pair.parameters.model_dump(),
+            "weights": self._weights,
+        }
+        return _sha256(json.dumps(described, sort_keys=True).encode())
 
     def _style(self, data: bytes, reference: str, long_side: int) -> Style:
         sha256 = _sha256(data)
@@ -150,13 +175,18 @@ def _decode_style(data: bytes, reference: str) -> Style:
         raise ImageError(f"{reference}: {error}") from error
 
 
-def _recorded_image(reference: str, data: bytes, weight: float = 1.0) -> RecordedImage:
+def _references(pair: Pair) -> list[str]:
+    return [pair.content, *(style.image for style in pair.styles)]
+
+
+def _recorded_image(reference: str, data: bytes, state: str | None, weight: float = 1.0) -> RecordedImage:
     digest = _sha256(data)
     return RecordedImage(
         reference=reference,
         sha256=digest,
         thumbnail=thumbnail_name(digest),
         weight=weight,
+        state=state,
     )
 
 

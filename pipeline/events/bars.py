@@ -19,7 +19,7 @@ from pipeline.events.listener import (
     StoreUnavailable,
 )
 from pipeline.events.streams import Forgiving
-from pipeline.outbox.outbox import Record
+from pipeline.outbox.record import Record
 
 
 class Bars:

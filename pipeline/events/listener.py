@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 from nst.result import Evaluation
 from pipeline.errors import Problem
-from pipeline.outbox.outbox import Record
+from pipeline.outbox.record import Record
 
 Level = Literal["info", "warning", "error"]
 

@@ -1,61 +1,36 @@
-"""The HTML page with the results of a manifest: one file that needs no server and no network."""
+"""An HTML page with the results of a manifest or of a part of it. It needs no server and no network."""
 
 import math
-import re
 from collections.abc import Sequence
-from html import escape
 from urllib.parse import quote
 
 from nst.parameters import Parameters
 from pipeline.errors import Problem
-from pipeline.outbox.outbox import Record, RecordedImage
+from pipeline.outbox.html import document, duration, facts, failures, number, power, summary, text
+from pipeline.outbox.record import Record, RecordedImage
 
 _DEFAULTS = Parameters()
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_NOT_IN_HTML = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34, 334, 32, 122  # edges of the plot, in a view box of 340 x 142
 
 
-def page(manifest: str, records: Sequence[Record], problems: Sequence[Problem]) -> str:
-    """The text of `NAME/index.html`: the problems, then a card for each record, in their order."""
-    facts = {
-        "Done": f"{len(records):,}",
-        "Failed": f"{len(problems):,}",
-        "Time": _duration(sum(record.seconds for record in records)),
-        "Device": ", ".join(sorted({record.device for record in records})) or "none",
-    }
+def page(
+    manifest: str,
+    records: Sequence[Record],
+    problems: Sequence[Problem],
+    part: str = "",
+    navigation: str = "",
+) -> str:
+    """An HTML page: the problems, then a card for each record, in their order.
+
+    It is the whole `NAME/index.html`, or one of several pages: `part` then says which, and `navigation` is
+    HTML that leads to the others.
+    """
+    seconds, devices = sum(record.seconds for record in records), {record.device for record in records}
     cards = "\n".join(map(_card, records))
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{_text(manifest)} · style transfer</title>
-<style>{_CSS}</style>
-</head>
-<body>
-<header class="top"><h1>{_text(manifest)}</h1>{_facts("totals", facts)}</header>
-<main>
-{_failures(problems) if problems else ""}
-{cards or '<p class="quiet">No pictures.</p>'}
-</main>
-<footer class="quiet">Losses are measured in fp32 on the saved 8-bit picture. The total loss is
-the sum of content loss, style loss and total variation, each multiplied by its weight.</footer>
-</body>
-</html>
-"""
-
-
-def _failures(problems: Sequence[Problem]) -> str:
-    items = "\n".join(
-        f"<li>{f'<strong>{_text(problem.id)}</strong> ' if problem.id else ''}"
-        f"<code>{_text(problem.place or 'whole manifest')}</code>"
-        f"<p>{_text(problem.message)}</p></li>"
-        for problem in problems
-    )
-    summary = f"<summary><h2>{len(problems):,} failed</h2></summary>"
-    return f'<details class="failures" open>{summary}\n<ul>\n{items}\n</ul></details>'
+    main = f"""{failures(problems)}
+{cards or '<p class="quiet">No pictures.</p>'}"""
+    heading = f"{manifest}, {part}" if part else manifest
+    return document(heading, summary(len(records), len(problems), seconds, devices), main, navigation)
 
 
 def _card(record: Record) -> str:
@@ -63,21 +38,21 @@ def _card(record: Record) -> str:
     sources = [_image_figure("Content", record.content)]
     sources += [_image_figure("Style", s, f"<br>weight {s.weight:g}" * several) for s in record.styles]
     names = " and ".join(_file_name(style) for style in record.styles)
-    alt = _text(f"{_file_name(record.content)} in the style of {names}")
+    alt = text(f"{_file_name(record.content)} in the style of {names}")
     picture, width, height = quote(record.picture), record.width, record.height
     return f"""<article>
-<header><h2>{_text(record.id)}</h2>{_changed_parameters(record)}</header>
+<header><h2>{text(record.id)}</h2>{_changed_parameters(record)}</header>
 <a class="result" href="{picture}"><img src="{picture}" alt="{alt}"
 width="{width}" height="{height}" style="--w:{width};--h:{height}"
 loading="lazy" decoding="async"></a>
 <div class="details">
 <div class="sources">{"".join(sources)}</div>
 {_curve_svg(record.curve)}
-{_facts("measured", _measured(record))}
+{facts("measured", _measured(record))}
 <p class="links"><a href="{picture}">Picture, {width} × {height}</a>
 <a href="{quote(record.id)}.loss.jsonl">Loss log</a>
 <a href="{quote(record.id)}.json">Record</a></p>
-<details><summary>All parameters</summary>{_facts("table", _parameters(record))}</details>
+<details><summary>All parameters</summary>{facts("table", _parameters(record))}</details>
 </div>
 </article>"""
 
@@ -92,7 +67,7 @@ def _changed_parameters(record: Record) -> str:
 
 
 def _image_figure(role: str, source: RecordedImage, note: str = "") -> str:
-    name = _text(_file_name(source))
+    name = text(_file_name(source))
     return (
         f'<figure><img src="{quote(source.thumbnail)}" alt="{role}: {name}" width="256" '
         f'height="192" loading="lazy" decoding="async">'
@@ -102,12 +77,12 @@ def _image_figure(role: str, source: RecordedImage, note: str = "") -> str:
 
 def _measured(record: Record) -> dict[str, str]:
     return {
-        "Total loss": _number(record.losses.total),
+        "Total loss": number(record.losses.total),
         "Evaluations": f"{record.evaluations:,}",
-        "Time": _duration(record.seconds),
-        "Content loss": _number(record.losses.content),
-        "Style loss": _number(record.losses.style),
-        "Total variation": _number(record.losses.tv),
+        "Time": duration(record.seconds),
+        "Content loss": number(record.losses.content),
+        "Style loss": number(record.losses.style),
+        "Total variation": number(record.losses.tv),
     }
 
 
@@ -135,9 +110,9 @@ def _curve_svg(curve: Sequence[tuple[int, float]]) -> str:
     (begin, first), (end, last) = points[0], points[-1]
     xs = [_RIGHT - (_RIGHT - _LEFT) * (end - step) / ((end - begin) or 1) for step, _ in points]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys, strict=True))
-    start = f'<text class="value" x="{_LEFT}" y="{ys[0] - 8:.1f}">{_number(first)}</text>'
+    start = f'<text class="value" x="{_LEFT}" y="{ys[0] - 8:.1f}">{number(first)}</text>'
     return f"""<svg viewBox="0 0 340 142" role="img"
-aria-label="Total loss from {_number(first)} to {_number(last)} in {end:,} evaluations">
+aria-label="Total loss from {number(first)} to {number(last)} in {end:,} evaluations">
 {_decades(low, span)}<line x1="{_LEFT}" x2="{_RIGHT}" y1="{_BOTTOM + 4}" y2="{_BOTTOM + 4}"/>
 <text x="{_LEFT}" y="139">{begin:,}</text>
 <g text-anchor="middle"><text x="{(_LEFT + _RIGHT) / 2:g}" y="139">evaluations</text></g>
@@ -145,30 +120,21 @@ aria-label="Total loss from {_number(first)} to {_number(last)} in {end:,} evalu
 <text x="{_RIGHT}" y="11">total loss, log scale</text></g>
 <polyline points="{line}"/><circle cx="{xs[-1]:.1f}" cy="{ys[-1]:.1f}" r="3"/>
 {start if len(points) > 1 else ""}<g text-anchor="end">
-<text class="value" x="{_RIGHT}" y="{ys[-1] - 8:.1f}">{_number(last)}</text></g></svg>"""
+<text class="value" x="{_RIGHT}" y="{ys[-1] - 8:.1f}">{number(last)}</text></g></svg>"""
 
 
 def _decades(low: float, span: float) -> str:
     inside = range(math.ceil(low), math.floor(low + span) + 1)
     return "".join(
         f'<line class="decade" x1="{_LEFT}" x2="{_RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text x="{_LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{_power(power)}</text>\n'
-        for power in inside[:: len(inside) // 5 + 1]
-        for y in [_height(power, low, span)]
+        f'<text x="{_LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{power(exponent)}</text>\n'
+        for exponent in inside[:: len(inside) // 5 + 1]
+        for y in [_height(exponent, low, span)]
     )
 
 
 def _height(log: float, low: float, span: float) -> float:
     return _BOTTOM - (_BOTTOM - _TOP) * (log - low) / span
-
-
-def _facts(kind: str, facts: dict[str, str]) -> str:
-    rows = (f"<div><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>" for k, v in facts.items())
-    return f'<dl class="{kind}">{"".join(rows)}</dl>'
-
-
-def _text(text: str) -> str:
-    return escape(_NOT_IN_HTML.sub("\ufffd", text))
 
 
 def _file_name(source: RecordedImage) -> str:
@@ -182,76 +148,3 @@ def _parameter_text(value: object) -> str:
         return "yes" if value else "no"
     # 15 digits show the number as the manifest gives it.
     return f"{value:,.15g}" if isinstance(value, float) else str(value)
-
-
-def _number(value: float) -> str:
-    if value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e6:
-        return f"{value:,.0f}" if 1000 <= abs(value) < math.inf else f"{value:.4g}"
-    digits, power = f"{value:.2e}".split("e")
-    return f"{float(digits):g} × {_power(int(power))}"
-
-
-def _power(power: int) -> str:
-    return f"10{str(power).translate(_SUPERSCRIPT)}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
-
-
-_CSS = """
-:root { --paper: #f7f7f5; --mat: #eeeeeb; --line: #dcdcd7; --ink: #1b1b19; --quiet: #5f5f59;
-  --link: #1d5496; --alarm: #9c2118; }
-@media (prefers-color-scheme: dark) { :root { --paper: #161615; --mat: #1e1e1c; --line: #343431;
-  --ink: #ecebe6; --quiet: #a5a49c; --link: #9cc1f2; --alarm: #ff9b8c; } }
-* { box-sizing: border-box; margin: 0; }
-body { max-width: 112rem; margin: auto; padding: clamp(1.25rem, 4vw, 4rem);
-  font: 0.9375rem/1.5 system-ui, "Segoe UI", Roboto, Helvetica, sans-serif;
-  font-variant-numeric: tabular-nums; overflow-wrap: anywhere;
-  color: var(--ink); background: var(--paper); }
-h1, h2 { font: 500 1.5rem/1.2 "Iowan Old Style", "Palatino Linotype", Palatino, P052, serif; }
-h1 { font-size: clamp(2rem, 5vw, 3.25rem); letter-spacing: -0.015em; }
-a { color: var(--link); text-underline-offset: 0.2em; text-decoration-thickness: 1px; }
-b { font-weight: 600; color: var(--ink); }
-ul { padding: 0; list-style: none; }
-summary { cursor: pointer; }
-dt, figcaption, .quiet, .changed { color: var(--quiet); font-size: 0.8125rem; }
-.top, .totals, .changed, .links { display: flex; flex-wrap: wrap; gap: 0.25rem 1.25rem; }
-.top { gap: 1.25rem 4rem; align-items: end; justify-content: space-between;
-  padding-bottom: clamp(1.5rem, 4vw, 3rem); }
-.totals { gap: 1rem 2.5rem; font-size: 1.125rem; }
-.failures { margin-bottom: 3rem; padding: 1.25rem 1.5rem; background: var(--mat); }
-.failures h2 { display: inline; }
-.failures h2 { color: var(--alarm); }
-.failures li { padding-top: 1rem; }
-.failures code { color: var(--quiet); padding-left: 0.25rem; }
-/* A card clips its content. 4px leave room for the outline of a focused picture. */
-article { display: grid; gap: 1.25rem 3rem; padding: clamp(1.75rem, 3vw, 3rem) 4px; margin: 0 -4px;
-  border-top: 1px solid var(--line); content-visibility: auto; contain-intrinsic-size: auto 65rem; }
-.result { display: grid; place-items: center; align-self: start; background: var(--mat); }
-.result img { width: min(100%, 86vh * var(--w) / var(--h), 2px * var(--w)); height: auto; }
-.details, article header { display: grid; gap: 0.5rem; align-content: start; }
-.details { gap: 1.25rem; max-width: 30rem; }
-.sources { display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fit, minmax(6.25rem, 1fr)); }
-.sources img { width: 100%; height: auto; aspect-ratio: 4 / 3; object-fit: contain;
-  object-position: left bottom; }
-figcaption b { display: block; }
-svg { width: 100%; font-size: 11px; fill: var(--quiet); }
-line { stroke: var(--quiet); }
-.decade { stroke: var(--line); }
-polyline { fill: none; stroke: var(--link); stroke-width: 2; stroke-linejoin: round; }
-circle { fill: var(--link); }
-.value { fill: var(--ink); font-size: 13px; font-weight: 600; }
-.measured { display: grid; grid-template-columns: repeat(3, 1fr); gap: 0.625rem 1rem; }
-.table { display: grid; gap: 0.25rem; padding-top: 0.5rem; font-size: 0.8125rem; }
-.table div { display: grid; grid-template-columns: 8rem 1fr; }
-@media (min-width: 62rem) {
-  article { grid: "picture head" auto "picture details" 1fr / minmax(0, 1fr) 22rem;
-    contain-intrinsic-size: auto 50rem; }
-  .result { grid-area: picture; }
-}
-"""

@@ -13,13 +13,15 @@ class Entry:
     """One file of a listing.
 
     `version` changes whenever the content may have changed. `modified` is when the file was last modified,
-    in seconds since the epoch, by the clock of the store.
+    in seconds since the epoch, by the clock of the store. `tag` is what `Store.tag` returns, if a listing of
+    this store has it.
     """
 
     name: str
     size: int  # bytes
     version: str
     modified: float
+    tag: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class Store(Protocol):
     atomic: bool  # a new file is complete as soon as it is listed, no matter which program writes it
     event_folder: Path | None  # the folder whose file events announce changes; none where there are no events
     idle_interval: float  # seconds, at most, between two scans while nothing happens
+    lists_tags: bool  # every `Entry` has a `tag`, without a request for each file
 
     def exists(self) -> bool:
         """Whether the store is there. Raises `StoreError` if that can't be found out."""
@@ -132,6 +135,9 @@ class Store(Protocol):
 
     def read(self, key: str, limit: int) -> bytes:
         """The whole content. Raises `NotFoundError`, and `StoreError` if it exceeds `limit` bytes."""
+
+    def fetch(self, key: str, limit: int) -> tuple[bytes, str | None]:
+        """The whole content, as `read`, and the tag of exactly this content; none unless `lists_tags`."""
 
     def write(self, key: str, data: bytes) -> str:
         """Write a file, completely or not at all. It is durable when this returns. Returns its tag."""

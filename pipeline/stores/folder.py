@@ -38,7 +38,7 @@ class FolderStore:
     A tag is the SHA-256 of the content.
     """
 
-    atomic = False
+    atomic, lists_tags = False, False
 
     def __init__(
         self,
@@ -127,6 +127,9 @@ class FolderStore:
                 size, most = info.st_size / 2**20, limit / 2**20
                 raise StoreError(f"{path}: has {size:.0f} MiB; at most {most:.0f} are read")
             return file.read(limit)
+
+    def fetch(self, key: str, limit: int) -> tuple[bytes, None]:
+        return self.read(key, limit), None
 
     def write(self, key: str, data: bytes) -> str:
         with self._tree.faults(key), self._tree.place(key, make=True) as (folder, name):

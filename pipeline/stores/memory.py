@@ -48,7 +48,7 @@ class MemoryStore:
     methods of a claim without a key, that of the claimed file.
     """
 
-    atomic = True
+    atomic, lists_tags = True, True
     event_folder: Path | None = None
     _by_name: ClassVar["WeakValueDictionary[str, MemoryStore]"] = WeakValueDictionary()
 
@@ -105,7 +105,7 @@ class MemoryStore:
             files = sorted(self._files.items())
         found = [(key.removeprefix(start), file) for key, file in files if key.startswith(start)]
         return [
-            Entry(name, len(file.data), file.tag, file.modified)
+            Entry(name, len(file.data), file.tag, file.modified, file.tag)
             for name, file in found
             if "/" not in name and not name.startswith(".")
         ]
@@ -116,25 +116,28 @@ class MemoryStore:
             return self._files[key].tag if key in self._files else None
 
     def read(self, key: str, limit: int) -> bytes:
+        return self.fetch(key, limit)[0]
+
+    def fetch(self, key: str, limit: int) -> tuple[bytes, str | None]:
         self._begin("read", key)
         with self._lock:
-            data = self._find(key).data
-        if len(data) > limit:
-            size, most = len(data) / 2**20, limit / 2**20
+            file = self._find(key)
+        if len(file.data) > limit:
+            size, most = len(file.data) / 2**20, limit / 2**20
             raise StoreError(f"{self.url}/{key}: has {size:.0f} MiB; at most {most:.0f} are read")
-        return data
+        return file.data, file.tag
 
     def write(self, key: str, data: bytes) -> str:
         self._begin("write", key)
         with self._lock:
-            file = self._files[key] = _File(data, f"{next(self._tags)}", time.time())
+            file = self._files[key] = _File(data, f"v{next(self._tags)}", time.time())
         return file.tag
 
     def replace(self, key: str, data: bytes, seen: str | None) -> str:
         self._begin("replace", key)
         with self._lock:
             self._check_seen(key, seen)
-            file = self._files[key] = _File(data, f"{next(self._tags)}", time.time())
+            file = self._files[key] = _File(data, f"v{next(self._tags)}", time.time())
         return file.tag
 
     def move(self, source: str, target: str) -> None:

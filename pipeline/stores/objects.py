@@ -11,11 +11,19 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError, UsageError
+from pipeline.errors import (
+    ConflictError,
+    NameRefusedError,
+    NotFoundError,
+    StoreError,
+    UnavailableError,
+    UsageError,
+)
 from pipeline.stores.aws import TEMPORARY, content_md5, explained
 
 SCHEME = "s3://"
 _LONGEST_KEY = 1024  # bytes; not every server checks this
+_NAME_REFUSED = {"KeyTooLongError", "XMinioInvalidObjectName"}  # answers to a key that the server cannot hold
 # Answers to a conditional delete where the object is newer, is being written, or does not exist any more.
 _CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
 _READS = 4  # attempts at a body during which the connection breaks; botocore does not retry these
@@ -208,12 +216,18 @@ class Objects:
         try:
             length = len((self.prefix + key).encode())
         except UnicodeEncodeError:
-            raise StoreError(f"{self.url}/{key}: the name is not UTF-8; rename it") from None
+            raise NameRefusedError(f"{self.url}/{key}: the name is not UTF-8; rename it") from None
         if length > _LONGEST_KEY:
-            raise StoreError(f"{self.url}/{key}: the name is too long; a whole key has at most 1,024 bytes")
+            message = f"{self.url}/{key}: the name is too long; a whole key has at most 1,024 bytes"
+            raise NameRefusedError(message)
         try:
             return getattr(self.client, operation)(Bucket=self.bucket, Key=self.prefix + key, **arguments)
         except (BotoCoreError, ClientError) as error:
+            if (
+                isinstance(error, ClientError)
+                and error.response.get("Error", {}).get("Code") in _NAME_REFUSED
+            ):
+                raise NameRefusedError(f"{self.url}/{key}: the server does not allow this name") from None
             raise explained(f"{self.url}/{key}", error) from None
 
 

@@ -21,7 +21,7 @@ _CACHED = 2**28  # bytes of objects that are kept, so that a style image of many
 class S3Store:
     """Objects under `s3://bucket/prefix`."""
 
-    atomic = True
+    atomic, lists_tags = True, True
     event_folder: Path | None = None
 
     def __init__(self, url: str, client: Any, timing: Timing = Timing()) -> None:
@@ -62,7 +62,13 @@ class S3Store:
         self._leases.watched.see_listing(folder, listed, SUFFIX)
         self._listed = {item.key: item.etag for item in listed}
         found = [
-            Entry(item.key.removeprefix(start), item.size, f"{item.etag} {item.modified}", item.modified)
+            Entry(
+                item.key.removeprefix(start),
+                item.size,
+                f"{item.etag} {item.modified}",
+                item.modified,
+                item.etag,
+            )
             for item in listed
         ]
         return [entry for entry in found if not entry.name.startswith(".")]
@@ -71,6 +77,9 @@ class S3Store:
         return self.objects.tag(key)
 
     def read(self, key: str, limit: int) -> bytes:
+        return self.fetch(key, limit)[0]
+
+    def fetch(self, key: str, limit: int) -> tuple[bytes, str]:
         known = self._cache.find(key)
         if known is None:
             found = self.objects.get(key, limit)
@@ -78,9 +87,9 @@ class S3Store:
             try:
                 found = self.objects.get(key, limit, IfNoneMatch=known.etag)
             except NotModifiedError:
-                return known.data
+                return known.data, known.etag
         self._cache.keep(key, found)
-        return found.data
+        return found.data, found.etag
 
     def write(self, key: str, data: bytes) -> str:
         return self.objects.put(key, data)

@@ -12,6 +12,11 @@ MAX_BYTES = 512 * 2**20  # of one image file
 ResultsAmong = Callable[[Iterable[str]], set[str]]
 
 
+def state(store: Store, key: str, tag: str) -> str:
+    """A text that is different for another file, and for another content of this file."""
+    return f"{store.absolute(key)} {tag}"
+
+
 class Sources:
     """Reads the images that a manifest names. Its author is not trusted, so only allowed stores are read."""
 
@@ -37,9 +42,18 @@ class Sources:
 
     def read(self, reference: str) -> bytes:
         """The bytes of an image file. Raises `StoreError` with the reference and the reason."""
-        store, key = self._locate(reference)
+        return self.fetch(reference)[0]
+
+    def fetch(self, reference: str) -> tuple[bytes, str | None]:
+        """The bytes of an image file, and its state; none where the store does not list tags.
+
+        The state is a text that is different for another file, and for another content of this file.
+        Raises `StoreError` with the reference and the reason.
+        """
+        store, key = self.locate(reference)
         try:
-            return store.read(key, MAX_BYTES)
+            data, tag = store.fetch(key, MAX_BYTES)
+            return data, state(store, key, tag) if tag else None
         except StoreError as error:
             reason = str(error).removeprefix(f"{store.absolute(key)}: ")
             raise type(error)(f"{reference}: {reason}") from None
@@ -53,7 +67,7 @@ class Sources:
 
         Raises `StoreError`, also at a limit of the search.
         """
-        store, key = self._locate(pattern)
+        store, key = self.locate(pattern)
         search = search or Search()
         keys = store.glob(key, search)
         search.match(len(keys), pattern)
@@ -68,7 +82,8 @@ class Sources:
             raise StoreError(f"'{pattern}' matches only results; to go on from them, name them one by one")
         return found
 
-    def _locate(self, reference: str) -> tuple[Store, str]:
+    def locate(self, reference: str) -> tuple[Store, str]:
+        """The store of an image, and its key there. Raises `StoreError` if it may not be read."""
         absolute = self.base.absolute(reference)
         for store in (self.base, *self._allowed):
             if (key := store.key(absolute)) is not None:

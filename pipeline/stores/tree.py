@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path, PurePath
 
-from pipeline.errors import NotFoundError, StoreError, UnavailableError
+from pipeline.errors import NameRefusedError, NotFoundError, StoreError, UnavailableError
 from pipeline.stores.mounts import SYSTEM, Mount, Tables
 
 _LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -130,10 +130,10 @@ class Tree:
         try:
             real = os.path.realpath(os.path.join(root, key))
         except (OSError, ValueError) as error:
-            raise StoreError(f"{key!r}: not a usable path ({error})") from None
+            raise NameRefusedError(f"{key!r}: not a usable path ({error})") from None
         # With strings, as this is called for each step and `Path` takes several times as long.
         if os.path.commonpath((root, real)) != root:
-            raise StoreError(f"{key}: leads outside {self.url}, where nothing may be read")
+            raise NameRefusedError(f"{key}: leads outside {self.url}, where nothing may be read")
         return tuple(part for part in real[len(root) :].split("/") if part)
 
     def _descend(self, parts: Sequence[str], make: bool = False) -> int:
@@ -230,6 +230,8 @@ _REASONS = {
     errno.ENOTDIR: "a part of the path is not a folder",
     errno.ELOOP: "its symbolic links go round in circles",
     errno.ENAMETOOLONG: "the name is too long",
+    errno.EINVAL: "the file system does not allow this name; choose another one",
+    errno.EILSEQ: "the file system does not allow this name; choose another one",
     errno.ENXIO: "is not a regular file; an ordinary file is needed",
 }
 # Faults of the volume or the machine, not of one file. They end without a change to the file.
@@ -238,6 +240,11 @@ _TEMPORARY = {
     *(errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT),
     *(errno.EMFILE, errno.ENFILE),
 }
+# The file system cannot hold a file of this name at this place.
+_NAME_REFUSED = {
+    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ELOOP),
+    *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST),
+}
 
 
 def explained(path: str, error: OSError) -> StoreError:
@@ -245,4 +252,6 @@ def explained(path: str, error: OSError) -> StoreError:
     message = f"{path}: {_REASONS.get(error.errno or 0, error.strerror or str(error))}"
     if error.errno in _TEMPORARY:
         return UnavailableError(message)
+    if error.errno in _NAME_REFUSED:
+        return NameRefusedError(message)
     return (NotFoundError if error.errno == errno.ENOENT else StoreError)(message)

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +12,11 @@ from pipeline.inbox.claimed import ClaimedManifest
 from pipeline.manifest.expand import expand
 from pipeline.manifest.models import Pair
 from pipeline.manifest.reading import MAX_BYTES, parse
-from pipeline.outbox.outbox import Outbox, Record
+from pipeline.outbox.outbox import Outbox
+from pipeline.outbox.results import Results
 from pipeline.settings import Caps
 from pipeline.stores.base import Reservation
+from pipeline.stores.listed import ListedStates
 from pipeline.stores.sources import Sources
 from pipeline.work.caution import Caution
 
@@ -30,7 +32,9 @@ class Job:
     sources: Sources
     priority: int = 0
     claimed: ClaimedManifest | None = None
-    records: list[Record] = field(default_factory=list)
+    results: Results | None = None  # once the first pair was looked up
+    states: ListedStates | None = None  # of images, if many pairs are done already
+    done: int = 0  # pairs
     problems: list[Problem] = field(default_factory=list)
     deaths: Counter[str] = field(default_factory=Counter)  # of engines, by pair
     handed_out: int = 0  # pairs
@@ -43,7 +47,7 @@ class Job:
     @property
     def settled(self) -> int:
         """How many pairs are done or have failed."""
-        return len(self.records) + len(self.problems)
+        return self.done + len(self.problems)
 
     @property
     def finished(self) -> bool:
@@ -84,6 +88,11 @@ class Job:
         self.ended = True
         if self._reservation:
             self._reservation.close()
+
+    def put_last(self, done: Callable[[Pair], bool]) -> None:
+        """Hand out those of the pairs that are left last for which `done` is true."""
+        begun, left = self.pairs[: self.handed_out], self.pairs[self.handed_out :]
+        self.pairs = [*begun, *sorted(left, key=done)]
 
     def confirm(self) -> None:
         """Check that the claim still holds. Raises `ClaimLostError`."""

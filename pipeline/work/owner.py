@@ -17,6 +17,7 @@ from pipeline.outbox.outbox import Outbox
 from pipeline.stores.patience import Patience
 from pipeline.work.feed import Feed, Given
 from pipeline.work.job import TRIES, Job
+from pipeline.work.results import Lookup
 from pipeline.work.session import Session
 from pipeline.work.settling import Settling
 from pipeline.work.tasks import HandedOut, Tasks
@@ -28,7 +29,7 @@ class Owner:
     """Works on jobs with an engine."""
 
     def __init__(self, engine: Engine, outbox: Outbox, session: Session) -> None:
-        self._engine, self._outbox, self._session = engine, outbox, session
+        self._engine, self._lookup, self._session = engine, Lookup(outbox, session), session
         self._patience = Patience(session.stop, self._on_wait, session.timing)
         self._settling = Settling(outbox, session, self._patience, engine.cancel)
         self._jobs: set[Job] = set()
@@ -146,10 +147,12 @@ class Owner:
         job, pair, sources = given.job, given.pair, given.job.sources
         self._jobs.add(job)
         try:
-            earlier = self._patience.wait_for(partial(self._outbox.record, job.name, pair.id))
-            whole = earlier and self._patience.wait_for(partial(self._outbox.is_whole, job.name, earlier))
+            earlier = self._patience.wait_for(partial(self._lookup.find, job, pair))
+            if earlier.refusal and not earlier.whole:
+                raise StoreError(earlier.refusal)
         except StoreError as error:
-            self._settling.settle(job, problem=problems_of(error, pair.place, pair.id)[0])
+            self._settling.settle(job, problems_of(error, pair.place, pair.id)[0])
+            self._session.changed.set()  # no outcome of the engine will do it
             return
         task = Task(
             number=self._tasks.next_number(),
@@ -157,7 +160,9 @@ class Owner:
             pair=pair,
             base=sources.base_url,
             allowed=sources.allowed_urls,
-            known=earlier.input_digest if earlier and whole else None,
+            known=earlier.record.input_digest if earlier.record and earlier.whole else None,
+            images=self._lookup.unchanged_images(job, earlier),
+            refusal=earlier.refusal,
             priority=job.priority,
             newcomer=given.newcomer,
         )
@@ -199,14 +204,14 @@ class Owner:
         match outcome:
             case Finished():
                 self._settling.publish(job, outcome, earlier)
-            case Unchanged() if earlier:
-                self._session.listener.hear(PairDone(job.name, earlier, computed=False))
-                self._settling.settle(job, record=earlier)
+            case Unchanged() if earlier.kept:
+                self._session.listener.hear(PairDone(job.name, earlier.kept.record, computed=False))
+                self._settling.settle(job, earlier.kept, earlier.reused)
             case Changed():
                 self._tasks.add_single(handed_out)
                 return
             case Failed(_, problem):
-                self._settling.settle(job, problem=problem)
+                self._settling.settle(job, problem)
             case Died(_, reason):
                 self._try_again(handed_out, reason)
                 return
@@ -227,7 +232,7 @@ class Owner:
         job.deaths[pair.id] += 1
         if job.deaths[pair.id] == TRIES:
             message = f"{TRIES} engines in a row have died with it ({reason}); check its images and its size"
-            self._settling.settle(job, problem=Problem(pair.place, message, pair.id))
+            self._settling.settle(job, Problem(pair.place, message, pair.id))
             return
         task = replace(handed_out.task, number=self._tasks.next_number(), alone=True)
         self._tasks.send(replace(handed_out, task=task))

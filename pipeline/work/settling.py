@@ -8,8 +8,9 @@ from typing import TypeVar
 from pipeline.engines.base import Finished
 from pipeline.errors import ClaimLostError, Problem, StoppedError, problems_of
 from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, Note, PairDone
-from pipeline.outbox.outbox import Outbox, Record
-from pipeline.outbox.page import page
+from pipeline.outbox.outbox import Outbox
+from pipeline.outbox.pages import Kept
+from pipeline.outbox.results import Found
 from pipeline.stores.patience import Patience
 from pipeline.work.job import Job
 from pipeline.work.session import Session
@@ -32,14 +33,13 @@ class Settling:
         self._patience, self._cancel, self._changed = patience, cancel, session.changed
         self.problems = 0
 
-    def publish(self, job: Job, finished: Finished, earlier: Record | None) -> None:
+    def publish(self, job: Job, finished: Finished, earlier: Found) -> None:
         """Put a result into the outbox in place of an earlier one, and settle its pair."""
-        if job.ended:
+        if job.ended or job.results is None:
             return
         pair = finished.task.pair
         put = partial(
-            self._outbox.put_result,
-            job.name,
+            job.results.put,
             finished.record,
             finished.picture,
             finished.loss_log,
@@ -48,29 +48,33 @@ class Settling:
             job.confirm,
         )
         try:
-            self._patience.wait_for(put)
+            kept = self._patience.wait_for(put)
         except StoppedError:
             raise
         except ClaimLostError as error:
             self.leave(job, str(error))
         except Exception as error:
-            self.settle(job, problem=problems_of(error, pair.place, pair.id)[0])
+            self.settle(job, problems_of(error, pair.place, pair.id)[0])
         else:
-            self._listener.hear(PairDone(job.name, finished.record, computed=True))
-            self.settle(job, record=finished.record)
+            self._listener.hear(PairDone(job.name, kept.record, computed=True))
+            self.settle(job, kept)
 
-    def settle(self, job: Job, problem: Problem | None = None, record: Record | None = None) -> None:
-        """One more pair has failed, or is done. After the last one the manifest ends."""
+    def settle(self, job: Job, result: Kept | Problem, reused: bool = False) -> None:
+        """One more pair is done, or has failed. After the last one the manifest ends.
+
+        `reused` if the record came from the file of its page.
+        """
         with job.lock:
             if job.ended:
                 return
-            if problem:
-                job.problems.append(problem)
+            if isinstance(result, Problem):
+                job.problems.append(result)
                 self.problems += 1
-                self._listener.hear(Failed(job.name, problem))
-            if record:
-                job.records.append(record)
-            if job.finished:
+                self._listener.hear(Failed(job.name, result))
+            else:
+                job.done += 1
+            self._add_to_page(job, result, reused)
+            if job.finished and not job.ended:
                 self.wait_for(job, partial(self._end, job))
                 self._put_off_unless_ended(job)
         self._changed.set()
@@ -105,9 +109,19 @@ class Settling:
         """The same, but a store that is unavailable is waited for."""
         return self.attempt(job, partial(self._patience.wait_for, action))
 
+    def _add_to_page(self, job: Job, result: Kept | Problem, reused: bool) -> None:
+        """Write the page of a pair if all of its pairs have settled, and the manifest has several pages."""
+        if job.results is None:
+            return  # the outbox cannot have a folder of this name, so that there are no pages either
+        pair = result.id if isinstance(result, Problem) else result.record.id
+        number = job.results.pages.settle(pair or "", result, reused)
+        if number is not None:
+            self.wait_for(job, partial(job.results.pages.put, number, job.confirm))
+
     def _end(self, job: Job) -> None:
         job.confirm()
-        self.wait_for(job, partial(self._put_page, job))
+        if job.results:
+            self.wait_for(job, partial(job.results.pages.put_index, job.problems, job.confirm))
         if job.ended:
             return
         if job.claimed and job.problems:
@@ -116,12 +130,6 @@ class Settling:
             job.claimed.complete()
         job.close()
         self._listener.hear(ManifestEnded(job.name, len(job.problems), self._outbox.page_url(job.name)))
-
-    def _put_page(self, job: Job) -> None:
-        job.confirm()  # again, because the outbox may have been waited for
-        place = {pair.id: index for index, pair in enumerate(job.pairs)}
-        records = sorted(job.records, key=lambda record: place[record.id])
-        self._outbox.put_page(job.name, page(job.name, records, job.problems))
 
     def _put_off_unless_ended(self, job: Job) -> None:
         """Leave a manifest that could not be moved alone for a while, so that it is not repeated."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from pipeline.engines.base import Engine, Task
-from pipeline.outbox.outbox import Record
+from pipeline.outbox.results import Found
 from pipeline.work.job import Job
 from pipeline.work.settling import Settling
 
@@ -20,7 +20,7 @@ class HandedOut:
 
     job: Job
     task: Task
-    earlier: Record | None  # what the outbox has of this pair
+    earlier: Found  # what the outbox has of this pair
 
     @property
     def single(self) -> bool:
@@ -59,7 +59,7 @@ class Tasks:
         if job.caution is None:
             self.send(handed_out)
         elif problem := self._settling.wait_for(job, partial(job.caution.blamed, task.pair)):
-            self._settling.settle(job, problem=problem)
+            self._settling.settle(job, problem)
         elif task.known:
             self.send(replace(handed_out, task=replace(task, check_only=True)))
         else:

@@ -12,8 +12,8 @@ from PIL import Image
 
 from nst.parameters import Parameters
 from pipeline.errors import Problem
-from pipeline.outbox.outbox import DeliveredLosses, Record, RecordedImage, WeightFile
 from pipeline.outbox.page import page
+from pipeline.outbox.record import DeliveredLosses, Record, RecordedImage, WeightFile
 
 HOSTILE = "<script>alert(1)</script>\" onerror='x' &amp; #%41 ü\x01.jpg"
 NAME = "a b#1%20&'ü"  # what an id may be

@@ -29,7 +29,7 @@ def test_a_text_of_a_newer_version_keeps_its_history() -> None:
     fields |= {"format": 3, "new": [1], "process": "a name", "history": fields["history"] | {"new": 2}}
     read = Holding.from_bytes(json.dumps(fields).encode())
     assert (read.owner, read.content, read.history) == ("me", "etag", NOTED)
-    assert read.inherited("etag").deaths == 3
+    assert read.inherited("etag").crashes == NOTED.crashes + 1
     assert read.inherited("another") == History()
 
 

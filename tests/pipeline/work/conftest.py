@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -34,6 +35,7 @@ class Shop:
     batch: int = 1
     timing: Timing = QUICK
     at: "Shop | None" = None  # another runner that shares its inbox and outbox with this one
+    view: Callable[[MemoryStore], Any] = lambda store: store  # how this runner sees the outbox
     inbox: MemoryStore = field(init=False)
     outbox: MemoryStore = field(init=False)
 
@@ -42,7 +44,7 @@ class Shop:
         self.listener, self.stores = RecordingListener(), Stores(timing=self.timing)
         self.session = Session(self.listener, self.timing)
         self.engine = FakeEngine(self.stores, self.before, self.batch)
-        outbox = Outbox(self.outbox)
+        outbox = Outbox(self.view(self.outbox))
         sources = self.stores.sources(self.inbox.url, results_among=outbox.results_among)
         self.box = Inbox(self.inbox, self.timing)
         self.feed = InboxFeed(self.box, sources, outbox, Trigger(), self.session)

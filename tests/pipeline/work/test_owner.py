@@ -29,7 +29,7 @@ def test_the_record_is_the_last_file_of_a_pair_and_the_page_the_last_of_a_manife
     runner = shop()
     runner.drop("m", 2)
     runner.work()
-    written = [key for verb, key in runner.outbox.calls if verb == "write" and "thumbs" not in key]
+    written = [key for verb, key in runner.outbox.calls if verb == "replace" and "thumbs" not in key]
     names = [f"m/{pair}.{end}" for pair in ("p0", "p1") for end in ("loss.jsonl", "png", "json")]
     assert written == [*names, "m/index.html"]
     assert runner.manifests("done") == ["m.json"]
@@ -144,7 +144,7 @@ def test_a_claim_that_is_lost_publishes_nothing_more(shop: Make) -> None:
     runner = shop(before=lose)
     runner.drop("m", 3)
     runner.work()
-    records = {key for verb, key in runner.outbox.calls if verb == "write" and key.endswith("json")}
+    records = {key for verb, key in runner.outbox.calls if verb == "replace" and key.endswith("json")}
     assert records <= {"m/p0.json"}  # which may have been published before
     (left,) = runner.listener.of(ManifestLeft)
     assert left.reason.endswith("another runner has taken over")
@@ -258,7 +258,7 @@ def test_an_outbox_that_is_unavailable_is_waited_for(shop: Make) -> None:
     tries = iter(range(3))
 
     def refuse(verb: str, key: str) -> None:
-        if verb == "write" and next(tries, None) is not None:
+        if verb == "replace" and next(tries, None) is not None:
             raise UnavailableError("outbox: out of reach")
 
     runner = shop()
@@ -280,7 +280,7 @@ def test_a_claim_confirms_before_each_file(shop: Make) -> None:
     runner.inbox.before = lose
     runner.drop("m", 2)
     runner.work()
-    records = [key for verb, key in runner.outbox.calls if verb == "write" and key.endswith(".json")]
+    records = [key for verb, key in runner.outbox.calls if verb == "replace" and key.endswith(".json")]
     assert len(records) <= 1
     assert runner.manifests("done") == []
 
@@ -314,7 +314,7 @@ def test_a_failure_ends_the_work_although_a_store_is_unavailable(shop: Make) -> 
     runner = shop()
 
     def refuse(verb: str, key: str) -> None:
-        if verb == "write":
+        if verb == "replace":
             runner.inbox.before = fail
             runner.session.wake.set()
             raise UnavailableError("outbox: out of reach")

@@ -149,16 +149,17 @@ def test_a_runner_waits_until_a_renamed_folder_is_back(inbox: Path, tmp_path: Pa
 def test_a_file_that_cannot_be_written_at_first_is_written_by_a_retry(
     tmp_path: Path, stylizer: Stylizer, pairs: tuple[str, ...], file: str, code: int
 ) -> None:
-    box, write = in_folder(tmp_path), FolderStore.write
+    box, method = in_folder(tmp_path), "replace" if pairs else "write"
+    works = getattr(FolderStore, method)
 
-    def fail_once(store: FolderStore, key: str, data: bytes) -> str:
+    def fail_once(store: FolderStore, key: str, *arguments: object) -> str:
         if key == file:
-            setattr(FolderStore, "write", write)  # noqa: B010
+            setattr(FolderStore, method, works)
             raise UnavailableError(f"{key}: out of reach")
-        return write(store, key, data)
+        return str(works(store, key, *arguments))
 
     box.fill(pairs=pairs)
-    status = box.work(Instant(stylizer), lambda: setattr(FolderStore, "write", fail_once))
+    status = box.work(Instant(stylizer), lambda: setattr(FolderStore, method, fail_once))
     events = [event["event"] for event in box.events()]
     assert any("out of reach" in event for event in events), events
     assert os.waitstatus_to_exitcode(status) == code

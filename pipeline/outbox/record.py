@@ -1,0 +1,151 @@
+"""The record of a result: what it says, and how records of other versions of this program are read."""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from nst.parameters import Parameters
+
+FORMAT = 1  # of records; a later format may add fields and values, but changes none of an earlier one
+LONGEST = 2**20  # bytes of a record
+
+# JSON has no number for a loss that is infinite or not a number, so that null is written in its place.
+Loss = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class RecordedImage(_Model):
+    """An input image of a result; `thumbnail` is relative to the outbox folder of the manifest.
+
+    `state` is the state of the file that was read, as `Sources.fetch` returns it.
+    """
+
+    reference: str
+    sha256: str
+    thumbnail: str
+    weight: float = 1.0
+    state: str | None = None
+
+
+class DeliveredLosses(_Model):
+    """Losses of the delivered picture, as saved with 8 bits, in fp32; `total` is their weighted sum."""
+
+    content: Loss
+    style: Loss
+    tv: Loss
+    total: Loss
+
+
+class WeightFile(_Model):
+    """The weight file of VGG19 that was used."""
+
+    source: str
+    sha256: str
+
+
+def _known_parameters(value: object) -> object:
+    """The parameters without those that a newer version has added."""
+    if not isinstance(value, dict):
+        return value
+    return {name: value[name] for name in value if name in Parameters.model_fields}
+
+
+class Record(_Model):
+    """Describes one finished pair. It is written last: a pair is done when its record exists."""
+
+    format: int = FORMAT
+    id: str
+    status: Literal["done"] = "done"
+    input_digest: str
+    picture: str
+    tags: dict[str, str] = {}  # of the picture and the loss log, by file name; see `Store.tag`
+    content: RecordedImage
+    styles: list[RecordedImage]
+    parameters: Annotated[Parameters, BeforeValidator(_known_parameters)]
+    width: int
+    height: int
+    losses: DeliveredLosses
+    evaluations: int
+    seconds: float
+    device: str
+    dtype: str
+    weights: WeightFile
+    versions: dict[str, str]
+    finished: str
+    curve: list[tuple[int, Loss]]
+
+    @property
+    def log(self) -> str:
+        """The name of the loss log."""
+        return log_name(self.id)
+
+    @property
+    def images(self) -> list[RecordedImage]:
+        """The content and the styles."""
+        return [self.content, *self.styles]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the text of a record says; no record if this version cannot understand it.
+
+    `newer` if a newer version of this program has written it. Text that is neither a record of this version
+    nor of a newer one is damaged.
+    """
+
+    record: Record | None
+    newer: bool
+
+    @property
+    def damaged(self) -> bool:
+        return self.record is None and not self.newer
+
+
+def read_record(text: bytes) -> Reading:
+    """Read the text of `ID.json`. Raises no error."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return Reading(None, newer=False)
+    return read_parsed_record(found)
+
+
+def read_parsed_record(found: object) -> Reading:
+    """Read a record from what `json.loads` returns. Raises no error."""
+    if not isinstance(found, dict):
+        return Reading(None, newer=False)
+    newer = _is_newer(found)
+    try:
+        return Reading(Record.model_validate(found), newer)
+    except ValidationError:
+        return Reading(None, newer)
+
+
+def _is_newer(found: dict[str, Any]) -> bool:
+    """Whether a record has a format number, a field or a parameter that this version does not know."""
+    number, parameters = found.get("format", FORMAT), found.get("parameters")
+    unknown = found.keys() - Record.model_fields.keys()
+    if isinstance(parameters, dict):
+        unknown |= parameters.keys() - Parameters.model_fields.keys()
+    return bool(unknown) or (isinstance(number, int) and number > FORMAT)
+
+
+def log_name(pair: str) -> str:
+    """The name of the loss log of a pair."""
+    return f"{pair}.loss.jsonl"
+
+
+def record_name(pair: str) -> str:
+    """The name of the record of a pair."""
+    return f"{pair}.json"
+
+
+def thumbnail_name(sha256: str) -> str:
+    """The path of the thumbnail of an image, by its digest, relative to the outbox folder of the manifest."""
+    return f"thumbs/{sha256[:16]}.jpg"

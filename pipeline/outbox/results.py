@@ -1,0 +1,214 @@
+"""What the outbox has of one manifest: what was done before, and in which order a result is written."""
+
+import itertools
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pipeline.errors import NotFoundError
+from pipeline.manifest.names import folded
+from pipeline.outbox.pages import Kept, Pages
+from pipeline.outbox.record import LONGEST, Record, read_record, record_name
+from pipeline.outbox.writing import Confirm, Writer, waiting_for_outbox
+from pipeline.stores.base import Entry, Store
+from pipeline.timing import Timing
+
+EDITED = re.compile(r"\.edited(-[0-9]+)?$")  # the end of the name, without extension, of an edited picture
+_LARGEST = 2**30  # bytes of a picture
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the outbox has of a pair before work on it begins.
+
+    `tag` is that of the record's file, if it is known. `whole` if picture and loss log are those of the
+    record. `edited` if another picture is in the place of the record's. `reused` if the record came from the
+    file of its page. `refusal` says why this version must not replace a result of a newer version.
+    """
+
+    record: Record | None = None
+    tag: str | None = None
+    whole: bool = False
+    edited: bool = False
+    reused: bool = False
+    refusal: str = ""
+
+    @property
+    def kept(self) -> Kept | None:
+        """The record for the page; without a tag if it must be read again by the next runner."""
+        return Kept(self.record, None if self.refusal else self.tag) if self.record else None
+
+
+class Results:
+    """Looks up and writes the results of one manifest.
+
+    Its folder in the outbox is listed once, and again when the listing is older than `Timing.listing`. All
+    methods may raise `UnavailableError`, and `NameRefusedError` if the store cannot hold a name.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        manifest: str,
+        pairs: Sequence[str],
+        thumbnails: deque[str],
+        timing: Timing,
+        warn: Callable[[str], None],
+    ) -> None:
+        """`thumbnails` has the keys of thumbnails that were written before; new ones are added."""
+        self._store, self._manifest, self._thumbnails, self._warn = store, manifest, thumbnails, warn
+        self._timing = timing
+        self._names = {folded(pair) for pair in pairs}
+        self._writer = Writer(store, manifest)
+        self._edited: set[str] = set()  # pairs whose edited picture was kept
+        self._entries: dict[str, Entry] = {}
+        self._list()
+        self.pages = Pages(store, manifest, pairs, self.seen)
+
+    def done_before(self, pair: str) -> bool:
+        """Whether there was a record of the pair at the last listing."""
+        return record_name(pair) in self._entries
+
+    def find(self, pair: str) -> Found:
+        """What there is of a pair."""
+        if not self.done_before(pair):
+            return Found()
+        if time.monotonic() > self._listed + self._timing.listing:
+            self._list()
+        entry = self._entries[record_name(pair)]
+        kept = self.pages.earlier(pair)
+        if kept and kept.tag == entry.tag:
+            return self._compared(kept, reused=True)
+        if entry.size > LONGEST:
+            return self._damaged(pair)
+        try:
+            with waiting_for_outbox():
+                text, tag = self._store.fetch(f"{self._manifest}/{entry.name}", LONGEST)
+        except NotFoundError:  # deleted after the listing
+            return Found()
+        reading = read_record(text)
+        if reading.record and reading.record.id == pair:
+            return self._compared(
+                Kept(reading.record, tag), refusal=self._refusal(pair) if reading.newer else ""
+            )
+        return Found(refusal=self._refusal(pair)) if reading.newer else self._damaged(pair)
+
+    def put(
+        self,
+        record: Record,
+        picture: bytes,
+        log: bytes,
+        thumbnails: Mapping[str, bytes],
+        earlier: Found,
+        confirm: Confirm,
+    ) -> Kept:
+        """Write thumbnails, loss log, picture and record, in this order, in place of what was found.
+
+        `confirm` is called before each file. It raises `ClaimLostError` if another runner may already write
+        the same files. Raises `ConflictError` if another program keeps changing one of them.
+        """
+        for name, thumbnail in thumbnails.items():
+            self._put_thumbnail(name, thumbnail, confirm)
+        if earlier.edited and earlier.record:
+            self._keep_edited(earlier.record, confirm)
+        # Otherwise the earlier record would describe the new picture for a moment.
+        self._writer.remove(record_name(record.id), self.seen(record_name(record.id)), confirm)
+        tags = {}
+        # Write the log before the picture: patterns skip a picture as a result only if its log exists.
+        for name, data in ((record.log, log), (record.picture, picture)):
+            tags[name] = self._writer.put(name, data, self.seen(name), confirm)
+        record = record.model_copy(update={"tags": tags})
+        text = record.model_dump_json(indent=1).encode()
+        tag = self._writer.put(record_name(record.id), text, None, confirm)
+        if earlier.record and earlier.record.picture != record.picture:
+            self._writer.remove(earlier.record.picture, self.seen(earlier.record.picture), confirm)
+        return Kept(record, tag)
+
+    def seen(self, name: str) -> str | None:
+        """The tag of a file, as the listing shows it; none if there is no such file."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return None
+        if entry.tag:
+            return entry.tag
+        with waiting_for_outbox():
+            return self._store.tag(f"{self._manifest}/{name}")
+
+    def _list(self) -> None:
+        self._listed = time.monotonic()
+        with waiting_for_outbox():
+            self._entries = {entry.name: entry for entry in self._store.entries(self._manifest)}
+
+    def _compared(self, kept: Kept, reused: bool = False, refusal: str = "") -> Found:
+        """Compare a record with the files that it describes."""
+        record = kept.record
+        picture = self._is_same(record, record.picture)
+        whole = bool(picture and self._is_same(record, record.log))
+        return Found(record, kept.tag, whole, picture is False, reused, refusal)
+
+    def _damaged(self, pair: str) -> Found:
+        self._warn(f"{self._url(record_name(pair))}: damaged; the pair is computed again")
+        return Found()
+
+    def _is_same(self, record: Record, name: str) -> bool | None:
+        """Whether a file is the one that the record describes; none if there is no such file."""
+        entry, tag = self._entries.get(name), record.tags.get(name)
+        if entry is None or tag is None:
+            return None
+        if entry.tag == tag:
+            return True
+        if tag.isdecimal():  # earlier versions wrote the size of a file in a folder
+            return entry.size == int(tag)
+        # The listing of some server may write tags in another way.
+        with waiting_for_outbox():
+            found = self._store.tag(f"{self._manifest}/{name}")
+        return None if found is None else found == tag
+
+    def _put_thumbnail(self, name: str, data: bytes, confirm: Confirm) -> None:
+        """Write a thumbnail, unless it is there: its name is a digest of its image."""
+        key = f"{self._manifest}/{name}"
+        if key not in self._thumbnails:
+            self._writer.put_new(name, data, confirm)
+            self._thumbnails.append(key)
+
+    def _keep_edited(self, record: Record, confirm: Confirm) -> None:
+        """Copy a picture that is not the record's to a free name, and warn."""
+        if record.id in self._edited:
+            return  # the place of the edited picture may have the new one already
+        try:
+            with waiting_for_outbox():
+                data = self._store.read(f"{self._manifest}/{record.picture}", _LARGEST)
+        except NotFoundError:
+            return
+        stem, extension = record.id, PurePosixPath(record.picture).suffix
+        for number in itertools.count(1):
+            name = f"{stem}.edited{f'-{number}' if number > 1 else ''}"
+            if folded(name) in self._names:
+                continue  # another pair will have this name
+            if self._writer.put_new(name + extension, data, confirm) or self._has(name + extension, data):
+                break
+        self._edited.add(record.id)
+        self._warn(
+            f"{self._url(record.picture)}: was changed after its record was written; it is kept as "
+            f"{name}{extension}, and the pair is computed again"
+        )
+
+    def _has(self, name: str, data: bytes) -> bool:
+        """Whether a file has this content, because an earlier try has written it."""
+        try:
+            with waiting_for_outbox():
+                return self._store.read(f"{self._manifest}/{name}", _LARGEST) == data
+        except NotFoundError:
+            return False
+
+    def _refusal(self, pair: str) -> str:
+        return (
+            f"{self._url(record_name(pair))}: a newer version of this program wrote it, for other inputs "
+            "or parameters; use that version, or remove this file"
+        )
+
+    def _url(self, name: str) -> str:
+        return f"{self._store.url}/{self._manifest}/{name}"

@@ -1,0 +1,38 @@
+"""Looks up what the outbox has of the pairs of a job, before they are given to an engine."""
+
+from pipeline.manifest.models import Pair
+from pipeline.outbox.outbox import Outbox
+from pipeline.outbox.results import Found, Results
+from pipeline.stores.listed import ListedStates
+from pipeline.work.job import Job
+from pipeline.work.session import Session
+
+_MANY = 32  # pairs that are done; the images of fewer are read, because a listing may be long
+
+
+class Lookup:
+    """Opens the results of a job when its first pair is looked up. All methods may raise `StoreError`."""
+
+    def __init__(self, outbox: Outbox, session: Session) -> None:
+        self._outbox, self._session = outbox, session
+
+    def find(self, job: Job, pair: Pair) -> Found:
+        """What the outbox has of a pair."""
+        return (job.results or self._open(job)).find(pair.id)
+
+    def unchanged_images(self, job: Job, found: Found) -> dict[str, str]:
+        """The SHA-256 of those images of a result that have not changed since, by their references."""
+        if found.record is None or job.states is None:
+            return {}
+        images = [image for image in found.record.images if image.state]
+        return {i.reference: i.sha256 for i in images if i.state == job.states.state(i.reference)}
+
+    def _open(self, job: Job) -> Results:
+        """List the results of a job. Its pairs without a record go first, so that new work begins at once."""
+        ids, timing = [pair.id for pair in job.pairs], self._session.timing
+        results = self._outbox.open(job.name, ids, timing, self._session.warn)
+        job.put_last(lambda pair: results.done_before(pair.id))
+        if sum(map(results.done_before, ids)) >= _MANY:
+            job.states = ListedStates(job.sources, timing)
+        job.results = results
+        return results

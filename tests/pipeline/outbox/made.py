@@ -1,0 +1,56 @@
+"""Records and results for tests of the outbox."""
+
+from collections.abc import Callable
+
+from nst import Parameters
+from pipeline.outbox.outbox import Outbox
+from pipeline.outbox.pages import Kept
+from pipeline.outbox.record import DeliveredLosses, Record, RecordedImage, WeightFile
+from pipeline.stores.base import Store
+from pipeline.timing import Timing
+
+LIMIT = 10**6
+THUMBNAILS = {"thumbs/0000000000000000.jpg": b"thumbnail"}
+
+
+def make_record(digest: str = "d1", picture: str = "p.png", pair: str = "p") -> Record:
+    """A record without tags."""
+    return Record(
+        id=pair,
+        input_digest=digest,
+        picture=picture,
+        content=RecordedImage(reference="c.png", sha256="0", thumbnail="thumbs/0.jpg"),
+        styles=[RecordedImage(reference="s.png", sha256="1", thumbnail="thumbs/1.jpg")],
+        parameters=Parameters(),
+        width=4,
+        height=3,
+        losses=DeliveredLosses(content=1, style=2, tv=3, total=4),
+        evaluations=20,
+        seconds=1.5,
+        device="cpu",
+        dtype="float32",
+        weights=WeightFile(source="embedded", sha256="2"),
+        versions={"torch": "2"},
+        finished="2026-01-01T00:00:00+00:00",
+        curve=[(1, 5.0), (20, 4.0)],
+    )
+
+
+def publish(
+    store: Store,
+    digest: str = "d1",
+    picture: str = "p.png",
+    data: bytes = b"picture",
+    confirm: Callable[[], None] = lambda: None,
+    warn: Callable[[str], None] = lambda message: None,
+) -> Kept:
+    """What a runner does with pair "p" of manifest "m": open the results, look the pair up, publish."""
+    results = Outbox(store).open("m", ["p"], Timing(), warn)
+    found = results.find("p")
+    return results.put(make_record(digest, picture), data, b"log", THUMBNAILS, found, confirm)
+
+
+def is_done(store: Store, digest: str = "d1") -> bool:
+    """Whether pair "p" of manifest "m" has a whole result of these inputs."""
+    found = Outbox(store).open("m", ["p"]).find("p")
+    return found.whole and found.record is not None and found.record.input_digest == digest

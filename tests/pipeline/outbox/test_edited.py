@@ -1,0 +1,74 @@
+"""A picture that was changed after its record was written is kept under another name."""
+
+import pytest
+
+from pipeline.errors import StoreError, UnavailableError
+from pipeline.outbox.outbox import Outbox
+from pipeline.stores.memory import MemoryStore
+from pipeline.timing import Timing
+from tests.pipeline.outbox.made import LIMIT, is_done, make_record, publish
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    store = MemoryStore("outbox")
+    publish(store)
+    store.write("m/p.png", b"edited by hand")
+    return store
+
+
+def test_an_edited_picture_is_kept_and_reported(store: MemoryStore) -> None:
+    warnings: list[str] = []
+    publish(store, warn=warnings.append)
+    assert store.read("m/p.edited.png", LIMIT) == b"edited by hand"
+    assert store.read("m/p.png", LIMIT) == b"picture"
+    assert is_done(store)
+    assert warnings == [
+        "memory://outbox/m/p.png: was changed after its record was written; it is kept as p.edited.png, and "
+        "the pair is computed again"
+    ]
+
+
+def test_an_edited_picture_is_kept_in_its_own_format_if_the_new_one_has_another(store: MemoryStore) -> None:
+    publish(store, "d2", "p.webp")
+    assert store.read("m/p.edited.png", LIMIT) == b"edited by hand"
+    assert is_done(store, "d2")
+
+
+def test_each_edited_picture_gets_a_free_name(store: MemoryStore) -> None:
+    publish(store)
+    store.write("m/p.png", b"edited again")
+    publish(store)
+    assert store.read("m/p.edited.png", LIMIT) == b"edited by hand"
+    assert store.read("m/p.edited-2.png", LIMIT) == b"edited again"
+
+
+def test_a_name_that_belongs_to_another_pair_is_not_used(store: MemoryStore) -> None:
+    results = Outbox(store).open("m", ["p", "P.Edited"])
+    results.put(make_record(), b"picture", b"log", {}, results.find("p"), lambda: None)
+    assert store.tag("m/p.edited.png") is None
+    assert store.read("m/p.edited-2.png", LIMIT) == b"edited by hand"
+
+
+def test_a_retry_keeps_the_edited_picture_once_and_not_the_new_one(store: MemoryStore) -> None:
+    def fail_once(verb: str, key: str) -> None:
+        if (verb, key) == ("replace", "m/p.json"):
+            store.before = lambda verb, key: None
+            raise StoreError("outbox: access is denied")
+
+    warnings: list[str] = []
+    results = Outbox(store).open("m", ["p"], Timing(), warnings.append)
+    found = results.find("p")
+    store.before = fail_once
+    with pytest.raises(UnavailableError):
+        results.put(make_record(), b"picture", b"log", {}, found, lambda: None)
+    results.put(make_record(), b"picture", b"log", {}, found, lambda: None)
+    assert list(store.glob("m/*.png")) == ["m/p.edited.png", "m/p.png"]
+    assert len(warnings) == 1
+    assert is_done(store)
+
+
+def test_a_picture_without_a_record_is_left_by_a_dead_runner_and_is_not_kept(store: MemoryStore) -> None:
+    store.remove("m/p.json")
+    publish(store)
+    assert store.tag("m/p.edited.png") is None
