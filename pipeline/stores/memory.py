@@ -77,9 +77,12 @@ class MemoryStore:
     def abandon(self, key: str) -> None:
         """End the claim on a file as the death of its process does, or a lease that lapses.
 
-        The next claim counts a death. `confirm` of the abandoned claim raises `ClaimLostError`.
+        `key` may also be a folder, whose reservation then ends. The next claim counts a death. `confirm` of the abandoned claim raises `ClaimLostError`.
         """
         with self._lock:
+            if key in self._reserved:
+                self._reserved.remove(key)
+                return
             claim = self._claims.pop(key)
             history = claim.history.after_stop() if claim.stopped else claim.history.after_death()
             self._histories[key] = claim.content, history

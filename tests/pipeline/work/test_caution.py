@@ -43,6 +43,7 @@ class Runners:
         except EngineLostError:
             self.deaths += 1
             self.first.inbox.abandon(KEY)  # the process has ended
+            self.first.outbox.abandon("m")
         self.done += [event.record.id for event in runner.listener.of(PairDone) if event.computed]
         self.checked += [task.pair.id for task in runner.engine.tasks if task.check_only]
         return runner
