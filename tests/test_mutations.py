@@ -21,13 +21,12 @@ def test_all_texts_are_where_they_are_replaced() -> None:
 
 
 def test_without_a_mutation_the_tests_pass(place: Path) -> None:
-    done = run(place, sorted({mutation.node for mutation in MUTATIONS}))
-    assert done.returncode == PASSED, done.stdout
-    assert "skipped" not in done.stdout
+    code, output = run(place, sorted({mutation.node for mutation in MUTATIONS}))
+    assert code == PASSED and "skipped" not in output, output
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_mutation_makes_its_test_fail(place: Path, mutation: Mutation) -> None:
     with mutated(place, mutation):
-        done = run(place, [mutation.node])
-    assert done.returncode == FAILED, f"{mutation.name} is not noticed by {mutation.node}:\n{done.stdout}"
+        code, output = run(place, [mutation.node])
+    assert code == FAILED, f"{mutation.name} is not noticed by {mutation.node}:\n{output}"
