@@ -4,21 +4,8 @@ A sabotage replaces one text in a copy of this repository. Its test is then run 
 same, no test holds the promise that was broken.
 """
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-ROOT = Path(__file__).parents[1]
-_COPIED = ("pipeline", "nst", "tests", "manifests", "pyproject.toml")
-_LONGEST = 120  # seconds for one run
-
-PASSED, FAILED = 0, 1  # exit codes of pytest
 
 
 @dataclass(frozen=True)
@@ -48,58 +35,11 @@ class Mutation:
         return root / next(iter(found))
 
 
-def copy(target: Path) -> None:
-    """Copy what is needed to run tests."""
-    for name in _COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, target / name)
-        else:
-            shutil.copy2(ROOT / name, target / name)
-
-
-@contextmanager
-def mutated(root: Path, mutation: Mutation) -> Iterator[None]:
-    """Sabotage a copy."""
-    file = mutation.file(root)
-    text = file.read_text()
-    try:
-        _write(file, text.replace(mutation.old, mutation.new))
-        yield
-    finally:
-        _write(file, text)
-
-
-def run(root: Path, nodes: Sequence[str]) -> tuple[int, str]:
-    """Run tests in a copy until the first one fails; pytest's exit code and its output."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *nodes],
-        cwd=root,
-        env={**kept, "PYTHONPATH": str(root), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # plugins start slowly
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=_LONGEST)
-    except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)  # and the servers that the tests have started
-        process.wait()
-        raise
-    return process.returncode, output
-
-
-def _write(file: Path, text: str) -> None:
-    file.write_text(text)
-    # Compiled files are recognised by the size and the second of the source, which may be the same.
-    shutil.rmtree(file.parent / "__pycache__", ignore_errors=True)
-
-
 _REPLAY = "test_power_loss.py::test_a_power_loss_at_any_step_loses_nothing_and_tears_nothing"
 _FIRST = f"{_REPLAY}[two manifests are done]"
 _AGAIN = f"{_REPLAY}[two manifests are done again, with another image]"
 _BY_HAND = f"{_REPLAY}[a claim is handed back; manifests fail, are corrected and done]"
+_PLACE = "test_power_loss.py::test_a_manifest_is_sure_of_its_new_place_before_it_leaves_the_old_one"
 _KEPT = "stores/test_contract.py::test_a_history_is_kept_when_a_claim_is_released_and_belongs_to_the_content"
 _REPLACED = "stores/test_contract.py::test_a_file_is_replaced_only_if_it_is_the_one_that_was_seen"
 _TAKEN = "stores/test_claims_in_buckets.py::test_a_claim_that_was_taken_over_is_lost_and_counts_as_a_death"
@@ -133,6 +73,20 @@ MUTATIONS = (
         "sync(new_folder)",
         "pass",
         _BY_HAND,
+    ),
+    Mutation(
+        "the new place of a manifest is not synchronised",
+        "pipeline/stores/folder.py",
+        "sync(new[0])",
+        "pass",
+        _PLACE,
+    ),
+    Mutation(
+        "the old place of a manifest is not synchronised",
+        "pipeline/stores/folder.py",
+        "sync(old[0])",
+        "pass",
+        _PLACE,
     ),
     Mutation(
         "the text of a lock is not synchronised",

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutations import FAILED, MUTATIONS, PASSED, ROOT, Mutation, copy, mutated, run
+from tests.mutating import FAILED, PASSED, ROOT, copy, mutated, run
+from tests.mutations import MUTATIONS, Mutation
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +19,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_all_texts_are_where_they_are_replaced() -> None:
     for mutation in MUTATIONS:
         assert mutation.file(ROOT)
+
+
+@pytest.mark.parametrize("text", ["return 1", "return 3"])
+def test_a_text_that_is_not_there_once_is_reported(tmp_path: Path, text: str) -> None:
+    (tmp_path / "code.py").write_text("return 1\nreturn 1\n")
+    with pytest.raises(AssertionError, match=f"'{text}' must be in code.py once; adapt this mutation"):
+        Mutation("name", "code.py", text, "", "test").file(tmp_path)
 
 
 def test_without_a_mutation_the_tests_pass(place: Path) -> None:

@@ -77,7 +77,8 @@ class MemoryStore:
     def abandon(self, key: str) -> None:
         """End the claim on a file as the death of its process does, or a lease that lapses.
 
-        `key` may also be a folder, whose reservation then ends. The next claim counts a death. `confirm` of the abandoned claim raises `ClaimLostError`.
+        `key` may also be a folder, whose reservation then ends. The next claim counts a death. `confirm` of
+        the abandoned claim raises `ClaimLostError`.
         """
         with self._lock:
             if key in self._reserved:

@@ -136,6 +136,23 @@ def test_a_power_loss_counts_as_a_death(tmp_path: Path, noted: History) -> None:
         assert next_claim and next_claim.history == noted.after_death()
 
 
+def test_a_manifest_is_sure_of_its_new_place_before_it_leaves_the_old_one(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.write("a.json", b"text")
+    with recorded(tmp_path) as (_, steps):
+        claim = store.claim("a.json", "processing/a.json")
+        assert claim
+        claim.move_to("done/a.json")
+    renames = [
+        (index, step.to[0], step.off[0])
+        for index, step in enumerate(steps)
+        if isinstance(step, Named) and step.to and step.off and step.to[0] != step.off[0]
+    ]
+    assert len(renames) == 2
+    for index, new, old in renames:
+        assert steps[index + 1 : index + 3] == [Sync(new), Sync(old)]
+
+
 def test_changes_that_are_not_synchronised_may_be_there_or_not(tmp_path: Path) -> None:
     (tmp_path / "old").write_bytes(b"old")
     with recorded(tmp_path) as (disk, steps):
