@@ -71,7 +71,7 @@ class Disk:
 
     def __init__(self, root: Path) -> None:
         self.root = root.stat().st_ino
-        self.folders = {self.root}  # inodes; whoever creates a folder adds it
+        self.folders = {self.root}  # inodes; the recorder adds those that are created
         self.names: dict[Place, int] = {}
         self.contents: dict[int, bytes] = {}
         for above, folders, files in os.walk(root):

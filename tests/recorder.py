@@ -92,7 +92,7 @@ class _Recorder:
                 if node != known:
                     self.steps.append(Named(node, place))
                 if node not in self._files:
-                    # A descriptor of its own, because a copy would keep the lock on the file.
+                    # Another open file, because a copy of the descriptor would keep the lock on the file.
                     self._files[node] = self._os["open"](f"/proc/self/fd/{descriptor}", os.O_RDONLY)
             return descriptor
 
