@@ -15,6 +15,7 @@ from pipeline.inbox.layout import (
     PROCESSING,
     SUFFIX,
     cancelled_key,
+    cancelled_name,
     error_key,
     failed_key,
     manifest_name,
@@ -104,7 +105,7 @@ class Inbox:
         """Put a failed manifest back; pairs that are done are not done again. Raises `UsageError`."""
         name = name.removesuffix(SUFFIX)
         try:
-            self.store.move(failed_key(name), waiting_key(name))
+            self.store.move(failed_key(self._failed_name(name)), waiting_key(name))
         except ConflictError:
             raise UsageError(f"{name}: a manifest of this name is waiting already") from None
         except NotFoundError:
@@ -141,8 +142,17 @@ class Inbox:
             folder: [_name(entry) for entry in self._manifests(folder)]
             for folder in ("", PROCESSING, DONE, FAILED)
         }
-        failed = {name: self._first_error(name) for name in names[FAILED]}
+        half = {name: cancelled for name in names[FAILED] if (cancelled := cancelled_name(name))}
+        failed = {name: str(_CANCELLED) for name in half.values()}
+        failed |= {name: self._first_error(name) for name in names[FAILED] if name not in half}
         return Status(names[""], names[PROCESSING], names[DONE], failed)
+
+    def _failed_name(self, name: str) -> str:
+        """The name that a failed manifest has in `failed/`: another one if cancelling it did not end."""
+        if self.store.tag(failed_key(name)) is None:
+            half = (_name(entry) for entry in self._manifests(FAILED))
+            return next((other for other in half if cancelled_name(other) == name), name)
+        return name
 
     def _manifests(self, folder: str) -> list[Entry]:
         return [entry for entry in self.store.entries(folder) if manifest_name(entry.name)]

@@ -1,11 +1,14 @@
 """Where manifests lie in an inbox: the names of its folders and files."""
 
+import re
+
 from pipeline.manifest.names import shortened
 
 PROCESSING, DONE, FAILED = "processing", "done", "failed"
 
 SUFFIX = ".json"
 _ERROR_SUFFIX = ".error.json"
+_CANCELLED = re.compile(r"(.+)\.cancelled-[0-9a-f]{8}")
 _LONGEST_FILE = 255  # bytes
 
 
@@ -39,6 +42,12 @@ def cancelled_key(name: str, unique: str) -> str:
     """Where a manifest lies for a moment while it is being cancelled; `unique` differs every time."""
     suffix = f".cancelled-{unique}{SUFFIX}"
     return f"{FAILED}/{shortened(name, _LONGEST_FILE - len(suffix))}{suffix}"
+
+
+def cancelled_name(name: str) -> str | None:
+    """The name of a manifest whose cancelling did not end, by the name that it has in `failed/` then."""
+    match = _CANCELLED.fullmatch(name)
+    return match[1] if match else None
 
 
 def manifest_name(key: str) -> str | None:

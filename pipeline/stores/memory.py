@@ -75,14 +75,13 @@ class MemoryStore:
         return store
 
     def abandon(self, key: str) -> None:
-        """End the claim on a file as the death of its process does, or a lease that lapses.
+        """End the claim on a file, or the reservation of a folder, as the death of its process does.
 
-        `key` may also be a folder, whose reservation then ends. The next claim counts a death. `confirm` of
-        the abandoned claim raises `ClaimLostError`.
+        The next claim counts a death. `confirm` of the abandoned claim raises `ClaimLostError`.
         """
         with self._lock:
             if key in self._reserved:
-                self._reserved.remove(key)
+                self._reserved.discard(key)
                 return
             claim = self._claims.pop(key)
             history = claim.history.after_stop() if claim.stopped else claim.history.after_death()

@@ -4,11 +4,11 @@ import signal
 from collections import Counter
 from typing import ClassVar
 
+from pipeline.inbox.inbox import Inbox
 from tests.pipeline.box import Box
 from tests.pipeline.people import NAMES, PAIRS, People
 from tests.pipeline.signed import LIMIT, check_signatures
 
-_STATES = ("", "processing", "done", "failed")
 _EXITS = (0, 1, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM, 128 + signal.SIGINT)
 _FAILURES = ("have died with", "have died while they worked on this pair", "cancelled by hand")
 
@@ -54,8 +54,9 @@ class Verdict:
                     check_signatures(box.outbox, key)
                 except Exception as error:
                     self._found["mixed"].append(f"{box.outbox.url} {key}: {error!r}")
-        found = {name for state in _STATES for name in box.names(state)}
-        self._found["lost"] += [f"{box.inbox.url} {name}" for name in NAMES if f"{name}.json" not in found]
+        status = Inbox(box.inbox).status()
+        found = {*status.waiting, *status.processing, *status.done, *status.failed}
+        self._found["lost"] += [f"{box.inbox.url} {name}" for name in NAMES if name not in found]
 
     def judge(self, box: Box, people: People, paused: int) -> None:
         """Check in the end that every manifest is done as it was uploaded last."""

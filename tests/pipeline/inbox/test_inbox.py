@@ -296,3 +296,23 @@ def test_a_manifest_that_is_cancelled_while_it_ends_is_not_lost(tmp_path: Path) 
     with pytest.raises(ClaimLostError):
         claimed.complete()
     assert Inbox(FolderStore(tmp_path)).status().failed == {"a": "cancelled by hand"}
+
+
+def test_a_manifest_whose_cancelling_did_not_end_is_shown_and_can_be_retried() -> None:
+    store = MemoryStore("half-cancelled")
+    store.write("a.json", b"{}")
+    inbox = Inbox(store)
+    held = inbox.claim("a")
+
+    def die(verb: str, key: str) -> None:
+        if verb == "write":
+            raise ZeroDivisionError  # the process that cancels it is killed
+
+    store.before = die
+    with pytest.raises(ZeroDivisionError):
+        inbox.cancel("a")
+    store.before = lambda verb, key: None
+    assert held and held.lost()
+    assert inbox.status().failed == {"a": "cancelled by hand"}
+    inbox.retry("a")
+    assert inbox.status().waiting == ["a"]

@@ -114,6 +114,7 @@ def test_a_runner_that_sleeps_before_a_write_changes_nothing_afterwards(shop: Ma
         if verb == "replace" and key.startswith(f"m/{name}"):
             first.outbox.before = lambda verb, key: None
             first.inbox.abandon("processing/m.json")
+            first.outbox.abandon("m")
             second.work()
             after.update(files(first.outbox))
 
@@ -230,6 +231,7 @@ def test_a_long_manifest_that_is_done_costs_a_few_requests_for_each_page(shop: M
     assert computed(other) == [] and len(other.listener.of(PairDone)) == MANY
     assert Counter(runner.outbox.calls) == Counter(
         [
+            ("reserve", "m"),
             ("entries", "m"),
             *(("read", f"m/pages/{number:04}.json") for number in (1, 2, 3)),
             ("replace", "m/index.html"),
@@ -249,7 +251,7 @@ def test_a_short_manifest_that_is_done_costs_a_read_for_each_record(shop: Make) 
     other = again(runner, shop)
     assert len(other.listener.of(PairDone)) == 40 and computed(other) == []
     counts = Counter(verb for verb, _ in runner.outbox.calls)
-    assert counts == {"entries": 1, "read": 40, "replace": 1}
+    assert counts == {"reserve": 1, "entries": 1, "read": 40, "replace": 1}
     assert not [key for verb, key in runner.inbox.calls if key.endswith(".png")]
 
 
