@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo demo-s3 test check format reference chaos fuzz audit bench-cpu bench-gpu clean
+.PHONY: install demo demo-s3 test check format reference chaos power-loss mutations fuzz audit bench-cpu bench-gpu clean
 
 install: $(INSTALLED)
 
@@ -39,6 +39,14 @@ reference: install
 
 chaos: install
 	@$(BIN)/python -m tests.chaos
+
+# Replays a power loss after every step on disk; see tests/power_loss.py.
+power-loss: install
+	@$(BIN)/python -m tests.power_loss
+
+# Breaks one promise after the other in a copy, and expects its test to fail.
+mutations: install
+	@$(BIN)/python -m pytest --numprocesses 0 tests/test_mutations.py
 
 # Each of the two runs takes ten minutes.
 fuzz: install

@@ -1,17 +1,19 @@
 """Pictures and a network that tests share. The pictures are generated, not read from files."""
 
 import io
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from nst import Stylizer
-from nst.vgg import VGG19
-from nst.weights import Weights, load_weights
+if TYPE_CHECKING:
+    from nst import Stylizer
+    from nst.vgg import VGG19
+    from nst.weights import Weights
 
 # The program as a separate process, and settings that make it fast with small pictures.
 PROGRAM = "from pipeline.start import main; main()"
@@ -19,7 +21,9 @@ COMMAND = [sys.executable, "-c", PROGRAM]
 QUICK_SETTINGS = {"OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"}
 SHALLOW = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}  # to save time
 
-torch.set_num_threads(1)  # with pictures this small, a second thread does not save time
+# With pictures this small, a second thread does not save time. Torch reads this when it is imported, which
+# takes seconds: only tests that need it import it.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def make_picture(width: int = 48, height: int = 40, seed: int = 0) -> Image.Image:
@@ -36,17 +40,23 @@ def make_png(width: int = 48, height: int = 40, seed: int = 0) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def weights() -> Weights:
+def weights() -> "Weights":
+    from nst.weights import load_weights
+
     return load_weights()
 
 
 @pytest.fixture(scope="session")
-def vgg(weights: Weights) -> VGG19:
+def vgg(weights: "Weights") -> "VGG19":
+    from nst.vgg import VGG19
+
     return VGG19(weights)
 
 
 @pytest.fixture(scope="session")
-def stylizer() -> Stylizer:
+def stylizer() -> "Stylizer":
+    from nst import Stylizer
+
     return Stylizer(device="cpu", dtype="fp32")
 
 

@@ -1,21 +1,26 @@
-"""Servers for tests: a real S3 server, and a server that simulates AWS."""
+"""Servers for tests: a real S3 server, and a server that simulates AWS.
+
+What takes long to import is imported by the fixtures that need it.
+"""
 
 import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from manifests.demo_s3 import KEYS, server
 from pipeline import cli
 from pipeline.engines.fake import FakeEngine
 from pipeline.environment import Environment
 from pipeline.stores.aws import connect
-from tests.pipeline.box import Box, in_bucket, in_folder
 from tests.pipeline.calling import Call
+
+if TYPE_CHECKING:
+    from tests.pipeline.box import Box
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,6 +44,8 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def aws() -> Iterator[str]:
     """The endpoint of a server that simulates S3 and SQS, and sends notifications of S3 to SQS."""
+    from moto.server import ThreadedMotoServer
+
     moto = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     moto.start()
     host, port = moto.get_host_and_port()
@@ -47,12 +54,16 @@ def aws() -> Iterator[str]:
 
 
 @pytest.fixture
-def folder_box(tmp_path: Path) -> Callable[[], Box]:
+def folder_box(tmp_path: Path) -> "Callable[[], Box]":
+    from tests.pipeline.box import in_folder
+
     return partial(in_folder, tmp_path)
 
 
 @pytest.fixture
-def bucket_box(tmp_path: Path, seaweed: str) -> Callable[[], Box]:
+def bucket_box(tmp_path: Path, seaweed: str) -> "Callable[[], Box]":
+    from tests.pipeline.box import in_bucket
+
     return partial(in_bucket, tmp_path, connect("s3", seaweed))
 
 

@@ -1,0 +1,66 @@
+"""Copies this repository, sabotages the copy, and runs tests there. See `tests.mutations`."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.mutations import Mutation
+
+ROOT = Path(__file__).parents[1]
+_COPIED = ("pipeline", "nst", "tests", "manifests", "pyproject.toml")
+_LONGEST = 120  # seconds for one run
+
+PASSED, FAILED = 0, 1  # exit codes of pytest
+
+
+def copy(target: Path) -> None:
+    """Copy what is needed to run tests."""
+    for name in _COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target / name)
+        else:
+            shutil.copy2(ROOT / name, target / name)
+
+
+@contextmanager
+def mutated(root: Path, mutation: Mutation) -> Iterator[None]:
+    """Sabotage a copy."""
+    file = mutation.file(root)
+    text = file.read_text()
+    try:
+        _write(file, text.replace(mutation.old, mutation.new))
+        yield
+    finally:
+        _write(file, text)
+
+
+def run(root: Path, nodes: Sequence[str]) -> tuple[int, str]:
+    """Run tests in a copy until the first one fails; pytest's exit code and its output."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *nodes],
+        cwd=root,
+        env={**kept, "PYTHONPATH": str(root), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # plugins start slowly
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=_LONGEST)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)  # and the servers that the tests have started
+        process.wait()
+        raise
+    return process.returncode, output
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text)
+    # Compiled files are recognised by the size and the second of the source, which may be the same.
+    shutil.rmtree(file.parent / "__pycache__", ignore_errors=True)

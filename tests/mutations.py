@@ -1,0 +1,279 @@
+"""Sabotages of the program, and for each the test that must notice it.
+
+A sabotage replaces one text in a copy of this repository. Its test is then run there. If it passes all the
+same, no test holds the promise that was broken.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A sabotage: `old`, which is in just one file of the folder `place`, or in this file, becomes `new`."""
+
+    name: str
+    place: str
+    old: str
+    new: str
+    test: str  # node id, without `tests/pipeline/`
+
+    @property
+    def node(self) -> str:
+        return f"tests/pipeline/{self.test}"
+
+    def file(self, root: Path) -> Path:
+        """The file below a folder that has the text. Raises `AssertionError` unless it is there once."""
+        place = root / self.place
+        files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
+        counts = {file: file.read_text().count(self.old) for file in files if file.exists()}
+        found = {str(file.relative_to(root)): count for file, count in counts.items() if count}
+        message = (
+            f"{self.old!r} must be in {self.place} once; adapt this mutation to the code; found: {found}"
+        )
+        assert sum(found.values()) == 1, message
+        return root / next(iter(found))
+
+
+_REPLAY = "test_power_loss.py::test_a_power_loss_at_any_step_loses_nothing_and_tears_nothing"
+_FIRST = f"{_REPLAY}[two manifests are done]"
+_AGAIN = f"{_REPLAY}[two manifests are done again, with another image]"
+_BY_HAND = f"{_REPLAY}[a claim is handed back; manifests fail, are corrected and done]"
+_PLACE = "test_power_loss.py::test_a_manifest_is_sure_of_its_new_place_before_it_leaves_the_old_one"
+_KEPT = "stores/test_contract.py::test_a_history_is_kept_when_a_claim_is_released_and_belongs_to_the_content"
+_REPLACED = "stores/test_contract.py::test_a_file_is_replaced_only_if_it_is_the_one_that_was_seen"
+_TAKEN = "stores/test_claims_in_buckets.py::test_a_claim_that_was_taken_over_is_lost_and_counts_as_a_death"
+_ORDER = "stores/test_claims_in_buckets.py::test_an_object_is_copied_before_it_is_deleted"
+
+MUTATIONS = (
+    # Folders after a power loss.
+    Mutation(
+        "files are not synchronised", "pipeline/stores/folder.py", "os.fsync(descriptor)", "pass", _FIRST
+    ),
+    Mutation(
+        "folders are not synchronised", "pipeline/stores/tree.py", "os.fsync(descriptor)", "pass", _FIRST
+    ),
+    Mutation(
+        "a new folder is not synchronised to the one above",
+        "pipeline/stores/tree.py",
+        "os.mkdir(name, dir_fd=folder)\n    sync(folder)",
+        "os.mkdir(name, dir_fd=folder)",
+        _FIRST,
+    ),
+    Mutation(
+        "the removal of a file is not synchronised",
+        "pipeline/stores/folder.py",
+        "os.unlink(name, dir_fd=folder)\n            sync(folder)",
+        "os.unlink(name, dir_fd=folder)",
+        _AGAIN,
+    ),
+    Mutation(
+        "an old name goes before the new one is synchronised",
+        "pipeline/stores/folder.py",
+        "sync(new_folder)",
+        "pass",
+        _BY_HAND,
+    ),
+    Mutation(
+        "the new place of a manifest is not synchronised",
+        "pipeline/stores/folder.py",
+        "sync(new[0])",
+        "pass",
+        _PLACE,
+    ),
+    Mutation(
+        "the old place of a manifest is not synchronised",
+        "pipeline/stores/folder.py",
+        "sync(old[0])",
+        "pass",
+        _PLACE,
+    ),
+    Mutation(
+        "the text of a lock is not synchronised",
+        "pipeline/stores/lock.py",
+        "os.fsync(self._descriptor)",
+        "pass",
+        "test_power_loss.py::test_a_power_loss_counts_as_a_death",
+    ),
+    # Claims in folders.
+    Mutation(
+        "locks exclude nobody",
+        "pipeline/stores/lock.py",
+        "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "pass",
+        "stores/test_contract.py::test_a_claim_excludes_others_until_it_is_released[folder]",
+    ),
+    Mutation(
+        "the loss of a lock is not noticed",
+        "pipeline/stores/lock.py",
+        "self._loss = self._find_loss()",
+        "pass",
+        "stores/test_lock.py::test_a_claim_is_lost_when_its_lock_file_is_deleted",
+    ),
+    Mutation(
+        "a lock that another machine has taken over is not noticed",
+        "pipeline/stores/lock.py",
+        "if self._read().owner == self._owner else",
+        "if True else",
+        "stores/test_lock.py::test_a_claim_is_lost_when_another_machine_has_taken_it_over",
+    ),
+    Mutation(
+        "a cancelled manifest is still published",
+        "pipeline/stores/folder_claim.py",
+        "if not self.present():\n            raise ClaimLostError",
+        "if False:\n            raise ClaimLostError",
+        "stores/test_folder.py::test_a_claim_is_lost_when_its_file_is_gone_but_not_when_the_whole_folder_is",
+    ),
+    Mutation(
+        "a death is not written down before the manifest is read, in a folder",
+        "pipeline/stores/folder.py",
+        "lock.write(holding)\n            if not left",
+        "if not left",
+        "test_power_loss.py::test_a_power_loss_counts_as_a_death",
+    ),
+    Mutation(
+        "the history is lost when a manifest is handed back, in a folder",
+        "pipeline/stores/folder_claim.py",
+        "self._lock.leave() if",
+        "self._lock.close() if",
+        f"{_KEPT}[folder]",
+    ),
+    Mutation(
+        "a hand-back is not marked, so that it counts as a death",
+        "pipeline/stores/folder_claim.py",
+        "self.stopping()\n",
+        "pass\n",
+        f"{_KEPT}[folder]",
+    ),
+    Mutation(
+        "a manifest that is handed back replaces a newer one",
+        "pipeline/stores/folder.py",
+        "os.link(old_name, new_name, follow_symlinks=False, **folders)",
+        "os.replace(old_name, new_name, **folders)\n                return",
+        "inbox/test_inbox.py::test_releasing_a_manifest_never_overwrites_a_newer_one",
+    ),
+    Mutation(
+        "a late write replaces the next runner's file, in a folder",
+        "pipeline/stores/folder.py",
+        "if self.has(key) if seen is None else self.tag(key) != seen:",
+        "if False:",
+        f"{_REPLACED}[folder]",
+    ),
+    # Claims in buckets.
+    Mutation(
+        "leases are not confirmed",
+        "pipeline/stores/lease.py",
+        "if now() - self._renewed > _FRESH",
+        "if now() - self._renewed > 1e9 + _FRESH",
+        _TAKEN,
+    ),
+    Mutation(
+        "leases are renewed after somebody else has taken them over",
+        "pipeline/stores/lease.py",
+        "put(key, text, absent=match is None, match=match)",
+        "put(key, text, absent=match is None)",
+        _TAKEN,
+    ),
+    Mutation(
+        "a death is not counted, in a bucket",
+        "pipeline/stores/lease.py",
+        'history = last.history if ours else last.inherited("")',
+        "history = last.history",
+        _TAKEN,
+    ),
+    Mutation(
+        "the history is lost when a manifest is handed back, in a bucket",
+        "pipeline/stores/lease.py",
+        "self._end(self._delete if self.holding.history == History() else self._leave)",
+        "self._end(self._delete)",
+        f"{_KEPT}[moto]",
+    ),
+    Mutation(
+        "an object is deleted before it is copied to its end",
+        "pipeline/stores/s3_claim.py",
+        "            self._copy_to(key)\n",
+        "            self._objects.delete(self._key)\n            self._copy_to(key)\n",
+        f"{_ORDER}[an end]",
+    ),
+    Mutation(
+        "an object is deleted before it is copied back",
+        "pipeline/stores/s3_claim.py",
+        "        content = self._content\n        if content.size <= _SMALL:\n",
+        "        content = self._content\n        self._objects.delete(self._key)\n"
+        "        if content.size <= _SMALL:\n",
+        f"{_ORDER}[a hand-back]",
+    ),
+    Mutation(
+        "an object is deleted before it is copied to be claimed",
+        "pipeline/stores/s3_claim.py",
+        "        etag = found.etag\n",
+        "        etag = found.etag\n        objects.delete(source)\n",
+        f"{_ORDER}[a claim]",
+    ),
+    Mutation(
+        "a late write replaces the next runner's file, in a bucket",
+        "pipeline/stores/s3.py",
+        "put(key, data, absent=seen is None, match=seen)",
+        "put(key, data)",
+        f"{_REPLACED}[moto]",
+    ),
+    # Results and manifests.
+    Mutation(
+        "a record is written before its picture",
+        "pipeline/outbox",
+        ", (record.picture, picture)):",
+        ', (f"{record.id}.json", record.model_dump_json().encode()), (record.picture, picture)):',
+        _FIRST,
+    ),
+    Mutation(
+        "an earlier record is not removed first",
+        "pipeline/outbox",
+        "self._writer.remove(record_name(record.id), self.seen(record_name(record.id)), confirm)",
+        "pass",
+        _AGAIN,
+    ),
+    Mutation(
+        "a manifest ends before its last record",
+        "pipeline/work/job.py",
+        "return self.settled == len(self.pairs)",
+        "return self.settled >= len(self.pairs) - 1",
+        "work/test_owner.py::test_the_record_is_the_last_file_of_a_pair_and_the_page_the_last_of_a_manifest",
+    ),
+    Mutation(
+        "a claim is not confirmed before each file",
+        "pipeline/work/job.py",
+        "self.claimed.confirm()",
+        "pass",
+        "work/test_owner.py::test_a_claim_confirms_before_each_file",
+    ),
+    Mutation(
+        "claims are not marked when the process is being stopped",
+        "pipeline/work/owner.py",
+        "job, claimed.stopping)",
+        "job, claimed.lost)",
+        "work/test_owner.py::test_a_runner_that_is_killed_while_it_stops_counts_as_no_crash",
+    ),
+    Mutation(
+        "a suspect's pair is not noted before it is computed",
+        "pipeline/work",
+        "self._settling.wait_for(job, partial(job.caution.begin, handed_out.task.pair))",
+        "pass",
+        "work/test_caution.py"
+        "::test_only_the_pair_that_kills_fails_after_three_deaths_and_the_others_are_done",
+    ),
+    Mutation(
+        "a manifest fails without an error file",
+        "pipeline/inbox/claimed.py",
+        "self._store.write(error_key(self.name), text)",
+        "pass",
+        _BY_HAND,
+    ),
+    Mutation(
+        "a message is deleted before its manifest has ended",
+        "pipeline/inbox/sqs.py",
+        "m.missed >= _SCANS",
+        "m.missed >= 0",
+        "inbox/test_sqs.py"
+        "::test_an_upload_starts_a_scan_and_its_message_is_deleted_after_the_manifest_has_ended",
+    ),
+)
