@@ -48,7 +48,7 @@ _ORDER = "stores/test_claims_in_buckets.py::test_an_object_is_copied_before_it_i
 MUTATIONS = (
     # Folders after a power loss.
     Mutation(
-        "files are not synchronised", "pipeline/stores/folder.py", "os.fsync(descriptor)", "pass", _FIRST
+        "files are not synchronised", "pipeline/stores/files.py", "os.fsync(descriptor)", "pass", _FIRST
     ),
     Mutation(
         "folders are not synchronised", "pipeline/stores/tree.py", "os.fsync(descriptor)", "pass", _FIRST
@@ -62,28 +62,28 @@ MUTATIONS = (
     ),
     Mutation(
         "the removal of a file is not synchronised",
-        "pipeline/stores/folder.py",
+        "pipeline/stores/files.py",
         "os.unlink(name, dir_fd=folder)\n            sync(folder)",
         "os.unlink(name, dir_fd=folder)",
         _AGAIN,
     ),
     Mutation(
         "an old name goes before the new one is synchronised",
-        "pipeline/stores/folder.py",
+        "pipeline/stores/files.py",
         "sync(new_folder)",
         "pass",
         _BY_HAND,
     ),
     Mutation(
         "the new place of a manifest is not synchronised",
-        "pipeline/stores/folder.py",
+        "pipeline/stores/files.py",
         "sync(new[0])",
         "pass",
         _PLACE,
     ),
     Mutation(
         "the old place of a manifest is not synchronised",
-        "pipeline/stores/folder.py",
+        "pipeline/stores/files.py",
         "sync(old[0])",
         "pass",
         _PLACE,
@@ -147,7 +147,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a manifest that is handed back replaces a newer one",
-        "pipeline/stores/folder.py",
+        "pipeline/stores/files.py",
         "os.link(old_name, new_name, follow_symlinks=False, **folders)",
         "os.replace(old_name, new_name, **folders)\n                return",
         "inbox/test_inbox.py::test_releasing_a_manifest_never_overwrites_a_newer_one",

@@ -1,35 +1,27 @@
 """A folder as a store: a write is a rename after fsync, a claim is a rename under a lock."""
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError, UsageError
 from pipeline.stores.base import Entry
+from pipeline.stores.files import NEW, TEMPORARY, Files
 from pipeline.stores.folder_claim import FolderClaim
 from pipeline.stores.holding import Holding
 from pipeline.stores.lock import Lock, Locks
 from pipeline.stores.mounts import SYSTEM, Tables
 from pipeline.stores.search import Search, found_below
-from pipeline.stores.tree import Tree, explained, listed, one_file, sync
+from pipeline.stores.tree import Tree, explained, listed
 from pipeline.timing import Timing
 
-_TEMPORARY = ".writing-"
-_UMASK = os.umask(0o077)  # it can be read only by changing it, which is not safe once there are threads
-os.umask(_UMASK)
-# Errors of file systems without hard links, such as exFAT and some network shares.
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-_FILE_MODE = 0o666 & ~_UMASK
 _HASHED = 2**23  # bytes of a claimed file that is identified by its content; a larger one is no manifest
 _TAG = "sha256:"
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class FolderStore:
@@ -49,6 +41,7 @@ class FolderStore:
     ) -> None:
         """With `alone`, no other machine has a runner at this folder. `tables` says what is mounted."""
         self._tree = Tree(path, tables)
+        self._files = Files(self._tree)
         self._locks = Locks(self._tree, timing, alone)
         self.url, self.root = self._tree.url, self._tree.root
         self.event_folder: Path | None = self.root
@@ -132,21 +125,7 @@ class FolderStore:
         return self.read(key, limit), None
 
     def write(self, key: str, data: bytes) -> str:
-        with self._tree.faults(key), self._tree.place(key, make=True) as (folder, name):
-            temporary = f"{_TEMPORARY}{uuid4().hex}"
-            descriptor = os.open(temporary, _NEW, 0o600, dir_fd=folder)
-            try:
-                with open(descriptor, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fchmod(descriptor, _FILE_MODE)
-                    os.fsync(descriptor)
-                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary, dir_fd=folder)
-                raise
-            sync(folder)
+        self._files.write(key, data)
         return _TAG + hashlib.sha256(data).hexdigest()
 
     def replace(self, key: str, data: bytes, seen: str | None) -> str:
@@ -155,49 +134,18 @@ class FolderStore:
         return self.write(key, data)
 
     def move(self, source: str, target: str) -> None:
-        with self._moving(source, target) as (old, new):
-            (old_folder, old_name), (new_folder, new_name) = old, new
-            folders = {"src_dir_fd": old_folder, "dst_dir_fd": new_folder}
-            try:
-                os.link(old_name, new_name, follow_symlinks=False, **folders)
-            except FileExistsError:
-                # A process may have died between the link and the removal below.
-                if not one_file(old, new):
-                    raise ConflictError(f"{self.root / target}: a newer file has this name") from None
-            except OSError as error:
-                if error.errno not in _NO_LINKS or self.has(target):
-                    raise
-                os.replace(old_name, new_name, **folders)
-                return
-            sync(new_folder)  # before the other name goes
-            os.unlink(old_name, dir_fd=old_folder)
+        self._files.move(source, target)
 
     def rename(self, source: str, target: str) -> None:
         """Rename a file; a file at `target` is replaced. Raises `NotFoundError`."""
-        with self._moving(source, target) as (old, new):
-            os.replace(old[1], new[1], src_dir_fd=old[0], dst_dir_fd=new[0])
-            if one_file(old, new):  # then the system has changed nothing
-                os.unlink(new[1], dir_fd=new[0])
-                os.replace(old[1], new[1], src_dir_fd=old[0], dst_dir_fd=new[0])
+        self._files.rename(source, target)
 
     def remove(self, key: str, seen: str | None = None) -> None:
-        if seen is not None and self.tag(key) != seen:
-            return
-        with (
-            self._tree.faults(key),
-            contextlib.suppress(FileNotFoundError, NotADirectoryError),
-            self._tree.place(key) as (folder, name),
-        ):
-            os.unlink(name, dir_fd=folder)
-            sync(folder)
+        if seen is None or self.tag(key) == seen:
+            self._files.remove(key)
 
     def tidy(self, folder: str) -> None:
-        with contextlib.suppress(OSError), self._tree.folder(folder) as top:
-            for _, _, names, place in os.fwalk(dir_fd=top):
-                for name in names:
-                    if name.startswith(_TEMPORARY):
-                        with contextlib.suppress(OSError):  # nobody uses it, so it may stay
-                            os.unlink(name, dir_fd=place)
+        self._files.tidy(folder)
 
     def claim(self, source: str, target: str) -> FolderClaim | None:
         with self._tree.faults(target):
@@ -256,18 +204,6 @@ class FolderStore:
         self._tree.check()
         return sorted(match for match in matches if os.path.isfile(self.root / match))
 
-    @contextlib.contextmanager
-    def _moving(self, source: str, target: str) -> Iterator[tuple[tuple[int, str], tuple[int, str]]]:
-        """The places of two keys; afterwards both folders are synchronised, the one of the target first."""
-        with (
-            self._tree.faults(source),
-            self._tree.place(target, make=True) as new,
-            self._tree.place(source) as old,
-        ):
-            yield old, new
-            sync(new[0])
-            sync(old[0])
-
     def _digest(self, key: str) -> str:
         try:
             return hashlib.sha256(self.read(key, _HASHED)).hexdigest()
@@ -278,9 +214,9 @@ class FolderStore:
 
     def _locks_exclude(self) -> bool:
         """Whether one of two descriptors of a new file can be locked while the other one is."""
-        name = f"{_TEMPORARY}{uuid4().hex}"
+        name = f"{TEMPORARY}{uuid4().hex}"
         with self._tree.faults(""), self._tree.folder("") as folder, contextlib.ExitStack() as stack:
-            first = stack.enter_context(open(os.open(name, _NEW, 0o600, dir_fd=folder)))
+            first = stack.enter_context(open(os.open(name, NEW, 0o600, dir_fd=folder)))
             stack.callback(os.unlink, name, dir_fd=folder)
             second = stack.enter_context(open(os.open(name, os.O_RDWR | os.O_CLOEXEC, dir_fd=folder)))
             try:
