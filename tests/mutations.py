@@ -248,10 +248,10 @@ MUTATIONS = (
     ),
     Mutation(
         "claims are not marked when the process is being stopped",
-        "pipeline/work/owner.py",
-        "job, claimed.stopping)",
-        "job, claimed.lost)",
-        "work/test_owner.py::test_a_runner_that_is_killed_while_it_stops_counts_as_no_crash",
+        "pipeline/work/open_jobs.py",
+        "job, job.claimed.stopping)",
+        "job, job.claimed.lost)",
+        "work/test_stopping.py::test_a_runner_that_is_killed_while_it_stops_counts_as_no_crash",
     ),
     Mutation(
         "a suspect's pair is not noted before it is computed",

@@ -5,24 +5,21 @@ a manifest away. The publishing thread takes the outcomes, one after the other.
 """
 
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
 from pipeline.engines.base import Changed, Died, Engine, Failed, Finished, Outcome, Task, Unchanged
 from pipeline.errors import EngineLostError, Problem, StoppedError, StoreError, UnavailableError, problems_of
-from pipeline.events.listener import ManifestLeft, PairDone, StoreUnavailable
+from pipeline.events.listener import PairDone, StoreUnavailable
 from pipeline.outbox.outbox import Outbox
 from pipeline.stores.patience import Patience
 from pipeline.work.feed import Feed, Given
 from pipeline.work.job import TRIES, Job
+from pipeline.work.open_jobs import OpenJobs
 from pipeline.work.results import Lookup
 from pipeline.work.session import Session
 from pipeline.work.settling import Settling
 from pipeline.work.tasks import HandedOut, Tasks
-
-_RELEASERS = 16  # threads that release claims: a release is several requests where the inbox is a bucket
 
 
 class Owner:
@@ -32,10 +29,8 @@ class Owner:
         self._engine, self._lookup, self._session = engine, Lookup(outbox, session), session
         self._patience = Patience(session.stop, self._on_wait, session.timing)
         self._settling = Settling(outbox, session, self._patience, engine.cancel)
-        self._jobs: set[Job] = set()
+        self._open = OpenJobs(self._settling, session)
         self._tasks = Tasks(engine, self._settling)
-        self._checked = time.monotonic()
-        self._handing_back = threading.Lock()
         self._publisher = threading.Thread(target=self._publish, name="publish", daemon=True)
         self._failure: BaseException | None = None  # that ended the work
 
@@ -78,28 +73,11 @@ class Owner:
 
     def mark_stopping(self) -> None:
         """Write into each claim that this process is being stopped, so that its end is not a crash."""
-        claims = [(job, job.claimed) for job in self._open_jobs() if job.claimed]
-        with ThreadPoolExecutor(_RELEASERS, "mark") as pool:
-            for job, claimed in claims:
-                pool.submit(self._settling.attempt, job, claimed.stopping)
+        self._open.mark_stopping()
 
     def hand_back(self) -> None:
         """Release the manifests that have not ended."""
-        with self._handing_back:  # a second caller waits, because the process may end when it returns
-            jobs = [job for job in self._open_jobs() if not self._stays_claimed(job)]
-            for job in jobs:
-                job.ended = True  # first of all: nothing must be published of it while its claim ends
-            claims = [(job, job.claimed) for job in jobs if job.claimed]
-            with ThreadPoolExecutor(_RELEASERS, "release") as pool:
-                attempt = self._settling.attempt
-                releases = [pool.submit(attempt, job, claimed.release) for job, claimed in claims]
-        for release in releases:
-            release.result()
-        for job in jobs:
-            job.close()
-        # Last, because writing a log that nobody reads may block.
-        for job, _ in claims:
-            self._session.listener.hear(ManifestLeft(job.name, "manifest handed back"))
+        self._open.hand_back(self._stays_claimed)
 
     def _work(self, feed: Feed) -> None:
         while True:
@@ -108,13 +86,13 @@ class Owner:
                 return
             if self._failure:
                 raise self._failure
-            self._jobs = set(self._open_jobs())
+            self._open.forget_ended()
             self._tasks.forget_ended()
-            idle = not self._jobs
+            idle = not self._open.left()
             if not self._hand_out(feed) and idle:
                 return
             self._tasks.send_single()
-            self._check_claims()
+            self._open.check_claims()
             self._session.changed.wait(self._session.timing.cancelled)
 
     def _stays_claimed(self, job: Job) -> bool:
@@ -122,9 +100,6 @@ class Owner:
         if isinstance(self._failure, EngineLostError):
             return bool(job.deaths)
         return self._failure is not None
-
-    def _open_jobs(self) -> list[Job]:
-        return [job for job in list(self._jobs) if not job.ended]
 
     def _hand_out(self, feed: Feed) -> bool:
         """Give the engine as many tasks as it wants; false if the feed had none for it."""
@@ -140,12 +115,12 @@ class Owner:
                 return handed_out
             handed_out = True
             self._submit(found)
-            self._check_claims()
+            self._open.check_claims()
         return True
 
     def _submit(self, given: Given) -> None:
         job, pair, sources = given.job, given.pair, given.job.sources
-        self._jobs.add(job)
+        self._open.add(job)
         try:
             earlier = self._patience.wait_for(partial(self._lookup.find, job, pair))
             if earlier.refusal and not earlier.whole:
@@ -167,21 +142,6 @@ class Owner:
             newcomer=given.newcomer,
         )
         self._tasks.add(HandedOut(job, task, earlier))
-
-    def _check_claims(self) -> None:
-        """Every few seconds: stop work on manifests that a person has taken out of `processing/`."""
-        if time.monotonic() < self._checked + self._session.timing.cancelled:
-            return
-        self._checked = time.monotonic()
-        for job in self._open_jobs():
-            if job.claimed is None or job.finished:
-                continue  # what is being ended is confirmed anyway
-            try:
-                reason = job.claimed.lost()
-            except StoreError:
-                continue  # the store cannot be reached; the next check will show
-            if reason:
-                self._settling.leave(job, reason)
 
     def _publish(self) -> None:
         """The publishing thread."""

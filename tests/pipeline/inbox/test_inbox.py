@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ClaimLostError, Problem, StoreError, UsageError
+from pipeline.errors import Problem, StoreError, UsageError
 from pipeline.inbox.inbox import Inbox
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
@@ -220,99 +220,3 @@ def test_priorities_of_the_newest_manifests_are_read_first_and_the_others_in_lat
     assert len(read()) == 3  # an unchanged manifest is not read again
     store.write("b.json", b'{"priority": 5}')
     assert scanned(inbox)[0] == "b"
-
-
-def test_cancelling_a_waiting_manifest_moves_it_to_failed(inbox: Inbox, tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text("{}")
-    inbox.cancel("a.json")
-    assert inbox.status().failed == {"a": "cancelled by hand"}
-    inbox.retry("a")
-    assert inbox.status().waiting == ["a"]
-
-
-@pytest.mark.parametrize("failed_before", [False, True])
-def test_cancelling_a_manifest_that_is_worked_on_ends_its_claim(
-    inbox: Inbox, tmp_path: Path, failed_before: bool
-) -> None:
-    if failed_before:
-        (tmp_path / "failed").mkdir()
-        (tmp_path / "failed" / "a.json").write_text("older")
-    (tmp_path / "a.json").write_text("{}")
-    claimed = inbox.claim("a")
-    assert claimed
-    assert claimed.lost() is None
-    inbox.cancel("a")
-    assert "was moved or deleted" in str(claimed.lost())
-    for action in (claimed.confirm, claimed.complete):
-        with pytest.raises(ClaimLostError, match="was moved or deleted"):
-            action()
-    claimed.drop()
-    assert inbox.status().failed == {"a": "cancelled by hand"}
-    assert (tmp_path / "failed" / "a.json").read_text() == "{}"
-    assert names(tmp_path / "processing") == names(tmp_path) == []
-
-
-def test_cancel_refuses_with_the_reason(inbox: Inbox, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="a: no manifest of this name waits or is worked on"):
-        inbox.cancel("a")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("end", ["done", "failed"])
-def test_a_manifest_that_ends_while_it_is_cancelled_is_not_lost(end: str) -> None:
-    store = MemoryStore("cancelled")
-    inbox = Inbox(store)
-    store.write("a.json", b"{}")
-    claimed = inbox.claim("a")
-    assert claimed
-
-    def end_first(verb: str, key: str) -> None:
-        if (verb, key) == ("move", "processing/a.json"):
-            store.before = lambda verb, key: None
-            claimed.complete() if end == "done" else claimed.fail([Problem("", "bad")])
-
-    store.before = end_first
-    with pytest.raises(UsageError):
-        inbox.cancel("a")
-    status = inbox.status()
-    assert (status.done, status.failed) == ((["a"], {}) if end == "done" else ([], {"a": "bad"}))
-
-
-def test_a_manifest_that_is_cancelled_while_it_ends_is_not_lost(tmp_path: Path) -> None:
-    class Slow(FolderStore):
-        def rename(self, source: str, target: str) -> None:
-            Inbox(FolderStore(tmp_path)).cancel("a")
-            super().rename(source, target)
-
-    (tmp_path / "a.json").write_text("{}")
-    claim = FolderStore(tmp_path).claim("a.json", "processing/a.json")
-    assert claim
-    claim.release()
-    store = Slow(tmp_path)
-    (tmp_path / "processing" / "a.json").write_text("{}")
-    (tmp_path / "a.json").unlink()
-    claimed = Inbox(store).claim("a")  # claims it as abandoned, so it is not moved
-    assert claimed
-    with pytest.raises(ClaimLostError):
-        claimed.complete()
-    assert Inbox(FolderStore(tmp_path)).status().failed == {"a": "cancelled by hand"}
-
-
-def test_a_manifest_whose_cancelling_did_not_end_is_shown_and_can_be_retried() -> None:
-    store = MemoryStore("half-cancelled")
-    store.write("a.json", b"{}")
-    inbox = Inbox(store)
-    held = inbox.claim("a")
-
-    def die(verb: str, key: str) -> None:
-        if verb == "write":
-            raise ZeroDivisionError  # the process that cancels it is killed
-
-    store.before = die
-    with pytest.raises(ZeroDivisionError):
-        inbox.cancel("a")
-    store.before = lambda verb, key: None
-    assert held and held.lost()
-    assert inbox.status().failed == {"a": "cancelled by hand"}
-    inbox.retry("a")
-    assert inbox.status().waiting == ["a"]

@@ -82,6 +82,12 @@ class Shop:
         """The manifests and error files in a folder of the inbox."""
         return [entry.name for entry in self.inbox.entries(folder) if entry.name.endswith(".json")]
 
+    def errors(self, name: str) -> list[dict[str, str]]:
+        """The errors in the error file of a manifest."""
+        text = self.inbox.read(f"failed/{name}.error.json", 10**6)
+        found: list[dict[str, str]] = json.loads(text)["errors"]
+        return found
+
     def inbox_has_in_processing(self, count: int) -> None:
         """Wait until so many manifests are worked on."""
         self.listener.wait_for(ManifestStarted, lambda event: len(self.manifests("processing")) >= count)

@@ -1,7 +1,6 @@
 """What the owner does with outcomes, with claims that are gone, and when it stops."""
 
 import gc
-import json
 import threading
 import weakref
 from collections.abc import Callable
@@ -12,17 +11,9 @@ import pytest
 from pipeline.engines.base import Died, Outcome, Task
 from pipeline.errors import ClaimLostError, EngineLostError, StoreError, UnavailableError
 from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, PairDone, StoreUnavailable
-from pipeline.inbox.inbox import Inbox
-from pipeline.stores.base import History
 from tests.pipeline.work.conftest import QUICK, Shop
 
 Make = Callable[..., Shop]
-LIMIT = 10**6
-
-
-def errors_of(runner: Shop, name: str) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = json.loads(runner.inbox.read(f"failed/{name}.error.json", LIMIT))["errors"]
-    return found
 
 
 def test_the_record_is_the_last_file_of_a_pair_and_the_page_the_last_of_a_manifest(shop: Make) -> None:
@@ -58,7 +49,7 @@ def test_a_pair_that_fails_sets_its_manifest_aside_and_the_others_are_done(shop:
     runner = shop(before=fail)
     runner.drop("m", 3)
     runner.work()
-    assert errors_of(runner, "m") == [{"place": "pairs[1]", "message": "a.png: is bad", "id": "p1"}]
+    assert runner.errors("m") == [{"place": "pairs[1]", "message": "a.png: is bad", "id": "p1"}]
     assert runner.owner.problems == 1
     assert [event.record.id for event in runner.listener.of(PairDone)] == ["p0", "p2"]
 
@@ -81,7 +72,7 @@ def test_a_pair_that_three_engines_died_with_fails(shop: Make) -> None:
     runner = shop(before=die)
     runner.drop("m", 2)
     runner.work()
-    (error,) = errors_of(runner, "m")
+    (error,) = runner.errors("m")
     assert error["id"] == "p0"
     assert error["message"].startswith("3 engines in a row have died with it (the node is gone)")
     assert [event.record.id for event in runner.listener.of(PairDone)] == ["p1"]
@@ -101,39 +92,6 @@ def test_an_engine_that_is_lost_counts_against_its_tasks_manifest_only(shop: Mak
     assert runner.manifests("") == ["good.json"]
 
 
-@pytest.mark.parametrize("way", ["deleted", "moved", "cancelled"])
-def test_whoever_takes_a_manifest_out_of_processing_stops_the_work_on_it(shop: Make, way: str) -> None:
-    begun, gone = threading.Event(), threading.Event()
-
-    def hold(task: Task) -> None:
-        if task.manifest == "m" and task.pair.id == "p2":
-            begun.set()
-            assert gone.wait(60)
-
-    runner = shop(before=hold, timing=replace(QUICK, cancelled=0.01))
-    runner.drop("m", 50)
-    thread = runner.in_background()
-    assert begun.wait(60)
-    runner.listener.wait_for(PairDone, lambda event: event.record.id == "p1")
-    if way == "deleted":
-        runner.inbox.remove("processing/m.json")
-    elif way == "moved":
-        runner.inbox.move("processing/m.json", "elsewhere/m.json")
-    else:
-        Inbox(runner.inbox).cancel("m")
-    left = runner.listener.wait_for(ManifestLeft)
-    gone.set()
-    thread.join(60)
-    assert left.reason.endswith("/processing/m.json was moved or deleted; work on it stops")
-    assert len(runner.listener.of(ManifestLeft)) == 1
-    assert runner.listener.of(ManifestEnded) == []
-    assert [event.record.id for event in runner.listener.of(PairDone)] == ["p0", "p1"]
-    assert runner.manifests("") == runner.manifests("processing") == runner.manifests("done") == []
-    assert len(runner.engine.tasks) < 10
-    if way == "cancelled":
-        assert errors_of(runner, "m") == [{"message": "cancelled by hand"}]
-
-
 def test_a_claim_that_is_lost_publishes_nothing_more(shop: Make) -> None:
     def lose(task: Task) -> None:
         if task.pair.id == "p1":
@@ -148,39 +106,6 @@ def test_a_claim_that_is_lost_publishes_nothing_more(shop: Make) -> None:
     assert records <= {"m/p0.json"}  # which may have been published before
     (left,) = runner.listener.of(ManifestLeft)
     assert left.reason.endswith("another runner has taken over")
-
-
-def test_stopping_hands_back_what_has_not_ended_and_keeps_what_is_done(shop: Make) -> None:
-    def stop(task: Task) -> None:
-        if task.pair.id == "p1":
-            runner.session.end_soon()
-
-    runner = shop(before=stop)
-    runner.drop("m", 9)
-    runner.work()
-    assert runner.manifests("") == ["m.json"]
-    assert runner.listener.of(ManifestLeft) == [ManifestLeft("m", "manifest handed back")]
-    assert len(runner.listener.of(PairDone)) < 9
-
-
-def test_a_runner_that_is_killed_while_it_stops_counts_as_no_crash(shop: Make) -> None:
-    held, go_on = threading.Event(), threading.Event()
-
-    def hold(task: Task) -> None:
-        held.set()
-        assert go_on.wait(60)
-
-    runner = shop(before=hold)
-    runner.drop("m", 9)
-    thread = runner.in_background()
-    assert held.wait(60)
-    runner.owner.mark_stopping()
-    runner.inbox.abandon("processing/m.json")
-    claim = runner.inbox.claim("m.json", "processing/m.json")
-    assert claim and claim.history == History()
-    runner.session.end_soon()
-    go_on.set()
-    thread.join(60)
 
 
 def test_a_name_under_which_another_inbox_publishes_is_left_alone_until_that_has_ended(shop: Make) -> None:
@@ -199,45 +124,6 @@ def test_a_name_under_which_another_inbox_publishes_is_left_alone_until_that_has
     shop(at=runner).work()
     assert runner.manifests("done") == ["m.json", "n.json"]
     assert all(runner.outbox.reserve(name) for name in "mn")  # both have been let go
-
-
-def test_manifests_are_handed_back_side_by_side_and_a_second_caller_waits(shop: Make) -> None:
-    hold, full, waiting = threading.Event(), threading.Event(), threading.Event()
-
-    def wait_for_test(task: Task) -> None:
-        full.set()
-        hold.wait(60)
-
-    runner = shop(before=wait_for_test, batch=2)
-    for number in range(2):
-        runner.drop(f"m{number}", 9)
-    thread = runner.in_background()
-    assert full.wait(60)
-    runner.inbox_has_in_processing(2)
-    together, returned = threading.Barrier(3), list[str]()
-
-    def wait(verb: str, key: str) -> None:
-        if verb == "release":
-            waiting.set()
-            together.wait(60)
-
-    def hand_back() -> None:
-        runner.owner.hand_back()
-        returned.append("second")
-
-    runner.inbox.before = wait
-    runner.session.end_soon()
-    assert waiting.wait(60)
-    second = threading.Thread(target=hand_back)
-    second.start()
-    assert not returned  # nor can it return before both are released
-    together.wait(60)
-    second.join(60)
-    assert returned
-    assert runner.manifests("processing") == []
-    hold.set()
-    thread.join(60)
-    assert len(runner.manifests("")) == 2
 
 
 def test_a_manifest_that_can_not_be_moved_to_its_end_is_put_off(shop: Make) -> None:
