@@ -201,23 +201,19 @@ class InboxFeed:
 
     def _open(self, name: str) -> Job | None:
         """Claim a manifest and read it; none if that fails, which is reported."""
-        claimed = self._claim(name)
-        if claimed is None:
+        # The reservation first, so that runners at two inboxes do not publish under the same name.
+        reservation = self.faults.attempt("the outbox", partial(self._outbox.store.reserve, name))
+        if reservation is None:
+            self._leave_to_others(name)
             return None
-        self._taken = self.claimed_any = True
-        try:
-            job = job_of_claimed(claimed, self._sources, self._outbox, self._session.caps)
-        except UnavailableError as error:
-            self.faults.report(name, error)
-            self._give_up(name, claimed)
-        except Exception as error:
-            # One manifest must not stop the others, whatever it raises.
-            if not self.faults.attempt(name, partial(self._refuse, claimed, problems_of(error))):
-                self._give_up(name, claimed)
-        else:
-            self._jobs[name] = job
-            return job
-        return None
+        claimed = self._claim(name)
+        job = self._read(claimed) if claimed else None
+        if job is None:
+            reservation.close()
+            return None
+        job.reservation = reservation
+        self._jobs[name] = job
+        return job
 
     def _claim(self, name: str) -> ClaimedManifest | None:
         """The claimed manifest; none if another runner has it, or the store refuses."""
@@ -233,16 +229,34 @@ class InboxFeed:
             return None
         self._refused = 0
         if claimed is None:
-            self._contested = True
-            self._skip(name, self._session.timing.held)
+            self._leave_to_others(name)
         for what in ("claims", name):
             self.faults.over(what)
         return claimed
 
-    def _give_up(self, name: str, claimed: ClaimedManifest) -> None:
+    def _leave_to_others(self, name: str) -> None:
+        self._contested = True
+        self._skip(name, self._session.timing.held)
+
+    def _read(self, claimed: ClaimedManifest) -> Job | None:
+        """The job of a claimed manifest; none if it can't be read now, or is refused."""
+        self._taken = self.claimed_any = True
+        try:
+            return job_of_claimed(claimed, self._sources, self._outbox, self._session.caps)
+        except UnavailableError as error:
+            self.faults.report(claimed.name, error)
+            self._give_up(claimed)
+        except Exception as error:
+            # One manifest must not stop the others, whatever it raises.
+            refuse = partial(self._refuse, claimed, problems_of(error))
+            if not self.faults.attempt(claimed.name, refuse):
+                self._give_up(claimed)
+        return None
+
+    def _give_up(self, claimed: ClaimedManifest) -> None:
         """Release a manifest that can be neither read nor refused now."""
-        self.faults.attempt(name, claimed.release)
-        self._skip(name, self._session.timing.retry_last)
+        self.faults.attempt(claimed.name, claimed.release)
+        self._skip(claimed.name, self._session.timing.retry_last)
 
     def _refuse(self, claimed: ClaimedManifest, problems: Sequence[Problem]) -> bool:
         claimed.fail(problems)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.errors import ManifestError, Problem, UnavailableError
+from pipeline.errors import ManifestError, Problem
 from pipeline.inbox.claimed import ClaimedManifest
 from pipeline.manifest.expand import expand
 from pipeline.manifest.models import Pair
@@ -41,7 +41,7 @@ class Job:
     caution: Caution | None = None  # while its pairs are computed one at a time
     ended: bool = False  # nothing more is done with it here
     lock: threading.RLock = field(default_factory=threading.RLock)  # held while it is changed or ended
-    _reservation: Reservation | None = None
+    reservation: Reservation | None = None  # of its folder in the outbox, until `close`
     put_off_until: float = 0.0  # on the monotonic clock: it could not be ended, so a scan skips it until then
 
     @property
@@ -74,20 +74,11 @@ class Job:
         self.handed_out += 1
         return self.pairs[self.handed_out - 1]
 
-    def reserve(self, outbox: Outbox) -> None:
-        """Keep other inboxes from publishing under this name until `close`. Raises `UnavailableError`."""
-        self._reservation = outbox.store.reserve(self.name)
-        if self._reservation is None:
-            place = f"{outbox.store.url}/{self.name}"
-            raise UnavailableError(
-                f"{place}: another process publishes there; give the manifest another name"
-            )
-
     def close(self) -> None:
         """Nothing is published any more: let others publish under this name."""
         self.ended = True
-        if self._reservation:
-            self._reservation.close()
+        if self.reservation:
+            self.reservation.close()
 
     def put_last(self, done: Callable[[Pair], bool]) -> None:
         """Hand out those of the pairs that are left last for which `done` is true."""
@@ -114,8 +105,7 @@ def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox, c
         message = f"{crashes} runners in a row have died with it before any pair was computed; check its size"
         raise ManifestError([Problem("", message)])
     document = parse(claimed.read())
-    job = Job(claimed.name, expand(document, sources.search(), caps), sources, document.priority, claimed)
-    job.reserve(outbox)
+    pairs = expand(document, sources.search(), caps)
     if crashes:
         outbox.tidy(claimed.name)
-    return job
+    return Job(claimed.name, pairs, sources, document.priority, claimed)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nst.errors import NSTError
 from pipeline.engines.base import Engine
-from pipeline.errors import problems_of
+from pipeline.errors import StoreError, problems_of
 from pipeline.events.listener import Note
 from pipeline.inbox.inbox import Inbox
 from pipeline.inbox.triggers import Schedule, Trigger
@@ -35,7 +35,10 @@ def run(
         try:
             sources = stores.sources(str(path.parent), allow, outbox.results_among)
             job = job_of_file(path, sources, session.caps)
-            job.reserve(outbox)
+            job.reservation = outbox.store.reserve(job.name)
+            if job.reservation is None:
+                place = f"{outbox.store.url}/{job.name}"
+                raise StoreError(f"{place}: another process publishes there; give the manifest another name")
             jobs.append(job)
         except NSTError as error:
             refused += 1
