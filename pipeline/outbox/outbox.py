@@ -1,7 +1,6 @@
 """Results: where they are, and which files of other folders are results."""
 
 import re
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.errors import NotFoundError
@@ -11,7 +10,6 @@ from pipeline.outbox.results import EDITED, Results
 from pipeline.stores.base import Store
 from pipeline.timing import Timing
 
-_REMEMBERED = 256  # thumbnails
 _THUMBNAIL = re.compile(r".+/thumbs/[0-9a-f]{16}\.jpg")  # a key that ends with a `thumbnail_name`
 
 
@@ -20,7 +18,6 @@ class Outbox:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._thumbnails: deque[str] = deque(maxlen=_REMEMBERED)  # keys of those written last
 
     def open(
         self,
@@ -34,10 +31,7 @@ class Outbox:
         `warn` gets a sentence about each file that was edited or damaged. Raises `UnavailableError`, and
         `NameRefusedError` if the outbox cannot have a folder of this name.
         """
-        # Somebody may delete the thumbnails before a manifest of the same name comes.
-        kept = (key for key in self._thumbnails if not key.startswith(f"{manifest}/"))
-        self._thumbnails = deque(kept, maxlen=_REMEMBERED)
-        return Results(self.store, manifest, pairs, self._thumbnails, timing, warn)
+        return Results(self.store, manifest, pairs, timing, warn)
 
     def record(self, manifest: str, pair: str) -> Record | None:
         """The record of a pair; none if there is none that this version understands."""

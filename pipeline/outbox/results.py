@@ -3,7 +3,6 @@
 import itertools
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -54,16 +53,15 @@ class Results:
         store: Store,
         manifest: str,
         pairs: Sequence[str],
-        thumbnails: deque[str],
         timing: Timing,
         warn: Callable[[str], None],
     ) -> None:
-        """`thumbnails` has the keys of thumbnails that were written before; new ones are added."""
-        self._store, self._manifest, self._thumbnails, self._warn = store, manifest, thumbnails, warn
-        self._timing = timing
+        self._store, self._manifest, self._timing, self._warn = store, manifest, timing, warn
         self._names = {folded(pair) for pair in pairs}
         self._writer = Writer(store, manifest)
         self._edited: set[str] = set()  # pairs whose edited picture was kept
+        self._begun: set[str] = set()  # pairs whose earlier picture was looked up before it is replaced
+        self._thumbnails: set[str] = set()  # that were written
         self._entries: dict[str, Entry] = {}
         self._list()
         self.pages = Pages(store, manifest, pairs, self.seen)
@@ -74,11 +72,11 @@ class Results:
 
     def find(self, pair: str) -> Found:
         """What there is of a pair."""
-        if not self.done_before(pair):
-            return Found()
         if time.monotonic() > self._listed + self._timing.listing:
             self._list()
-        entry = self._entries[record_name(pair)]
+        entry = self._entries.get(record_name(pair))
+        if entry is None:
+            return Found()
         kept = self.pages.earlier(pair)
         if kept and kept.tag == entry.tag:
             return self._compared(kept, reused=True)
@@ -112,7 +110,7 @@ class Results:
         """
         for name, thumbnail in thumbnails.items():
             self._put_thumbnail(name, thumbnail, confirm)
-        if earlier.edited and earlier.record:
+        if earlier.record and (earlier.edited or self._was_edited(earlier.record)):
             self._keep_edited(earlier.record, confirm)
         # Otherwise the earlier record would describe the new picture for a moment.
         self._writer.remove(record_name(record.id), self.seen(record_name(record.id)), confirm)
@@ -138,9 +136,10 @@ class Results:
             return self._store.tag(f"{self._manifest}/{name}")
 
     def _list(self) -> None:
-        self._listed = time.monotonic()
+        began = time.monotonic()
         with waiting_for_outbox():
             self._entries = {entry.name: entry for entry in self._store.entries(self._manifest)}
+        self._listed = began
 
     def _compared(self, kept: Kept, reused: bool = False, refusal: str = "") -> Found:
         """Compare a record with the files that it describes."""
@@ -169,10 +168,19 @@ class Results:
 
     def _put_thumbnail(self, name: str, data: bytes, confirm: Confirm) -> None:
         """Write a thumbnail, unless it is there: its name is a digest of its image."""
-        key = f"{self._manifest}/{name}"
-        if key not in self._thumbnails:
+        if name not in self._thumbnails:
             self._writer.put_new(name, data, confirm)
-            self._thumbnails.append(key)
+            self._thumbnails.add(name)
+
+    def _was_edited(self, record: Record) -> bool:
+        """Whether the picture of a record was changed after it was listed. False once it is replaced here."""
+        if record.id in self._begun:
+            return False
+        with waiting_for_outbox():
+            found = self._store.tag(f"{self._manifest}/{record.picture}")
+        self._begun.add(record.id)
+        tag = record.tags.get(record.picture, "")
+        return found is not None and not tag.isdecimal() and found != tag
 
     def _keep_edited(self, record: Record, confirm: Confirm) -> None:
         """Copy a picture that is not the record's to a free name, and warn."""

@@ -20,7 +20,7 @@ from pipeline.stores.search import Search, found_below
 from pipeline.stores.tree import Tree, explained, listed
 from pipeline.timing import Timing
 
-_HASHED = 2**23  # bytes of a claimed file that is identified by its content; a larger one is no manifest
+_HASHED = 2**26  # bytes of a claimed file that is identified by its content; a larger one is no manifest
 _TAG = "sha256:"
 
 
@@ -156,7 +156,7 @@ class FolderStore:
             with self._tree.faults(target):
                 # Where both names are one file, the rename below removes one of them.
                 left = self._tree.is_file(target) and not self._tree.are_one_file(source, target)
-            content = self._digest(target if left else source)
+            content = self._identity(target if left else source)
             holding = Holding(owner=uuid4().hex, content=content, history=lock.before.inherited(content))
             # Before the file is moved or read, so that a death at any later moment is counted.
             lock.write(holding)
@@ -166,7 +166,7 @@ class FolderStore:
             lock.close()
             return None
         except BaseException:
-            lock.close()
+            lock.leave()  # with the history of the holders before
             raise
         return FolderClaim(self, source, target, lock, holding)
 
@@ -204,13 +204,11 @@ class FolderStore:
         self._tree.check()
         return sorted(match for match in matches if os.path.isfile(self.root / match))
 
-    def _digest(self, key: str) -> str:
-        try:
-            return hashlib.sha256(self.read(key, _HASHED)).hexdigest()
-        except NotFoundError:
-            raise
-        except StoreError as error:
-            return str(error)  # too large, for example, which is an identity as well
+    def _identity(self, key: str) -> str:
+        """A digest of a file, or the size of one that is too large for a manifest."""
+        with self._tree.faults(key), open(self._tree.open(key), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            return f"{size} bytes" if size > _HASHED else hashlib.file_digest(file, "sha256").hexdigest()
 
     def _locks_exclude(self) -> bool:
         """Whether one of two descriptors of a new file can be locked while the other one is."""

@@ -1,5 +1,6 @@
 """The claim on a file in a folder."""
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ class FolderClaim:
     def __init__(self, store: "FolderStore", source: str, key: str, lock: Lock, holding: Holding) -> None:
         self._store, self._source, self._key, self._lock = store, source, key, lock
         self._holding = holding
-        self._moved = False
+        self._moved, self._changing = False, threading.Lock()
 
     @property
     def history(self) -> History:
@@ -40,15 +41,17 @@ class FolderClaim:
 
     def note(self, history: History) -> None:
         self.confirm()
-        self._write(self._holding.model_copy(update={"history": history}))
+        self._change(history=history)
 
     def stopping(self) -> None:
-        if self._lock.held:
-            self._write(self._holding.model_copy(update={"stopped": True}))
+        if self._lock.held and not self._holding.stopped:
+            self._change(stopped=True)
 
-    def _write(self, holding: Holding) -> None:
-        self._lock.write(holding)
-        self._holding = holding
+    def _change(self, **changes: object) -> None:
+        with self._changing:
+            holding = self._holding.model_copy(update=changes)
+            self._lock.write(holding)
+            self._holding = holding
 
     def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
         if not self._lock.held:

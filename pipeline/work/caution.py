@@ -3,9 +3,10 @@
 The first death may be the fault of any pair that was in work, or of none. From then on, a pair that has to
 be computed is first noted in the claim, and then computed while the runner works on nothing else. A pair with
 which `_DEATHS_ALONE` runners in a row have died in this way has failed, and the others go on. Pairs that are
-done already are only compared with their inputs, many at a time; a death meanwhile is no pair's fault.
+done already are only compared with their inputs, many at a time; a death then is counted for no pair.
 """
 
+import threading
 from dataclasses import replace
 
 from pipeline.errors import Problem
@@ -24,42 +25,46 @@ _MESSAGE = (
 class Caution:
     """What is known about the pairs of one manifest. All methods may raise `StoreError`."""
 
-    def __init__(self, claimed: ClaimedManifest, pairs: int) -> None:
-        """It is over when so many pairs were computed one at a time."""
-        self._claimed, self._left, self._progress = claimed, pairs, False
-
-    @property
-    def over(self) -> bool:
-        """Whether the manifest is like any other again."""
-        return self._left <= 0
+    def __init__(self, claimed: ClaimedManifest) -> None:
+        self._claimed, self._done, self._progress = claimed, 0, False
+        self._lock = threading.RLock()  # the history is read and written by two threads
 
     def blamed(self, pair: Pair) -> Problem | None:
         """Why a pair must not be computed any more, or none."""
-        history = self._history
-        if history.pair == pair.id and history.deaths >= _DEATHS_ALONE:
-            self._note(History(failed=(*history.failed, pair.id)))
-        return Problem(pair.place, _MESSAGE, pair.id) if pair.id in self._history.failed else None
+        with self._lock:
+            history = self._history
+            if history.pair == pair.id and history.deaths >= _DEATHS_ALONE:
+                self._claimed.note(History(failed=(*history.failed, pair.id), crashes=_SUSPECT))
+            return Problem(pair.place, _MESSAGE, pair.id) if pair.id in self._history.failed else None
 
     def begin(self, pair: Pair) -> None:
         """Note that this pair is computed from now on, and nothing else."""
-        deaths = self._history.deaths if self._history.pair == pair.id else 0
-        crashes = _SUSPECT if self._progress else self._history.crashes
-        self._note(replace(self._history, crashes=crashes, pair=pair.id, alone=True, deaths=deaths))
+        with self._lock:
+            deaths = self._history.deaths if self._history.pair == pair.id else 0
+            crashes = _SUSPECT if self._progress else self._history.crashes
+            history = replace(self._history, crashes=crashes, pair=pair.id, alone=True, deaths=deaths)
+            self._claimed.note(history)
 
-    def settled(self) -> None:
-        """The pair that was noted is done, or has failed."""
-        self._left, self._progress = self._left - 1, True
-        if self.over:  # otherwise the next `begin` writes it down
-            self._note(History(failed=self._history.failed))
+    def settled(self, done: bool, in_work: int) -> bool:
+        """The pair that was noted is done, or has failed. Whether no more caution is needed.
 
-    def found_done(self) -> None:
-        """A pair was done already, which is progress."""
-        if self._history.crashes > _SUSPECT:
-            self._note(replace(self._history, crashes=_SUSPECT))
+        That is so after as many pairs are done as may have been in work when the first runner died,
+        `in_work`. A pair that has failed may have done so before anything was computed, and does not count.
+        """
+        with self._lock:
+            self._done, self._progress = self._done + done, True
+            over = self._done >= in_work
+            if over:  # otherwise the next `begin` writes it down
+                self._claimed.note(History(failed=self._history.failed))
+            return over
+
+    def found_done(self) -> bool:
+        """A pair was done already, which is progress. Whether no more caution is needed: it still is."""
+        with self._lock:
+            if self._history.crashes > _SUSPECT:
+                self._claimed.note(replace(self._history, crashes=_SUSPECT))
+            return False
 
     @property
     def _history(self) -> History:
         return self._claimed.history
-
-    def _note(self, history: History) -> None:
-        self._claimed.note(history)

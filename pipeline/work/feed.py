@@ -18,7 +18,7 @@ from pipeline.inbox.inbox import Inbox, Ready
 from pipeline.inbox.triggers import Trigger
 from pipeline.manifest.models import Pair
 from pipeline.outbox.outbox import Outbox
-from pipeline.stores.base import History
+from pipeline.stores.base import History, Reservation
 from pipeline.stores.sources import Sources
 from pipeline.work.caution import Caution
 from pipeline.work.faults import Faults
@@ -27,7 +27,6 @@ from pipeline.work.session import Session
 from pipeline.work.turns import Turns
 
 _MOST_REFUSED = 3  # claims in a row that a store may refuse before it is left alone for a while
-_IN_WORK = 3  # batches that may have been in work when a runner died: one computed, two ahead
 _SPREAD = 8  # of the best manifests, one at random is tried where other runners claim as well
 
 
@@ -86,6 +85,7 @@ class InboxFeed:
         self.claimed_any = False  # since `begin`
         self._jobs: dict[str, Job] = {}  # all that are busy, by name
         self._turns = Turns()
+        self._opening: ClaimedManifest | None = None  # claimed, but not read yet
         self._suspect: Job | None = None  # as long as it needs caution
         self._ready: deque[Ready] = deque()  # that the last scan found, best first
         self._taken = False  # something was claimed since the last scan
@@ -121,7 +121,9 @@ class InboxFeed:
             if (job := self._open(best.name)) is None:
                 continue
             if job.claimed and job.claimed.history != History():
-                job.caution = Caution(job.claimed, _IN_WORK * turn)
+                job.caution = Caution(job.claimed)
+                # Otherwise other pairs would be noted before it, and its deaths forgotten.
+                job.put_first(job.claimed.history.pair)
                 self._suspect = job
                 return self._next_of(job)
             self._turns.open(job, turn)
@@ -129,10 +131,21 @@ class InboxFeed:
         following = self._turns.next(turn)
         return _given(following, self._listener, self._turns.first) if following else None
 
+    def mark_stopping(self) -> None:
+        """Mark the claims of which no pair was handed out. The owner marks the others."""
+        for claimed in self._not_handed_out():
+            self.faults.attempt(claimed.name, claimed.stopping)
+
     def hand_back(self) -> None:
         """Release the manifests of which no pair was handed out. The owner releases the others."""
-        for job in [job for job in self._jobs.values() if not job.handed_out and not job.ended]:
+        for job in [job for job in list(self._jobs.values()) if not job.handed_out and not job.ended]:
             self._hand_back(job)
+        if self._opening:
+            self.faults.attempt(self._opening.name, self._opening.release)
+
+    def _not_handed_out(self) -> list[ClaimedManifest]:
+        jobs = [job for job in list(self._jobs.values()) if not job.handed_out and not job.ended]
+        return [c for c in [self._opening, *(job.claimed for job in jobs)] if c]
 
     def _clear_suspect(self) -> None:
         """A suspect that needs no caution any more is like any other manifest."""
@@ -202,18 +215,32 @@ class InboxFeed:
     def _open(self, name: str) -> Job | None:
         """Claim a manifest and read it; none if that fails, which is reported."""
         # The reservation first, so that runners at two inboxes do not publish under the same name.
-        reservation = self.faults.attempt("the outbox", partial(self._outbox.store.reserve, name))
+        reservation = self._reserve(name)
         if reservation is None:
-            self._leave_to_others(name)
             return None
-        claimed = self._claim(name)
+        self._opening = claimed = self._claim(name)
         job = self._read(claimed) if claimed else None
         if job is None:
+            self._opening = None
             reservation.close()
             return None
         job.reservation = reservation
-        self._jobs[name] = job
+        self._jobs[name], self._opening = job, None
         return job
+
+    def _reserve(self, name: str) -> Reservation | None:
+        """The folder of results of a manifest; none if another process has it, or the outbox refuses."""
+        self._session.pulse.beat()
+        try:
+            reservation = self._outbox.store.reserve(name)
+        except StoreError as error:
+            self._refused += 1
+            self.faults.report("the outbox", error)
+            return None
+        self.faults.over("the outbox")
+        if reservation is None:
+            self._leave_to_others(name)
+        return reservation
 
     def _claim(self, name: str) -> ClaimedManifest | None:
         """The claimed manifest; none if another runner has it, or the store refuses."""

@@ -28,7 +28,7 @@ class Job:
     """The pairs of a manifest, where their images come from, and what has become of them so far."""
 
     name: str
-    pairs: Sequence[Pair]
+    pairs: Sequence[Pair]  # in the order in which they are handed out
     sources: Sources
     priority: int = 0
     claimed: ClaimedManifest | None = None
@@ -43,6 +43,9 @@ class Job:
     lock: threading.RLock = field(default_factory=threading.RLock)  # held while it is changed or ended
     reservation: Reservation | None = None  # of its folder in the outbox, until `close`
     put_off_until: float = 0.0  # on the monotonic clock: it could not be ended, so a scan skips it until then
+
+    def __post_init__(self) -> None:
+        self.ids = [pair.id for pair in self.pairs]  # in the order of the manifest
 
     @property
     def settled(self) -> int:
@@ -79,6 +82,10 @@ class Job:
         self.ended = True
         if self.reservation:
             self.reservation.close()
+
+    def put_first(self, pair: str) -> None:
+        """Hand out this pair first, if there is one of this id."""
+        self.pairs = sorted(self.pairs, key=lambda other: other.id != pair)
 
     def put_last(self, done: Callable[[Pair], bool]) -> None:
         """Hand out those of the pairs that are left last for which `done` is true."""

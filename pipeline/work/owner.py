@@ -21,6 +21,8 @@ from pipeline.work.session import Session
 from pipeline.work.settling import Settling
 from pipeline.work.tasks import HandedOut, Tasks
 
+_IN_WORK = 3  # batches that may have been in work when a runner died: one computed, two ahead
+
 
 class Owner:
     """Works on jobs with an engine."""
@@ -175,15 +177,15 @@ class Owner:
             case Died(_, reason):
                 self._try_again(handed_out, reason)
                 return
-        self._ease(handed_out)
+        self._ease(handed_out, done=not isinstance(outcome, Failed))
 
-    def _ease(self, handed_out: HandedOut) -> None:
+    def _ease(self, handed_out: HandedOut, done: bool) -> None:
         """A pair of a suspect was settled: after enough of them it is a suspect no more."""
         job = handed_out.job
         if job.caution is None or job.ended:
             return
-        self._settling.wait_for(job, job.caution.settled if handed_out.task.alone else job.caution.found_done)
-        if job.caution.over:
+        settled = partial(job.caution.settled, done, _IN_WORK * self._engine.batch)
+        if self._settling.wait_for(job, settled if handed_out.task.alone else job.caution.found_done):
             job.caution = None
 
     def _try_again(self, handed_out: HandedOut, reason: str) -> None:

@@ -29,7 +29,7 @@ class Lookup:
 
     def _open(self, job: Job) -> Results:
         """List the results of a job. Its pairs without a record go first, so that new work begins at once."""
-        ids, timing = [pair.id for pair in job.pairs], self._session.timing
+        ids, timing = job.ids, self._session.timing
         results = self._outbox.open(job.name, ids, timing, self._session.warn)
         job.put_last(lambda pair: results.done_before(pair.id))
         if sum(map(results.done_before, ids)) >= _MANY:

@@ -8,7 +8,7 @@ a long computation. What happens on SIGINT, SIGTERM or SIGHUP (unless SIGHUP is 
    owner publishes what is finished and hands its manifests back. `Timing.grace` seconds remain for that; then
    the program exits with 128 + N.
 2. Work that has not ended by then, or that gets a second signal, is abandoned: `leave` hands the manifests
-   back, side by side, within `Timing.leave` seconds, and the process ends where it stands.
+   back, side by side, within `Timing.leave` seconds, and the process ends at once, without clean-up.
 
 A process in which nothing happens for `Timing.stuck` seconds although it has work ends with 1, and hands
 nothing back: the next runner counts it as a crash of the manifests that it held.
@@ -32,14 +32,14 @@ _LEAVE_SHARE = 0.8  # of `Timing.leave`, for handing back; the rest is for the l
 def supervise(
     session: Session,
     work: Callable[[], None],
-    mark: Callable[[], None],
+    mark: Sequence[Callable[[], None]],
     leave: Sequence[Callable[[], None]],
     close: Callable[[], None] = lambda: None,
 ) -> int:
     """Run `work` in a thread; 0 when it has ended, or 128 + N after signal N. Raises what `work` raises.
 
-    `mark` runs in a thread of its own after the first signal. When work is abandoned, all of `leave` run side
-    by side, and then `close`.
+    All of `mark` run side by side after the first signal. When work is abandoned, all of `leave` do, and then
+    `close` is called.
     """
     ended = threading.Event()
     received: list[int] = []
@@ -56,7 +56,7 @@ def supervise(
         _abandon(session, leave, close, code)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        # A terminal that is closed may send SIGHUP twice, or beside another signal: nobody is impatient then.
+        # A terminal that is closed may send SIGHUP twice, or beside another signal. Nobody asks twice then.
         again = number != signal.SIGHUP and any(n != signal.SIGHUP for n in received)
         received.append(number)
         if again:
@@ -75,7 +75,8 @@ def supervise(
         while not received and not ended.wait(_TICK):
             clock = _check_progress(session, clock)
         if received:
-            threading.Thread(target=mark, name="mark", daemon=True).start()
+            for action in mark:
+                threading.Thread(target=action, name="mark", daemon=True).start()
             if not _ends(ended, session.timing.grace):
                 abandon(128 + received[0])
     finally:
@@ -101,7 +102,7 @@ def _check_progress(session: Session, last: float) -> float:
 def _abandon(
     session: Session, leave: Sequence[Callable[[], None]], close: Callable[[], None], code: int
 ) -> NoReturn:
-    """End this process where it stands, after `leave` and `close`, or after `Timing.leave` seconds."""
+    """End this process without clean-up, after `leave` and `close`, or after `Timing.leave` seconds."""
     # Both may hang, on a network that is dead or on a log that nobody reads.
     last = threading.Timer(session.timing.leave, os._exit, (code,))
     last.daemon = True

@@ -56,7 +56,7 @@ def run(
             for job in jobs:
                 job.close()
 
-    code = supervise(session, work, owner.mark_stopping, [owner.hand_back])
+    code = supervise(session, work, [owner.mark_stopping], [owner.hand_back])
     return code or int(owner.problems + refused > 0)
 
 
@@ -82,7 +82,8 @@ class Watch:
     def run(self, once: bool, schedule: Schedule | None) -> int:
         """Work until a signal comes, or with `once` until nothing is left; returns the exit code."""
         leave = [self._feed.hand_back, self._owner.hand_back]
-        mark, close = self._owner.mark_stopping, self._trigger.close
+        mark = [self._feed.mark_stopping, self._owner.mark_stopping]
+        close = self._trigger.close
         code = supervise(self._session, lambda: self._work(once, schedule), mark, leave, close)
         failed = self._owner.problems + self._feed.problems + self._feed.faults.count
         return code or int(failed > 0)

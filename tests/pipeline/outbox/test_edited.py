@@ -1,9 +1,12 @@
 """A picture that was changed after its record was written is kept under another name."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.errors import StoreError, UnavailableError
 from pipeline.outbox.outbox import Outbox
+from pipeline.outbox.results import Found
 from pipeline.stores.memory import MemoryStore
 from pipeline.timing import Timing
 from tests.pipeline.outbox.made import LIMIT, is_done, make_record, publish
@@ -72,3 +75,20 @@ def test_a_picture_without_a_record_is_left_by_a_dead_runner_and_is_not_kept(sto
     store.remove("m/p.json")
     publish(store)
     assert store.tag("m/p.edited.png") is None
+
+
+def test_a_picture_that_is_edited_after_it_was_listed_is_kept(store: MemoryStore) -> None:
+    results = Outbox(store).open("m", ["p"], Timing())  # lists
+    store.write("m/p.png", b"edited later")
+    found = replace(
+        results.find("p"), edited=False, whole=True
+    )  # as if the listing had the tag of the record
+    results.put(make_record("d2"), b"new", b"log", {}, found, lambda: None)
+    assert store.read("m/p.edited.png", LIMIT) == b"edited later"
+    assert is_done(store, "d2")
+
+
+def test_a_record_that_is_deleted_after_it_was_listed_counts_as_none(store: MemoryStore) -> None:
+    results = Outbox(store).open("m", ["p"], Timing(listing=0.0))
+    store.remove("m/p.json")
+    assert results.find("p") == Found()

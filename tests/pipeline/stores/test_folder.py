@@ -197,3 +197,18 @@ def test_each_file_is_claimed_by_exactly_one_of_eight_processes(store: FolderSto
         worker.join()
     assert numbers == list(range(100))
     assert won.empty()
+
+
+def test_a_large_file_keeps_its_history_and_another_of_its_size_does_not(store: FolderStore) -> None:
+    noted = History(crashes=2, failed=("p",))
+    store.write("a", b"x" * 9_000_000)
+    claim = store.claim("a", "held/a")
+    assert claim
+    claim.note(noted)
+    claim.release()
+    again = store.claim("a", "held/a")
+    assert again and again.history == noted
+    again.release()
+    store.write("a", b"y" * 9_000_000)
+    other = store.claim("a", "held/a")
+    assert other and other.history == History()

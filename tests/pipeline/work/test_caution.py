@@ -1,10 +1,12 @@
 """A manifest that runners have died with: which pair is the cause, and what becomes of the others."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import pytest
 
 from pipeline.engines.base import Task
-from pipeline.errors import EngineLostError
+from pipeline.errors import EngineLostError, StoreError
 from pipeline.events.listener import PairDone
 from pipeline.stores.base import History
 from tests.pipeline.work.conftest import Shop
@@ -20,6 +22,7 @@ def stop_at(shop: Make, first: Shop, pair: str) -> Shop:
     def stop(task: Task) -> None:
         if task.pair.id == pair:
             runner.session.end_soon()
+            raise StoreError("it did not get so far")
 
     runner: Shop = shop(at=first, before=stop)
     return runner
@@ -28,8 +31,9 @@ def stop_at(shop: Make, first: Shop, pair: str) -> Shop:
 class Runners:
     """Runs one runner after the other at one inbox. A runner dies when a deadly pair is computed."""
 
-    def __init__(self, shop: Make, deadly: set[str], batch: int = 1) -> None:
-        self._shop, self._deadly, self._batch = shop, deadly, batch
+    def __init__(self, shop: Make, deadly: set[str], batch: int = 1, bad: Sequence[str] = ()) -> None:
+        """`bad` are pairs that fail without harm to the runner."""
+        self._shop, self._deadly, self._batch, self._bad = shop, deadly, batch, bad
         self.first: Shop = shop()
         self.deaths = 0
         self.done: list[str] = []  # pairs that were computed and published
@@ -59,6 +63,8 @@ class Runners:
         return {error["id"]: error["message"] for error in json.loads(text)["errors"]}
 
     def _compute(self, task: Task) -> None:
+        if task.pair.id in self._bad:
+            raise StoreError("its image is bad")
         if task.pair.id in self._deadly and not task.check_only:
             raise EngineLostError("the runner has died")
 
@@ -72,6 +78,16 @@ def test_only_the_pair_that_kills_fails_after_three_deaths_and_the_others_are_do
     assert (pair, others) == ("p4", [])
     assert message.startswith("3 runners have died while they worked on this pair")
     assert sorted(runners.done) == [f"p{n}" for n in range(9) if n != 4]
+
+
+@pytest.mark.parametrize("bad", [["p0"], ["p0", "p1", "p2"]])
+def test_pairs_that_fail_before_the_one_that_kills_do_not_hide_it(shop: Make, bad: list[str]) -> None:
+    runners = Runners(shop, {"p3"}, bad=bad)
+    runners.first.drop("m", 5)
+    runners.start_until_all_ended()
+    assert runners.deaths == 3
+    assert set(runners.errors()) == {*bad, "p3"}
+    assert sorted(runners.done) == sorted({f"p{n}" for n in range(5)} - {*bad, "p3"})
 
 
 def test_two_pairs_that_kill_are_both_found(shop: Make) -> None:
@@ -139,8 +155,8 @@ def test_a_hand_back_keeps_the_count_of_deaths(shop: Make) -> None:
         if runners.first.manifests("failed"):
             break
         runners.start()
-        # A node is drained: its runner is stopped while it goes through the pairs that are done.
-        stop_at(shop, runners.first, "p0").work()
+        # A node is drained: its runner is stopped before the pair is computed.
+        stop_at(shop, runners.first, "p8").work()
     runners.start_until_all_ended()
     assert runners.deaths == 3
     assert set(runners.errors()) == {"p8"}

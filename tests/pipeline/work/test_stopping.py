@@ -118,3 +118,27 @@ def test_manifests_are_handed_back_side_by_side_and_a_second_caller_waits(shop: 
     hold.set()
     thread.join(60)
     assert len(runner.manifests("")) == 2
+
+
+def test_a_manifest_that_is_still_being_read_is_marked_and_handed_back(shop: Make) -> None:
+    reading, go_on = threading.Event(), threading.Event()
+
+    def hold(verb: str, key: str) -> None:
+        if (verb, key) == ("read", "processing/m.json"):
+            reading.set()
+            assert go_on.wait(60)
+
+    runner = shop()
+    runner.drop("m")
+    assert runner.box.scan()  # which reads the priority
+    runner.inbox.before = hold
+    thread = runner.in_background()
+    assert reading.wait(60)
+    runner.feed.mark_stopping()
+    runner.feed.hand_back()
+    assert runner.manifests("") == ["m.json"]
+    claim = runner.inbox.claim("m.json", "processing/m.json")
+    assert claim and claim.history == History()
+    runner.session.end_soon()
+    go_on.set()
+    thread.join(60)
