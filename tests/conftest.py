@@ -26,6 +26,21 @@ SHALLOW = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+_LONG = (
+    "test_chaos.py",
+    "test_crashes.py",
+    "test_race.py",
+    "test_faults.py",
+    "test_stylizer.py",
+    "test_scales.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that take longest first, so that no process waits for another one at the end."""
+    items.sort(key=lambda item: item.path.name not in _LONG)
+
+
 def make_picture(width: int = 48, height: int = 40, seed: int = 0) -> Image.Image:
     """A picture of soft coloured spots, which has enough structure for the network."""
     noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)

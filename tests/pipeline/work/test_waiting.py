@@ -53,7 +53,7 @@ def drop(inbox: Path) -> None:
 
 
 def watch(inbox: Path, outbox: Path) -> Runner:
-    return Runner("watch", "--inbox", inbox, "--outbox", outbox)
+    return Runner("watch", "--inbox", inbox, "--outbox", outbox, engine="fake")
 
 
 def assert_waits_and_continues(runner: Runner, fault: str, repair: Callable[[], object]) -> None:
