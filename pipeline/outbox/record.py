@@ -102,10 +102,6 @@ class Reading:
     record: Record | None
     newer: bool
 
-    @property
-    def damaged(self) -> bool:
-        return self.record is None and not self.newer
-
 
 def read_record(text: bytes) -> Reading:
     """Read the text of `ID.json`. Raises no error."""

@@ -132,16 +132,13 @@ class MemoryStore:
 
     def write(self, key: str, data: bytes) -> str:
         self._begin("write", key)
-        with self._lock:
-            file = self._files[key] = _File(data, f"v{next(self._tags)}", time.time())
-        return file.tag
+        return self._put(key, data)
 
     def replace(self, key: str, data: bytes, seen: str | None) -> str:
         self._begin("replace", key)
         with self._lock:
             self._check_seen(key, seen)
-            file = self._files[key] = _File(data, f"v{next(self._tags)}", time.time())
-        return file.tag
+            return self._put(key, data)
 
     def move(self, source: str, target: str) -> None:
         self._begin("move", source)
@@ -205,6 +202,11 @@ class MemoryStore:
         if key not in self._files:
             raise NotFoundError(f"{self.url}/{key}: no such file")
         return self._files[key]
+
+    def _put(self, key: str, data: bytes) -> str:
+        with self._lock:
+            file = self._files[key] = _File(data, f"v{next(self._tags)}", time.time())
+        return file.tag
 
     def _check_seen(self, key: str, seen: str | None) -> None:
         tag = self._files[key].tag if key in self._files else None

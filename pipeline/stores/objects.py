@@ -2,7 +2,7 @@
 
 import mimetypes
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -172,33 +172,32 @@ class Objects:
 
     def listed(self, start: str, **arguments: object) -> list[Listed]:
         """The objects whose keys begin with `start`, without markers of folders."""
-        pages = self.client.get_paginator("list_objects_v2")
-        try:
-            return [
-                Listed(
-                    item["Key"].removeprefix(self.prefix),
-                    item["Size"],
-                    _quoted(item["ETag"]),
-                    item["LastModified"].timestamp(),
-                    _age(page, item["LastModified"]),
-                )
-                for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix + start, **arguments)
-                for item in page.get("Contents", [])
-                if not item["Key"].endswith("/")
-            ]
-        except (BotoCoreError, ClientError) as error:
-            raise explained(self.url, error) from None
+        return [
+            Listed(
+                item["Key"].removeprefix(self.prefix),
+                item["Size"],
+                _quoted(item["ETag"]),
+                item["LastModified"].timestamp(),
+                _age(page, item["LastModified"]),
+            )
+            for page, item in self._listing(start, **arguments)
+        ]
 
     def keys(self, start: str, most: int) -> list[str]:
         """The keys that begin with `start`, without markers of folders, of the first `most` objects."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=self.prefix + start, PaginationConfig={"MaxItems": most}
-        )
+        listing = self._listing(start, PaginationConfig={"MaxItems": most})
+        return [item["Key"].removeprefix(self.prefix) for _, item in listing]
+
+    def _listing(self, start: str, **arguments: object) -> Iterator[tuple[Any, Any]]:
+        """What the server lists, without markers of folders: each object with the answer that it is in."""
+        pages = self.client.get_paginator("list_objects_v2")
         try:
-            listed = [item["Key"] for page in pages for item in page.get("Contents", [])]
+            for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix + start, **arguments):
+                for item in page.get("Contents", []):
+                    if not item["Key"].endswith("/"):
+                        yield page, item
         except (BotoCoreError, ClientError) as error:
             raise explained(self.url, error) from None
-        return [key.removeprefix(self.prefix) for key in listed if not key.endswith("/")]
 
     def _written_before(self, key: str, data: bytes) -> str:
         # The client retries a request whose answer was lost. The retry then meets its own first try.

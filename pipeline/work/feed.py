@@ -133,19 +133,19 @@ class InboxFeed:
 
     def mark_stopping(self) -> None:
         """Mark the claims of which no pair was handed out. The owner marks the others."""
-        for claimed in self._not_handed_out():
+        claims = [self._opening, *(job.claimed for job in self._not_handed_out())]
+        for claimed in filter(None, claims):
             self.faults.attempt(claimed.name, claimed.stopping)
 
     def hand_back(self) -> None:
         """Release the manifests of which no pair was handed out. The owner releases the others."""
-        for job in [job for job in list(self._jobs.values()) if not job.handed_out and not job.ended]:
+        for job in self._not_handed_out():
             self._hand_back(job)
         if self._opening:
             self.faults.attempt(self._opening.name, self._opening.release)
 
-    def _not_handed_out(self) -> list[ClaimedManifest]:
-        jobs = [job for job in list(self._jobs.values()) if not job.handed_out and not job.ended]
-        return [c for c in [self._opening, *(job.claimed for job in jobs)] if c]
+    def _not_handed_out(self) -> list[Job]:
+        return [job for job in list(self._jobs.values()) if not job.handed_out and not job.ended]
 
     def _clear_suspect(self) -> None:
         """A suspect that needs no caution any more is like any other manifest."""

@@ -129,7 +129,6 @@ class Owner:
                 raise StoreError(earlier.refusal)
         except StoreError as error:
             self._settling.settle(job, problems_of(error, pair.place, pair.id)[0])
-            self._session.changed.set()  # no outcome of the engine will do it
             return
         task = Task(
             number=self._tasks.next_number(),
