@@ -56,7 +56,9 @@ class Status:
 
 
 class Inbox:
-    """Finds manifests that are ready and claims them. The scan is the only truth; events only hasten it.
+    """Finds manifests that are ready and claims them.
+
+    Only a scan decides which are ready. An event starts it earlier.
 
     After a scan, `settling` says whether a file was skipped because it is still being written, and `unended`
     names the manifests that are neither done nor failed.

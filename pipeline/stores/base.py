@@ -168,7 +168,7 @@ class Store(Protocol):
     def reserve(self, folder: str) -> Reservation | None:
         """Keep other processes from reserving the same folder; none if one of them has reserved it.
 
-        A bucket lets everybody have it.
+        In a bucket this always succeeds.
         """
 
     def glob(self, pattern: str, search: Search | None = None) -> list[str]:

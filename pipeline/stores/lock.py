@@ -186,7 +186,7 @@ class Lock:
         """Delete the file, and the text with it, and release the lock."""
         with self._guard:
             if self.held:
-                # A file that can't be deleted locks nobody out. One of another runner must stay.
+                # A file that can't be deleted prevents no later lock. One of another runner must stay.
                 with contextlib.suppress(OSError, StoreError):
                     self._confirm()
                     with self._tree.place(self._lock) as (folder, name):

@@ -137,7 +137,7 @@ class S3Store:
 
 
 class S3Reservation:
-    """Excludes nobody."""
+    """Has no effect."""
 
     def close(self) -> None:
         pass

@@ -56,7 +56,7 @@ class Watched:
                 self._see(key, item.etag, item.age, key.removesuffix(suffix) in found)
 
     def forget(self, key: str) -> None:
-        """Begin anew with a lease, for example because this process holds it now."""
+        """Forget what was seen of a lease, for example because this process holds it now."""
         with self._lock:
             self._seen.pop(key, None)
 

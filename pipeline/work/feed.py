@@ -157,7 +157,7 @@ class InboxFeed:
             self._suspect = None
 
     def _next_of(self, suspect: Job) -> Given | None:
-        """The suspect's next pair, once no other manifest is in work."""
+        """The suspect's next pair, once no pair of another manifest is with the engine."""
         others = [job for job in self._jobs.values() if job is not suspect and not job.ended]
         if any(job.outstanding or job.exhausted for job in others):
             return None
@@ -300,7 +300,7 @@ def _given(job: Job, listener: Listener, newcomer: bool = False) -> Given:
 
 
 def report_refused(name: str, problems: Sequence[Problem], listener: Listener) -> None:
-    """Tell a listener what is wrong with a manifest on which no work begins."""
+    """Report to a listener what is wrong with a manifest on which no work begins."""
     for problem in problems:
         listener.hear(Failed(name, problem))
     listener.hear(ManifestEnded(name, len(problems)))

@@ -42,7 +42,7 @@ class Session:
         self.changed = threading.Event()  # an outcome has come, or the engine may want more tasks
 
     def warn(self, message: str) -> None:
-        """Tell a person something that does not stop the work."""
+        """Report something to a person that does not stop the work."""
         self.listener.hear(Note(message, "warning"))
 
     def end_soon(self) -> None:

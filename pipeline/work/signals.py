@@ -56,7 +56,7 @@ def supervise(
         _abandon(session, leave, close, code)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        # A terminal that is closed may send SIGHUP twice, or beside another signal. Nobody asks twice then.
+        # A terminal that is closed may send SIGHUP twice, or beside another signal: one request to stop.
         again = number != signal.SIGHUP and any(n != signal.SIGHUP for n in received)
         received.append(number)
         if again:

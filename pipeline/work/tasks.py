@@ -34,7 +34,7 @@ class Tasks:
     def __init__(self, engine: Engine, settling: Settling) -> None:
         self._engine, self._settling = engine, settling
         self._sent: dict[int, HandedOut] = {}
-        self._singles: deque[HandedOut] = deque()  # that wait until nothing else is in work
+        self._singles: deque[HandedOut] = deque()  # that wait until no other pair is with the engine
         self._without_outcome: set[int] = set()  # numbers of those that the engine still has
         self._numbers = itertools.count(1)
 
@@ -66,12 +66,12 @@ class Tasks:
             self.add_single(handed_out)
 
     def add_single(self, handed_out: HandedOut) -> None:
-        """Let a pair wait until nothing else is in work."""
+        """Keep a pair back until no other pair is with the engine."""
         task = replace(handed_out.task, number=self.next_number(), alone=True, check_only=False)
         self._singles.append(replace(handed_out, task=task))
 
     def send_single(self) -> None:
-        """Send the next pair that has to be computed alone, if nothing else is in work."""
+        """Send the next pair that has to be computed alone, if no other pair is with the engine."""
         while self._singles and not self._sent:
             handed_out = self._singles.popleft()
             job = handed_out.job
