@@ -11,8 +11,9 @@ from pipeline.inbox.inbox import Inbox
 from pipeline.inbox.triggers import Schedule, Trigger
 from pipeline.outbox.outbox import Outbox
 from pipeline.stores.opening import Stores
-from pipeline.work.feed import FileFeed, InboxFeed, report_refused
+from pipeline.work.feed import FileFeed, InboxFeed
 from pipeline.work.job import Job, job_of_file
+from pipeline.work.opener import report_refused
 from pipeline.work.owner import Owner
 from pipeline.work.session import Session
 from pipeline.work.signals import supervise

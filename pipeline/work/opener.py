@@ -1,0 +1,149 @@
+"""How a runner gets a manifest of an inbox: it reserves the name in the outbox, claims it and reads it."""
+
+import math
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from pipeline.errors import Problem, StoreError, UnavailableError, problems_of
+from pipeline.events.listener import Failed, Listener, ManifestEnded
+from pipeline.inbox.claimed import ClaimedManifest
+from pipeline.inbox.inbox import Inbox
+from pipeline.outbox.outbox import Outbox
+from pipeline.stores.base import Reservation
+from pipeline.stores.sources import Sources
+from pipeline.work.faults import Faults
+from pipeline.work.job import Job, job_of_claimed
+from pipeline.work.session import Session
+
+_MOST_REFUSED = 3  # claims in a row that a store may refuse before no more are tried in this scan
+
+
+class Opener:
+    """Opens manifests: claims and reads them. What goes wrong is reported, and the name is then skipped.
+
+    `opening` is the manifest that is claimed and not read yet. `problems` counts those of the manifests that
+    were refused, `claimed_any` says whether any was claimed since `begin`.
+    """
+
+    def __init__(
+        self, inbox: Inbox, sources: Sources, outbox: Outbox, session: Session, faults: Faults
+    ) -> None:
+        self._inbox, self._sources, self._outbox = inbox, sources, outbox
+        self._session, self._faults = session, faults
+        self.opening: ClaimedManifest | None = None
+        self.problems = 0
+        self.claimed_any = False
+        self.taken = False  # something was claimed since the last scan
+        self.contested = False  # another runner was quicker since the last scan
+        self._refused = 0
+        self._skipped: dict[str, float] = {}  # names that are not tried again before a time
+
+    def begin(self) -> None:
+        """Begin a round: every name may be tried."""
+        self._skipped.clear()
+        self.claimed_any, self._refused = False, 0
+
+    def scanned(self) -> None:
+        """A scan of the inbox begins anew to count what is taken, contested and refused."""
+        self.taken, self.contested, self._refused = False, False, 0
+
+    @property
+    def refused(self) -> bool:
+        """Whether a store has refused so many claims that no more are tried before the next scan."""
+        return self._refused > _MOST_REFUSED
+
+    def skips(self, name: str) -> bool:
+        """Whether a manifest is not tried for now."""
+        return time.monotonic() < self._skipped.get(name, -math.inf)
+
+    def open(self, name: str) -> Job | None:
+        """Claim a manifest and read it; none if that fails."""
+        # The reservation first, so that runners at two inboxes do not publish under the same name.
+        reservation = self._reserve(name)
+        if reservation is None:
+            return None
+        self.opening = claimed = self._claim(name)
+        job = self._read(claimed) if claimed else None
+        if job is None:
+            self.opening = None
+            reservation.close()
+            return None
+        job.reservation = reservation
+        return job
+
+    def _reserve(self, name: str) -> Reservation | None:
+        """The folder of results of a manifest; none if another process has it, or the outbox refuses."""
+        self._session.pulse.beat()
+        try:
+            reservation = self._outbox.store.reserve(name)
+        except StoreError as error:
+            self._refused += 1
+            self._faults.report("the outbox", error)
+            return None
+        self._faults.over("the outbox")
+        if reservation is None:
+            self._leave_to_others(name)
+        return reservation
+
+    def _claim(self, name: str) -> ClaimedManifest | None:
+        """The claimed manifest; none if another runner has it, or the store refuses."""
+        self._session.pulse.beat()
+        try:
+            claimed = self._inbox.claim(name)
+        except UnavailableError as error:
+            self._refused += 1
+            self._faults.report("claims", error)
+            return None
+        except StoreError as error:
+            self._faults.report(name, error)
+            return None
+        self._refused = 0
+        if claimed is None:
+            self._leave_to_others(name)
+        for what in ("claims", name):
+            self._faults.over(what)
+        return claimed
+
+    def _read(self, claimed: ClaimedManifest) -> Job | None:
+        """The job of a claimed manifest; none if it can't be read now, or is refused."""
+        self.taken = self.claimed_any = True
+        try:
+            return job_of_claimed(claimed, self._sources, self._outbox, self._session.caps)
+        except UnavailableError as error:
+            self._faults.report(claimed.name, error)
+            self._give_up(claimed)
+        except Exception as error:
+            # One manifest must not stop the others, whatever it raises.
+            refuse = partial(self._refuse, claimed, problems_of(error))
+            if not self._faults.attempt(claimed.name, refuse):
+                self._give_up(claimed)
+        return None
+
+    def _refuse(self, claimed: ClaimedManifest, problems: Sequence[Problem]) -> bool:
+        claimed.fail(problems)
+        self.problems += len(problems)
+        report_refused(claimed.name, problems, self._session.listener)
+        return True
+
+    def _give_up(self, claimed: ClaimedManifest) -> None:
+        """Release a manifest that can be neither read nor refused now."""
+        self._faults.attempt(claimed.name, claimed.release)
+        self._skip(claimed.name, self._session.timing.retry_last)
+
+    def _leave_to_others(self, name: str) -> None:
+        self.contested = True
+        self._skip(name, self._session.timing.held)
+
+    def _skip(self, name: str, seconds: float) -> None:
+        """Do not try a manifest again for a while."""
+        now = time.monotonic()
+        self._skipped = {other: until for other, until in self._skipped.items() if until > now}
+        self._skipped[name] = now + seconds
+
+
+def report_refused(name: str, problems: Sequence[Problem], listener: Listener) -> None:
+    """Report to a listener what is wrong with a manifest on which no work begins."""
+    for problem in problems:
+        listener.hear(Failed(name, problem))
+    listener.hear(ManifestEnded(name, len(problems)))
