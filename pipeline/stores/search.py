@@ -1,4 +1,4 @@
-"""Searches for files by patterns. What all patterns of one manifest look at together is limited."""
+"""Searches for files by patterns. All patterns of one manifest share one limit."""
 
 import fnmatch
 import os
