@@ -1,10 +1,15 @@
 """How the process begins and ends. Each test starts a process, because a signal would end this one."""
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+INIT = ["unshare", "--pid", "--fork", "--kill-child"]  # starts a command as the init process, PID 1
 
 
 def started(commands: str) -> subprocess.CompletedProcess[str]:
@@ -18,6 +23,28 @@ def started(commands: str) -> subprocess.CompletedProcess[str]:
 def test_a_signal_before_any_work_ends_the_process_in_silence(number: signal.Signals) -> None:
     ended = started(f"os.kill(os.getpid(), {number:d}); print('goes on')")
     assert (ended.returncode, ended.stdout, ended.stderr) == (128 + number, "", "")
+
+
+def can_start_init() -> bool:
+    return (
+        bool(shutil.which("unshare")) and not subprocess.run([*INIT, "true"], capture_output=True).returncode
+    )
+
+
+@pytest.mark.skipif(not can_start_init(), reason="unshare is missing, or needs root")
+def test_a_signal_ends_the_process_also_where_it_is_the_init_process() -> None:
+    program = (
+        "import os, signal; from pipeline import start; "
+        "start.main(lambda: (print(os.getpid(), flush=True), signal.pause()))"
+    )
+    with subprocess.Popen([*INIT, sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as outer:
+        assert outer.stdout and outer.stdout.readline() == "1\n"
+        (inner,) = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
+        os.kill(int(inner), signal.SIGTERM)
+        try:
+            assert outer.wait(60) == 128 + signal.SIGTERM
+        finally:
+            outer.kill()
 
 
 def test_a_signal_that_was_ignored_stays_ignored() -> None:
