@@ -22,7 +22,7 @@ demo-s3: install
 	@$(BIN)/python -m manifests.demo_s3
 
 test: install
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	@$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 
 check: install
 	@$(BIN)/ruff check
