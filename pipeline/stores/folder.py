@@ -202,7 +202,7 @@ class FolderStore:
             return [pattern]  # a name with brackets, as browsers give to second downloads
         matches = found_below(self.root, parts, search or Search())
         self._tree.check()
-        return sorted(match for match in matches if os.path.isfile(self.root / match))
+        return sorted(matches)
 
     def _identity(self, key: str) -> str:
         """A digest of a file, or the size of one that is too large for a manifest."""

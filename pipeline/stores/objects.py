@@ -183,10 +183,10 @@ class Objects:
             for page, item in self._listing(start, **arguments)
         ]
 
-    def keys(self, start: str, most: int) -> list[str]:
+    def keys(self, start: str, most: int) -> Iterator[str]:
         """The keys that begin with `start`, without markers of folders, of the first `most` objects."""
-        listing = self._listing(start, PaginationConfig={"MaxItems": most})
-        return [item["Key"].removeprefix(self.prefix) for _, item in listing]
+        for _, item in self._listing(start, PaginationConfig={"MaxItems": most}):
+            yield item["Key"].removeprefix(self.prefix)
 
     def _listing(self, start: str, **arguments: object) -> Iterator[tuple[Any, Any]]:
         """What the server lists, without markers of folders: each object with the answer that it is in."""
