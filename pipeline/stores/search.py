@@ -65,11 +65,11 @@ class Search:
             if other == store and start.startswith(prefix)
         )
         if (found := next(known, None)) is None:
-            found = list(self._stepping(listing(start, self._left())))
+            found = list(self.stepping(listing(start, self._left())))
             self._list(len(found), pattern)
             self._prefixes[store, start] = found
         self.compare(len(found), pattern)
-        return patterns.matching(self._stepping(found), pattern)
+        return patterns.matching(self.stepping(found), pattern)
 
     def folder(self, path: str, pattern: str) -> _Folder:
         """What is directly in a folder; nothing if it cannot be listed. Raises `StoreError` at a limit."""
@@ -80,7 +80,7 @@ class Search:
                 info = os.stat(path)
                 identity = info.st_dev, info.st_ino
                 with os.scandir(path) as listing:
-                    items = [_item(entry) for entry in self._stepping(islice(listing, self._left()))]
+                    items = [_item(entry) for entry in self.stepping(islice(listing, self._left()))]
             except OSError:
                 pass  # it is no folder, or may not be read
             self._list(len(items), pattern)
@@ -111,7 +111,8 @@ class Search:
         else:
             self._warn(f"{path}: {reason}; it is left out")
 
-    def _stepping(self, items: Iterable[T]) -> Iterator[T]:
+    def stepping(self, items: Iterable[T]) -> Iterator[T]:
+        """The same items, with calls of `step` between them."""
         for number, item in enumerate(items):
             if number % _STEP == 0:
                 self._step()

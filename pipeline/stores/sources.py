@@ -58,9 +58,9 @@ class Sources:
             reason = str(error).removeprefix(f"{store.absolute(key)}: ")
             raise type(error)(f"{reference}: {reason}") from None
 
-    def search(self) -> Callable[[str], list[str]]:
+    def search(self, search: Search | None = None) -> Callable[[str], list[str]]:
         """`glob` for the patterns of one manifest, which share the limits of a search."""
-        return partial(self.glob, search=Search())
+        return partial(self.glob, search=search or Search())
 
     def glob(self, pattern: str, search: Search | None = None) -> list[str]:
         """The references of the images that match a pattern, sorted.
@@ -71,7 +71,7 @@ class Sources:
         search = search or Search()
         keys = store.glob(key, search)
         search.match(len(keys), pattern)
-        matches = [(match, store.absolute(match)) for match in keys]
+        matches = [(match, store.absolute(match)) for match in search.stepping(keys)]
         results = self._results_among([absolute for _, absolute in matches]) if self._results_among else set()
         found = [
             match if store is self.base else absolute
