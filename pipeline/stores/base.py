@@ -130,6 +130,9 @@ class Store(Protocol):
     def entries(self, folder: str) -> Iterable[Entry]:
         """The files directly in a folder (`""` is the top) whose names do not begin with a dot, by name."""
 
+    def left_out(self, folder: str) -> list[str]:
+        """The names in a folder that `entries` leaves out because they are links or special files."""
+
     def tag(self, key: str) -> str | None:
         """What `write` returned for this file, while its content is the same; none if there is no file."""
 

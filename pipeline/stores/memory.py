@@ -113,6 +113,9 @@ class MemoryStore:
             if "/" not in name and not name.startswith(".")
         ]
 
+    def left_out(self, folder: str) -> list[str]:
+        return []
+
     def tag(self, key: str) -> str | None:
         self._begin("tag", key)
         with self._lock:

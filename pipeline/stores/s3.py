@@ -73,6 +73,9 @@ class S3Store:
         ]
         return [entry for entry in found if not entry.name.startswith(".")]
 
+    def left_out(self, folder: str) -> list[str]:
+        return []  # all objects are ordinary
+
     def tag(self, key: str) -> str | None:
         return self.objects.tag(key)
 
