@@ -181,6 +181,12 @@ class Store(Protocol):
         limit.
         """
 
+    def reference(self, key: str) -> str:
+        """A reference that leads to a key that `glob` has found: the key itself, or else absolute.
+
+        In a bucket, a relative reference cannot contain `//`, for example, and a key can.
+        """
+
     def absolute(self, reference: str) -> str:
         """A reference made absolute, as a path or URL: relative ones are relative to this store."""
 

@@ -180,6 +180,9 @@ class FolderStore:
             raise
         return lock
 
+    def reference(self, key: str) -> str:
+        return key
+
     def absolute(self, reference: str) -> str:
         if "://" in reference:
             return reference

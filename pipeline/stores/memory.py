@@ -188,6 +188,9 @@ class MemoryStore:
                 self.url, pattern, lambda start, most: [key for key in self._files if key.startswith(start)]
             )
 
+    def reference(self, key: str) -> str:
+        return key if self.key(self.absolute(key)) == key else f"{self.url}/{key}"
+
     def absolute(self, reference: str) -> str:
         if "://" in reference or reference.startswith("/"):
             return reference

@@ -121,6 +121,10 @@ class S3Store:
     def glob(self, pattern: str, search: Search | None = None) -> list[str]:
         return (search or Search()).keys(self.url, pattern, self.objects.keys)
 
+    def reference(self, key: str) -> str:
+        is_relative = self.key(self.absolute(key)) == key
+        return key if is_relative else f"{SCHEME}{self.bucket}/{self.prefix}{key}"
+
     def absolute(self, reference: str) -> str:
         if "://" in reference or reference.startswith("/"):
             return reference

@@ -71,11 +71,12 @@ class Sources:
         search = search or Search()
         keys = store.glob(key, search)
         search.match(len(keys), pattern)
-        matches = [(match, store.absolute(match)) for match in search.stepping(keys)]
+        references = map(store.reference, search.stepping(keys))
+        matches = [(reference, store.absolute(reference)) for reference in references]
         results = self._results_among([absolute for _, absolute in matches]) if self._results_among else set()
         found = [
-            match if store is self.base else absolute
-            for match, absolute in matches
+            reference if store is self.base else absolute
+            for reference, absolute in matches
             if absolute not in results
         ]
         if matches and not found:
