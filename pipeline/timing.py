@@ -24,6 +24,10 @@ class Timing:
     # Results.
     listing: float = 300.0  # for so long a listing of results, or of images, is used
 
+    hints: float = (
+        10.0  # for so long the names of a folder are used, to suggest one for a file that is missing
+    )
+
     # Claims.
     lease: float = 60.0  # a lease or a lock that was not renewed for so long may be taken over
     lease_renewal: float = 15.0  # between two renewals

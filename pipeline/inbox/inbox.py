@@ -25,6 +25,7 @@ from pipeline.inbox.layout import (
 )
 from pipeline.manifest.reading import MAX_BYTES, load_object, priority_of
 from pipeline.stores.base import Entry, Store
+from pipeline.stores.near import alike, suggested
 from pipeline.timing import Timing
 
 _CANCELLED = Problem("", "cancelled by hand")
@@ -125,7 +126,8 @@ class Inbox:
         except ConflictError:
             raise waits from None
         except NotFoundError:
-            raise UsageError(f"{name}: no failed manifest of this name in {self.store.url}") from None
+            hint = _hint(name, self._manifests(FAILED))
+            raise UsageError(f"{name}: no failed manifest of this name in {self.store.url}{hint}") from None
         self.store.remove(error_key(name))
 
     def cancel(self, name: str) -> None:
@@ -139,7 +141,7 @@ class Inbox:
             # The suffix may have another letter case.
             folders = {folder: self._manifests(folder) for folder in ("", PROCESSING)}
             if not any(name in found for found in folders.values()):
-                raise unknown
+                raise UsageError(f"{unknown}{_hint(name, [n for found in folders.values() for n in found])}")
             self._note_keys(folders)
         if claimed := self.claim(name):
             claimed.fail([_CANCELLED])
@@ -261,3 +263,9 @@ class Inbox:
             return str(Problem(first.get("place", ""), first["message"])) + more
         except (StoreError, ValueError, LookupError, TypeError):
             return "no error file beside it"
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    """Which manifest may be meant by a name, as the end of a sentence; empty if none."""
+    near = next((other for other in known if alike(other) == alike(name)), None)
+    return suggested(near, name) if near else ""

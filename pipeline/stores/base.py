@@ -133,6 +133,9 @@ class Store(Protocol):
     def left_out(self, folder: str) -> list[str]:
         """The names in a folder that `entries` leaves out because they are links or special files."""
 
+    def names(self, folder: str, most: int) -> list[str]:
+        """The names of what is in a folder, at most so many; those of folders end with a slash."""
+
     def tag(self, key: str) -> str | None:
         """What `write` returned for this file, while its content is the same; none if there is no file."""
 

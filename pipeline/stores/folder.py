@@ -6,6 +6,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
@@ -210,6 +211,10 @@ class FolderStore:
         with self._tree.faults(key), open(self._tree.open(key), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             return f"{size} bytes" if size > _HASHED else hashlib.file_digest(file, "sha256").hexdigest()
+
+    def names(self, folder: str, most: int) -> list[str]:
+        with self._tree.faults(folder):
+            return [i.name + "/" * i.is_dir() for i in islice(self._listed(folder), most)]
 
     def _listed(self, folder: str) -> Iterator[os.DirEntry[str]]:
         """What is directly in a folder; nothing if it does not exist. Raises `OSError`, `StoreError`."""

@@ -116,6 +116,13 @@ class MemoryStore:
     def left_out(self, folder: str) -> list[str]:
         return []
 
+    def names(self, folder: str, most: int) -> list[str]:
+        self._begin("names", folder)
+        start = f"{folder}/" if folder else ""
+        with self._lock:
+            inner = [key.removeprefix(start) for key in self._files if key.startswith(start)]
+        return sorted({name + slash for name, slash, _ in (key.partition("/") for key in inner)})[:most]
+
     def tag(self, key: str) -> str | None:
         self._begin("tag", key)
         with self._lock:

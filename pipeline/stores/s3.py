@@ -76,6 +76,9 @@ class S3Store:
     def left_out(self, folder: str) -> list[str]:
         return []  # all objects are ordinary
 
+    def names(self, folder: str, most: int) -> list[str]:
+        return self.objects.names(f"{folder}/" if folder else "", most)
+
     def tag(self, key: str) -> str | None:
         return self.objects.tag(key)
 

@@ -81,8 +81,10 @@ class Search:
                 identity = info.st_dev, info.st_ino
                 with os.scandir(path) as listing:
                     items = [_item(entry) for entry in self.stepping(islice(listing, self._left()))]
-            except OSError:
-                pass  # it is no folder, or may not be read
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            except OSError as error:
+                self.left_out(path, f"cannot be listed ({error.strerror})")
             self._list(len(items), pattern)
             self._folders[path] = _Folder(identity, items)
         self._step()

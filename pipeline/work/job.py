@@ -104,7 +104,7 @@ def job_of_file(path: Path, sources: Sources, caps: Caps = Caps(), search: Searc
 
     `search` is for its patterns; it may raise other exceptions, to end the search.
     """
-    document = parse(sources.base.read(path.name, MAX_BYTES))
+    document = parse(sources.read(path.name, MAX_BYTES))
     return Job(path.stem, expand(document, sources.search(search), caps), sources, document.priority)
 
 

@@ -83,3 +83,11 @@ def test_what_a_pattern_leaves_out_is_reported(folder: Path, call_fake: Call) ->
     assert (code, text.splitlines()[0]) == (0, f"{folder}/m.json: warning: {reason}")
     code, text = call_fake("run", folder / "m.json", "--outbox", folder / "out")
     assert (code, events(text).count(reason)) == (0, 1)
+
+
+def test_a_missing_image_and_a_missing_manifest_suggest_another_one(folder: Path, call_fake: Call) -> None:
+    (folder / "m.json").write_text(json.dumps({"content": "Content.PNG", "style": "style.png"}))
+    code, text = call_fake("validate", folder / "m.json")
+    assert (code, text.endswith("Content.PNG: no such file; did you mean 'content.png'?\n")) == (1, True)
+    code, text = call_fake("validate", folder / "M.json")
+    assert (code, text.endswith("M.json: no such file; did you mean 'm.json'?\n")) == (1, True)

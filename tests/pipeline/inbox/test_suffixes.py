@@ -142,3 +142,13 @@ def test_links_and_special_files_with_the_name_of_a_manifest_are_reported_once(t
         assert inbox.scan() == []
     reason = "is a link or no ordinary file; put the file itself there"
     assert warnings == [f"{tmp_path}/{name}: {reason}" for name in ("bare.JSON", "link.json")]
+
+
+@pytest.mark.parametrize("name", ["Cats", "cats ", "CATS.json", "cats .json"])
+def test_retry_and_cancel_suggest_a_manifest_whose_name_is_near(store: Store, name: str) -> None:
+    store.write("failed/cats.json", b"{}")
+    with pytest.raises(UsageError, match=r"; did you mean 'cats'\?$"):
+        Inbox(store).retry(name)
+    store.write("cats.json", b"{}")
+    with pytest.raises(UsageError, match=r"; did you mean 'cats'\?$"):
+        Inbox(store).cancel(name)
