@@ -1,5 +1,6 @@
 """The images of a manifest: they come from its inbox, and from where else the operator allows."""
 
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import takewhile
@@ -133,7 +134,7 @@ class Sources:
 
     def _hint_for_pattern(self, pattern: str, search: Search) -> str:
         """The same for a pattern that matches nothing."""
-        return self._pattern_meant(pattern, search) + (_BRACKETS if "[" in pattern else "")
+        return (_BRACKETS if "[" in pattern else "") + self._pattern_meant(pattern, search)
 
     def _pattern_meant(self, pattern: str, search: Search) -> str:
         for store, key in self._places(pattern):
@@ -144,7 +145,8 @@ class Sources:
                 continue
             start = f"{patterns.escaped(near)}/" if near else ""
             rest = "/".join(parts[len(fixed) :])
-            for meant in dict.fromkeys((start + rest, start + rest.replace("[", "[[]"))):
+            forms = [unicodedata.normalize(form, rest) for form in ("NFC", "NFD")]
+            for meant in dict.fromkeys(start + part for part in (rest, *forms, rest.replace("[", "[[]"))):
                 if meant != pattern and store.glob(meant, search):
                     return suggested(self._named(store, meant), pattern)
         return advice(pattern)
