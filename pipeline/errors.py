@@ -9,6 +9,7 @@ NSTError                    exit code 1; base class of all, in nst.errors
 └── StoreError              a file cannot be read or written
     ├── NotFoundError       there is no file under this key
     ├── ConflictError       there is another file under this key than expected
+    ├── TooLargeError       a file has more bytes than may be read
     ├── NameRefusedError    the store cannot hold a file of this name
     ├── UnavailableError    the store cannot be used now; the caller should wait and retry
     └── ClaimLostError      the claim on a manifest is lost; the runner must not publish its results
@@ -63,6 +64,15 @@ class NotFoundError(StoreError):
 
 class ConflictError(StoreError):
     """There is another file under this key than expected, or one where none was expected."""
+
+
+class TooLargeError(StoreError):
+    """A file has more bytes than may be read. None of them was read."""
+
+    def __init__(self, place: str, size: int, limit: int, tag: str = "") -> None:
+        """`size` and `limit` in bytes; `tag` is that of the file, if it is known without reading it."""
+        super().__init__(f"{place}: has {size / 2**20:.0f} MiB; at most {limit / 2**20:.0f} are read")
+        self.size, self.tag = size, tag
 
 
 class NameRefusedError(StoreError):

@@ -30,7 +30,7 @@ class Task:
     priority: int = 0  # tasks of a higher priority go first
     newcomer: bool = False  # of equal priorities, the first turn of a manifest goes before others
     alone: bool = False  # shares no batch, because an engine died with it
-    check_only: bool = False  # computes nothing: the outcome is `Unchanged`, `Changed` or `Failed`
+    check_only: bool = False  # computes nothing: the outcome is none of `Finished` and `Died`
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,14 @@ class Changed:
 
 
 @dataclass(frozen=True)
+class Unread:
+    """The images can't be read now. Only tasks with `check_only` end so; others wait for the images."""
+
+    task: Task
+    reason: str
+
+
+@dataclass(frozen=True)
 class Failed:
     """The pair cannot be done."""
 
@@ -74,7 +82,7 @@ class Died:
     reason: str
 
 
-Outcome = Finished | Unchanged | Changed | Failed | Died
+Outcome = Finished | Unchanged | Changed | Unread | Failed | Died
 
 
 class Engine(Protocol):

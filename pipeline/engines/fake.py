@@ -10,8 +10,8 @@ from PIL import Image
 
 from nst.errors import NSTError
 from nst.result import Evaluation, Losses
-from pipeline.engines.base import Changed, Died, Failed, Finished, Outcome, Task, Unchanged
-from pipeline.errors import EngineLostError, StoreError, problems_of
+from pipeline.engines.base import Changed, Died, Failed, Finished, Outcome, Task, Unchanged, Unread
+from pipeline.errors import EngineLostError, StoreError, UnavailableError, problems_of
 from pipeline.events.listener import Evaluated, Listener, Note
 from pipeline.outbox.record import DeliveredLosses, Record, RecordedImage, WeightFile, thumbnail_name
 from pipeline.stores.opening import Stores
@@ -82,6 +82,9 @@ class FakeEngine:
                 self._outcomes.put(error)
                 return
             except NSTError as error:
+                if task.check_only and isinstance(error, UnavailableError):
+                    self._outcomes.put(Unread(task, str(error)))
+                    continue
                 problem = problems_of(error, task.pair.place, task.pair.id)[0]
                 self._outcomes.put(Failed(task, problem))
 

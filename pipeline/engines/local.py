@@ -11,7 +11,7 @@ from nst.device import device_name, dtype_name, is_out_of_memory
 from nst.errors import NSTError
 from nst.result import Evaluation, Result
 from nst.stylizer import Stylizer
-from pipeline.engines.base import Changed, Died, Failed, Outcome, Task, Unchanged
+from pipeline.engines.base import Changed, Died, Failed, Outcome, Task, Unchanged, Unread
 from pipeline.engines.encode import Encoder
 from pipeline.engines.outcomes import Outcomes, unencoded_bytes
 from pipeline.engines.pool import Pool, Waiting
@@ -117,13 +117,15 @@ class LocalEngine:
         if entry is None or self._stop.is_set():
             return  # cancelled, or stopped
         task = entry.task
-        found: Prepared | Unchanged | Changed | Failed
+        found: Prepared | Unchanged | Changed | Unread | Failed
         try:
             sources = self._stores.sources(task.base, task.allowed)
             found = self._preparer.prepare_unless_known(task, sources)
         except UnavailableError as error:
-            self._prepare_later(entry, error)
-            return
+            if not task.check_only:
+                self._prepare_later(entry, error)
+                return
+            found = Unread(task, str(error))
         except Exception as error:
             found = Failed(task, _problem(task, error))
         with self._changed:

@@ -99,6 +99,9 @@ class Claim(Protocol):
 class Reservation(Protocol):
     """The exclusive right to write to one folder. It ends with `close`, or when this process dies."""
 
+    def confirm(self) -> None:
+        """Check that the reservation still holds. Raises `ClaimLostError`."""
+
     def close(self) -> None:
         """End it."""
 

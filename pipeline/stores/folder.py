@@ -10,7 +10,14 @@ from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
-from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError, UsageError
+from pipeline.errors import (
+    ClaimLostError,
+    ConflictError,
+    NotFoundError,
+    StoreError,
+    TooLargeError,
+    UsageError,
+)
 from pipeline.stores.base import Entry
 from pipeline.stores.files import Files
 from pipeline.stores.folder_claim import FolderClaim
@@ -116,8 +123,7 @@ class FolderStore:
                 kind = "a folder" if stat.S_ISDIR(info.st_mode) else "not a regular file"
                 raise StoreError(f"{path}: is {kind}; an ordinary file is needed")
             if info.st_size > limit:
-                size, most = info.st_size / 2**20, limit / 2**20
-                raise StoreError(f"{path}: has {size:.0f} MiB; at most {most:.0f} are read")
+                raise TooLargeError(str(path), info.st_size, limit)
             return file.read(limit)
 
     def fetch(self, key: str, limit: int) -> tuple[bytes, None]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import ClassVar
 from weakref import WeakValueDictionary
 
-from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError, UsageError
+from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, TooLargeError, UsageError
 from pipeline.stores.base import Entry, History
 from pipeline.stores.search import Search
 from pipeline.timing import Timing
@@ -62,7 +62,7 @@ class MemoryStore:
         self._files: dict[str, _File] = {}
         self._claims: dict[str, MemoryClaim] = {}
         self._histories: dict[str, tuple[str, History]] = {}  # by key: of which content, and what happened
-        self._reserved: set[str] = set()
+        self._reserved: dict[str, MemoryReservation] = {}
         self._tags, self._lock = itertools.count(1), threading.RLock()
         self._by_name[name] = self
 
@@ -80,8 +80,7 @@ class MemoryStore:
         The next claim counts a death. `confirm` of the abandoned claim raises `ClaimLostError`.
         """
         with self._lock:
-            if key in self._reserved:
-                self._reserved.discard(key)
+            if self._reserved.pop(key, None):
                 return
             claim = self._claims.pop(key)
             history = claim.history.after_stop() if claim.stopped else claim.history.after_death()
@@ -136,8 +135,7 @@ class MemoryStore:
         with self._lock:
             file = self._find(key)
         if len(file.data) > limit:
-            size, most = len(file.data) / 2**20, limit / 2**20
-            raise StoreError(f"{self.url}/{key}: has {size:.0f} MiB; at most {most:.0f} are read")
+            raise TooLargeError(f"{self.url}/{key}", len(file.data), limit)
         return file.data, file.tag
 
     def write(self, key: str, data: bytes) -> str:
@@ -185,8 +183,8 @@ class MemoryStore:
         with self._lock:
             if folder in self._reserved:
                 return None
-            self._reserved.add(folder)
-        return MemoryReservation(self, folder)
+            reservation = self._reserved[folder] = MemoryReservation(self._reserved, folder)
+        return reservation
 
     def glob(self, pattern: str, search: Search | None = None) -> list[str]:
         self._begin("glob", pattern)
@@ -237,11 +235,16 @@ class MemoryStore:
 class MemoryReservation:
     """The reservation of a folder of a `MemoryStore`."""
 
-    def __init__(self, store: MemoryStore, folder: str) -> None:
-        self._store, self._folder = store, folder
+    def __init__(self, reserved: dict[str, "MemoryReservation"], folder: str) -> None:
+        self._reserved, self._folder = reserved, folder
+
+    def confirm(self) -> None:
+        if self._reserved.get(self._folder) is not self:
+            raise ClaimLostError(f"{self._folder}: another process publishes there")
 
     def close(self) -> None:
-        self._store._reserved.discard(self._folder)
+        if self._reserved.get(self._folder) is self:
+            del self._reserved[self._folder]
 
 
 class MemoryClaim:

@@ -16,6 +16,7 @@ from pipeline.errors import (
     NameRefusedError,
     NotFoundError,
     StoreError,
+    TooLargeError,
     UnavailableError,
     UsageError,
 )
@@ -63,14 +64,6 @@ class Head:
     modified: datetime  # by the clock of the server
 
 
-class TooLargeError(StoreError):
-    """The object has more bytes than may be read. None of them was read."""
-
-    def __init__(self, place: str, etag: str, size: int, limit: int) -> None:
-        super().__init__(f"{place}: has {size / 2**20:.0f} MiB; at most {limit / 2**20:.0f} are read")
-        self.etag, self.size = etag, size
-
-
 class Objects:
     """The objects under `s3://bucket/prefix`. Keys are relative to the prefix."""
 
@@ -90,7 +83,7 @@ class Objects:
             head = _head_of(answer)
             if head.size > limit:
                 answer["Body"].close()
-                raise TooLargeError(f"{self.url}/{key}", head.etag, head.size, limit)
+                raise TooLargeError(f"{self.url}/{key}", head.size, limit, head.etag)
             try:
                 data = answer["Body"].read()
             except (BotoCoreError, HTTPClientError, OSError):

@@ -149,5 +149,8 @@ class S3Store:
 class S3Reservation:
     """Has no effect."""
 
+    def confirm(self) -> None:
+        pass
+
     def close(self) -> None:
         pass

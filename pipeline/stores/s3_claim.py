@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError
+from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError, TooLargeError
 from pipeline.stores.base import History
 from pipeline.stores.lease import Lease
-from pipeline.stores.objects import Objects, TooLargeError
+from pipeline.stores.objects import Objects
 
 _SMALL = 2**23  # bytes of an object that is moved through this process; the server copies larger ones
 _LARGEST = 5 * 2**30  # bytes of an object that a server copies in one request
@@ -29,7 +29,7 @@ def moved(objects: Objects, source: str, target: str) -> tuple[str, Content]:
     try:
         found = objects.get(source, _SMALL)
     except TooLargeError as large:
-        etag, content = large.etag, _copied_if_absent(objects, source, large.etag, large.size, target)
+        etag, content = large.tag, _copied_if_absent(objects, source, large.tag, large.size, target)
     else:
         etag = found.etag
         content = Content(objects.put(target, found.data, absent=True), len(found.data), found.data)
@@ -106,7 +106,7 @@ class S3Claim:
     def read(self, limit: int) -> bytes:
         content = self._content
         if content.size > limit:
-            raise TooLargeError(f"{self._objects.url}/{self._key}", content.etag, content.size, limit)
+            raise TooLargeError(f"{self._objects.url}/{self._key}", content.size, limit)
         if content.data is not None:
             return content.data
         try:
@@ -153,11 +153,8 @@ class S3Claim:
                 self._lease.confirm()
             else:
                 self._lease.change(stopped=True)
-            found = self._objects.tag(self._key)
-            if found is None:
-                self._lease.delete()
-            elif found == self._content.etag:
-                self._copy_back()
+            if not self._copied:  # or else it has ended, but for the delete, which the next runner repeats
+                self._put_back()
         except ClaimLostError:
             return
         except ConflictError:
@@ -183,6 +180,13 @@ class S3Claim:
             self._objects.copy(self._key, key, match=self._content.etag)
         except (NotFoundError, ConflictError):
             raise self._taken_away() from None
+
+    def _put_back(self) -> None:
+        found = self._objects.tag(self._key)
+        if found is None:
+            self._lease.delete()
+        elif found == self._content.etag:
+            self._copy_back()
 
     def _copy_back(self) -> None:
         content = self._content

@@ -26,7 +26,7 @@ class Caution:
     """What is known about the pairs of one manifest. All methods may raise `StoreError`."""
 
     def __init__(self, claimed: ClaimedManifest) -> None:
-        self._claimed, self._done, self._progress = claimed, 0, False
+        self._claimed, self._done = claimed, 0
         self._lock = threading.RLock()  # the history is read and written by two threads
 
     def blamed(self, pair: Pair) -> Problem | None:
@@ -41,9 +41,7 @@ class Caution:
         """Note that this pair is computed from now on, and nothing else."""
         with self._lock:
             deaths = self._history.deaths if self._history.pair == pair.id else 0
-            crashes = _SUSPECT if self._progress else self._history.crashes
-            history = replace(self._history, crashes=crashes, pair=pair.id, alone=True, deaths=deaths)
-            self._claimed.note(history)
+            self._claimed.note(replace(self._history, pair=pair.id, alone=True, deaths=deaths))
 
     def settled(self, done: bool, in_work: int) -> bool:
         """The pair that was noted is done, or has failed. Whether no more caution is needed.
@@ -52,10 +50,9 @@ class Caution:
         `in_work`. A pair that has failed may have done so before anything was computed, and does not count.
         """
         with self._lock:
-            self._done, self._progress = self._done + done, True
+            self._done += done
             over = self._done >= in_work
-            if over:  # otherwise the next `begin` writes it down
-                self._claimed.note(History(failed=self._history.failed))
+            self._claimed.note(History(crashes=0 if over else _SUSPECT, failed=self._history.failed))
             return over
 
     def found_done(self) -> bool:

@@ -119,7 +119,7 @@ class InboxFeed:
             if best.unread:
                 insort(self._ready, self._inbox.with_priority(best), key=lambda ready: ready.rank)
                 continue
-            if (job := self._opener.open(best.name)) is None:
+            if (job := self._opener.open(best)) is None:
                 continue
             self._jobs[job.name], self._opener.opening = job, None
             if job.claimed and job.claimed.history != History():

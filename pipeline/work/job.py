@@ -94,7 +94,9 @@ class Job:
         self.pairs = [*begun, *sorted(left, key=done)]
 
     def confirm(self) -> None:
-        """Check that the claim still holds. Raises `ClaimLostError`."""
+        """Check that the claim and the reservation still hold. Raises `ClaimLostError`."""
+        if self.reservation:
+            self.reservation.confirm()
         if self.claimed:
             self.claimed.confirm()
 

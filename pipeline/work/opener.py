@@ -2,13 +2,14 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
 from pipeline.errors import Problem, StoppedError, StoreError, UnavailableError, problems_of
-from pipeline.events.listener import Failed, Listener, ManifestEnded
+from pipeline.events.listener import Failed, Listener, ManifestEnded, Note
 from pipeline.inbox.claimed import ClaimedManifest
-from pipeline.inbox.inbox import Inbox
+from pipeline.inbox.inbox import Inbox, Ready
 from pipeline.outbox.outbox import Outbox
 from pipeline.stores.base import Reservation
 from pipeline.stores.sources import Sources
@@ -39,6 +40,7 @@ class Opener:
         self.contested = False  # another runner was quicker since the last scan
         self._refused = 0
         self._skipped: dict[str, float] = {}  # names that are not tried again before a time
+        self._in_use: Counter[str] = Counter()  # tries of names that others publish under
 
     def begin(self) -> None:
         """Begin a round: every name may be tried."""
@@ -58,13 +60,13 @@ class Opener:
         """Whether a manifest is not tried for now."""
         return time.monotonic() < self._skipped.get(name, -math.inf)
 
-    def open(self, name: str) -> Job | None:
+    def open(self, ready: Ready) -> Job | None:
         """Claim a manifest and read it; none if that fails."""
         # The reservation first, so that runners at two inboxes do not publish under the same name.
-        reservation = self._reserve(name)
+        reservation = self._reserve(ready)
         if reservation is None:
             return None
-        self.opening = claimed = self._claim(name)
+        self.opening = claimed = self._claim(ready.name)
         job = self._read(claimed) if claimed else None
         if job is None:
             self.opening = None
@@ -73,19 +75,35 @@ class Opener:
         job.reservation = reservation
         return job
 
-    def _reserve(self, name: str) -> Reservation | None:
+    def _reserve(self, ready: Ready) -> Reservation | None:
         """The folder of results of a manifest; none if another process has it, or the outbox refuses."""
         self._session.pulse.beat()
         try:
-            reservation = self._outbox.store.reserve(name)
+            reservation = self._outbox.store.reserve(ready.name)
         except StoreError as error:
             self._refused += 1
             self._faults.report("the outbox", error)
             return None
         self._faults.over("the outbox")
         if reservation is None:
-            self._leave_to_others(name)
+            self._report_in_use(ready)
+            self._leave_to_others(ready.name)
+        else:
+            self._in_use.pop(ready.name, None)
         return reservation
+
+    def _report_in_use(self, ready: Ready) -> None:
+        """Report a manifest that still waits when its name is found in use for the second time.
+
+        A runner at this inbox would have claimed it by then.
+        """
+        self._in_use[ready.name] += not ready.in_processing
+        if self._in_use[ready.name] == 2:
+            message = (
+                f"{ready.name}: waits, because another process publishes under this name in "
+                f"{self._outbox.store.url}; if that works on another inbox, give the manifest another name"
+            )
+            self._session.listener.hear(Note(message, "warning", {"manifest": ready.name}))
 
     def _claim(self, name: str) -> ClaimedManifest | None:
         """The claimed manifest; none if another runner has it, or the store refuses."""

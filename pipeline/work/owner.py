@@ -8,10 +8,21 @@ import threading
 from dataclasses import replace
 from functools import partial
 
-from pipeline.engines.base import Changed, Died, Engine, Failed, Finished, Outcome, Task, Unchanged
+from pipeline.engines.base import (
+    Changed,
+    Died,
+    Engine,
+    Failed,
+    Finished,
+    Outcome,
+    Task,
+    Unchanged,
+    Unread,
+)
 from pipeline.errors import EngineLostError, Problem, StoppedError, StoreError, UnavailableError, problems_of
 from pipeline.events.listener import PairDone, StoreUnavailable
 from pipeline.outbox.outbox import Outbox
+from pipeline.outbox.pages import Kept
 from pipeline.stores.patience import Patience
 from pipeline.work.feed import Feed, Given
 from pipeline.work.job import TRIES, Job
@@ -164,22 +175,29 @@ class Owner:
         job, earlier = handed_out.job, handed_out.earlier
         match outcome:
             case Finished():
-                self._settling.publish(job, outcome, earlier)
+                if result := self._settling.publish(job, outcome, earlier):
+                    self._settle(handed_out, result)
             case Unchanged() if earlier.kept:
                 self._session.listener.hear(PairDone(job.name, earlier.kept.record, computed=False))
-                self._settling.settle(job, earlier.kept, earlier.reused)
+                self._settle(handed_out, earlier.kept, earlier.reused)
+            case Failed(_, problem):
+                self._settle(handed_out, problem)
             case Changed():
                 self._tasks.add_single(handed_out)
-                return
-            case Failed(_, problem):
-                self._settling.settle(job, problem)
+            case Unread(_, reason):
+                self._settling.put_off(job, reason)
             case Died(_, reason):
                 self._try_again(handed_out, reason)
-                return
-        self._ease(handed_out, done=not isinstance(outcome, Failed))
+
+    def _settle(self, handed_out: HandedOut, result: Kept | Problem, reused: bool = False) -> None:
+        self._ease(handed_out, done=isinstance(result, Kept))
+        self._settling.settle(handed_out.job, result, reused)
 
     def _ease(self, handed_out: HandedOut, done: bool) -> None:
-        """A pair of a suspect was settled: after enough of them it is a suspect no more."""
+        """Note that a pair of a suspect has ended: after enough of them the manifest is no suspect.
+
+        This comes before the manifest ends, so that a death in between is not counted for the pair.
+        """
         job = handed_out.job
         if job.caution is None or job.ended:
             return

@@ -33,10 +33,10 @@ class Settling:
         self._patience, self._cancel, self._changed = patience, cancel, session.changed
         self.problems = 0
 
-    def publish(self, job: Job, finished: Finished, earlier: Found) -> None:
-        """Put a result into the outbox in place of an earlier one, and settle its pair."""
+    def publish(self, job: Job, finished: Finished, earlier: Found) -> Kept | Problem | None:
+        """Put a result into the outbox in place of an earlier one; none if the manifest is left."""
         if job.ended or job.results is None:
-            return
+            return None
         pair = finished.task.pair
         put = partial(
             job.results.put,
@@ -53,11 +53,11 @@ class Settling:
             raise
         except ClaimLostError as error:
             self.leave(job, str(error))
+            return None
         except Exception as error:
-            self.settle(job, problems_of(error, pair.place, pair.id)[0])
-        else:
-            self._listener.hear(PairDone(job.name, kept.record, computed=True))
-            self.settle(job, kept)
+            return problems_of(error, pair.place, pair.id)[0]
+        self._listener.hear(PairDone(job.name, kept.record, computed=True))
+        return kept
 
     def settle(self, job: Job, result: Kept | Problem, reused: bool = False) -> None:
         """One more pair is done, or has failed. After the last one the manifest ends.
@@ -76,7 +76,8 @@ class Settling:
             self._add_to_page(job, result, reused)
             if job.finished and not job.ended:
                 self.wait_for(job, partial(self._end, job))
-                self._put_off_unless_ended(job)
+                if not job.ended:
+                    self.put_off(job, "manifest could not be ended")
         self._changed.set()
 
     def leave(self, job: Job, reason: str) -> None:
@@ -90,6 +91,19 @@ class Settling:
             self.attempt(job, job.claimed.drop)
         job.close()
         self._listener.hear(ManifestLeft(job.name, reason, "warning"))
+
+    def put_off(self, job: Job, reason: str) -> None:
+        """Hand a manifest back, and do not try it again for a while."""
+        with job.lock:
+            if job.ended:
+                return
+            job.ended, job.put_off_until = True, time.monotonic() + self._timing.put_off
+        self._cancel(job.name)
+        if job.claimed:
+            self.attempt(job, job.claimed.release)
+        job.close()
+        self._listener.hear(ManifestLeft(job.name, reason, "warning"))
+        self._changed.set()
 
     def attempt(self, job: Job, action: Callable[[], T]) -> T | None:
         """The result of what may fail without harm to anything else; none if it fails, which is reported."""
@@ -130,11 +144,3 @@ class Settling:
             job.claimed.complete()
         job.close()
         self._listener.hear(ManifestEnded(job.name, len(job.problems), self._outbox.page_url(job.name)))
-
-    def _put_off_unless_ended(self, job: Job) -> None:
-        """Leave a manifest that could not be moved alone for a while, so that it is not repeated."""
-        if not job.ended:
-            job.ended, job.put_off_until = True, time.monotonic() + self._timing.put_off
-            if job.claimed:
-                self.attempt(job, job.claimed.release)
-            job.close()

@@ -60,10 +60,9 @@ class Tasks:
             self.send(handed_out)
         elif problem := self._settling.wait_for(job, partial(job.caution.blamed, task.pair)):
             self._settling.settle(job, problem)
-        elif task.known:
-            self.send(replace(handed_out, task=replace(task, check_only=True)))
         else:
-            self.add_single(handed_out)
+            # Its images are read first, so that nothing waits for them while it is computed alone.
+            self.send(replace(handed_out, task=replace(task, check_only=True)))
 
     def add_single(self, handed_out: HandedOut) -> None:
         """Keep a pair back until no other pair is with the engine."""

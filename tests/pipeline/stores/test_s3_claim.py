@@ -116,6 +116,22 @@ def test_a_large_object_is_moved_by_the_server_and_is_not_read(
     assert list(real_store.glob("**/*")) == ["moved"]
 
 
+def test_a_release_after_a_copy_to_the_end_does_not_put_the_object_back(real_store: S3Store) -> None:
+    client = real_store.objects.client
+
+    def delete_objects(**given: Any) -> Any:
+        raise EndpointConnectionError(endpoint_url="")
+
+    real_store.write("a", b"text")
+    claim = claimed(again(real_store, DEAD, Altered(client, delete_objects=delete_objects)))
+    with pytest.raises(UnavailableError):
+        claim.move_to("done/a")
+    claim.release()
+    assert real_store.tag("a") is None
+    taken_over(real_store).move_to("done/a")
+    assert [key for key in real_store.glob("**/*") if not key.endswith(".lease")] == ["done/a"]
+
+
 def test_a_large_object_does_not_replace_another_one(real_store: S3Store) -> None:
     real_store.write("a", b"x" * LARGE)
     claim = claimed(real_store)

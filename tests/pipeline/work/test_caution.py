@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from pipeline.engines.base import Task
-from pipeline.errors import EngineLostError, StoreError
-from pipeline.events.listener import PairDone
+from pipeline.errors import EngineLostError, StoreError, UnavailableError
+from pipeline.events.listener import ManifestLeft, PairDone
 from pipeline.stores.base import History
 from tests.pipeline.work.conftest import Shop
 
@@ -146,6 +146,41 @@ def test_a_done_pair_whose_image_has_changed_is_computed_alone(shop: Make) -> No
     assert sorted(tasks) == [("p0", "check"), ("p1", "alone"), ("p1", "check"), ("p2", "check")]
     assert len(tasks) == len(last.engine.tasks)
     assert runners.done[-1] == "p1"
+
+
+def test_a_suspect_whose_images_are_out_of_reach_is_put_off_and_the_others_go_on(shop: Make) -> None:
+    def out_of_reach(task: Task) -> None:
+        if task.manifest == "m":
+            raise UnavailableError("b.png: the folder is not mounted")
+
+    runner = shop(before=out_of_reach)
+    runner.drop("m", 3)
+    assert runner.inbox.claim("m.json", KEY)
+    runner.inbox.abandon(KEY)
+    runner.drop("n", 2)
+    runner.work()
+    assert runner.manifests("done") == ["n.json"]
+    assert runner.manifests("") == ["m.json"]
+    (left,) = runner.listener.of(ManifestLeft)
+    assert left.reason == "b.png: the folder is not mounted"
+    claim = runner.inbox.claim("m.json", KEY)
+    assert claim and claim.history == History(crashes=1)  # and no pair is noted
+
+
+def test_a_death_after_a_pair_has_ended_is_not_counted_for_it(shop: Make) -> None:
+    runners = Runners(shop, set())
+    runners.first.drop("m", 3)
+    assert runners.first.inbox.claim("m.json", KEY)
+    runners.first.inbox.abandon(KEY)
+
+    def die(verb: str, key: str) -> None:
+        if (verb, key) == ("move_to", "done/m.json"):
+            runners.first.inbox.abandon(KEY)
+
+    runners.first.inbox.before = die
+    runners.start()
+    claim = runners.first.inbox.claim("m.json", KEY)
+    assert claim and claim.history.pair == ""
 
 
 def test_a_hand_back_keeps_the_count_of_deaths(shop: Make) -> None:

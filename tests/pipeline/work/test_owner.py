@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.engines.base import Died, Outcome, Task
 from pipeline.errors import ClaimLostError, EngineLostError, StoreError, UnavailableError
-from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, PairDone
+from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, Note, PairDone
 from tests.pipeline.work.conftest import QUICK, Shop
 
 Make = Callable[..., Shop]
@@ -117,10 +117,35 @@ def test_a_name_under_which_another_inbox_publishes_is_left_alone_until_that_has
     runner.work()
     assert runner.manifests("") == ["m.json"]
     assert runner.manifests("done") == ["n.json"]
+    second = shop(at=runner)
+    second.feed.begin()
+    for _ in range(3):  # rounds
+        assert second.feed.next(1, claim=True) is None
+        second.feed.begin()
+    (note,) = second.listener.of(Note)
+    assert note.message.startswith("m: waits, because another process publishes under this name")
     other.close()
     shop(at=runner).work()
     assert runner.manifests("done") == ["m.json", "n.json"]
     assert all(runner.outbox.reserve(name) for name in "mn")  # both have been let go
+
+
+def test_nothing_is_published_in_a_folder_that_another_process_has_reserved_since(
+    shop: Make,
+) -> None:
+    def take_over(task: Task) -> None:
+        if task.pair.id == "p1":
+            runner.outbox.abandon("m")
+            assert runner.outbox.reserve("m")
+
+    runner = shop(before=take_over)
+    runner.drop("m", 3)
+    runner.work()
+    records = {key for verb, key in runner.outbox.calls if verb == "replace" and key.endswith("json")}
+    assert records <= {"m/p0.json"}
+    (left,) = runner.listener.of(ManifestLeft)
+    assert left.reason == "m: another process publishes there"
+    assert runner.manifests("done") == []
 
 
 def test_a_manifest_that_can_not_be_moved_to_its_end_is_put_off(shop: Make) -> None:
