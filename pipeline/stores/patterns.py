@@ -3,8 +3,10 @@
 import fnmatch
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 _WILDCARDS = re.compile(r"[*?\[]")
+_SET = re.compile(r"\[!?.[^\]]*\]")  # characters between brackets
 # Folders that storage systems and archivers make beside the files of people: previews, deleted files, older
 # versions. In lower case.
 _SYSTEM_FOLDERS = {
@@ -46,19 +48,29 @@ def name_matches(name: str, part: str, last: bool) -> bool:
     In the last part, the letter case of the extension does not count. A part that begins with a wildcard
     matches neither hidden names nor the folders of storage systems, such as `@eaDir`.
     """
+    # Most names do not match, so that this is checked first.
+    if part != "**" and not _compiled(part, last).match(name):
+        return False
     if name.startswith(".") and not part.startswith("."):
         return False
-    if name.lower() in _SYSTEM_FOLDERS and not name.startswith(_WILDCARDS.split(part, maxsplit=1)[0] or "/"):
-        return False
-    if part == "**" or fnmatch.fnmatchcase(name, part):
-        return True
-    return last and fnmatch.fnmatchcase(_lower_extension(name), _lower_extension(part))
+    return name.lower() not in _SYSTEM_FOLDERS or name.startswith(
+        _WILDCARDS.split(part, maxsplit=1)[0] or "/"
+    )
 
 
-def _lower_extension(text: str) -> str:
-    """The text with what follows its last dot, or in a pattern without a dot its last `*`, in lower case."""
-    start, mark, extension = text.rpartition("." if "." in text else "*")
-    return f"{start}{mark}{extension.lower()}" if mark else text
+@lru_cache(1024)
+def _compiled(part: str, last: bool) -> re.Pattern[str]:
+    """A part of a pattern; in the last one, case does not count in what follows its last dot or `*`."""
+    start, mark, extension = part.rpartition("." if "." in part else "*")
+    divided = "[" in _SET.sub("", start) and "]" in extension  # the dot is between brackets
+    if not last or not mark or divided:
+        return re.compile(fnmatch.translate(part))
+    return re.compile(f"{_translated(start + mark)}(?i:{_translated(extension)})\\Z", re.DOTALL)
+
+
+def _translated(part: str) -> str:
+    """A regular expression for a part, without what `fnmatch` puts around it."""
+    return fnmatch.translate(part).removeprefix("(?s:")[:-3]
 
 
 def _matches(key: Sequence[str], pattern: Sequence[str]) -> bool:

@@ -42,6 +42,10 @@ def tree(tmp_path: Path) -> Path:
         ("c*.png", []),
         ("**/C.png", ["C.PNG"]),
         ("C.p*", ["C.PNG"]),
+        ("[Cc].p[nN]?", ["C.PNG"]),
+        ("[!a].[p]*", ["C.PNG"]),
+        ("C[.]PNG", ["C.PNG"]),
+        ("photo[[]1[]].PNG", ["photo[1].png"]),
         ("**/*.png", ["C.PNG", "a.png", "in/c.png", "in/deep/d.png", "photo[1].png"]),
         (
             "**",
