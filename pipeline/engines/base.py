@@ -1,7 +1,7 @@
 """What an engine is: it takes tasks and gives back finished pictures, in any order.
 
-An engine knows nothing of claims, manifests' ends or the outbox. Whoever feeds it (`pipeline.work.owner`)
-publishes what comes back, so that leases, confirmation and the order of writing are the same whatever
+An engine knows nothing of claims, manifests' ends or the outbox. The owner (`pipeline.work.owner`) publishes
+what comes back, so that leases, confirmation and the order of writing are the same whatever
 computes.
 """
 
@@ -99,7 +99,7 @@ class Engine(Protocol):
         """Get ready; call `on_change` whenever `wanted` may have grown. Raises `NSTError`."""
 
     def wanted(self) -> int:
-        """How many more tasks it has a use for now: enough for two batches ahead of the one in work."""
+        """How many more tasks it needs now: enough for two batches beside the one that is computed."""
 
     def submit(self, task: Task) -> None:
         """Take a task. Its outcome will come out of `take`, once."""

@@ -111,7 +111,7 @@ class LocalEngine:
             self._preparing.submit(self._prepare)
 
     def _prepare(self) -> None:
-        """In a thread of its own: read, decode and resize the images of the task that goes first."""
+        """In a preparing thread: read, decode and resize the images of the task that goes first."""
         with self._changed:
             entry = self._pool.begin()
         if entry is None or self._stop.is_set():

@@ -7,7 +7,7 @@ from nst.pair import PreparedPair
 from pipeline.engines.base import Task
 from pipeline.engines.prepare import Prepared
 
-_AHEAD = 2  # batches that wait beside the one in work
+_AHEAD = 2  # batches that wait beside the one that is computed
 _DELAYED = 64  # tasks that may wait for unavailable images beside these
 
 

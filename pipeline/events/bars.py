@@ -23,7 +23,7 @@ from pipeline.outbox.record import Record
 
 
 class Bars:
-    """A bar for each pair in work and one for all pairs known so far."""
+    """A bar for each pair that is computed and one for all pairs known so far."""
 
     def __init__(self, out: TextIO) -> None:
         self._bars = Progress(
@@ -95,7 +95,7 @@ class Bars:
         self._left.pop(event.manifest, None)
         count = event.problems
         ending = f"{count} problem{'s' * (count > 1)}" if count else "done"
-        page = f", look at {event.page}" if event.page else ""
+        page = f", see {event.page}" if event.page else ""
         self._print(f"{'✗' if count else '✓'} {event.manifest}: {ending}{page}")
 
     def _leave(self, manifest: str) -> None:

@@ -131,7 +131,7 @@ class Inbox:
         self.store.remove(error_key(name))
 
     def cancel(self, name: str) -> None:
-        """Move a manifest that waits or is worked on to `failed/`. Whoever works on it notices and stops.
+        """Move a manifest that waits or is worked on to `failed/`. The runner that has it notices and stops.
 
         Raises `UsageError` if it neither waits nor is worked on.
         """
@@ -146,7 +146,7 @@ class Inbox:
         if claimed := self.claim(name):
             claimed.fail([_CANCELLED])
             return
-        # A runner holds it, and stops when the file is gone. The file gets a name of its own first: the
+        # A runner holds it, and stops when the file is gone. The file gets another name first: the
         # runner may be writing to `failed/` at this moment, too.
         taken = cancelled_key(name, uuid4().hex[:8])
         try:

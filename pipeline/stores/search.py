@@ -1,4 +1,4 @@
-"""Searches for files by patterns. All patterns of one manifest share limits of what they list and match."""
+"""Searches for files by patterns. All patterns of one manifest share one limit."""
 
 import heapq
 import os

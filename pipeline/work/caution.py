@@ -1,6 +1,6 @@
 """Work on a manifest that runners have died with: one pair at a time, so that another death shows its cause.
 
-The first death may be the fault of any pair that was in work, or of none. From then on, a pair that has to
+The first death may be the fault of any pair that was begun, or of none. From then on, a pair that has to
 be computed is first noted in the claim, and then computed while the runner works on nothing else. A pair with
 which `_DEATHS_ALONE` runners in a row have died in this way has failed, and the others go on. Pairs that are
 done already are only compared with their inputs, many at a time; a death then is counted for no pair.
@@ -43,15 +43,15 @@ class Caution:
             deaths = self._history.deaths if self._history.pair == pair.id else 0
             self._claimed.note(replace(self._history, pair=pair.id, alone=True, deaths=deaths))
 
-    def settled(self, done: bool, in_work: int) -> bool:
+    def settled(self, done: bool, begun: int) -> bool:
         """The pair that was noted is done, or has failed. Whether no more caution is needed.
 
-        That is so after as many pairs are done as may have been in work when the first runner died,
-        `in_work`. A pair that has failed may have done so before anything was computed, and does not count.
+        That is so after as many pairs are done as may have been begun when the first runner died,
+        `begun`. A pair that has failed may have done so before anything was computed, and does not count.
         """
         with self._lock:
             self._done += done
-            over = self._done >= in_work
+            over = self._done >= begun
             self._claimed.note(History(crashes=0 if over else _SUSPECT, failed=self._history.failed))
             return over
 

@@ -32,7 +32,7 @@ from pipeline.work.session import Session
 from pipeline.work.settling import Settling
 from pipeline.work.tasks import HandedOut, Tasks
 
-_IN_WORK = 3  # batches that may have been in work when a runner died: one computed, two ahead
+_BEGUN = 3  # batches that may have been begun when a runner died: one computed, two prepared
 
 
 class Owner:
@@ -201,7 +201,7 @@ class Owner:
         job = handed_out.job
         if job.caution is None or job.ended:
             return
-        settled = partial(job.caution.settled, done, _IN_WORK * self._engine.batch)
+        settled = partial(job.caution.settled, done, _BEGUN * self._engine.batch)
         if self._settling.wait_for(job, settled if handed_out.task.alone else job.caution.found_done):
             job.caution = None
 

@@ -1,6 +1,6 @@
 """How the process stops: by a signal, by its own decision when it is stuck, in order or at once.
 
-The work runs in a thread of its own. The main thread does nothing but wait, so that a signal never waits for
+The work runs in another thread. The main thread does nothing but wait, so that a signal never waits for
 a long computation. What happens on SIGINT, SIGTERM or SIGHUP (unless SIGHUP is ignored, as under nohup):
 
 1. `Session.end_soon` sets `stop`, and `mark` writes into every claim that the process is being stopped, so

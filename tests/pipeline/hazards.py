@@ -16,7 +16,7 @@ from tests.pipeline.verdict import Verdict
 
 _ASKED = 0.35  # share of runners that are ended by SIGTERM, not SIGKILL
 _AGAIN = 0.6  # share of these that get a second signal
-_PAUSES = 0.3  # share of rounds in which runners are paused and not ended
+_PAUSES = 0.12  # share of rounds in which runners are paused and not ended
 _PAUSE_RATE = 0.2  # share of writes before which a runner is paused in such a round
 _LAPSE = 2.3  # a lease has lapsed for others after so many times its duration, in whole seconds of a server
 

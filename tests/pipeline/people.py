@@ -17,7 +17,7 @@ from tests.pipeline.box import Box
 from tests.pipeline.signed import LIMIT
 
 NAMES, PAIRS = ("a", "b", "c"), ("p0", "p1", "p2")
-_ACTIVE = 0.3  # probability of each action, whenever there is an opportunity
+_ACTIVE = 0.4  # probability of each action, whenever there is an opportunity
 _SOON = 0.1  # seconds after which a command is killed, at most; half of them are not
 
 
@@ -38,14 +38,20 @@ class People:
         """Perhaps do something with one of the manifests."""
         if self._chance.random() < _ACTIVE:
             name = self._chance.choice(NAMES)
-            action = self._chance.choice([self._upload, self._upload_other, self._cancel, self._retry])
-            action(name)
+            upload = self._chance.choice([self._upload, self._upload_other])
+            self._chance.choice([upload, self._cancel, self._retry])(name)
 
     def retry_all(self) -> dict[str, str]:
-        """Retry all that has failed; the error of each."""
+        """Retry all that has failed, while no runner is there; the error of each.
+
+        What was cancelled may be an earlier document, of which a later one is done. The later one is then
+        uploaded again.
+        """
         failed = Inbox(self._box.inbox).status().failed
         for name in failed:
             Inbox(self._box.inbox).retry(name)
+            if self._box.inbox.read(f"{name}.json", LIMIT) != self.document(name):
+                self._upload(name)
         return failed
 
     def document(self, name: str) -> bytes:
@@ -75,16 +81,22 @@ class People:
 
     def _command(self, action: Callable[[Inbox], None]) -> bool:
         """Run a command in a process that is killed soon, or not; whether it has ended as it should."""
+        begun, report_begun = os.pipe()
         child = os.fork()
         if not child:
             try:
                 box = self._box
                 client = connect("s3", box.endpoint_url) if box.endpoint_url else None
-                action(Inbox(Stores(box.endpoint_url, client=client).inbox(box.inbox.url), box.timing))
+                inbox = Inbox(Stores(box.endpoint_url, client=client).inbox(box.inbox.url), box.timing)
+                os.write(report_begun, b".")
+                action(inbox)
             except NSTError:
                 os._exit(1)  # for example, there is no such manifest any more
             finally:
                 os._exit(0)
+        os.close(report_begun)
+        os.read(begun, 1)
+        os.close(begun)
         if self._chance.random() < 0.5:
             time.sleep(self._chance.uniform(0, _SOON))
             os.kill(child, signal.SIGKILL)

@@ -34,7 +34,7 @@ def test_a_small_manifest_is_done_within_two_batches_of_a_large_one(shop: Make) 
     dropped.set()
     thread.join(60)
     order = runner.handed_out()
-    # One is in work and two wait when it is dropped; the engine takes a newcomer before those that wait.
+    # One is computed and two wait when it is dropped; the engine takes a newcomer before those that wait.
     assert order.index("small/p0") <= 3
     ended = [event.manifest for event in runner.listener.of(ManifestEnded)]
     assert ended == ["small", "large"]
@@ -75,7 +75,7 @@ def test_a_manifest_is_claimed_only_when_a_pair_of_it_is_handed_out(shop: Make) 
     runner.work()
     assert len(runner.manifests("done")) == 20
     assert all(claims <= manifests + 1 for manifests, claims in claimed)
-    assert claimed[0][1] <= 4  # one in work, two ahead, one that is being handed out
+    assert claimed[0][1] <= 4  # one computed, two ahead, one that is being handed out
 
 
 def test_what_would_begin_after_the_next_batch_is_left_to_other_runners(

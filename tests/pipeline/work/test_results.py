@@ -1,4 +1,4 @@
-"""How a runner looks up results: in which order, with how many requests, and what it does with faults."""
+"""How a runner finds earlier results: in which order, with how many requests, and what faults do."""
 
 import json
 from collections import Counter
