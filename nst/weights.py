@@ -50,7 +50,7 @@ def load_weights(source: str = "embedded") -> Weights:
     the file is missing, can't be read, is not a VGG19, or is not the expected embedded file.
     """
     named = {"embedded": embedded_file, "imagenet": _imagenet_file}
-    path = named[source]() if source in named else Path(source)
+    path = named[source]() if source in named else Path(source).expanduser()
     digest = _sha256(path, source)
     if source == "embedded" and digest != _EMBEDDED_SHA256:
         raise WeightsError(

@@ -1,6 +1,6 @@
 """Everything about a manifest that can be found wrong without working on it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nst.errors import NSTError
@@ -9,20 +9,29 @@ from pipeline.errors import Problem, problems_of
 from pipeline.outbox.outbox import Outbox
 from pipeline.settings import Caps
 from pipeline.stores.opening import Stores
+from pipeline.stores.search import Search
 from pipeline.work.job import job_of_file
 
 
 def check(
-    path: Path, stores: Stores, allow: Sequence[str], outbox: Outbox | None, caps: Caps = Caps()
+    path: Path,
+    stores: Stores,
+    allow: Sequence[str],
+    outbox: Outbox | None,
+    caps: Caps = Caps(),
+    warn: Callable[[str], None] = lambda message: None,
 ) -> tuple[int, list[Problem]]:
     """How many pairs a manifest file stands for, and what is wrong with it and with the images that it names.
 
     Images are relative to the manifest's folder, or lie below the URLs in `allow`. Patterns skip results in
-    `outbox`. `caps` are those of the operator.
+    `outbox`. `caps` are those of the operator. `warn` gets a sentence about each file that a pattern leaves
+    out.
     """
     try:
         results_among = outbox.results_among if outbox else None
-        job = job_of_file(path, stores.sources(str(path.parent), allow, results_among), caps)
+        job = job_of_file(
+            path, stores.sources(str(path.parent), allow, results_among), caps, Search(warn=warn)
+        )
     except NSTError as error:
         return 0, problems_of(error)
     preparer, problems = Preparer(""), []

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from io import TextIOWrapper
 from typing import Annotated
 
@@ -140,7 +141,7 @@ def watch(
     try:
         session = Session(listener, environment.timing, settings.caps)
         trigger = open_trigger(settings, source, session.wake, session.warn, session.timing)
-        box = Inbox(source, session.timing)
+        box = Inbox(source, session.timing, warn=session.warn)
         code = Watch(box, engine, target, stores, settings.allow, trigger, session).run(once, times)
     finally:
         listener.close()
@@ -163,7 +164,8 @@ def validate(
     results = Outbox(stores.open(settings.outbox)) if settings.outbox else None
     failed = False
     for path in manifests:
-        pairs, problems = check(path, stores, settings.allow, results, settings.caps)
+        warn = partial(print, f"{printable(str(path))}: warning:")
+        pairs, problems = check(path, stores, settings.allow, results, settings.caps, warn)
         valid = f"valid, {pairs} pair{'s' * (pairs > 1)}"
         for text in [str(problem) for problem in problems] or [valid]:
             print(f"{printable(str(path))}: {text}")

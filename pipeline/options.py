@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-Manifests = Annotated[list[Path], typer.Argument(metavar="MANIFEST...", help="Manifest files.")]
+from pipeline.settings import home_expanded
+
+
+def _path(text: str) -> Path:
+    try:
+        return Path(home_expanded(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+Manifests = Annotated[list[Path], typer.Argument(metavar="MANIFEST...", help="Manifest files.", parser=_path)]
 Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of manifests, without .json.")]
 Inbox = Annotated[
     str | None,

@@ -54,12 +54,17 @@ class Settings(BaseSettings):
         """What one manifest may ask for."""
         return Caps(self.most_pairs, self.most_size, self.most_epochs)
 
+    @field_validator("inbox", "outbox", "weights")
+    @classmethod
+    def _expand(cls, value: str | None) -> str | None:
+        return value and home_expanded(value)
+
     @field_validator("allow", mode="before")
     @classmethod
     def _split(cls, value: str | list[str]) -> list[str]:
         # Colons separate places, except the colon of `s3://`.
         parts = re.split(f"{os.pathsep}(?!//)", value) if isinstance(value, str) else value
-        return [str(part) for part in parts if part]
+        return [home_expanded(str(part)) for part in parts if part]
 
     @field_validator("allow")
     @classmethod
@@ -67,6 +72,15 @@ class Settings(BaseSettings):
         if missing := [path for path in paths if "://" not in path and not os.path.isdir(path)]:
             raise ValueError(f"there is no folder {missing[0]}")
         return paths
+
+
+def home_expanded(path: str) -> str:
+    """The path with its `~` or `~USER` replaced by the home folder. Raises `ValueError` if there is none."""
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        user = expanded.partition("/")[0]
+        raise ValueError(f"the home folder of {user} is unknown; write ./{expanded} to mean a file here")
+    return expanded
 
 
 def load_settings(**flags: Any) -> Settings:

@@ -17,11 +17,16 @@ class Timing:
     scan_settling: float = 0.25  # while a file is still being written
     scan_bucket: float = 30.0  # between two scans of a bucket in which nothing happens: requests cost money
     scan_beside_queue: float = 300.0  # the same where a queue announces uploads
+    slow: float = 10.0  # a scan, or a search for the images of a manifest, that takes longer is reported
     priorities: float = 1.0  # at most, for reading priorities within one scan
     cancelled: float = 3.0  # between two checks whether somebody has taken a manifest out of processing/
 
     # Results.
     listing: float = 300.0  # for so long a listing of results, or of images, is used
+
+    hints: float = (
+        10.0  # for so long the names of a folder are used, to suggest one for a file that is missing
+    )
 
     # Claims.
     lease: float = 60.0  # a lease or a lock that was not renewed for so long may be taken over

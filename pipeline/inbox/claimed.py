@@ -1,6 +1,7 @@
 """A manifest that this process has claimed, and the ways in which the claim ends."""
 
 import json
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,11 +84,24 @@ class ClaimedManifest:
 
 def error_file(store: Store, name: str, problems: Sequence[Problem]) -> bytes:
     """The content of `failed/NAME.error.json`: what is wrong, where, and what to do about it."""
-    shown, url = (printable(shlex.quote(text)) for text in (name, store.absolute("")))
+    shown, url = (_shell_word(text) for text in (name, store.absolute("")))
+    dashes = "-- " if name.startswith("-") else ""  # otherwise the name would be taken for an option
     errors = {
         "manifest": f"{printable(name)}{SUFFIX}",
         "errors": [problem.to_json() for problem in problems],
         "remedy": f"correct the images, or {printable(name)}{SUFFIX} beside this file, if they are wrong; "
-        f"then: nst-pipeline retry --inbox {url} {shown}",
+        f"then: nst-pipeline retry --inbox {url} {dashes}{shown}",
     }
     return json.dumps(errors, indent=1, ensure_ascii=False).encode()
+
+
+def _shell_word(text: str) -> str:
+    """A text as one printable word for a shell."""
+    if text.isprintable():
+        return shlex.quote(text)
+    special = {"'", "\\"}
+    parts = (
+        c if c.isprintable() and c not in special else "".join(f"\\x{byte:02x}" for byte in os.fsencode(c))
+        for c in text
+    )
+    return f"$'{''.join(parts)}'"

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import uuid4
@@ -13,17 +13,19 @@ from pipeline.inbox.layout import (
     DONE,
     FAILED,
     PROCESSING,
-    SUFFIX,
     cancelled_key,
     cancelled_name,
     error_key,
     failed_key,
+    is_manifest,
     manifest_name,
     processing_key,
     waiting_key,
+    without_suffix,
 )
 from pipeline.manifest.reading import MAX_BYTES, load_object, priority_of
 from pipeline.stores.base import Entry, Store
+from pipeline.stores.near import alike, suggested
 from pipeline.timing import Timing
 
 _CANCELLED = Problem("", "cancelled by hand")
@@ -65,9 +67,16 @@ class Inbox:
     """
 
     def __init__(
-        self, store: Store, timing: Timing = Timing(), clock: Callable[[], float] = time.monotonic
+        self,
+        store: Store,
+        timing: Timing = Timing(),
+        clock: Callable[[], float] = time.monotonic,
+        warn: Callable[[str], None] = lambda message: None,
     ) -> None:
-        self.store, self._timing, self._clock = store, timing, clock
+        """`warn` gets a sentence about each link or special file that has the name of a manifest."""
+        self.store, self._timing, self._clock, self._warn = store, timing, clock, warn
+        self._keys: dict[tuple[str, str], str] = {}  # (folder, name) -> key, as the last scan has found it
+        self._left_out: set[str] = set()  # file names
         self._unchanged_since: dict[str, tuple[str, float]] = {}  # name -> version, first time seen
         self._priorities: dict[str, tuple[str, int]] = {}  # key -> version, priority
         self.settling = False
@@ -77,41 +86,48 @@ class Inbox:
         """The manifests to claim, best first. Raises `StoreError`."""
         self.settling = False
         processing, waiting = self._manifests(PROCESSING), self._manifests("")
-        self.unended = {_name(entry) for entry in [*processing, *waiting]}
-        self._note_changes(waiting)
-        found = {processing_key(_name(entry)): entry for entry in processing}
-        found |= {waiting_key(_name(entry)): entry for entry in waiting if self._written(entry)}
-        priorities = self._read_priorities(found)
-        ready = [
-            Ready(
-                _name(entry), key != entry.name, priorities.get(key, 0), entry.modified, key not in priorities
-            )
-            for key, entry in found.items()
-        ]
+        self._report_left_out()
+        self.unended = {*processing, *waiting}
+        self._note_keys({PROCESSING: processing, "": waiting})
+        self._note_changes(waiting.values())
+        found = {(PROCESSING, name): entry for name, entry in processing.items()}
+        found |= {("", name): entry for name, entry in waiting.items() if self._written(entry)}
+        priorities = self._read_priorities({self._keys[place]: entry for place, entry in found.items()})
+        ready = []
+        for (folder, name), entry in found.items():
+            priority = priorities.get(self._keys[folder, name])
+            ready.append(Ready(name, bool(folder), priority or 0, entry.modified, priority is None))
         return sorted(ready, key=lambda manifest: manifest.rank)
 
     def with_priority(self, ready: Ready) -> Ready:
         """The same manifest, once its priority was read, or could not be read."""
-        key = processing_key(ready.name) if ready.in_processing else waiting_key(ready.name)
+        folder = PROCESSING if ready.in_processing else ""
         try:
-            return replace(ready, priority=self._priority(key), unread=False)
+            return replace(ready, priority=self._priority(self._key(folder, ready.name)), unread=False)
         except StoreError:
             return replace(ready, unread=False)  # the claim will show what is wrong
 
     def claim(self, name: str) -> ClaimedManifest | None:
         """Claim a manifest, waiting or abandoned; none if another runner holds it. Raises `StoreError`."""
-        claim = self.store.claim(waiting_key(name), processing_key(name))
+        target, left = processing_key(name), self._key(PROCESSING, name)
+        # A file that somebody has put into `processing/` with another suffix gets the usual one.
+        source = self._key("", name) if left == target else left
+        claim = self.store.claim(source, target)
         return ClaimedManifest(name, self.store, claim) if claim else None
 
     def retry(self, name: str) -> None:
         """Put a failed manifest back; pairs that are done are not done again. Raises `UsageError`."""
-        name = name.removesuffix(SUFFIX)
+        name = without_suffix(name)
+        waits = UsageError(f"{name}: a manifest of this name is waiting already")
+        if name in self._manifests(""):
+            raise waits
         try:
-            self.store.move(failed_key(self._failed_name(name)), waiting_key(name))
+            self.store.move(self._failed_key(name), waiting_key(name))
         except ConflictError:
-            raise UsageError(f"{name}: a manifest of this name is waiting already") from None
+            raise waits from None
         except NotFoundError:
-            raise UsageError(f"{name}: no failed manifest of this name in {self.store.url}") from None
+            hint = _hint(name, self._manifests(FAILED))
+            raise UsageError(f"{name}: no failed manifest of this name in {self.store.url}{hint}") from None
         self.store.remove(error_key(name))
 
     def cancel(self, name: str) -> None:
@@ -119,10 +135,14 @@ class Inbox:
 
         Raises `UsageError` if it neither waits nor is worked on.
         """
-        name = name.removesuffix(SUFFIX)
+        name = without_suffix(name)
         unknown = UsageError(f"{name}: no manifest of this name waits or is worked on in {self.store.url}")
         if not any(self.store.tag(key(name)) for key in (waiting_key, processing_key)):
-            raise unknown
+            # The suffix may have another letter case.
+            folders = {folder: self._manifests(folder) for folder in ("", PROCESSING)}
+            if not any(name in found for found in folders.values()):
+                raise UsageError(f"{unknown}{_hint(name, [n for found in folders.values() for n in found])}")
+            self._note_keys(folders)
         if claimed := self.claim(name):
             claimed.fail([_CANCELLED])
             return
@@ -140,26 +160,50 @@ class Inbox:
 
     def status(self) -> Status:
         """What waits, is worked on, is done and has failed. Raises `StoreError`."""
-        names = {
-            folder: [_name(entry) for entry in self._manifests(folder)]
-            for folder in ("", PROCESSING, DONE, FAILED)
-        }
+        names = {folder: list(self._manifests(folder)) for folder in ("", PROCESSING, DONE, FAILED)}
         half = {name: cancelled for name in names[FAILED] if (cancelled := cancelled_name(name))}
         failed = {name: str(_CANCELLED) for name in half.values()}
         failed |= {name: self._first_error(name) for name in names[FAILED] if name not in half}
         return Status(names[""], names[PROCESSING], names[DONE], failed)
 
-    def _failed_name(self, name: str) -> str:
-        """The name that a failed manifest has in `failed/`: another one if cancelling it did not end."""
+    def _failed_key(self, name: str) -> str:
+        """Where a failed manifest is: under another name if cancelling it did not end."""
         if self.store.tag(failed_key(name)) is None:
-            half = (_name(entry) for entry in self._manifests(FAILED))
-            return next((other for other in half if cancelled_name(other) == name), name)
-        return name
+            for other, entry in self._manifests(FAILED).items():
+                if name in (other, cancelled_name(other)):
+                    return f"{FAILED}/{entry.name}"
+        return failed_key(name)
 
-    def _manifests(self, folder: str) -> list[Entry]:
-        return [entry for entry in self.store.entries(folder) if manifest_name(entry.name)]
+    def _manifests(self, folder: str) -> dict[str, Entry]:
+        """The manifests directly in a folder, by name; of two with one name, that with the usual suffix."""
+        found: dict[str, Entry] = {}
+        for entry in self.store.entries(folder):
+            name = manifest_name(entry.name)
+            if name and (name not in found or entry.name == waiting_key(name)):
+                found[name] = entry
+        return found
 
-    def _note_changes(self, waiting: list[Entry]) -> None:
+    def _note_keys(self, folders: Mapping[str, Mapping[str, Entry]]) -> None:
+        """Remember the keys of the manifests in these folders."""
+        self._keys = {
+            (folder, name): f"{folder}/{entry.name}".lstrip("/")
+            for folder, manifests in folders.items()
+            for name, entry in manifests.items()
+        }
+
+    def _key(self, folder: str, name: str) -> str:
+        """The key of a manifest in `processing/` or, for an empty folder, of one that waits."""
+        usual = processing_key(name) if folder else waiting_key(name)
+        return self._keys.get((folder, name), usual)
+
+    def _report_left_out(self) -> None:
+        """Report, once, what is no ordinary file and has the name of a manifest."""
+        left_out = set(filter(is_manifest, self.store.left_out("")))
+        for name in sorted(left_out - self._left_out):
+            self._warn(f"{self.store.url}/{name}: is a link or no ordinary file; put the file itself there")
+        self._left_out = left_out
+
+    def _note_changes(self, waiting: Iterable[Entry]) -> None:
         """Remember since when each file has not changed."""
         now, known = self._clock(), self._unchanged_since
         self._unchanged_since = {}
@@ -221,5 +265,7 @@ class Inbox:
             return "no error file beside it"
 
 
-def _name(entry: Entry) -> str:
-    return entry.name.removesuffix(SUFFIX)
+def _hint(name: str, known: Iterable[str]) -> str:
+    """Which manifest may be meant by a name, as the end of a sentence; empty if none."""
+    near = next((other for other in known if alike(other) == alike(name)), None)
+    return suggested(near, name) if near else ""

@@ -1,4 +1,7 @@
-"""Where manifests lie in an inbox: the names of its folders and files."""
+"""Where manifests lie in an inbox: the names of its folders and files.
+
+A person may write the suffix in upper case. The program writes it in lower case, from the claim on.
+"""
 
 import re
 
@@ -51,10 +54,19 @@ def cancelled_name(name: str) -> str | None:
 
 
 def manifest_name(key: str) -> str | None:
-    """The name of the manifest that waits under a key of the inbox; none if the key is of something else."""
-    if "/" in key or not key.endswith(SUFFIX) or key.endswith(_ERROR_SUFFIX):
+    """The name of the manifest that waits under a key of the inbox; none if the key is of something else.
+
+    The suffix may have any letter case.
+    """
+    if "/" in key or key.lower().endswith(_ERROR_SUFFIX):
         return None
-    return key.removesuffix(SUFFIX) or None
+    name = without_suffix(key)
+    return name if name != key else None
+
+
+def without_suffix(file: str) -> str:
+    """The name of a manifest, by its file name or its name."""
+    return file[: -len(SUFFIX)] if file.lower().endswith(SUFFIX) and len(file) > len(SUFFIX) else file
 
 
 def is_manifest(file: str) -> bool:

@@ -1,5 +1,6 @@
 """Expands a `Manifest` into its pairs: matches patterns, forms products, applies defaults, names pairs."""
 
+import json
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import PurePosixPath
@@ -32,33 +33,43 @@ class _Draft(NamedTuple):
     parameters: Parameters
     own: frozenset[str] = frozenset()
 
+    @property
+    def details(self) -> str:
+        """What differs from another pair with the same images: weights, and the parameters that it gives."""
+        own = self.parameters.model_dump(mode="json", include=set(self.own))
+        return json.dumps([[style.weight for style in self.styles], own], sort_keys=True)
+
 
 def expand(manifest: Manifest, glob: Glob, caps: Caps = Caps()) -> list[Pair]:
     """All pairs of a manifest, in its order. `glob` lists the images that match a pattern.
 
-    Raises `ManifestError` for a pattern that matches nothing, for two pairs of the same id, for too many
-    pairs, and for what exceeds the caps of the operator. Raises `UnavailableError` if the images cannot be
-    listed now.
+    Pairs without an id that are equal in everything are made once. Raises `ManifestError` for a pattern that
+    matches nothing, for two pairs of the same id, for too many pairs, and for what exceeds the caps of the
+    operator. Raises `UnavailableError` if the images cannot be listed now.
     """
-    drafts = list(_listed(manifest))
-    listed = {
-        (draft.content, draft.styles)
-        for draft in drafts
-        if not draft.id and draft.parameters == manifest.defaults
-    }
-    # A pair that `pairs` lists already, with the same parameters, is not added again.
-    drafts += [draft for draft in _products(manifest, glob) if (draft.content, draft.styles) not in listed]
+    drafts = _without_repetitions([*_listed(manifest), *_products(manifest, glob)])
     _check_number(len(drafts), "product" if manifest.product else "pairs", caps)
     if above := list(_above_caps(drafts, caps)):
         raise ManifestError(above)
     images = [[draft.content, *(style.image for style in draft.styles)] for draft in drafts]
-    names = complete_names([draft.id for draft in drafts], images)
+    names = complete_names([draft.id for draft in drafts], images, lambda index: drafts[index].details)
     if twice := _named_twice(names, [draft.place for draft in drafts]):
         raise ManifestError(twice)
     return [
         Pair(id=name, place=d.place, content=d.content, styles=d.styles, parameters=d.parameters)
         for name, d in zip(names, drafts, strict=True)
     ]
+
+
+def _without_repetitions(drafts: list[_Draft]) -> list[_Draft]:
+    """The drafts, without those that have no id and are equal to an earlier one without an id."""
+    shared = {id(draft.parameters): draft.parameters for draft in drafts}  # most drafts share one object
+    texts = {key: parameters.model_dump_json() for key, parameters in shared.items()}
+    known: dict[object, _Draft] = {}
+    for index, draft in enumerate(drafts):
+        key = index if draft.id else (draft.content, draft.styles, texts[id(draft.parameters)])
+        known.setdefault(key, draft)
+    return list(known.values())
 
 
 def _listed(manifest: Manifest) -> Iterator[_Draft]:
@@ -175,8 +186,6 @@ def _named_twice(names: list[str], places: list[str]) -> list[Problem]:
     for index, name in enumerate(names):
         other = first.setdefault(folded(name), index)
         if other != index:
-            # The user can give an id only to a pair that `pairs` lists, so report that one.
-            at, other = (other, index) if places[index] == "product" else (index, other)
-            message = f"'{names[at]}' is named twice, here and in {places[other]}; change one 'id'"
-            problems.append(Problem(f"{places[at]}.id", message, names[at]))
+            message = f"'{names[index]}' is named twice, here and in {places[other]}; change one 'id'"
+            problems.append(Problem(f"{places[index]}.id", message, names[index]))
     return problems

@@ -1,6 +1,7 @@
 """Names of pairs and manifests. They are used as file names."""
 
 import hashlib
+import json
 import re
 import unicodedata
 from collections import Counter
@@ -13,6 +14,8 @@ _NOT_IN_NAMES = r'[/\\<>:"|?*\x00-\x1f\x7f]'
 # Windows reserves these names for devices, also with any extension.
 _DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
 _LONGEST_NAME = 180  # bytes; with the suffixes that are added it must not exceed 255
+# Hexadecimal digits of a digest. With fewer, two of the 100,000 pairs of a manifest might get the same one.
+_DIGITS = 12
 
 
 def plain_file_name(name: str) -> str:
@@ -45,33 +48,40 @@ def shortened(name: str, most: int) -> str:
     return f"{data[: most - 9].decode(errors='ignore')}-{digest}"
 
 
-def complete_names(given: Sequence[str | None], images: Sequence[Sequence[str]]) -> list[str]:
-    """The given names; a pair without one is named after its images.
+def complete_names(
+    given: Sequence[str | None], images: Sequence[Sequence[str]], details: Callable[[int], str]
+) -> list[str]:
+    """The given names; a pair without one is named after the stems of its images.
 
-    The name consists of the stems of the images, or of their whole paths if another name would be the same.
+    A name that is made here and is the same as another one gets a digest of the paths of the images. If the
+    paths are the same, too, the digest also covers `details`: it describes the pair at an index, apart from
+    its images. Only names that are given can be the same.
     """
-    short = [name or _joined(paths, _stem) for name, paths in zip(given, images, strict=True)]
-    count = Counter(folded(name) for name in short)
-    return [
-        name or (brief if count[folded(brief)] == 1 else _joined(paths, _whole_path))
-        for name, brief, paths in zip(given, short, images, strict=True)
-    ]
+    stems = [name or _joined(paths) for name, paths in zip(given, images, strict=True)]
+    names = list(stems)
+    for described in (lambda index: "", details):
+        count = Counter(map(folded, names))
+        for index in [i for i, name in enumerate(names) if not given[i] and count[folded(name)] > 1]:
+            names[index] = _with_digest(stems[index], [*images[index], described(index)])
+    return names
 
 
-def _joined(paths: Sequence[str], part: Callable[[str], str]) -> str:
-    name = "-".join(part(path) for path in paths).strip(". ") or "pair"
+def _joined(paths: Sequence[str]) -> str:
+    name = "-".join(map(_stem, paths)).strip(". ") or "pair"
     return shortened(f"_{name}" if _DEVICES.match(name) else name, _LONGEST_NAME)
+
+
+def _with_digest(name: str, texts: Sequence[str]) -> str:
+    """The name with a digest of the texts, cut to the longest name."""
+    digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:_DIGITS]
+    start = name.encode()[: _LONGEST_NAME - 1 - _DIGITS].decode(errors="ignore")
+    return f"{start}-{digest}"
 
 
 # An image of a product is in many pairs, and its path may have thousands of characters.
 @lru_cache(1024)
 def _stem(path: str) -> str:
     return _allowed(PurePosixPath(path).stem)
-
-
-@lru_cache(1024)
-def _whole_path(path: str) -> str:
-    return _allowed("_".join(part for part in PurePosixPath(path).parts if part != "/"))
 
 
 def _allowed(text: str) -> str:

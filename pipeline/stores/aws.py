@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     HTTPClientError,
     NoCredentialsError,
+    NoRegionError,
     ProfileNotFound,
     SSOError,
     TokenRetrievalError,
@@ -28,13 +30,21 @@ from botocore.exceptions import (
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError, UsageError
 from pipeline.timing import Timing
 
+# Variables with paths in which botocore does not expand `~`.
+_PATHS = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CA_BUNDLE")
 _FILES = ("shared-credentials-file", "config-file")  # botocore reads keys from these only once
 _CONNECTIONS = 64  # kept open; each lease has a thread that renews it
 
 
 def _session(timing: Timing) -> boto3.Session:
     """A session that reads keys in a file again from time to time, because they may be rotated."""
+    for variable in _PATHS:
+        if (path := os.environ.get(variable, "")).startswith("~"):
+            os.environ[variable] = os.path.expanduser(path)
     core = botocore.session.get_session()
+    # botocore itself does not read AWS_REGION.
+    if region := os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION"):
+        core.set_config_variable("region", region)
     found = core.get_credentials()
     if found and found.method in _FILES and not isinstance(found, RefreshableCredentials):
         read = partial(_keys_of_file, timing.credentials)
@@ -64,8 +74,9 @@ def _keys_of_file(seconds: float) -> dict[str, str | None]:
 def connect(
     service: str, endpoint_url: str | None = None, region: str | None = None, timing: Timing = Timing()
 ) -> Any:
-    """boto3's client of a service, with the credentials and the region that boto3 finds by itself.
+    """boto3's client of a service, with the credentials that boto3 finds by itself.
 
+    The region is `region`, or else `AWS_DEFAULT_REGION`, `AWS_REGION` or that of the profile.
     Raises `UsageError` if these or the URL are not valid.
     """
     config = Config(
@@ -171,6 +182,8 @@ def _reason(error: Exception) -> str:
         return _REASONS.get(code, f"the server answers {status} {code}")
     if isinstance(error, NoCredentialsError):
         return "no credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    if isinstance(error, NoRegionError):
+        return "no region is set; set AWS_DEFAULT_REGION"
     if isinstance(error, ProfileNotFound):
         return "AWS_PROFILE names no known profile"
     if isinstance(error, _CREDENTIALS):

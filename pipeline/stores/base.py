@@ -133,6 +133,12 @@ class Store(Protocol):
     def entries(self, folder: str) -> Iterable[Entry]:
         """The files directly in a folder (`""` is the top) whose names do not begin with a dot, by name."""
 
+    def left_out(self, folder: str) -> list[str]:
+        """The names in a folder that `entries` leaves out because they are links or special files."""
+
+    def names(self, folder: str, most: int) -> list[str]:
+        """The names of what is in a folder, at most so many; those of folders end with a slash."""
+
     def tag(self, key: str) -> str | None:
         """What `write` returned for this file, while its content is the same; none if there is no file."""
 
@@ -179,6 +185,12 @@ class Store(Protocol):
 
         Patterns that share a `search` share its limits, and what it has listed. Raises `StoreError` at a
         limit.
+        """
+
+    def reference(self, key: str) -> str:
+        """A reference that leads to a key that `glob` has found: the key itself, or else absolute.
+
+        In a bucket, a relative reference cannot contain `//`, for example, and a key can.
         """
 
     def absolute(self, reference: str) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from uuid import uuid4
@@ -25,6 +26,22 @@ class Files:
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
+
+    def locks_exclude(self) -> bool:
+        """Whether one of two descriptors of a new file can be locked while the other one is."""
+        name = f"{TEMPORARY}{uuid4().hex}"
+        with self._tree.faults(""), self._tree.folder("") as folder, contextlib.ExitStack() as stack:
+            first = stack.enter_context(open(os.open(name, NEW, 0o600, dir_fd=folder)))
+            stack.callback(os.unlink, name, dir_fd=folder)
+            second = stack.enter_context(open(os.open(name, os.O_RDWR | os.O_CLOEXEC, dir_fd=folder)))
+            try:
+                fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False  # locks are not supported
+            return False
 
     def write(self, key: str, data: bytes) -> None:
         """Write a file under a temporary name, and give it its name when its content is durable."""

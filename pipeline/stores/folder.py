@@ -1,11 +1,12 @@
 """A folder as a store: a write is a rename after fsync, a claim is a rename under a lock."""
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from pipeline.errors import (
     UsageError,
 )
 from pipeline.stores.base import Entry
-from pipeline.stores.files import NEW, TEMPORARY, Files
+from pipeline.stores.files import Files
 from pipeline.stores.folder_claim import FolderClaim
 from pipeline.stores.holding import Holding
 from pipeline.stores.lock import Lock, Locks
@@ -70,7 +71,7 @@ class FolderStore:
         """Whether a claim excludes other runners. Raises `UsageError` with the reason if it does not."""
         mount = self._tree.mount()
         fault = mount.lock_fault if mount else ""
-        if not fault and not self._locks_exclude():
+        if not fault and not self._files.locks_exclude():
             fault = "flock() has no effect in this file system; use another one"
         if fault:
             raise UsageError(
@@ -84,21 +85,19 @@ class FolderStore:
 
     def entries(self, folder: str) -> list[Entry]:
         found = []
-        self._tree.check()
-        with (
-            self._tree.faults(folder),
-            contextlib.suppress(FileNotFoundError),
-            self._tree.folder(folder) as place,
-            listed(place) as names,
-            os.scandir(names) as listing,
-        ):
-            for item in listing:
+        with self._tree.faults(folder):
+            for item in self._listed(folder):
                 with contextlib.suppress(FileNotFoundError):  # deleted after it was listed
                     info = item.stat(follow_symlinks=False)
                     if stat.S_ISREG(info.st_mode) and not item.name.startswith("."):
                         version = f"{info.st_ino}-{info.st_size}-{info.st_mtime_ns}"
                         found.append(Entry(item.name, info.st_size, version, info.st_mtime))
         return sorted(found, key=lambda entry: entry.name)
+
+    def left_out(self, folder: str) -> list[str]:
+        with self._tree.faults(folder):
+            items = self._listed(folder)
+            return [i.name for i in items if i.is_symlink() or not (i.is_file() or i.is_dir())]
 
     def has(self, key: str) -> bool:
         """Whether there is a regular file. It is not read, as it is for its tag."""
@@ -188,6 +187,9 @@ class FolderStore:
             raise
         return lock
 
+    def reference(self, key: str) -> str:
+        return key
+
     def absolute(self, reference: str) -> str:
         if "://" in reference:
             return reference
@@ -208,7 +210,7 @@ class FolderStore:
             return [pattern]  # a name with brackets, as browsers give to second downloads
         matches = found_below(self.root, parts, search or Search())
         self._tree.check()
-        return sorted(match for match in matches if os.path.isfile(self.root / match))
+        return sorted(matches)
 
     def _identity(self, key: str) -> str:
         """A digest of a file, or the size of one that is too large for a manifest."""
@@ -216,18 +218,17 @@ class FolderStore:
             size = os.fstat(file.fileno()).st_size
             return f"{size} bytes" if size > _HASHED else hashlib.file_digest(file, "sha256").hexdigest()
 
-    def _locks_exclude(self) -> bool:
-        """Whether one of two descriptors of a new file can be locked while the other one is."""
-        name = f"{TEMPORARY}{uuid4().hex}"
-        with self._tree.faults(""), self._tree.folder("") as folder, contextlib.ExitStack() as stack:
-            first = stack.enter_context(open(os.open(name, NEW, 0o600, dir_fd=folder)))
-            stack.callback(os.unlink, name, dir_fd=folder)
-            second = stack.enter_context(open(os.open(name, os.O_RDWR | os.O_CLOEXEC, dir_fd=folder)))
-            try:
-                fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-            except OSError:
-                return False  # locks are not supported
-            return False
+    def names(self, folder: str, most: int) -> list[str]:
+        with self._tree.faults(folder):
+            return [i.name + "/" * i.is_dir() for i in islice(self._listed(folder), most)]
+
+    def _listed(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        """What is directly in a folder; nothing if it does not exist. Raises `OSError`, `StoreError`."""
+        self._tree.check()
+        with (
+            contextlib.suppress(FileNotFoundError),
+            self._tree.folder(folder) as place,
+            listed(place) as names,
+            os.scandir(names) as listing,
+        ):
+            yield from listing

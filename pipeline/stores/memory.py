@@ -112,6 +112,16 @@ class MemoryStore:
             if "/" not in name and not name.startswith(".")
         ]
 
+    def left_out(self, folder: str) -> list[str]:
+        return []
+
+    def names(self, folder: str, most: int) -> list[str]:
+        self._begin("names", folder)
+        start = f"{folder}/" if folder else ""
+        with self._lock:
+            inner = [key.removeprefix(start) for key in self._files if key.startswith(start)]
+        return sorted({name + slash for name, slash, _ in (key.partition("/") for key in inner)})[:most]
+
     def tag(self, key: str) -> str | None:
         self._begin("tag", key)
         with self._lock:
@@ -182,6 +192,9 @@ class MemoryStore:
             return (search or Search()).keys(
                 self.url, pattern, lambda start, most: [key for key in self._files if key.startswith(start)]
             )
+
+    def reference(self, key: str) -> str:
+        return key if self.key(self.absolute(key)) == key else f"{self.url}/{key}"
 
     def absolute(self, reference: str) -> str:
         if "://" in reference or reference.startswith("/"):

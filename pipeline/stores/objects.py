@@ -176,10 +176,25 @@ class Objects:
             for page, item in self._listing(start, **arguments)
         ]
 
-    def keys(self, start: str, most: int) -> list[str]:
+    def keys(self, start: str, most: int) -> Iterator[str]:
         """The keys that begin with `start`, without markers of folders, of the first `most` objects."""
-        listing = self._listing(start, PaginationConfig={"MaxItems": most})
-        return [item["Key"].removeprefix(self.prefix) for _, item in listing]
+        for _, item in self._listing(start, PaginationConfig={"MaxItems": most}):
+            yield item["Key"].removeprefix(self.prefix)
+
+    def names(self, start: str, most: int) -> list[str]:
+        """What follows `start` in the keys that begin with it, up to the first slash; at most so many."""
+        pages = self.client.get_paginator("list_objects_v2")
+        whole, limit = self.prefix + start, {"MaxItems": most}
+        found: list[str] = []
+        try:
+            for page in pages.paginate(
+                Bucket=self.bucket, Prefix=whole, Delimiter="/", PaginationConfig=limit
+            ):
+                found += [item["Key"] for item in page.get("Contents", [])]
+                found += [item["Prefix"] for item in page.get("CommonPrefixes", [])]
+        except (BotoCoreError, ClientError) as error:
+            raise explained(self.url, error) from None
+        return [key.removeprefix(whole) for key in found if key != whole][:most]
 
     def _listing(self, start: str, **arguments: object) -> Iterator[tuple[Any, Any]]:
         """What the server lists, without markers of folders: each object with the answer that it is in."""

@@ -7,6 +7,7 @@ from pipeline.errors import UsageError
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
+from pipeline.stores.near import NearNames
 from pipeline.stores.sources import ResultsAmong, Sources
 from pipeline.timing import Timing
 
@@ -26,6 +27,7 @@ class Stores:
         With `alone`, no other machine has a runner at these stores.
         """
         self._endpoint_url, self._timing, self._client, self._alone = endpoint_url, timing, client, alone
+        self._near = NearNames(timing)
         self._opened: dict[str, Store] = {}  # by URL or path, as it was given and absolute
 
     def open(self, url: str) -> Store:
@@ -73,7 +75,7 @@ class Stores:
         # Opened by its URL, so that it is one object, with one cache, for all manifests and tasks.
         urls = [*([surroundings.absolute("")] if surroundings else []), *allow]
         allowed = dict.fromkeys(self.open(url) for url in urls)
-        return Sources(store, list(allowed), results_among)
+        return Sources(store, list(allowed), results_among, self._near)
 
     def _open(self, url: str) -> Store:
         scheme, separator, _ = url.partition("://")

@@ -73,6 +73,12 @@ class S3Store:
         ]
         return [entry for entry in found if not entry.name.startswith(".")]
 
+    def left_out(self, folder: str) -> list[str]:
+        return []  # all objects are ordinary
+
+    def names(self, folder: str, most: int) -> list[str]:
+        return self.objects.names(f"{folder}/" if folder else "", most)
+
     def tag(self, key: str) -> str | None:
         return self.objects.tag(key)
 
@@ -117,6 +123,10 @@ class S3Store:
 
     def glob(self, pattern: str, search: Search | None = None) -> list[str]:
         return (search or Search()).keys(self.url, pattern, self.objects.keys)
+
+    def reference(self, key: str) -> str:
+        is_relative = self.key(self.absolute(key)) == key
+        return key if is_relative else f"{SCHEME}{self.bucket}/{self.prefix}{key}"
 
     def absolute(self, reference: str) -> str:
         if "://" in reference or reference.startswith("/"):

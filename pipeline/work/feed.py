@@ -179,7 +179,8 @@ class InboxFeed:
         began = time.monotonic()
         self._session.wake.clear()
         self._trigger.refresh()
-        self._ready = deque(self.faults.attempt("the inbox", self._inbox.scan) or [])
+        with self._session.reporting_slowness("the scan of the inbox takes long; it goes on"):
+            self._ready = deque(self.faults.attempt("the inbox", self._inbox.scan) or [])
         self._trigger.seen(self._inbox.unended)
         self._opener.scanned()
         self._scanned, self._scan_took = began, time.monotonic() - began

@@ -17,6 +17,7 @@ from pipeline.outbox.results import Results
 from pipeline.settings import Caps
 from pipeline.stores.base import Reservation
 from pipeline.stores.listed import ListedStates
+from pipeline.stores.search import Search
 from pipeline.stores.sources import Sources
 from pipeline.work.caution import Caution
 
@@ -100,21 +101,33 @@ class Job:
             self.claimed.confirm()
 
 
-def job_of_file(path: Path, sources: Sources, caps: Caps = Caps()) -> Job:
-    """The job of a manifest file, whose images are relative to its folder. Raises `NSTError`."""
-    document = parse(sources.base.read(path.name, MAX_BYTES))
-    return Job(path.stem, expand(document, sources.search(), caps), sources, document.priority)
+def job_of_file(path: Path, sources: Sources, caps: Caps = Caps(), search: Search | None = None) -> Job:
+    """The job of a manifest file, whose images are relative to its folder. Raises `NSTError`.
+
+    `search` is for its patterns; it may raise other exceptions, to end the search.
+    """
+    document = parse(sources.read(path.name, MAX_BYTES))
+    return Job(path.stem, expand(document, sources.search(search), caps), sources, document.priority)
 
 
-def job_of_claimed(claimed: ClaimedManifest, sources: Sources, outbox: Outbox, caps: Caps = Caps()) -> Job:
-    """The job of a manifest from an inbox. Raises `NSTError`, also if too many runners have died with it."""
+def job_of_claimed(
+    claimed: ClaimedManifest,
+    sources: Sources,
+    outbox: Outbox,
+    caps: Caps = Caps(),
+    search: Search | None = None,
+) -> Job:
+    """The job of a manifest from an inbox. Raises `NSTError`, also if too many runners have died with it.
+
+    `search` is for its patterns; it may raise other exceptions, to end the search.
+    """
     crashes = claimed.history.crashes
     if crashes >= TRIES:
         # Not even read, because reading it may be what kills the runners.
         message = f"{crashes} runners in a row have died with it before any pair was computed; check its size"
         raise ManifestError([Problem("", message)])
     document = parse(claimed.read())
-    pairs = expand(document, sources.search(), caps)
+    pairs = expand(document, sources.search(search), caps)
     if crashes:
         outbox.tidy(claimed.name)
     return Job(claimed.name, pairs, sources, document.priority, claimed)

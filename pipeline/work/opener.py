@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
-from pipeline.errors import Problem, StoreError, UnavailableError, problems_of
+from pipeline.errors import Problem, StoppedError, StoreError, UnavailableError, problems_of
 from pipeline.events.listener import Failed, Listener, ManifestEnded, Note
 from pipeline.inbox.claimed import ClaimedManifest
 from pipeline.inbox.inbox import Inbox, Ready
@@ -18,6 +18,7 @@ from pipeline.work.job import Job, job_of_claimed
 from pipeline.work.session import Session
 
 _MOST_REFUSED = 3  # claims in a row that a store may refuse before no more are tried in this scan
+SEARCHING = "the search for the images of a manifest takes long; it goes on"
 
 
 class Opener:
@@ -127,7 +128,11 @@ class Opener:
         """The job of a claimed manifest; none if it can't be read now, or is refused."""
         self.taken = self.claimed_any = True
         try:
-            return job_of_claimed(claimed, self._sources, self._outbox, self._session.caps)
+            with self._session.reporting_slowness(SEARCHING, manifest=claimed.name):
+                search = self._session.search()
+                return job_of_claimed(claimed, self._sources, self._outbox, self._session.caps, search)
+        except StoppedError:
+            self._faults.attempt(claimed.name, claimed.release)
         except UnavailableError as error:
             self._faults.report(claimed.name, error)
             self._give_up(claimed)

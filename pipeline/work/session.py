@@ -2,9 +2,13 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from pipeline.errors import StoppedError
 from pipeline.events.listener import Event, FanOut, Listener, Note
 from pipeline.settings import Caps
+from pipeline.stores.search import Search
 from pipeline.timing import Timing
 
 
@@ -44,6 +48,28 @@ class Session:
     def warn(self, message: str) -> None:
         """Report something to a person that does not stop the work."""
         self.listener.hear(Note(message, "warning"))
+
+    def search(self) -> Search:
+        """A search for the images of one manifest. It raises `StoppedError` once `stop` is set."""
+
+        def step() -> None:
+            if self.stop.is_set():
+                raise StoppedError
+            self.pulse.beat()
+
+        return Search(step, self.warn)
+
+    @contextmanager
+    def reporting_slowness(self, message: str, **details: str) -> Iterator[None]:
+        """Report the message, once, if what is done in the meantime takes longer than `Timing.slow`."""
+        note = Note(message, "warning", details)
+        timer = threading.Timer(self.timing.slow, self.listener.hear, [note])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def end_soon(self) -> None:
         """Ask all threads to end."""

@@ -13,7 +13,7 @@ from pipeline.outbox.outbox import Outbox
 from pipeline.stores.opening import Stores
 from pipeline.work.feed import FileFeed, InboxFeed
 from pipeline.work.job import Job, job_of_file
-from pipeline.work.opener import report_refused
+from pipeline.work.opener import SEARCHING, report_refused
 from pipeline.work.owner import Owner
 from pipeline.work.session import Session
 from pipeline.work.signals import supervise
@@ -35,7 +35,8 @@ def run(
     for path in paths:
         try:
             sources = stores.sources(str(path.parent), allow, outbox.results_among)
-            job = job_of_file(path, sources, session.caps)
+            with session.reporting_slowness(SEARCHING, manifest=path.stem):
+                job = job_of_file(path, sources, session.caps, session.search())
             job.reservation = outbox.store.reserve(job.name)
             if job.reservation is None:
                 place = f"{outbox.store.url}/{job.name}"

@@ -71,3 +71,23 @@ def test_the_caps_of_the_operator_hold_for_every_command(
     code, text = call_fake(command, *places)
     assert code == 1
     assert "max_size 4096 is above what this operator allows, 2048 (NST_MOST_SIZE)" in text
+
+
+def test_what_a_pattern_leaves_out_is_reported(folder: Path, call_fake: Call) -> None:
+    (folder / "gone.png").symlink_to("nothing")
+    (folder / "m.json").write_text(
+        json.dumps({"defaults": SMALL, "product": {"content": ["*.png"], "style": ["style.png"]}})
+    )
+    code, text = call_fake("validate", folder / "m.json")
+    reason = f"{folder}/gone.png: is a link that does not lead to an ordinary file; it is left out"
+    assert (code, text.splitlines()[0]) == (0, f"{folder}/m.json: warning: {reason}")
+    code, text = call_fake("run", folder / "m.json", "--outbox", folder / "out")
+    assert (code, events(text).count(reason)) == (0, 1)
+
+
+def test_a_missing_image_and_a_missing_manifest_suggest_another_one(folder: Path, call_fake: Call) -> None:
+    (folder / "m.json").write_text(json.dumps({"content": "Content.PNG", "style": "style.png"}))
+    code, text = call_fake("validate", folder / "m.json")
+    assert (code, text.endswith("Content.PNG: no such file; did you mean 'content.png'?\n")) == (1, True)
+    code, text = call_fake("validate", folder / "M.json")
+    assert (code, text.endswith("M.json: no such file; did you mean 'm.json'?\n")) == (1, True)

@@ -44,3 +44,36 @@ def test_caps_come_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NST_MOST_SIZE", "0")
     with pytest.raises(UsageError, match=r"^NST_MOST_SIZE: should be greater than or equal to 1; found '0'"):
         load_settings()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home" / "art").mkdir(parents=True)
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize("name", ["inbox", "outbox", "weights", "allow"])
+@pytest.mark.parametrize("by", ["flag", "variable"])
+def test_a_path_may_begin_in_the_home_folder(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, by: str
+) -> None:
+    if by == "variable":
+        monkeypatch.setenv(f"NST_{name.upper()}", "~/art")
+    given = {name: ["~/art"] if name == "allow" else "~/art"} if by == "flag" else {}
+    found = getattr(load_settings(**given), name)
+    assert found == ([f"{home}/art"] if name == "allow" else f"{home}/art")
+
+
+def test_each_allowed_place_may_begin_in_the_home_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NST_ALLOW", "~/art:s3://bucket/~/art:~")
+    assert load_settings().allow == [f"{home}/art", "s3://bucket/~/art", str(home)]
+
+
+def test_only_a_tilde_at_the_beginning_is_expanded(home: Path) -> None:
+    for path in ("./~/x", "a/~/x", "s3://bucket/~/x"):
+        assert load_settings(outbox=path).outbox == path
+    with pytest.raises(
+        UsageError, match=r"^--outbox: the home folder of ~nobody-at-all is unknown; write \./~"
+    ):
+        load_settings(outbox="~nobody-at-all/x")

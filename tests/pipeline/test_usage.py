@@ -86,3 +86,16 @@ def test_an_unknown_command_or_option_is_wrong_usage(call: Call, arguments: list
     code, text = call(*arguments)
     assert code == 2
     assert text.startswith("Usage: ")
+
+
+def test_manifests_and_outbox_may_begin_in_the_home_folder(
+    root: Path, call_fake: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(root))
+    monkeypatch.chdir(tmp_path)
+    assert call_fake("validate", "~/in/m.json")[0] == 0
+    assert call_fake("run", "~/in/m.json", "--outbox=~/results")[0] == 0
+    assert (root / "results" / "m" / "x-x.json").exists()
+    assert list(tmp_path.iterdir()) == []
+    code, text = call_fake("run", "~nobody-at-all/m.json", "--outbox=~/results")
+    assert (code, "home folder of ~nobody-at-all" in text) == (2, True)

@@ -173,7 +173,7 @@ CAPS = Caps(pairs=3, max_size=512, epochs=20)
             ["product: 4 pairs are above what this operator allows, 3 (NST_MOST_PAIRS)"],
         ),
         (
-            {"defaults": {"max_size": 512}, "pairs": [PAIR] * 4},
+            {"defaults": {"max_size": 512}, "pairs": [{**PAIR, "seed": n} for n in range(4)]},
             ["pairs: 4 pairs are above what this operator allows, 3 (NST_MOST_PAIRS)"],
         ),
     ],

@@ -10,7 +10,7 @@ from pipeline.manifest.expand import expand
 from pipeline.manifest.reading import parse
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.sources import Sources
-from tests.pipeline.manifest.documents import EXAMPLE, PAIR, PRODUCT, encoded, expanded, problem
+from tests.pipeline.manifest.documents import EXAMPLE, PAIR, encoded, expanded, problem
 
 
 def test_the_documented_example_expands_to_six_pairs() -> None:
@@ -72,9 +72,37 @@ def test_two_pairs_are_refused_if_their_ids_are_the_same_on_some_file_system(fir
     assert problem(document).startswith(f"pairs[2].id: '{second}' is named twice, here and in pairs[0]")
 
 
-def test_a_pair_with_the_id_of_a_product_pair_is_reported_at_the_listed_pair() -> None:
-    document = {"pairs": [{**PAIR, "epochs": 3}], "product": PRODUCT}
-    assert problem(document).startswith("pairs[0].id: ")
+def test_pairs_that_have_no_ids_never_clash(tmp_path: Path) -> None:
+    for name in ("2023/01/x.jpg", "2023_01/x.jpg", "a.jpg", "A.jpg", "e\u0301.jpg", "\xe9.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    listed = [{**PAIR, "content": "a.jpg", "epochs": epochs} for epochs in (3, 4)]
+    document = {"pairs": listed, "product": {"content": ["**/*.jpg"], "style": ["b.png"]}}
+    pairs = expanded(document, Sources(FolderStore(tmp_path)).glob)
+    assert len({pair.id.casefold() for pair in pairs}) == len(pairs) == 2 + len(list(tmp_path.rglob("*.jpg")))
+    assert all("." not in pair.id for pair in pairs)
+
+
+def test_a_name_that_is_made_gives_way_to_an_id() -> None:
+    first, second = expanded({"pairs": [{**PAIR, "content": "c.png", "id": "a-b"}, PAIR]})
+    assert first.id == "a-b"
+    assert second.id.startswith("a-b-")
+
+
+def test_pairs_that_are_equal_and_have_no_ids_are_made_once() -> None:
+    (pair,) = expanded({"defaults": {"epochs": 3}, "pairs": [PAIR, {**PAIR, "epochs": 3}, PAIR]})
+    assert (pair.id, pair.place) == ("a-b", "pairs[0]")
+    assert len(expanded({"pairs": [PAIR, {**PAIR, "id": "other"}]})) == 2
+
+
+def test_the_name_of_a_pair_does_not_change_with_the_defaults() -> None:
+    pairs: list[dict[str, object]] = [{**PAIR, "tv_weight": weight} for weight in (1, 2)]
+    pairs += [{"content": "a.png", "styles": [{"image": "b.png", "weight": 2}]}]
+    names = [
+        [pair.id for pair in expanded({"defaults": {"epochs": epochs}, "pairs": pairs})] for epochs in (3, 4)
+    ]
+    assert names[0] == names[1]
+    assert len(set(names[0])) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError
 
 from manifests.demo_s3 import BUCKET, KEYS
-from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError
+from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError, UsageError
 from pipeline.stores.aws import connect, explained
 from pipeline.stores.s3 import S3Store
 from pipeline.timing import Timing
@@ -74,3 +75,39 @@ def test_keys_that_change_in_their_file_are_read_again(
             store.write("a", b"1")
             break
     assert store.read("a", 1) == b"1"
+
+
+@pytest.mark.parametrize(
+    ("default", "other", "profile", "expected"),
+    [
+        ("eu-west-1", "eu-west-2", "eu-west-3", "eu-west-1"),
+        ("", "eu-west-2", "eu-west-3", "eu-west-2"),
+        ("", "", "eu-west-3", "eu-west-3"),
+    ],
+)
+def test_the_region_comes_from_either_variable_or_the_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default: str, other: str, profile: str, expected: str
+) -> None:
+    (tmp_path / "config").write_text(f"[default]\nregion = {profile}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name, value in (("AWS_DEFAULT_REGION", default), ("AWS_REGION", other)):
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
+    assert connect("s3").meta.region_name == connect("sqs").meta.region_name == expected
+
+
+def test_a_missing_region_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    with pytest.raises(UsageError, match=r"^SQS: no region is set; set AWS_DEFAULT_REGION$"):
+        connect("sqs")
+
+
+def test_variables_of_botocore_with_paths_may_begin_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CA_BUNDLE"):
+        monkeypatch.setenv(name, "~/file")
+    connect("s3")
+    assert os.environ["AWS_CA_BUNDLE"] == os.environ["AWS_WEB_IDENTITY_TOKEN_FILE"] == f"{tmp_path}/file"

@@ -1,14 +1,14 @@
 """Patterns find the same as before, list nothing twice, and stop at their limits."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from moto import mock_aws
 
-from pipeline.errors import StoreError
+from pipeline.errors import StoppedError, StoreError
 from pipeline.stores.aws import connect
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
@@ -16,7 +16,11 @@ from pipeline.stores.s3 import S3Store
 from pipeline.stores.search import Search
 from pipeline.stores.sources import Sources
 
-FILES = ("a.png", "b.jpg", ".hidden.png", "in/c.png", "in/deep/d.png", "in/.hid/e.png", "photo[1].png")
+FILES = (
+    *("a.png", "b.jpg", ".hidden.png", "in/c.png", "in/deep/d.png", "in/.hid/e.png", "photo[1].png"),
+    *("C.PNG", "d.x.Jpg", "in/@eaDir/c.png", "in/#recycle/old.png", "$RECYCLE.BIN/x.png", "nas@eaDir/y.gif"),
+    *("lost+found/z.png", "shoot [2023]/f.gif"),
+)
 
 
 @pytest.fixture
@@ -30,14 +34,37 @@ def tree(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("pattern", "found"),
     [
-        ("*.png", ["a.png", "photo[1].png"]),
-        ("**/*.png", ["a.png", "in/c.png", "in/deep/d.png", "photo[1].png"]),
-        ("**", ["a.png", "b.jpg", "in/c.png", "in/deep/d.png", "photo[1].png"]),
+        ("*.png", ["C.PNG", "a.png", "photo[1].png"]),
+        ("*.PNG", ["C.PNG", "a.png", "photo[1].png"]),
+        ("*png", ["C.PNG", "a.png", "photo[1].png"]),
+        ("*.jp*", ["b.jpg", "d.x.Jpg"]),
+        ("d*.J[pq]g", ["d.x.Jpg"]),
+        ("c*.png", []),
+        ("**/C.png", ["C.PNG"]),
+        ("C.p*", ["C.PNG"]),
+        ("[Cc].p[nN]?", ["C.PNG"]),
+        ("[!a].[p]*", ["C.PNG"]),
+        ("C[.]PNG", ["C.PNG"]),
+        ("photo[[]1[]].PNG", ["photo[1].png"]),
+        ("**/*.png", ["C.PNG", "a.png", "in/c.png", "in/deep/d.png", "photo[1].png"]),
+        (
+            "**",
+            [
+                *("C.PNG", "a.png", "b.jpg", "d.x.Jpg", "in/c.png", "in/deep/d.png", "nas@eaDir/y.gif"),
+                *("photo[1].png", "shoot [2023]/f.gif"),
+            ],
+        ),
+        ("in/*/c.png", []),
+        ("in/@eaDir/*.png", ["in/@eaDir/c.png"]),
+        ("in/@*/*.png", ["in/@eaDir/c.png"]),
+        ("shoot [2023]/*.gif", []),
+        ("shoot [[]2023]/*.gif", ["shoot [2023]/f.gif"]),
+        ("shoot [[]2023]/f.gif", ["shoot [2023]/f.gif"]),
         ("**/deep/**/*.png", ["in/deep/d.png"]),
         ("**/in/**", ["in/c.png", "in/deep/d.png"]),
         ("in/*/d.*", ["in/deep/d.png"]),
         ("*/c.png", ["in/c.png"]),
-        ("?.[pj]*", ["a.png", "b.jpg"]),
+        ("?.[pj]*", ["C.PNG", "a.png", "b.jpg"]),
         (".h*", [".hidden.png"]),
         ("in/.h*/*", ["in/.hid/e.png"]),
         ("photo[1].png", ["photo[1].png"]),
@@ -63,8 +90,83 @@ def test_links_are_followed_below_the_root_and_not_in_circles(tree: Path) -> Non
     (tree.parent / "out" / "x.png").touch()
     (tree / "out").symlink_to(tree.parent / "out")
     store = FolderStore(tree)
-    assert store.glob("**/d.png") == ["in/deep/d.png", "link/d.png"]
+    assert store.glob("link/d.png") == ["link/d.png"]
+    assert store.glob("**/d.png") == ["in/deep/d.png"]
     assert store.glob("*/x.png") == store.glob("**/x.png") == []
+
+
+def test_each_folder_is_searched_once_although_links_lead_to_each_other(
+    tree: Path, scanned: list[str]
+) -> None:
+    for folder in ("one", "two"):
+        (tree / folder).mkdir()
+        (tree / folder / f"{folder}.gif").touch()
+    (tree / "one" / "a").symlink_to("../two")
+    (tree / "two" / "a").symlink_to("../one")
+    (tree / "two" / "b").symlink_to("../one")
+    (tree / "three").symlink_to("two")
+    (tree / "one" / "latest").symlink_to(".")
+    store = FolderStore(tree)
+    assert store.glob("**/*.gif") == [
+        *("nas@eaDir/y.gif", "one/one.gif", "shoot [2023]/f.gif", "two/two.gif")
+    ]
+    assert len(scanned) < 20
+    assert store.glob("*/one.gif") == ["one/one.gif"]
+    assert store.glob("*/*/one.gif") == ["two/a/one.gif"]
+
+
+def test_a_folder_that_only_links_lead_to_is_searched_by_its_first_name(tree: Path) -> None:
+    (tree / ".store").mkdir()
+    (tree / ".store" / "s.gif").touch()
+    for name in ("second", "first"):
+        (tree / name).symlink_to(".store")
+    assert FolderStore(tree).glob("**/s.gif") == ["first/s.gif"]
+
+
+def test_what_is_left_out_is_reported_once(tree: Path) -> None:
+    (tree / "gone.gif").symlink_to("nothing")
+    (tree / "circle.gif").symlink_to("circle.gif")
+    (tree / "other.png").symlink_to("nothing")
+    os.mkfifo(tree / "pipe.gif")
+    (tree.parent / "out").mkdir()
+    (tree / "out").symlink_to(tree.parent / "out")
+    warnings: list[str] = []
+    shared, store = Search(warn=warnings.append), FolderStore(tree)
+    for _ in range(2):
+        assert store.glob("**/*.gif", shared) == ["nas@eaDir/y.gif", "shoot [2023]/f.gif"]
+    assert sorted(warnings) == [
+        f"{tree}/circle.gif: is a link that does not lead to an ordinary file; it is left out",
+        f"{tree}/gone.gif: is a link that does not lead to an ordinary file; it is left out",
+        f"{tree}/out: is a link to a folder outside {tree}; it is left out",
+        f"{tree}/pipe.gif: is no ordinary file; it is left out",
+    ]
+
+
+def test_not_too_many_files_that_are_left_out_are_reported(tree: Path) -> None:
+    for number in range(50):
+        (tree / f"{number}.gif").symlink_to("nothing")
+    warnings: list[str] = []
+    assert FolderStore(tree).glob("*.gif", Search(warn=warnings.append)) == []
+    assert len(warnings) == 21
+    assert warnings[-1] == "more files are left out for such reasons"
+
+
+def test_a_search_can_be_ended_in_a_folder_and_within_a_long_listing(tree: Path) -> None:
+    def listing(start: str, most: int) -> Iterator[str]:
+        for number in range(10_000):
+            listed.append(number)
+            yield f"{number}.png"
+
+    def end() -> None:
+        raise StoppedError
+
+    listed: list[int] = []
+    steps = iter([lambda: None, lambda: None, end])
+    with pytest.raises(StoppedError):
+        Search(lambda: next(steps)()).keys("s3://bucket", "*.png", listing)
+    assert len(listed) < 5000
+    with pytest.raises(StoppedError):
+        FolderStore(tree).glob("**/*.png", Search(end))
 
 
 @pytest.fixture
@@ -85,7 +187,7 @@ def test_patterns_of_one_search_list_each_folder_once(tree: Path, scanned: list[
     store, shared = FolderStore(tree), Search()
     for pattern in ("**/*.png", "**/*.jpg", "in/*", "*.png"):
         assert store.glob(pattern, shared)
-    assert len(scanned) == len(set(scanned)) == 3
+    assert len(scanned) == len(set(scanned)) == 5
 
 
 def test_patterns_of_one_search_list_each_prefix_of_a_bucket_once() -> None:

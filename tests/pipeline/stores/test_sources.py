@@ -1,7 +1,10 @@
+from typing import Any
+
 import pytest
 
 from pipeline.errors import NotFoundError, StoreError
 from pipeline.stores.memory import MemoryStore
+from pipeline.stores.s3 import S3Store
 from pipeline.stores.sources import Sources
 
 
@@ -40,3 +43,21 @@ def test_patterns_skip_results(inbox: MemoryStore) -> None:
     with pytest.raises(StoreError, match="matches only results"):
         sources.glob("m/b.*")
     assert sources.read("m/b.png")
+
+
+def test_every_key_that_a_pattern_finds_can_be_read(client: Any) -> None:
+    keys = ("a.png", "x//b.png", "/d.png", "x///e.png", "x/ f.png", "x/%20g.png", "http://h.png")
+    for key in keys:
+        client.put_object(Bucket="bucket", Key=f"some/prefix/{key}", Body=key.encode())
+    url = "s3://bucket/some/prefix"
+    base, memory = S3Store(url, client), MemoryStore("keys")
+    for key in keys:
+        memory.write(key, key.encode())
+    for sources, start in (
+        (Sources(base), ""),
+        (Sources(MemoryStore("elsewhere"), [base]), f"{url}/"),
+        (Sources(memory), ""),
+    ):
+        found = sources.glob(f"{start}**/*.png")
+        assert sorted(sources.read(reference).decode() for reference in found) == sorted(keys)
+    assert Sources(base).read("x//../a.png") == b"a.png"  # what a person writes is a path

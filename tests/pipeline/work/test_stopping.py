@@ -1,5 +1,6 @@
 """What becomes of manifests when a runner stops, or is stopped."""
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.engines.base import Task
-from pipeline.events.listener import ManifestEnded, ManifestLeft, PairDone
+from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, ManifestStarted, Note, PairDone
 from pipeline.inbox.inbox import Inbox
 from pipeline.stores.base import History
 from tests.pipeline.work.conftest import QUICK, Shop
@@ -142,3 +143,42 @@ def test_a_manifest_that_is_still_being_read_is_marked_and_handed_back(shop: Mak
     runner.session.end_soon()
     go_on.set()
     thread.join(60)
+
+
+def product(runner: Shop) -> None:
+    """Write a manifest with patterns into the inbox."""
+    document = {"product": {"content": ["a.p*"], "style": ["b.p*"]}}
+    runner.inbox.write("m.json", json.dumps(document).encode())
+
+
+def test_a_stop_ends_a_search_for_images_and_hands_the_manifest_back(shop: Make) -> None:
+    def stop(verb: str, key: str) -> None:
+        if verb == "glob":
+            runner.session.end_soon()
+
+    runner = shop()
+    product(runner)
+    runner.inbox.before = stop
+    runner.work()
+    assert runner.manifests("") == ["m.json"]
+    for event in (ManifestStarted, Failed, ManifestEnded):
+        assert not runner.listener.of(event)
+    claim = runner.inbox.claim("m.json", "processing/m.json")
+    assert claim and claim.history == History()
+
+
+@pytest.mark.parametrize(
+    ("slow", "message"), [("glob", "the search for the images of a manifest"), ("entries", "the scan of")]
+)
+def test_a_scan_and_a_search_that_take_long_are_reported_while_they_go_on(
+    shop: Make, slow: str, message: str
+) -> None:
+    def wait(verb: str, key: str) -> None:
+        if verb == slow:
+            runner.listener.wait_for(Note, lambda note: note.message.startswith(message))
+
+    runner = shop(timing=replace(QUICK, slow=0.0))
+    product(runner)
+    runner.inbox.before = wait
+    runner.work()
+    assert runner.manifests("done") == ["m.json"]

@@ -225,3 +225,17 @@ def test_two_runs_of_one_manifest_do_not_publish_at_the_same_time(inbox: Path, t
         with Runner(*command) as second:
             assert second.finish() == 1
         assert "another process publishes there" in second.events[0]["message"]
+
+
+def test_a_signal_during_a_long_search_hands_the_manifest_back(inbox: Path, tmp_path: Path) -> None:
+    for number in range(3000):
+        (inbox / f"{number}.png").touch()
+    patterns = [f"*{number}.png" for number in range(1000)]
+    (inbox / "m.json").write_text(json.dumps({"product": {"content": patterns, "style": ["style.png"]}}))
+    places = ("--inbox", inbox, "--outbox", tmp_path / "outbox")
+    with Runner("watch", *places, timing={"slow": 0.05}, engine="fake") as runner:
+        runner.wait_for("the search for the images of a manifest takes long; it goes on", manifest="m")
+        runner.process.send_signal(signal.SIGTERM)
+        assert runner.finish() == 128 + signal.SIGTERM
+        assert runner.count("manifest refused") == 0
+    assert (inbox / "m.json").exists()
