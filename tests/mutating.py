@@ -7,15 +7,41 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-
-from tests.mutations import Mutation
 
 ROOT = Path(__file__).parents[1]
 _COPIED = ("pipeline", "nst", "tests", "manifests", "pyproject.toml")
 _LONGEST = 120  # seconds for one run
 
 PASSED, FAILED = 0, 1  # exit codes of pytest
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A sabotage: `old`, which is in just one file of the folder `place`, or in this file, becomes `new`."""
+
+    name: str
+    place: str
+    old: str
+    new: str
+    test: str  # node id, without `tests/pipeline/`
+
+    @property
+    def node(self) -> str:
+        return f"tests/pipeline/{self.test}"
+
+    def file(self, root: Path) -> Path:
+        """The file below a folder that has the text. Raises `AssertionError` unless it is there once."""
+        place = root / self.place
+        files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
+        counts = {file: file.read_text().count(self.old) for file in files if file.exists()}
+        found = {str(file.relative_to(root)): count for file, count in counts.items() if count}
+        message = (
+            f"{self.old!r} must be in {self.place} once; adapt this mutation to the code; found: {found}"
+        )
+        assert sum(found.values()) == 1, message
+        return root / next(iter(found))
 
 
 def copy(target: Path) -> None:

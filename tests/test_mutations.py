@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutating import FAILED, PASSED, ROOT, copy, mutated, run
-from tests.mutations import MUTATIONS, Mutation
+from tests.mutating import FAILED, PASSED, ROOT, Mutation, copy, mutated, run
+from tests.mutations import MUTATIONS
 
 
 @pytest.fixture(scope="module")

@@ -1,39 +1,6 @@
-"""Sabotages of the program, and for each the test that must notice it.
+"""Sabotages of the stores: what is durable, whose a claim is, and which write comes too late."""
 
-A sabotage replaces one text in a copy of this repository. Its test is then run there. If it passes all the
-same, no test holds the promise that was broken.
-"""
-
-from dataclasses import dataclass
-from pathlib import Path
-
-
-@dataclass(frozen=True)
-class Mutation:
-    """A sabotage: `old`, which is in just one file of the folder `place`, or in this file, becomes `new`."""
-
-    name: str
-    place: str
-    old: str
-    new: str
-    test: str  # node id, without `tests/pipeline/`
-
-    @property
-    def node(self) -> str:
-        return f"tests/pipeline/{self.test}"
-
-    def file(self, root: Path) -> Path:
-        """The file below a folder that has the text. Raises `AssertionError` unless it is there once."""
-        place = root / self.place
-        files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
-        counts = {file: file.read_text().count(self.old) for file in files if file.exists()}
-        found = {str(file.relative_to(root)): count for file, count in counts.items() if count}
-        message = (
-            f"{self.old!r} must be in {self.place} once; adapt this mutation to the code; found: {found}"
-        )
-        assert sum(found.values()) == 1, message
-        return root / next(iter(found))
-
+from tests.mutating import Mutation
 
 _REPLAY = "test_power_loss.py::test_a_power_loss_at_any_step_loses_nothing_and_tears_nothing"
 _FIRST = f"{_REPLAY}[two manifests are done]"
@@ -45,7 +12,7 @@ _REPLACED = "stores/test_contract.py::test_a_file_is_replaced_only_if_it_is_the_
 _TAKEN = "stores/test_claims_in_buckets.py::test_a_claim_that_was_taken_over_is_lost_and_counts_as_a_death"
 _ORDER = "stores/test_claims_in_buckets.py::test_an_object_is_copied_before_it_is_deleted"
 
-MUTATIONS = (
+STORES = (
     # Folders after a power loss.
     Mutation(
         "files are not synchronised", "pipeline/stores/files.py", "os.fsync(descriptor)", "pass", _FIRST
@@ -217,63 +184,33 @@ MUTATIONS = (
         "put(key, data)",
         f"{_REPLACED}[moto]",
     ),
-    # Results and manifests.
+    # Faults of folders and buckets.
     Mutation(
-        "a record is written before its picture",
-        "pipeline/outbox",
-        ", (record.picture, picture)):",
-        ', (f"{record.id}.json", record.model_dump_json().encode()), (record.picture, picture)):',
-        _FIRST,
+        "a volume that is not mounted is written below",
+        "pipeline/stores/tree.py",
+        "self._planned = self._mount in planned",
+        "self._planned = False",
+        "stores/test_folder_safety.py::test_a_volume_that_is_planned_but_not_mounted_is_waited_for",
     ),
     Mutation(
-        "an earlier record is not removed first",
-        "pipeline/outbox",
-        "self._writer.remove(record_name(record.id), self.seen(record_name(record.id)), confirm)",
-        "pass",
-        _AGAIN,
+        "a folder that becomes a symbolic link is followed",
+        "pipeline/stores/tree.py",
+        "    try:\n        return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)",
+        "    try:\n        return os.open(name, _FOLDER, dir_fd=folder)",
+        "stores/test_folder_safety.py::test_nothing_is_changed_through_a_folder_that_becomes_a_symbolic_link",
     ),
     Mutation(
-        "a manifest ends before its last record",
-        "pipeline/work/job.py",
-        "return self.settled == len(self.pairs)",
-        "return self.settled >= len(self.pairs) - 1",
-        "work/test_owner.py::test_the_record_is_the_last_file_of_a_pair_and_the_page_the_last_of_a_manifest",
+        "a write does not recognise its first try",
+        "pipeline/stores/objects.py",
+        "return self._written_before(key, data)",
+        "raise",
+        "stores/test_fences.py::test_a_write_whose_answer_was_lost_recognises_its_first_try",
     ),
     Mutation(
-        "a claim is not confirmed before each file",
-        "pipeline/work/job.py",
-        "self.claimed.confirm()",
-        "pass",
-        "work/test_owner.py::test_a_claim_confirms_before_each_file",
-    ),
-    Mutation(
-        "claims are not marked when the process is being stopped",
-        "pipeline/work/open_jobs.py",
-        "job, job.claimed.stopping)",
-        "job, job.claimed.lost)",
-        "work/test_stopping.py::test_a_runner_that_is_killed_while_it_stops_counts_as_no_crash",
-    ),
-    Mutation(
-        "a suspect's pair is not noted before it is computed",
-        "pipeline/work",
-        "self._settling.wait_for(job, partial(job.caution.begin, handed_out.task.pair))",
-        "pass",
-        "work/test_caution.py"
-        "::test_only_the_pair_that_kills_fails_after_three_deaths_and_the_others_are_done",
-    ),
-    Mutation(
-        "a manifest fails without an error file",
-        "pipeline/inbox/claimed.py",
-        "self._store.write(error_key(self.name), text)",
-        "pass",
-        _BY_HAND,
-    ),
-    Mutation(
-        "a message is deleted before its manifest has ended",
-        "pipeline/inbox/sqs.py",
-        "m.missed >= _SCANS",
-        "m.missed >= 0",
-        "inbox/test_sqs.py"
-        "::test_an_upload_starts_a_scan_and_its_message_is_deleted_after_the_manifest_has_ended",
+        "the date of an answer ends a lease",
+        "pipeline/stores/lease.py",
+        "self.watched.measure(key, self._measured_age(key, found))",
+        "self.watched.measure(key, found.age)",
+        "stores/test_lease.py::test_a_lease_that_is_renewed_is_kept_although_the_dates_of_answers_are_ahead",
     ),
 )
