@@ -14,6 +14,10 @@ LAYERS = tuple(
     for index in range(1, count + 1)
 )
 ITERATIONS_PER_EPOCH = 20
+# Beyond these, numbers of the search would overflow in fp32 or become 0, and the picture would not change.
+_SMALLEST_WEIGHT = 1e-30  # above 0, of a term, of a layer, and of the product of both
+_LARGEST_PRODUCT = 1e16
+_SMALLEST_SUFFICIENT = 1e-10  # one term at least needs a product this large
 
 
 def _known_layers(weights: dict[str, float]) -> dict[str, float]:
@@ -28,7 +32,21 @@ def _known_layers(weights: dict[str, float]) -> dict[str, float]:
     return {name: named[name] for name in LAYERS if named.get(name)}
 
 
-Weight = Annotated[float, Field(ge=0, le=1e15)]
+def _not_tiny(weight: float) -> float:
+    if 0 < weight < _SMALLEST_WEIGHT:
+        raise ValueError(f"should be 0, or {_SMALLEST_WEIGHT:g} or more")
+    return weight
+
+
+Weight = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1e15,
+        json_schema_extra={"not": {"exclusiveMinimum": 0, "exclusiveMaximum": _SMALLEST_WEIGHT}},
+    ),
+    AfterValidator(_not_tiny),
+]
 LayerWeights = Annotated[dict[str, Weight], AfterValidator(_known_layers)]
 
 
@@ -76,4 +94,30 @@ class Parameters(BaseModel):
     def _something_to_minimise(self) -> Self:
         if not (self.content_weight or self.style_weight or self.tv_weight):
             raise ValueError("one of content_weight, style_weight and tv_weight must be above 0")
+        products = [self.tv_weight]
+        for term in ("content", "style"):
+            weight: float = getattr(self, f"{term}_weight")
+            layers: dict[str, float] = getattr(self, f"{term}_layers")
+            for name, factor in layers.items():
+                products.append(weight * factor)
+                if weight and not _SMALLEST_WEIGHT <= weight * factor <= _LARGEST_PRODUCT:
+                    raise ValueError(_out_of_range(term, weight, name, factor))
+        if max(products) < _SMALLEST_SUFFICIENT:
+            raise ValueError(
+                "content_weight, style_weight and tv_weight, times the weights of their layers, are all "
+                f"below {_SMALLEST_SUFFICIENT:g}; multiply all three by the same large number"
+            )
         return self
+
+
+def _out_of_range(term: str, weight: float, layer: str, factor: float) -> str:
+    low = weight * factor < _SMALLEST_WEIGHT
+    word, bound, remedy = (
+        ("below", _SMALLEST_WEIGHT, "raise one of them, or give 0")
+        if low
+        else ("above", _LARGEST_PRODUCT, "lower one of them")
+    )
+    return (
+        f"{term}_weight {weight:g}, times the weight {factor:g} of {layer} in {term}_layers, is {word} "
+        f"{bound:g}; {remedy}"
+    )

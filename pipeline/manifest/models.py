@@ -46,8 +46,9 @@ class StyleEntry(_Strict):
     """One of several styles."""
 
     image: Reference
+    # In fp32, no share of two such weights becomes 0.
     weight: float = Field(
-        1.0, gt=0, le=1e9, allow_inf_nan=False, description="Weight of this style; only the ratios count."
+        1.0, ge=1e-20, le=1e9, allow_inf_nan=False, description="Weight of this style; only the ratios count."
     )
 
 
@@ -67,6 +68,10 @@ class PairEntry(Parameters):
         max_length=MOST_STYLES,
         description="Several weighted styles; give this or `style`.",
     )
+
+    @model_validator(mode="after")
+    def _something_to_minimise(self) -> Self:
+        return self  # `expand` checks this for the pair with the defaults of its manifest
 
     @model_validator(mode="after")
     def _one_of_style_and_styles(self) -> Self:
