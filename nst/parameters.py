@@ -3,7 +3,8 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from typing_extensions import TypeAliasType
 
 Pooling = Literal["max", "avg"]
 Format = Literal["png", "jpg", "webp"]
@@ -32,6 +33,14 @@ def _known_layers(weights: dict[str, float]) -> dict[str, float]:
     return {name: named[name] for name in LAYERS if named.get(name)}
 
 
+def integral(value: object) -> object:
+    """A number without fraction as an integer. In JSON, 10.0 is one, and some programs write all so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Integer = Annotated[int, BeforeValidator(integral)]
+
+
 def _not_tiny(weight: float) -> float:
     if 0 < weight < _SMALLEST_WEIGHT:
         raise ValueError(f"should be 0, or {_SMALLEST_WEIGHT:g} or more")
@@ -47,15 +56,42 @@ Weight = Annotated[
     ),
     AfterValidator(_not_tiny),
 ]
-LayerWeights = Annotated[dict[str, Weight], AfterValidator(_known_layers)]
+# A type with a name appears once in the JSON Schema.
+LayerWeights = TypeAliasType(
+    "LayerWeights",
+    Annotated[
+        dict[str, Weight],
+        Field(
+            json_schema_extra={
+                "propertyNames": {"pattern": "^(relu|conv)([12]_[12]|[345]_[1-4])$(?!\\n)"},
+                "not": {"additionalProperties": {"const": 0}},
+                "dependentSchemas": {
+                    name.replace("relu", "conv"): {"properties": {name: False}} for name in LAYERS
+                },
+            }
+        ),
+        AfterValidator(_known_layers),
+    ],
+)
 
 
 class Parameters(BaseModel):
     """Parameters of one transfer."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        json_schema_extra={
+            "not": {
+                "required": ["content_weight", "style_weight"],
+                "properties": {f"{term}_weight": {"const": 0} for term in ("content", "style", "tv")},
+            }
+        },
+    )
 
-    epochs: int = Field(10, ge=1, le=1000, description="1 epoch = 20 L-BFGS iterations.")
+    epochs: Integer = Field(10, ge=1, le=1000, description="1 epoch = 20 L-BFGS iterations.")
     tolerance: float = Field(
         0.01,
         ge=0,
@@ -65,7 +101,7 @@ class Parameters(BaseModel):
     content_weight: Weight = Field(1.0, description="Weight of the content term.")
     style_weight: Weight = Field(1e6, description="Weight of the style term.")
     tv_weight: Weight = Field(0.0, description="Weight of the total-variation term.")
-    max_size: int = Field(
+    max_size: Integer = Field(
         1024,
         ge=16,
         le=16383,
@@ -78,7 +114,7 @@ class Parameters(BaseModel):
         description="Long side of the style divided by that of the picture; above 1: larger strokes.",
     )
     init: Literal["content", "random"] = Field("content", description="Start from the content or from noise.")
-    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the noise for `init` = `random`.")
+    seed: Integer = Field(0, ge=0, lt=2**63, description="Seed of the noise for `init` = `random`.")
     pooling: Pooling = Field("max", description="Pooling of the network: maximum or average.")
     content_layers: LayerWeights = Field(
         {"relu4_1": 1.0}, description="Weight of each content layer; the layers are relu1_1 to relu5_4."

@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-PLAIN_NAME = r'^(?![. ])[^/\\<>:"|?*\x00-\x1f\x7f]*[^. /\\<>:"|?*\x00-\x1f\x7f]$'
+_DEVICE = r"([cC][oO][nN]|[pP][rR][nN]|[aA][uU][xX]|[nN][uU][lL]|([cC][oO][mM]|[lL][pP][tT])[0-9¹²³]) *"
+# For the JSON Schema, in what the regular expressions of JavaScript and Python have in common: in Python, `$`
+# also matches before a line break at the end.
+PLAIN_NAME = rf'^(?![. ])(?!{_DEVICE}(\.|$))[^/\\<>:"|?*\x00-\x1f\x7f]*[^. /\\<>:"|?*\x00-\x1f\x7f]$(?!\n)'
 _NOT_IN_NAMES = r'[/\\<>:"|?*\x00-\x1f\x7f]'
 # Windows reserves these names for devices, also with any extension.
-_DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
-_LONGEST_NAME = 180  # bytes; with the suffixes that are added it must not exceed 255
+_DEVICES = re.compile(rf"{_DEVICE}(\.|$)")
+LONGEST_NAME = 180  # bytes; with the suffixes that are added it must not exceed 255
 
 
 def plain_file_name(name: str) -> str:
@@ -23,8 +26,8 @@ def plain_file_name(name: str) -> str:
         raise ValueError("an id must not begin or end with a dot or a space")
     if _DEVICES.match(name):
         raise ValueError("an id must not be a device name of Windows, such as 'con' or 'nul'")
-    if len(name.encode()) > _LONGEST_NAME:
-        raise ValueError(f"an id must not be longer than {_LONGEST_NAME} bytes")
+    if len(name.encode()) > LONGEST_NAME:
+        raise ValueError(f"an id must not be longer than {LONGEST_NAME} bytes")
     return name
 
 
@@ -60,7 +63,7 @@ def complete_names(given: Sequence[str | None], images: Sequence[Sequence[str]])
 
 def _joined(paths: Sequence[str], part: Callable[[str], str]) -> str:
     name = "-".join(part(path) for path in paths).strip(". ") or "pair"
-    return shortened(f"_{name}" if _DEVICES.match(name) else name, _LONGEST_NAME)
+    return shortened(f"_{name}" if _DEVICES.match(name) else name, LONGEST_NAME)
 
 
 # An image of a product is in many pairs, and its path may have thousands of characters.
