@@ -142,7 +142,7 @@ def watch(
     try:
         session = Session(listener, environment.timing, settings.caps)
         trigger = open_trigger(settings, source, session.wake, session.warn, session.timing)
-        box = Inbox(source, session.timing)
+        box = Inbox(source, session.timing, warn=session.warn)
         code = Watch(box, engine, target, stores, settings.allow, trigger, session).run(once, times)
     finally:
         listener.close()

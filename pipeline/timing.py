@@ -17,7 +17,7 @@ class Timing:
     scan_settling: float = 0.25  # while a file is still being written
     scan_bucket: float = 30.0  # between two scans of a bucket in which nothing happens: requests cost money
     scan_beside_queue: float = 300.0  # the same where a queue announces uploads
-    priorities: float = 1.0  # at most, for reading priorities within one scan
+    priorities: float = 1.0  # at most, for reading priorities, or error files, within one scan
     cancelled: float = 3.0  # between two checks whether somebody has taken a manifest out of processing/
 
     # Results.

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import uuid4
 
 from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError, UsageError
@@ -22,6 +23,7 @@ from pipeline.inbox.layout import (
     processing_key,
     waiting_key,
 )
+from pipeline.inbox.unfinished import State, Unfinished, states
 from pipeline.manifest.reading import MAX_BYTES, load_object, priority_of
 from pipeline.stores.base import Entry, Store
 from pipeline.timing import Timing
@@ -65,9 +67,16 @@ class Inbox:
     """
 
     def __init__(
-        self, store: Store, timing: Timing = Timing(), clock: Callable[[], float] = time.monotonic
+        self,
+        store: Store,
+        timing: Timing = Timing(),
+        clock: Callable[[], float] = time.monotonic,
+        warn: Callable[[str], None] = lambda message: None,
     ) -> None:
+        """`warn` gets a sentence about each failed manifest that a scan puts back into the inbox."""
         self.store, self._timing, self._clock = store, timing, clock
+        self._unfinished = Unfinished(store, timing, warn)
+        self._states: dict[str, State] = {}  # of the manifests that the last scan found
         self._unchanged_since: dict[str, tuple[str, float]] = {}  # name -> version, first time seen
         self._priorities: dict[str, tuple[str, int]] = {}  # key -> version, priority
         self.settling = False
@@ -76,7 +85,9 @@ class Inbox:
     def scan(self) -> list[Ready]:
         """The manifests to claim, best first. Raises `StoreError`."""
         self.settling = False
+        self._unfinished.take_back()
         processing, waiting = self._manifests(PROCESSING), self._manifests("")
+        self._states = states([*waiting, *processing])
         self.unended = {_name(entry) for entry in [*processing, *waiting]}
         self._note_changes(waiting)
         found = {processing_key(_name(entry)): entry for entry in processing}
@@ -101,7 +112,11 @@ class Inbox:
     def claim(self, name: str) -> ClaimedManifest | None:
         """Claim a manifest, waiting or abandoned; none if another runner holds it. Raises `StoreError`."""
         claim = self.store.claim(waiting_key(name), processing_key(name))
-        return ClaimedManifest(name, self.store, claim) if claim else None
+        if claim is None:
+            return None
+        return ClaimedManifest(
+            name, self.store, claim, partial(self._unfinished.note, name, self._states.get(name))
+        )
 
     def retry(self, name: str) -> None:
         """Put a failed manifest back; pairs that are done are not done again. Raises `UsageError`."""
