@@ -149,6 +149,12 @@ def test_weights_of_a_pair_are_checked_together_with_the_defaults() -> None:
     )
 
 
+def test_all_pairs_whose_weights_do_not_go_together_are_listed() -> None:
+    wrong = [{**PAIR, "style_weight": 0, "content_weight": weight} for weight in (0, 1e-20)]
+    listed = problems({"pairs": [wrong[0], {**PAIR, "id": "good"}, wrong[1], wrong[0]]})
+    assert [found.place for found in listed] == ["pairs[0]", "pairs[2]", "pairs[3]"]
+
+
 def test_an_id_is_a_plain_file_name() -> None:
     assert problem(of_pair(id="a/b")).startswith("pairs[3].id: an id is a plain file name, without / ")
 
