@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +23,7 @@ from pipeline.environment import Environment
 from pipeline.errors import UsageError, printable
 from pipeline.inbox.inbox import Inbox
 from pipeline.manifest.models import json_schema
+from pipeline.manifest.names import plain_file_name
 from pipeline.outbox.outbox import Outbox
 from pipeline.settings import load_settings
 
@@ -56,6 +58,8 @@ def run(
     context: typer.Context,
     manifests: options.Manifests,
     outbox: options.Outbox = None,
+    name: options.Name = None,
+    replace: options.Replace = False,
     allow: options.Allow = None,
     endpoint_url: options.Endpoint = None,
     weights: options.Weights = None,
@@ -75,16 +79,14 @@ def run(
         device=device,
         dtype=dtype,
     )
-    names = [path.stem for path in manifests]
-    if len(set(names)) < len(names):
-        raise UsageError("two manifests of the same name would write into one folder; rename one")
+    _check_names(manifests, name)
     stores = environment.stores(settings)
     target = Outbox(stores.outbox(_needed("outbox", settings.outbox)))
     engine = environment.engine(settings, stores, environment.timing)
     listener = environment.listener()
     try:
         session = Session(listener, environment.timing, settings.caps)
-        code = watch.run(manifests, engine, target, stores, settings.allow, session)
+        code = watch.run(manifests, engine, target, stores, settings.allow, session, name, replace)
     finally:
         listener.close()
     raise typer.Exit(code)
@@ -225,23 +227,10 @@ def bench(
 ) -> None:
     """Find out, in a minute or two, how many pictures an hour this machine will make."""
     settings = load_settings(weights=weights, device=device, dtype=dtype)
-    from nst.device import device_name, dtype_name
-    from pipeline.bench import speeds
+    from pipeline.bench import print_speeds
     from pipeline.engines.stylizer import make_stylizer
 
-    stylizer = make_stylizer(settings)
-    shown = sys.stdout.isatty()
-    if shown:
-        precision = dtype_name(stylizer.dtype)
-        print(f"On {device_name(stylizer.device)} with {precision} features, square pictures, 10 epochs:")
-    for speed in speeds(stylizer):
-        if shown:
-            print(
-                f"{speed.size:5} px: about {speed.hourly:,.0f} pictures an hour, {speed.gigabytes:.1f} GB, "
-                f"{speed.batch} at a time"
-            )
-        else:
-            print(json.dumps(asdict(speed)), flush=True)
+    print_speeds(make_stylizer(settings))
 
 
 def main(environment: Environment = Environment()) -> None:
@@ -259,6 +248,19 @@ def main(environment: Environment = Environment()) -> None:
     except NSTError as error:
         print(f"nst-pipeline: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def _check_names(manifests: Sequence[Path], name: str | None) -> None:
+    """Raises `UsageError` unless each manifest has a folder of the outbox to itself."""
+    stems = {path.stem for path in manifests}
+    if name is not None and len(manifests) > 1:
+        raise UsageError("--name names the folder of one manifest; call this command once for each manifest")
+    if len(stems) < len(manifests):
+        raise UsageError("two manifests of the same name would write into one folder; rename one")
+    try:
+        plain_file_name(name or "name")
+    except ValueError as error:
+        raise UsageError(f"--name {name}: {str(error).replace('an id', 'a name')}") from None
 
 
 def _needed(name: str, url: str | None) -> str:

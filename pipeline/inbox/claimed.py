@@ -3,7 +3,7 @@
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import ClaimLostError, Problem, StoreError, UnavailableError, printable
@@ -19,6 +19,7 @@ class ClaimedManifest:
     name: str
     _store: Store
     _claim: Claim
+    _on_fail: Callable[[Sequence[Problem]], None] = lambda problems: None
 
     def read(self) -> bytes:
         """The document. Raises `StoreError`."""
@@ -67,6 +68,7 @@ class ClaimedManifest:
             self._claim.confirm()
             self._store.write(error_key(self.name), text)
             self._claim.move_to(failed_key(self.name))
+            self._on_fail(problems)
         except UnavailableError:
             raise
         except StoreError:

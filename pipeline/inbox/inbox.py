@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import uuid4
 
 from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError, UsageError
@@ -23,6 +24,7 @@ from pipeline.inbox.layout import (
     waiting_key,
     without_suffix,
 )
+from pipeline.inbox.unfinished import State, Unfinished, states
 from pipeline.manifest.reading import MAX_BYTES, load_object, priority_of
 from pipeline.stores.base import Entry, Store
 from pipeline.stores.near import alike, suggested
@@ -73,8 +75,14 @@ class Inbox:
         clock: Callable[[], float] = time.monotonic,
         warn: Callable[[str], None] = lambda message: None,
     ) -> None:
-        """`warn` gets a sentence about each link or special file that has the name of a manifest."""
+        """`warn` gets a sentence about each file that is left out, or that goes back into the inbox.
+
+        Links and special files with the name of a manifest are left out. `pipeline.inbox.unfinished` says
+        what goes back.
+        """
         self.store, self._timing, self._clock, self._warn = store, timing, clock, warn
+        self._unfinished = Unfinished(store, timing, warn)
+        self._states: dict[str, State] = {}  # of the manifests that the last scan found
         self._keys: dict[tuple[str, str], str] = {}  # (folder, name) -> key, as the last scan has found it
         self._left_out: set[str] = set()  # file names
         self._unchanged_since: dict[str, tuple[str, float]] = {}  # name -> version, first time seen
@@ -85,8 +93,10 @@ class Inbox:
     def scan(self) -> list[Ready]:
         """The manifests to claim, best first. Raises `StoreError`."""
         self.settling = False
+        self._unfinished.take_back()
         processing, waiting = self._manifests(PROCESSING), self._manifests("")
         self._report_left_out()
+        self._states = states(waiting | processing)
         self.unended = {*processing, *waiting}
         self._note_keys({PROCESSING: processing, "": waiting})
         self._note_changes(waiting.values())
@@ -113,7 +123,10 @@ class Inbox:
         # A file that somebody has put into `processing/` with another suffix gets the usual one.
         source = self._key("", name) if left == target else left
         claim = self.store.claim(source, target)
-        return ClaimedManifest(name, self.store, claim) if claim else None
+        if claim is None:
+            return None
+        note = partial(self._unfinished.note, name, self._states.get(name))
+        return ClaimedManifest(name, self.store, claim, note)
 
     def retry(self, name: str) -> None:
         """Put a failed manifest back; pairs that are done are not done again. Raises `UsageError`."""
