@@ -166,11 +166,12 @@ def validate(
     results = Outbox(stores.open(settings.outbox)) if settings.outbox else None
     failed = False
     for path in manifests:
-        warn = partial(print, f"{printable(str(path))}: warning:")
+        place = printable(str(path))
+        warn = partial(print, f"{place}: warning:")
         pairs, problems = check(path, stores, settings.allow, results, settings.caps, warn)
         valid = f"valid, {pairs} pair{'s' * (pairs > 1)}"
         for text in [str(problem) for problem in problems] or [valid]:
-            print(f"{printable(str(path))}: {text}")
+            print(f"{place}: {text.removeprefix(f'{printable(path.name)}: ')}")
         failed |= bool(problems)
     raise typer.Exit(int(failed))
 

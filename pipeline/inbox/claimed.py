@@ -11,6 +11,8 @@ from pipeline.inbox.layout import SUFFIX, done_key, error_key, failed_key, proce
 from pipeline.manifest.reading import MAX_BYTES
 from pipeline.stores.base import Claim, History, Store
 
+CANCELLED = Problem("", "cancelled by hand")
+
 
 @dataclass(frozen=True)
 class ClaimedManifest:
@@ -88,11 +90,14 @@ def error_file(store: Store, name: str, problems: Sequence[Problem]) -> bytes:
     """The content of `failed/NAME.error.json`: what is wrong, where, and what to do about it."""
     shown, url = (_shell_word(text) for text in (name, store.absolute("")))
     dashes = "-- " if name.startswith("-") else ""  # otherwise the name would be taken for an option
+    file = f"{printable(name)}{SUFFIX}"
+    first = f"correct the images, or {file} beside this file, if they are wrong; then"
+    if list(problems) == [CANCELLED]:
+        first = "to work on it again"
     errors = {
-        "manifest": f"{printable(name)}{SUFFIX}",
+        "manifest": file,
         "errors": [problem.to_json() for problem in problems],
-        "remedy": f"correct the images, or {printable(name)}{SUFFIX} beside this file, if they are wrong; "
-        f"then: nst-pipeline retry --inbox {url} {dashes}{shown}",
+        "remedy": f"{first}: nst-pipeline retry --inbox {url} {dashes}{shown}",
     }
     return json.dumps(errors, indent=1, ensure_ascii=False).encode()
 

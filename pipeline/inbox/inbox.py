@@ -9,7 +9,7 @@ from functools import partial
 from uuid import uuid4
 
 from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError, UsageError
-from pipeline.inbox.claimed import ClaimedManifest, error_file
+from pipeline.inbox.claimed import CANCELLED, ClaimedManifest, error_file
 from pipeline.inbox.layout import (
     DONE,
     FAILED,
@@ -29,8 +29,6 @@ from pipeline.manifest.reading import MAX_BYTES, load_object, priority_of
 from pipeline.stores.base import Entry, Store
 from pipeline.stores.near import alike, suggested
 from pipeline.timing import Timing
-
-_CANCELLED = Problem("", "cancelled by hand")
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ class Inbox:
                 raise UsageError(f"{unknown}{_hint(name, [n for found in folders.values() for n in found])}")
             self._note_keys(folders)
         if claimed := self.claim(name):
-            claimed.fail([_CANCELLED])
+            claimed.fail([CANCELLED])
             return
         # A runner holds it, and stops when the file is gone. The file gets another name first: the
         # runner may be writing to `failed/` at this moment, too.
@@ -167,7 +165,7 @@ class Inbox:
         except NotFoundError:
             self.store.remove(taken)  # the runner moved the original while it was being renamed
             raise unknown from None
-        self.store.write(error_key(name), error_file(self.store, name, [_CANCELLED]))
+        self.store.write(error_key(name), error_file(self.store, name, [CANCELLED]))
         self.store.write(failed_key(name), self.store.read(taken, MAX_BYTES))
         self.store.remove(taken)
 
@@ -175,7 +173,7 @@ class Inbox:
         """What waits, is worked on, is done and has failed. Raises `StoreError`."""
         names = {folder: list(self._manifests(folder)) for folder in ("", PROCESSING, DONE, FAILED)}
         half = {name: cancelled for name in names[FAILED] if (cancelled := cancelled_name(name))}
-        failed = {name: str(_CANCELLED) for name in half.values()}
+        failed = {name: str(CANCELLED) for name in half.values()}
         failed |= {name: self._first_error(name) for name in names[FAILED] if name not in half}
         return Status(names[""], names[PROCESSING], names[DONE], failed)
 
