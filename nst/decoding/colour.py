@@ -1,0 +1,37 @@
+"""Colours to sRGB at the depth of the file, and then to 8 bits."""
+
+from contextlib import suppress
+
+import pyvips
+
+from nst.decoding import vips
+from nst.decoding.opened import CMYK, GREY, RGB, Samples
+
+_SPACES = {b"GRAY": GREY, b"RGB ": RGB, b"CMYK": CMYK}  # as the header of a profile names them
+_NAMES = {
+    ("uchar", GREY): "b-w", ("uchar", RGB): "srgb", ("uchar", CMYK): "cmyk",
+    ("ushort", GREY): "grey16", ("ushort", RGB): "rgb16", ("ushort", CMYK): "cmyk",
+}  # fmt: skip
+
+
+def to_srgb(samples: Samples, profile: bytes | None) -> Samples:
+    """Unsigned samples of 8 bits: grey or RGB in sRGB, or CMYK where no usable profile says what it is."""
+    image, alpha = samples.image, None
+    colours = image.bands - samples.alpha
+    if samples.alpha:
+        image, alpha = image.extract_band(0, n=colours), image[colours]
+    if samples.lab:
+        image = image.copy(interpretation="lab").icc_export(pcs="lab", output_profile="srgb", depth=16)
+    elif profile and _SPACES.get(profile[16:20]) == colours:
+        # Image viewers ignore a profile that does not match its picture, too.
+        with suppress(pyvips.Error):
+            named = vips.with_profile(image, profile, _NAMES[image.format, colours])
+            depth = 8 if image.format == "uchar" else 16
+            image = named.icc_transform("srgb", embedded=True, intent="perceptual", depth=depth)
+    image = eight_bits(image)
+    return Samples(image if alpha is None else image.bandjoin(eight_bits(alpha)), samples.alpha)
+
+
+def eight_bits(image: pyvips.Image) -> pyvips.Image:
+    """Round samples of 16 bits to 8."""
+    return image if image.format == "uchar" else image.linear(255 / 65535, 0).rint().cast("uchar")
