@@ -13,6 +13,9 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from nst.decoding.decode import MOST_PIXELS, Picture, decode, decoding_bytes, is_shrunk, normalise, on_white
+from nst.decoding.profiles import srgb_profile
+from nst.decoding.tags import RESOLUTION_UNIT, X_RESOLUTION, Y_RESOLUTION
+from nst.metadata import kept_exif, with_tags
 from nst.parameters import Format
 
 with suppress(ImportError):  # so that `Image.open` reads HEIC for users of this library, too
@@ -28,6 +31,7 @@ __all__ = [
     "decoding_bytes",
     "encode",
     "is_shrunk",
+    "kept_exif",
     "normalise",
     "resize",
     "scaled",
@@ -36,6 +40,7 @@ __all__ = [
 ]
 
 _EXIF_DESCRIPTION, _EXIF_SOFTWARE = 0x010E, 0x0131
+_INCH = 2  # as the unit of a resolution
 
 
 def scaled(size: tuple[int, int], long_side: int) -> tuple[int, int]:
@@ -64,6 +69,7 @@ def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, An
     """Encode as PNG, JPEG (quality 95, 4:4:4, on white) or WebP (lossless).
 
     `software` and `notes` (as JSON) are written to the metadata: PNG text chunks, or EXIF in other formats.
+    So are the resolution and the EXIF of the picture, and that its colours are sRGB.
     """
     text = json.dumps(notes)
     image = picture.rgb.copy()
@@ -74,20 +80,26 @@ def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, An
         else:
             image.putalpha(picture.alpha)
     out = io.BytesIO()
+    options: dict[str, Any] = {"dpi": picture.dpi} if picture.dpi else {}
     if form == "png":
         info = PngInfo()
+        info.add(b"sRGB", b"\0")  # perceptual
         info.add_text("Software", software)
         info.add_text("Parameters", text)
-        image.save(out, "PNG", pnginfo=info)
+        if picture.exif:
+            options["exif"] = with_tags(picture.exif, {})
+        image.save(out, "PNG", pnginfo=info, **options)
         return out.getvalue()
-    exif = Image.Exif()
-    exif[_EXIF_SOFTWARE], exif[_EXIF_DESCRIPTION] = software, text
+    tags: dict[int, object] = {_EXIF_SOFTWARE: software, _EXIF_DESCRIPTION: text}
+    if picture.dpi:
+        tags |= {X_RESOLUTION: picture.dpi[0], Y_RESOLUTION: picture.dpi[1], RESOLUTION_UNIT: _INCH}
+    options |= {"exif": with_tags(picture.exif, tags), "icc_profile": srgb_profile()}
     if form == "jpg":
-        image.save(out, "JPEG", quality=95, subsampling=0, exif=exif)
+        image.save(out, "JPEG", quality=95, subsampling=0, **options)
     else:
         # Lossy WebP halves the resolution of the chroma, which multiplies the loss. For lossless WebP,
         # `quality` is the effort of compression.
-        image.save(out, "WEBP", lossless=True, quality=20, exif=exif)
+        image.save(out, "WEBP", lossless=True, quality=20, **options)
     return out.getvalue()
 
 

@@ -25,7 +25,7 @@ def check(
         job = job_of_file(path, stores.sources(str(path.parent), allow, results_among), caps)
     except NSTError as error:
         return 0, problems_of(error)
-    preparer, problems = Preparer(""), []
+    preparer, problems = Preparer("", caps.pixels), []
     for pair in job.pairs:
         try:
             preparer.prepare(pair, preparer.read(pair, job.sources))

@@ -16,16 +16,19 @@ _NAMES = {
 
 def to_srgb(samples: Samples, profile: bytes | None) -> Samples:
     """Unsigned samples of 8 bits: grey or RGB in sRGB, or CMYK where no usable profile says what it is."""
+    colours = samples.image.bands - samples.alpha
+    # Image viewers ignore a profile that does not match its picture, too.
+    usable = profile if profile and _SPACES.get(profile[16:20]) == colours else None
+    if samples.image.format == "uchar" and not usable:
+        return samples
     image, alpha = samples.image, None
-    colours = image.bands - samples.alpha
     if samples.alpha:
         image, alpha = image.extract_band(0, n=colours), image[colours]
     if samples.lab:
         image = image.copy(interpretation="lab").icc_export(pcs="lab", output_profile="srgb", depth=16)
-    elif profile and _SPACES.get(profile[16:20]) == colours:
-        # Image viewers ignore a profile that does not match its picture, too.
-        with suppress(pyvips.Error):
-            named = vips.with_profile(image, profile, _NAMES[image.format, colours])
+    elif usable:
+        with suppress(pyvips.Error):  # it is broken
+            named = vips.with_profile(image, usable, _NAMES[image.format, colours])
             depth = 8 if image.format == "uchar" else 16
             image = named.icc_transform("srgb", embedded=True, intent="perceptual", depth=depth)
     image = eight_bits(image)

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pyvips
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from nst.decoding import pillow
+from nst.decoding import pillow, vips
 from nst.decoding.colour import to_srgb
 from nst.decoding.opened import CMYK, GREY, RGB, Opened, Samples
 from nst.decoding.profiles import adobe_rgb_profile
@@ -126,24 +128,30 @@ def _picture(opened: Opened, shrink: int) -> Picture:
 
 def _to_pillow(samples: Samples) -> tuple[Image.Image, Image.Image | None]:
     """The picture in mode RGB, and its transparency in mode L unless it is opaque."""
-    image, size = samples.image, (samples.image.width, samples.image.height)
-    colours = image.bands - samples.alpha
-    if colours == RGB and not samples.alpha:
-        # Pillow stores RGB in four bytes; from three bytes it would be slower.
-        return Image.frombuffer(
-            "RGBX", size, image.bandjoin(255).write_to_memory(), "raw", "RGBX", 0, 1
-        ).convert("RGB"), None
+    image, colours = samples.image, samples.image.bands - samples.alpha
     if not samples.alpha:
-        mode = "L" if colours == GREY else "CMYK"
-        return Image.frombuffer(mode, size, image.write_to_memory(), "raw", mode, 0, 1).convert("RGB"), None
-    if colours == GREY:
-        image = image[0].bandjoin([image[0], image[0], image[1]])
-    elif colours == CMYK:
+        solid = _filled(image, {GREY: "L", RGB: "RGB", CMYK: "CMYK"}[colours], samples.pixels)
+        return solid if colours == RGB else solid.convert("RGB"), None
+    if colours == CMYK:
         image = image.copy_memory()
-        solid, _ = _to_pillow(Samples(image.extract_band(0, n=CMYK)))
-        return solid, _unless_opaque(Image.frombytes("L", size, image[CMYK].write_to_memory()))
-    whole = Image.frombuffer("RGBA", size, image.write_to_memory(), "raw", "RGBA", 0, 1)
+        alpha = _filled(image[CMYK], "L")
+        return _filled(image.extract_band(0, n=CMYK), "CMYK").convert("RGB"), _unless_opaque(alpha)
+    whole = _filled(image, "LA" if colours == GREY else "RGBA")
     return whole.convert("RGB"), _unless_opaque(whole.getchannel("A"))
+
+
+def _filled(image: pyvips.Image, mode: str, there: NDArray[np.uint8] | None = None) -> Image.Image:
+    """The pixels as a picture of Pillow, computed some rows at a time, which takes no other memory."""
+    width, height, nothing = image.width, image.height, None  # which leaves out a step that makes it black
+    filled, strip = Image.new(mode, (width, height), nothing), Image.new(mode, (0, 0))
+    if there is not None:
+        filled.frombytes(there)
+        return filled
+    for top, rows, pixels in vips.strips(image):
+        strip = strip if strip.height == rows else Image.new(mode, (width, rows), nothing)
+        strip.frombytes(pixels)
+        filled.paste(strip, (0, top))
+    return filled
 
 
 def _unless_opaque(alpha: Image.Image) -> Image.Image | None:

@@ -10,6 +10,10 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
 from nst.decoding import vips
 from nst.decoding.opened import Opened, Samples
 from nst.decoding.tags import notes_of_exif, usable_dpi
@@ -23,6 +27,8 @@ _EXIF, _XMP, _ICC = b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\
 # JFIF of a version that each decoder knows. Its presence says that the colours are YCbCr.
 _JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 _INCH, _CENTIMETRE = 1, 2
+_SPACES = {1: "GRAY", 3: "RGB", 4: "CMYK"}  # by the number of components
+_PADDING = 8  # bytes; some cameras add as many before the end marker
 _MEMORY, _MEMORY_PROGRESSIVE = 16, 6
 
 
@@ -51,7 +57,9 @@ def open_jpeg(data: bytes) -> Opened:
 
     def read(shrink: int) -> Samples:
         _check_scans(data, head)
-        return Samples(vips.lazy("jpeg", _cleaned(data, head), shrink=shrink))
+        pixels = _decoded(_cleaned(data, head), head.frame[5], -(-height // shrink), -(-width // shrink))
+        rows, columns, bands = pixels.shape
+        return Samples(vips.of_pixels(pixels, columns, rows, bands, "uchar"), pixels=pixels)
 
     return Opened(
         width,
@@ -138,6 +146,27 @@ def _check_scans(data: bytes, head: _Head) -> None:
             return
     if missing:
         raise ImageError("incomplete: some of its scans are missing")
+
+
+def _decoded(data: bytes, components: int, height: int, width: int) -> NDArray[np.uint8]:
+    """The pixels `(height, width, bands)`, of sides that are at least these. Raises `ImageError`."""
+    if components not in _SPACES:
+        raise ImageError(f"a JPEG of {components} colours, which no program can show")
+    space, options = _SPACES[components], {"min_height": height, "min_width": width}
+    try:
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, space, **options)
+    except ValueError as error:
+        surplus = re.search(r"(\d+) extraneous bytes before marker 0xd9", str(error))
+        if not surplus or not _is_padding(data, int(surplus[1])):
+            raise ImageError(f"incomplete or damaged ({error})") from None
+        pixels = simplejpeg.decode_jpeg(data, space, strict=False, **options)
+    return 255 - pixels if space == "CMYK" else pixels  # as all programs store it
+
+
+def _is_padding(data: bytes, size: int) -> bool:
+    """Whether so many bytes before the end marker mean nothing, and are not the rest of damaged pixels."""
+    end = data.index(_END, data.rindex(b"\xff\xda"))
+    return size <= _PADDING or not data[end - size : end].strip(b"\0\xff")
 
 
 def _cleaned(data: bytes, head: _Head) -> bytes:

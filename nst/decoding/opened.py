@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pyvips
+from numpy.typing import NDArray
 
 GREY, RGB, CMYK = 1, 3, 4  # bands of a picture without transparency
 
@@ -14,12 +16,14 @@ class Samples:
 
     `image` has 1 (grey), 3 (RGB, or CIELAB relative to D50 if `lab`) or 4 (CMYK) bands, and one more for the
     transparency if `alpha`. Its samples are unsigned with 8 or 16 bits, or floats of CIELAB. libvips computes
-    the pixels when they are needed, and raises its errors then.
+    the pixels when they are needed, and raises its errors then. `pixels` are the same in memory, row by row,
+    if they are there already.
     """
 
     image: pyvips.Image
     alpha: bool = False
     lab: bool = False
+    pixels: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,11 @@ def gamma_profile(exponent: float | None, chromaticities: Sequence[float] | None
     return _profile(points, _SRGB_CURVE if exponent is None else (1 / exponent,), grey)
 
 
+def srgb_profile() -> bytes:
+    """The profile of sRGB (IEC 61966-2-1)."""
+    return _profile(_PRIMARIES[1], _SRGB_CURVE, False) or b""
+
+
 def adobe_rgb_profile() -> bytes | None:
     """The profile of Adobe RGB (1998)."""
     return _profile((0.640, 0.330, 0.210, 0.710, 0.150, 0.060, *_D65), (563 / 256,), False)
@@ -80,15 +85,16 @@ def adobe_rgb_profile() -> bytes | None:
 @lru_cache(maxsize=64)
 def _profile(points: tuple[float, ...], curve: tuple[float, ...], grey: bool) -> bytes | None:
     """An ICC profile of version 4, with a matrix and a curve, or with the curve alone for greys."""
-    tags = {b"wtpt": _xyz(_D50), b"desc": _text("described by the file"), b"cprt": _text("none needed")}
+    name = "sRGB" if (points, curve) == (_PRIMARIES[1], _SRGB_CURVE) else "Colours that the file describes"
+    tags = {b"wtpt": _xyz(_D50), b"desc": _text(name), b"cprt": _text("Public domain")}
     if grey:
         tags[b"kTRC"] = _parametric(curve)
     else:
         matrix = _to_d50(points)
         if matrix is None:
             return None
-        for name, column in zip((b"r", b"g", b"b"), matrix.T.tolist(), strict=True):
-            tags |= {name + b"XYZ": _xyz(column), name + b"TRC": _parametric(curve)}
+        for letter, column in zip((b"r", b"g", b"b"), matrix.T.tolist(), strict=True):
+            tags |= {letter + b"XYZ": _xyz(column), letter + b"TRC": _parametric(curve)}
     return _file(b"GRAY" if grey else b"RGB ", tags)
 
 

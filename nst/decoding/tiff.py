@@ -50,10 +50,10 @@ def open_tiff(data: bytes) -> Opened:
     page = next((n for n, tags in enumerate(pages) if not int(number(tags, _SUBFILE, 0)) & _REDUCED), 0)
     if not pages or not pages[page]:
         raise ImageError("incomplete: it ends before its pixels")
-    tags = pages[page]
+    tags, exif = pages[page], data if page == 0 else b""
     if page == 0 and _pillow_reads_it_better(tags):
         found = pillow.opened(Image.open(io.BytesIO(data), formats=["TIFF"]))
-        return replace(found, notes=_notes(tags))
+        return replace(found, notes=_notes(tags, exif))
     image = vips.lazy("tiff", data, page=page)
     plain = image.format in ("uchar", "ushort")
 
@@ -63,7 +63,7 @@ def open_tiff(data: bytes) -> Opened:
 
     memory = _MEMORY if plain else _MEMORY_DEEP * image.bands
     return Opened(
-        image.width, image.height, _notes(tags), read, memory, shrinks=plain and image.bands in (1, 3)
+        image.width, image.height, _notes(tags, exif), read, memory, shrinks=plain and image.bands in (1, 3)
     )
 
 
@@ -78,10 +78,11 @@ def _pillow_reads_it_better(tags: Tags) -> bool:
     )
 
 
-def _notes(tags: Tags) -> Notes:
+def _notes(tags: Tags, exif: bytes) -> Notes:
     xmp, profile = tags.get(_XMP, b""), tags.get(_PROFILE)
     orientation = orientation_of(tags, xmp if isinstance(xmp, bytes) else b"")
-    return Notes(orientation, dpi_of(tags), profile if isinstance(profile, bytes) and profile else None)
+    profile = profile if isinstance(profile, bytes) and profile else None
+    return Notes(orientation, dpi_of(tags), profile, exif)
 
 
 def _samples(image: pyvips.Image, tags: Tags) -> Samples:
