@@ -52,9 +52,12 @@ def _samples(image: Image.Image) -> Samples:
         image = image.convert("RGB")
     elif image.mode in _READ_AS:
         image = image.convert(_READ_AS[image.mode])
+    values = np.array(image)
+    if image.mode == "LAB":
+        values[:, :, 1:] ^= 128  # signed to offset
     bands = len(image.getbands())
-    pixels = vips.of_pixels(image.tobytes(), image.width, image.height, bands, "uchar")
-    if image.mode == "LAB":  # a and b are stored with an offset of 128
+    pixels = vips.of_pixels(values.tobytes(), image.width, image.height, bands, "uchar")
+    if image.mode == "LAB":
         return Samples(pixels.linear([100 / 255, 1, 1], [0, -128, -128]), lab=True)
     return Samples(pixels, alpha=image.mode in ("LA", "RGBA"))
 

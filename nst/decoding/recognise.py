@@ -8,6 +8,7 @@ from PIL import UnidentifiedImageError
 from nst.decoding import boxes, pillow
 from nst.decoding.heif import open_avif, open_heic
 from nst.decoding.jpeg import open_jpeg
+from nst.decoding.jpeg_2000 import open_jpeg_2000
 from nst.decoding.opened import Opened
 from nst.decoding.png import SIGNATURE, open_png
 from nst.decoding.tiff import is_raw, open_tiff
@@ -25,6 +26,7 @@ _RAW = (
     b"HEAPCCDR",
     b"\0\0\0\0IIU\0",
 )
+_JPEG_2000 = b"\0\0\0\x0cjP  \r\n\x87\n"
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _AVIF = {b"avif", b"avis"}
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -50,7 +52,7 @@ def open_picture(data: bytes) -> Opened:
 
 
 def _opener(data: bytes) -> Callable[[bytes], Opened] | None:
-    if data.startswith(b"\xff\xd8\xff"):
+    if data.startswith(b"\xff\xd8"):
         return open_jpeg
     if data.startswith(SIGNATURE):
         return open_png
@@ -58,6 +60,8 @@ def _opener(data: bytes) -> Callable[[bytes], Opened] | None:
         return open_webp
     if data.startswith(_TIFF):
         return open_tiff
+    if data.startswith(_JPEG_2000):
+        return open_jpeg_2000
     named = boxes.brands(data)
     if named & _AVIF:
         return open_avif

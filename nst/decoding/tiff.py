@@ -21,6 +21,7 @@ from nst.errors import ImageError
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 _MAKE, _SAMPLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _PROFILE, _XMP = 271, 277, 338, 339, 34675, 700
+_STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 279, 324, 325
 _DNG_VERSION = 50706
 _WHITE_IS_ZERO, _YCBCR, _CIELAB, _ICC_LAB, _MOSAIC, _LINEAR_RAW = 0, 6, 8, 9, 32803, 34892
 _REDUCED = 1
@@ -54,7 +55,8 @@ def open_tiff(data: bytes) -> Opened:
     if page == 0 and _pillow_reads_it_better(tags):
         found = pillow.opened(Image.open(io.BytesIO(data), formats=["TIFF"]))
         return replace(found, notes=_notes(tags, exif))
-    image = vips.lazy("tiff", data, page=page)
+    _check_places(tags, len(data))
+    image = vips.lazy("tiff", data, "truncated", page=page)  # it warns of unknown tags
     plain = image.format in ("uchar", "ushort")
 
     def read(shrink: int) -> Samples:
@@ -65,6 +67,14 @@ def open_tiff(data: bytes) -> Opened:
     return Opened(
         image.width, image.height, _notes(tags, exif), read, memory, shrinks=plain and image.bands in (1, 3)
     )
+
+
+def _check_places(tags: Tags, size: int) -> None:
+    """Raise `ImageError` if strips or tiles of pixels lie beyond the end of the file."""
+    for offsets, counts in ((_STRIPS, _STRIP_BYTES), (_TILES, _TILE_BYTES)):
+        places = zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False)
+        if any(offset + count > size for offset, count in places):
+            raise ImageError("incomplete: it ends within its pixels")
 
 
 def _pillow_reads_it_better(tags: Tags) -> bool:
