@@ -25,12 +25,16 @@ def to_srgb(samples: Samples, profile: bytes | None) -> Samples:
     if samples.alpha:
         image, alpha = image.extract_band(0, n=colours), image[colours]
     if samples.lab:
-        image = image.copy(interpretation="lab").icc_export(pcs="lab", output_profile="srgb", depth=16)
+        image = image.copy(interpretation="lab").icc_export(pcs="xyz", output_profile="srgb", depth=16)
     elif usable:
         with suppress(pyvips.Error):  # it is broken
             named = vips.with_profile(image, usable, _NAMES[image.format, colours])
-            depth = 8 if image.format == "uchar" else 16
-            image = named.icc_transform("srgb", embedded=True, intent="perceptual", depth=depth)
+            if image.format == "uchar" or colours > GREY:
+                depth = 8 if image.format == "uchar" else 16
+                image = named.icc_transform("srgb", embedded=True, intent="perceptual", depth=depth)
+            else:  # in two steps, because lcms is inaccurate in dark greys of 16 bits if it combines them
+                device = named.icc_import(embedded=True, intent="perceptual", pcs="xyz")
+                image = device.icc_export(output_profile="srgb", intent="perceptual", depth=16)
     image = eight_bits(image)
     return Samples(image if alpha is None else image.bandjoin(eight_bits(alpha)), samples.alpha)
 

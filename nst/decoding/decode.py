@@ -19,6 +19,7 @@ MOST_PIXELS = 2**28
 # A picture of more pixels is shrunk while it is decoded, to twice the size that is needed at least.
 _WHOLE = 2**26
 _SPARE = 2
+_LONGEST_CAUSE = 200  # characters of a decoder's message
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -66,7 +67,8 @@ def decode(data: bytes, long_side: int | None = None, most_pixels: int = MOST_PI
     except pyvips.Error as error:  # its message has parts of other threads' errors
         raise ImageError("incomplete or damaged; not all of its pixels can be read") from error
     except Exception as error:  # decoders raise exceptions of many types for damaged files
-        raise ImageError(f"incomplete or damaged ({error})") from error
+        cause = " ".join(str(error).split())[:_LONGEST_CAUSE]
+        raise ImageError(f"incomplete or damaged ({cause})") from error
 
 
 def normalise(image: Image.Image) -> Picture:

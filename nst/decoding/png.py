@@ -19,6 +19,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type
 _GREYS = (0, 4)
 _MOST = 2**22  # bytes of a profile, and of EXIF in a text
+_MOST_EXPANDED = 1032  # bytes that one byte can become at most, as its format (RFC 1951) allows
 _INCH = 0.0254  # metres
 _MEMORY, _MEMORY_ALPHA, _MEMORY_DEEP, _MEMORY_INTERLACED = 16, 20, 24, 8
 # Steps and first pixels of the passes of an interlaced picture, horizontally and vertically.
@@ -82,6 +83,8 @@ def _chunks(data: bytes) -> _Chunks:
 def _file(found: _Chunks) -> bytes:
     """A PNG file of the pixels alone."""
     header, pixels = found.first[b"IHDR"][:13], b"".join(found.pixels)
+    if _row_bytes(header) > _MOST_EXPANDED * len(pixels):
+        raise ImageError("incomplete: some of its rows are missing")
     if not found.ended:
         pixels = _completed(header, pixels)
     chunks = [(b"IHDR", header), *((k, found.first[k]) for k in (b"PLTE", b"tRNS") if k in found.first)]
@@ -96,22 +99,26 @@ def _file(found: _Chunks) -> bytes:
     return b"".join(parts)
 
 
-def _completed(header: bytes, packed: bytes) -> bytes:
-    """The compressed pixels of a file that was cut off, if all of them are there. Raises `ImageError`."""
+def _row_bytes(header: bytes) -> int:
+    """Bytes of all rows of a picture before they are compressed."""
     width, height, depth, kind, *_, interlaced = struct.unpack(">IIBBBBB", header)
-    bits = depth * _CHANNELS.get(kind, 4)
-    passes = _PASSES if interlaced else ((1, 0, 1, 0),)
-    needed = 0
-    for across, left, down, top in passes:
+    bits, needed = depth * _CHANNELS.get(kind, 4), 0
+    for across, left, down, top in _PASSES if interlaced else ((1, 0, 1, 0),):
         columns, rows = -(-(width - left) // across), -(-(height - top) // down)
         needed += rows * (1 + -(-columns * bits // 8)) if columns > 0 and rows > 0 else 0
+    return needed
+
+
+def _completed(header: bytes, packed: bytes) -> bytes:
+    """The compressed pixels of a file that was cut off, if all of them are there. Raises `ImageError`."""
+    needed = _row_bytes(header)
     try:
-        rows_found = zlib.decompressobj().decompress(packed, needed)
+        found = zlib.decompressobj().decompress(packed, needed)
     except zlib.error:
-        rows_found = b""
-    if not 0 < needed <= len(rows_found):
+        found = b""
+    if len(found) < needed:
         raise ImageError("incomplete: some of its rows are missing")
-    return zlib.compress(rows_found, 1)
+    return zlib.compress(found, 1)
 
 
 def _notes(found: _Chunks) -> Notes:

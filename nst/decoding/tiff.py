@@ -108,8 +108,10 @@ def _samples(image: pyvips.Image, tags: Tags) -> Samples:
         if kind == _WHITE_IS_ZERO and image.format not in ("uint",):  # libvips inverts unsigned samples only
             levels = 65535 - levels
         image = vips.of_pixels(levels.tobytes(), image.width, image.height, image.bands, "ushort")
-    if alpha and _EXTRA_SAMPLES not in tags and image[colours].max() == 0:
-        return Samples(image.extract_band(0, n=colours))
+    if alpha and _EXTRA_SAMPLES not in tags:
+        image = image.copy_memory()  # it is read from the file only once
+        if image[colours].max() == 0:
+            return Samples(image.extract_band(0, n=colours))
     return Samples(image, alpha)
 
 
