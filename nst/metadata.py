@@ -39,13 +39,14 @@ def kept_exif(exif: bytes) -> bytes:
 
 
 def with_tags(exif: bytes, tags: dict[int, object]) -> Image.Exif:
-    """EXIF with these tags in addition, or in place of those that it has."""
+    """EXIF with these tags in addition, or in place of those that it has, for a picture that is upright."""
     result = Image.Exif()
     if exif:
         result.load(_HEAD + exif)
         # Pillow writes a directory that was read.
         for directory in (EXIF_IFD, GPS_IFD):
             result.get_ifd(directory)
+        result.pop(ORIENTATION, None)
     for tag, value in tags.items():
         result[tag] = value
     return result
