@@ -18,7 +18,7 @@ Image.init()
 # An EPS file is a program, which Pillow would run in Ghostscript. Pillow recognises the others but can't
 # decode them.
 FORMATS = [name for name in Image.OPEN if name not in ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")]
-_MEMORY, _MEMORY_ALPHA, _MEMORY_DEEP = 16, 24, 32
+_MEMORY, _MEMORY_ALPHA, _MEMORY_DEEP = 24, 32, 32
 # Modes that are read as others, without a loss.
 _READ_AS = {
     **{"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"},
@@ -52,13 +52,13 @@ def _samples(image: Image.Image) -> Samples:
         image = image.convert("RGB")
     elif image.mode in _READ_AS:
         image = image.convert(_READ_AS[image.mode])
-    values = np.array(image)
+    size, bands = image.size, len(image.getbands())
     if image.mode == "LAB":
+        values = np.array(image)
         values[:, :, 1:] ^= 128  # signed to offset
-    bands = len(image.getbands())
-    pixels = vips.of_pixels(values.tobytes(), image.width, image.height, bands, "uchar")
-    if image.mode == "LAB":
+        pixels = vips.of_pixels(values.tobytes(), *size, bands, "uchar")
         return Samples(pixels.linear([100 / 255, 1, 1], [0, -128, -128]), lab=True)
+    pixels = vips.of_pixels(image.tobytes(), *size, bands, "uchar")
     return Samples(pixels, alpha=image.mode in ("LA", "RGBA"))
 
 
