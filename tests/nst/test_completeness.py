@@ -103,6 +103,11 @@ def test_a_jpeg_that_is_damaged_in_the_middle_is_incomplete(damage: str) -> None
         images.decode(data[:middle] + part + data[middle + size :])
 
 
+def test_the_rest_of_damaged_pixels_before_the_end_of_a_jpeg_is_not_padding() -> None:
+    with pytest.raises(ImageError, match="incomplete"):
+        images.decode(JPEG[:-2] + bytes([0x55] * 100) + JPEG[-2:])
+
+
 def test_an_interlaced_png_that_is_cut_behind_its_pixels_is_read() -> None:
     pixels = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
     rows = b""
