@@ -125,6 +125,9 @@ class Parameters(BaseModel):
     )
     preserve_color: bool = Field(False, description="Keep the colours of the content.")
     format: Format = Field("png", description="File format of the picture.")
+    keep_metadata: bool = Field(
+        False, description="Keep the EXIF of the content, such as date, camera, place and copyright."
+    )
 
     @model_validator(mode="after")
     def _something_to_minimise(self) -> Self:

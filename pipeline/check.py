@@ -34,7 +34,7 @@ def check(
         )
     except NSTError as error:
         return 0, problems_of(error)
-    preparer, problems = Preparer(""), []
+    preparer, problems = Preparer("", caps.pixels), []
     for pair in job.pairs:
         try:
             preparer.prepare(pair, preparer.read(pair, job.sources))

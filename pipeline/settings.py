@@ -21,6 +21,7 @@ class Caps:
     pairs: int = 2**31
     max_size: int = 2**31  # pixels of the long side
     epochs: int = 2**31
+    pixels: int = 2**28  # of an image that is decoded
 
 
 _Cap = Annotated[int, Field(ge=1, le=2**31)]
@@ -29,7 +30,8 @@ _Cap = Annotated[int, Field(ge=1, le=2**31)]
 class Settings(BaseSettings):
     """All settings. The variable `NST_OUTBOX` corresponds to the flag `--outbox`, and so on.
 
-    Variables without a flag are those of the caps: `NST_MOST_PAIRS`, `NST_MOST_SIZE`, `NST_MOST_EPOCHS`.
+    Variables without a flag are those of the caps: `NST_MOST_PAIRS`, `NST_MOST_SIZE`, `NST_MOST_EPOCHS`,
+    `NST_MOST_PIXELS`.
     """
 
     model_config = SettingsConfigDict(env_prefix="NST_", extra="ignore", env_ignore_empty=True)
@@ -48,11 +50,12 @@ class Settings(BaseSettings):
     most_pairs: _Cap = Caps.pairs
     most_size: _Cap = Caps.max_size
     most_epochs: _Cap = Caps.epochs
+    most_pixels: _Cap = Caps.pixels
 
     @property
     def caps(self) -> Caps:
         """What one manifest may ask for."""
-        return Caps(self.most_pairs, self.most_size, self.most_epochs)
+        return Caps(self.most_pairs, self.most_size, self.most_epochs, self.most_pixels)
 
     @field_validator("inbox", "outbox", "weights")
     @classmethod

@@ -12,7 +12,9 @@ from pathlib import Path
 import atheris
 from PIL import Image
 
-with atheris.instrument_imports(include=["PIL", "nst.images", "pipeline.manifest"]):
+with atheris.instrument_imports(
+    include=["PIL", "nst.decoding", "nst.images", "nst.metadata", "pipeline.manifest"]
+):
     from tests.nst import test_hostile_images as images
     from tests.pipeline.manifest import test_any_manifest as manifests
 
@@ -28,6 +30,8 @@ def main() -> None:
     if what == "image":
         for form in set(images.FORMATS) & Image.SAVE.keys():
             (corpus / form).write_bytes(images.saved(form))
+        for name, data in images.SPECIAL.items():
+            (corpus / name).write_bytes(data)
     # Hypothesis makes a manifest from the fuzzer's bytes, because random bytes are rarely valid JSON.
     manifest = manifests.test_any_damaged_manifest_is_expanded_or_refused.hypothesis.fuzz_one_input  # type: ignore[attr-defined]
     target = {"manifest": manifest, "image": images.assert_decoded_or_rejected}[what]

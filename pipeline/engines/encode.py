@@ -38,7 +38,7 @@ class Encoder:
         """All files of one result, encoded."""
         record = _record(task.pair.id, prepared, result, self._stylizer)
         notes = record.model_dump(include={"id", "parameters", "losses", "weights"})
-        picture = Picture(result.image, prepared.pair.alpha)
+        picture = Picture(result.image, prepared.pair.alpha, prepared.dpi, prepared.exif)
         return Finished(
             task=task,
             record=record,

@@ -50,7 +50,7 @@ class LocalEngine:
         self._stylizer = self._make(self._settings)
         self._listener, self._on_change = listener, on_change
         self._pool = Pool(self._stylizer.capacity)
-        self._preparer = Preparer(self._stylizer.weights.sha256)
+        self._preparer = Preparer(self._stylizer.weights.sha256, self._settings.most_pixels)
         self._encoder = Encoder(self._stylizer)
         self._preparing = ThreadPoolExecutor(_PREPARERS, "prepare")
         self._encoding = ThreadPoolExecutor(1, "encode")

@@ -4,7 +4,8 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipeline.engines.budget import Budget
 from pipeline.errors import StoreError
 from pipeline.manifest.models import Pair
 from pipeline.outbox.record import RecordedImage, thumbnail_name
+from pipeline.settings import Caps
 from pipeline.stores.sources import Sources
 
 _CACHED_PIXELS = 2**27  # of decoded styles; four bytes each
@@ -52,13 +54,16 @@ class Prepared:
     styles: list[RecordedImage]
     digest: str
     thumbnails: dict[str, Image.Image]  # the images to reduce, by the name of the thumbnail
+    dpi: tuple[float, float] | None = None  # of the content, for printing
+    exif: bytes = b""  # of the content, if the result is to keep it
 
 
 class Preparer:
     """Prepares pairs in several threads. A style that many pairs use is decoded and resized once."""
 
-    def __init__(self, weights_sha256: str) -> None:
-        self._weights = weights_sha256
+    def __init__(self, weights_sha256: str, most_pixels: int = Caps.pixels) -> None:
+        """Images of more than `most_pixels` pixels are refused."""
+        self._weights, self._most_pixels = weights_sha256, most_pixels
         self._styles: OrderedDict[tuple[str, int], Style] = OrderedDict()
         self._lock = threading.Lock()
         self._budget = Budget(_DECODING_BYTES)
@@ -89,29 +94,32 @@ class Preparer:
 
     def prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
         """Decode and resize the images. Raises `ImageError` with the name of the image."""
+        content = images.decoding_bytes(inputs.content, pair.parameters.max_size, self._most_pixels)
+        side = _style_side(pair.parameters)
         # The content stays in memory while the styles are decoded, one after the other.
-        largest = max(map(images.decoding_bytes, inputs.styles), default=0)
-        with self._budget.taken(images.decoding_bytes(inputs.content) + largest):
+        styles = [images.decoding_bytes(data, side, self._most_pixels) for data in inputs.styles]
+        with self._budget.taken(content + max(styles, default=0)):
             return self._prepare(pair, inputs)
 
     def _prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
-        content = _decode(inputs.content, pair.content)
+        with _named(pair.content):
+            content = self._decoded(inputs.content, pair.parameters.max_size)
         styles, sources, thumbnails = [], [], {}
         for entry, data, state in zip(pair.styles, inputs.styles, inputs.states[1:], strict=True):
             # At least the size of a thumbnail, because all pairs with this style share one thumbnail.
             long_side = max(THUMBNAIL, largest_style_side(content.rgb.size, pair.parameters))
-            style = self._style(data, entry.image, long_side)
+            with _named(entry.image):
+                style = self._style(data, long_side, _style_side(pair.parameters))
             source = _recorded_image(entry.image, data, state, entry.weight)
             styles.append((style, entry.weight))
             sources.append(source)
             thumbnails[source.thumbnail] = style.image
-        try:
+        with _named(pair.content):
             ready = PreparedPair.prepare(content, styles, pair.parameters)
-        except ImageError as error:
-            raise ImageError(f"{pair.content}: {error}") from None
         source = _recorded_image(pair.content, inputs.content, inputs.states[0])
         thumbnails[source.thumbnail] = ready.contents[-1]
-        return Prepared(ready, source, sources, inputs.digest, thumbnails)
+        exif = images.kept_exif(content.exif) if pair.parameters.keep_metadata else b""
+        return Prepared(ready, source, sources, inputs.digest, thumbnails, content.dpi, exif)
 
     def _digest(self, pair: Pair, sha256s: Sequence[str]) -> str:
         """The digest of all inputs, from those of the content and the styles."""
@@ -124,13 +132,19 @@ class Preparer:
         }
         return _sha256(json.dumps(described, sort_keys=True).encode())
 
-    def _style(self, data: bytes, reference: str, long_side: int) -> Style:
+    def _style(self, data: bytes, long_side: int, most: int) -> Style:
+        """The style in this size in pixels; the pair needs no size above `most`."""
         sha256 = _sha256(data)
 
-        def whole() -> Style:
-            return self._cached((sha256, 0), lambda: _decode_style(data, reference))
+        def decoded() -> Style:
+            # A style that is shrunk while it is decoded is not right for pairs that need it larger.
+            key = sha256, -most if images.is_shrunk(data, most) else 0
+            return self._cached(key, lambda: Style(self._decoded(data, most).rgb))
 
-        return self._cached((sha256, long_side), lambda: whole().within(long_side))
+        return self._cached((sha256, long_side), lambda: decoded().within(long_side))
+
+    def _decoded(self, data: bytes, long_side: int) -> Picture:
+        return images.decode(data, long_side, self._most_pixels)
 
     def _cached(self, key: tuple[str, int], make: Callable[[], Style]) -> Style:
         with self._lock:
@@ -161,18 +175,18 @@ def _pixels(style: Style) -> int:
     return style.image.width * style.image.height
 
 
-def _decode(data: bytes, reference: str) -> Picture:
+@contextmanager
+def _named(reference: str) -> Iterator[None]:
+    """Put the name of the image before the message of an `ImageError`."""
     try:
-        return images.decode(data)
+        yield
     except ImageError as error:
         raise ImageError(f"{reference}: {error}") from error
 
 
-def _decode_style(data: bytes, reference: str) -> Style:
-    try:
-        return Style(images.decode(data).rgb)
-    except ImageError as error:
-        raise ImageError(f"{reference}: {error}") from error
+def _style_side(parameters: Parameters) -> int:
+    """The longest side in pixels that a style can be needed in."""
+    return max(THUMBNAIL, round(parameters.max_size * parameters.style_scale))
 
 
 def _references(pair: Pair) -> list[str]:

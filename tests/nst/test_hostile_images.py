@@ -6,14 +6,31 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
 from nst import images
+from nst.decoding.profiles import adobe_rgb_profile, srgb_profile
 from nst.errors import ImageError
 from tests.conftest import make_picture
+from tests.nst.making import LONG, RATIONAL, SHORT, TEXT, jpeg_with, png_of, tiff, tiff_of
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "MPO", "ICO", "PPM", "AVIF")
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "TIFF",
+    "GIF",
+    "BMP",
+    "MPO",
+    "ICO",
+    "PPM",
+    "AVIF",
+    "HEIF",
+    "JPEG2000",
+    "TGA",
+)
 
 
 def saved(form: str, **options: object) -> bytes:
@@ -31,10 +48,38 @@ def assert_decoded_or_rejected(data: bytes) -> None:
     else:
         assert picture.rgb.mode == "RGB"
         assert picture.alpha is None or picture.alpha.size == picture.rgb.size
+        if picture.exif or picture.dpi:  # what goes from a content to its result must be usable, too
+            kept = images.kept_exif(picture.exif)
+            images.encode(images.Picture(make_picture(), None, picture.dpi, kept), "jpg", "", {})
 
 
-@pytest.fixture(params=FORMATS)
+def special() -> Iterator[tuple[str, bytes]]:
+    """Files with all that is read beside the pixels, and with samples of other depths."""
+    exif = tiff(
+        {0x0112: (SHORT, [6]), 0x011A: (RATIONAL, [72, 1]), 0x8769: (LONG, [8]), 0x9003: (TEXT, b"2020")}
+    )
+    yield "exif", jpeg_with(saved("JPEG", progressive=True), (0xE1, b"Exif\0\0" + exif))
+    yield "icc", saved("JPEG", icc_profile=adobe_rgb_profile())
+    yield "webp", saved("WEBP", exif=b"Exif\0\0" + exif, icc_profile=srgb_profile())
+    chunks_of_colours = [
+        (b"gAMA", bytes(3) + b"\xff"),
+        (b"cHRM", bytes(32)),
+        (b"cICP", bytes([12, 13, 0, 1])),
+    ]
+    yield "png", png_of(np.zeros((20, 20, 3), np.uint16), 2, (b"eXIf", exif), *chunks_of_colours)
+    for kind, sample in (("u4", 1), ("i2", 2), ("f4", 3)):
+        yield f"tiff {kind}", tiff_of(np.zeros((20, 20), kind), 0, ">", sample)
+    yield "tiff lab", tiff_of(np.zeros((20, 20, 3), np.uint8), 9, more={34675: (7, list(srgb_profile()))})
+    yield "raw", tiff_of(np.zeros((20, 20), np.uint8), 1, below={262: (SHORT, [32803])})
+
+
+SPECIAL = dict(special())
+
+
+@pytest.fixture(params=[*FORMATS, *SPECIAL])
 def whole(request: pytest.FixtureRequest) -> bytes:
+    if request.param in SPECIAL:
+        return SPECIAL[request.param]
     if request.param not in Image.SAVE:
         pytest.skip(f"this Pillow can't write {request.param}")
     return saved(request.param)

@@ -22,7 +22,7 @@ BAD: dict[str, tuple[str, str]] = {
     "missing": ("gone.png", "gone.png: no such file"),
     "name like an error": ("out of memory.png", "out of memory.png: no such file"),
     "not an image": ("text.png", "text.png: not an image"),
-    "truncated": ("cut.png", "cut.png: damaged or truncated"),
+    "truncated": ("cut.png", "cut.png: incomplete"),
     "truncated TIFF": ("cut.tif", "cut.tif: "),
     "no bytes": ("zero.png", "zero.png: the file is empty"),
     "one pixel": ("one.png", "one.png: the content is 1x1; each side needs 16 pixels"),

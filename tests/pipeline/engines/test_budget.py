@@ -24,7 +24,7 @@ class Decoding:
         self.now = self.peak = 0
         self._lock, self._second = threading.Lock(), threading.Event()
 
-    def __call__(self, data: bytes) -> Picture:
+    def __call__(self, data: bytes, long_side: int, most_pixels: int) -> Picture:
         with self._lock:
             self.now += 1
             self.peak = max(self.peak, self.now)
@@ -37,10 +37,11 @@ class Decoding:
 
 
 @pytest.mark.filterwarnings("ignore")  # as in the program, which decodes pictures that Pillow finds large
-@pytest.mark.parametrize(("side", "peak"), [(20, 2), (6000, 1), (11_000, 1)])
+@pytest.mark.parametrize(("side", "peak"), [(20, 2), (6000, 1), (8000, 1), (11_000, 2)])
 def test_two_pictures_are_decoded_at_once_only_if_both_fit_into_the_budget(
     folder: Path, monkeypatch: pytest.MonkeyPatch, side: int, peak: int
 ) -> None:
+    # The largest one is shrunk while it is decoded, so that it takes little memory.
     Image.new("1", (side, side)).save(folder / "content.png")
     decoding = Decoding()
     monkeypatch.setattr(images, "decode", decoding)

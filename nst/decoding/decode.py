@@ -1,0 +1,167 @@
+"""The way of a picture: recognise, open, read, to sRGB, to 8 bits, upright, on white."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from nst.decoding import pillow, vips
+from nst.decoding.colour import to_srgb
+from nst.decoding.opened import CMYK, GREY, RGB, Opened, Samples
+from nst.decoding.profiles import adobe_rgb_profile
+from nst.decoding.recognise import open_picture
+from nst.decoding.tags import says_adobe_rgb
+from nst.errors import ImageError
+
+MOST_PIXELS = 2**28
+# A picture of more pixels is shrunk while it is decoded, to twice the size that is needed at least.
+_WHOLE = 2**26
+_SPARE = 2
+_LONGEST_CAUSE = 200  # characters of a decoder's message
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An upright sRGB picture: `rgb` in mode RGB, composed on white; `alpha` in mode L, None if opaque.
+
+    `dpi` is its resolution across and down, for printing, and `exif` what its file says in EXIF (a TIFF
+    structure), if anything.
+    """
+
+    rgb: Image.Image
+    alpha: Image.Image | None = None
+    dpi: tuple[float, float] | None = None
+    exif: bytes = b""
+
+
+def decode(data: bytes, long_side: int | None = None, most_pixels: int = MOST_PIXELS) -> Picture:
+    """Decode the bytes of an image file.
+
+    A picture of more than 67 million pixels may be shrunk by 2, 4 or 8, so that its long side still has at
+    least twice `long_side` pixels. Raises `ImageError` if the bytes are empty, not an image, damaged,
+    incomplete, of more than `most_pixels` pixels, or in colours that sRGB cannot show.
+    """
+    try:
+        opened = _open(data, most_pixels)
+        return _picture(opened, _shrink(opened, long_side))
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError("not an image in a format that can be read here") from None
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise ImageError(f"too large to decode; at most {most} million pixels are in this format") from None
+    except MemoryError:
+        raise ImageError("too large to decode in the memory at hand") from None
+    except pyvips.Error as error:  # its message has parts of other threads' errors
+        raise ImageError("incomplete or damaged; not all of its pixels can be read") from error
+    except Exception as error:  # decoders raise exceptions of many types for damaged files
+        cause = " ".join(str(error).split())[:_LONGEST_CAUSE]
+        raise ImageError(f"incomplete or damaged ({cause})") from error
+
+
+def normalise(image: Image.Image) -> Picture:
+    """Rotate any Pillow image upright, convert it to 8 bits and sRGB, and compose it on white."""
+    return _picture(pillow.opened(image), 1)
+
+
+def decoding_bytes(data: bytes, long_side: int | None = None, most_pixels: int = MOST_PIXELS) -> int:
+    """Bytes of memory that `decode` takes at most, found from the header alone; 0 for what it refuses."""
+    try:
+        opened = _open(data, most_pixels)
+    except Exception:  # `decode` says what is wrong
+        return 0
+    stored = opened.width * opened.height
+    return stored // _shrink(opened, long_side) ** 2 * opened.memory + stored * opened.memory_stored
+
+
+def is_shrunk(data: bytes, long_side: int) -> bool:
+    """Whether `decode` would shrink this picture for a long side of this many pixels."""
+    try:
+        return _shrink(open_picture(data), long_side) > 1
+    except Exception:  # `decode` says what is wrong
+        return False
+
+
+def _open(data: bytes, most_pixels: int) -> Opened:
+    if not data:
+        raise ImageError("the file is empty")
+    opened = open_picture(data)
+    width, height = opened.width, opened.height
+    if not width * height:
+        raise ImageError("not an image in a format that can be read here")
+    if width * height > most_pixels:
+        raise ImageError(f"too large to decode: {width}x{height}; at most {most_pixels:,} pixels are")
+    return opened
+
+
+def _shrink(opened: Opened, long_side: int | None) -> int:
+    size = opened.width, opened.height
+    if not opened.shrinks or long_side is None or size[0] * size[1] <= _WHOLE:
+        return 1
+    return next((factor for factor in (8, 4, 2) if max(size) // factor >= _SPARE * long_side), 1)
+
+
+def _picture(opened: Opened, shrink: int) -> Picture:
+    notes = opened.notes
+    profile = notes.profile
+    if profile is None and says_adobe_rgb(notes.exif):
+        profile = adobe_rgb_profile()
+    rgb, alpha = _to_pillow(to_srgb(opened.read(shrink), profile))
+    if notes.orientation in _TURNS:
+        turn = _TURNS[notes.orientation]
+        rgb, alpha = rgb.transpose(turn), alpha and alpha.transpose(turn)
+    if alpha is not None:
+        rgb = on_white(rgb, alpha)
+    dpi = notes.dpi[::-1] if notes.dpi and notes.orientation > 4 else notes.dpi
+    return Picture(rgb, alpha, dpi, notes.exif)
+
+
+def _to_pillow(samples: Samples) -> tuple[Image.Image, Image.Image | None]:
+    """The picture in mode RGB, and its transparency in mode L unless it is opaque."""
+    image, colours = samples.image, samples.image.bands - samples.alpha
+    if not samples.alpha:
+        solid = _filled(image, {GREY: "L", RGB: "RGB", CMYK: "CMYK"}[colours], samples.pixels)
+        return solid if colours == RGB else solid.convert("RGB"), None
+    if colours == CMYK:
+        image = image.copy_memory()
+        alpha = _filled(image[CMYK], "L")
+        return _filled(image.extract_band(0, n=CMYK), "CMYK").convert("RGB"), _unless_opaque(alpha)
+    whole = _filled(image, "LA" if colours == GREY else "RGBA")
+    return whole.convert("RGB"), _unless_opaque(whole.getchannel("A"))
+
+
+def _filled(image: pyvips.Image, mode: str, there: NDArray[np.uint8] | None = None) -> Image.Image:
+    """The pixels as a picture of Pillow, computed some rows at a time, which takes no other memory."""
+    width, height, nothing = image.width, image.height, None  # which leaves out a step that makes it black
+    filled, strip = Image.new(mode, (width, height), nothing), Image.new(mode, (0, 0))
+    if there is not None:
+        filled.frombytes(there)
+        return filled
+    for top, rows, pixels in vips.strips(image):
+        strip = strip if strip.height == rows else Image.new(mode, (width, rows), nothing)
+        strip.frombytes(pixels)
+        filled.paste(strip, (0, top))
+    return filled
+
+
+def _unless_opaque(alpha: Image.Image) -> Image.Image | None:
+    return None if alpha.getextrema() == (255, 255) else alpha
+
+
+def on_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
+    """Compose the picture on white."""
+    canvas = Image.new("RGB", rgb.size, "white")
+    canvas.paste(rgb, mask=alpha)
+    return canvas

@@ -1,0 +1,105 @@
+"""Reads with Pillow: the formats that libvips does not read or does not read as well."""
+
+import io
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from nst.decoding import vips
+from nst.decoding.depth import of_floats, of_integers
+from nst.decoding.opened import Notes, Opened, Samples
+from nst.decoding.tags import ORIENTATION, notes_of_exif, usable_dpi
+
+Image.init()
+# An EPS file is a program, which Pillow would run in Ghostscript. Pillow recognises the others but can't
+# decode them.
+FORMATS = [name for name in Image.OPEN if name not in ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")]
+_MEMORY, _MEMORY_ALPHA, _MEMORY_DEEP = 24, 32, 32
+# Modes that are read as others, without a loss.
+_READ_AS = {
+    **{"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"},
+    **{"BGR;15": "RGB", "BGR;16": "RGB", "BGR;24": "RGB"},
+}
+
+
+def open_file(data: bytes, form: str | None = None) -> Opened:
+    """Read the header of a file in this format of Pillow, or in any. Raises Pillow's errors."""
+    image = Image.open(io.BytesIO(data), formats=[form] if form else FORMATS)
+    declared = _declares_alpha(data, image.format)
+    return opened(image, lambda samples: samples if declared else _without_zero_alpha(samples))
+
+
+def opened(image: Image.Image, checked: Callable[[Samples], Samples] = lambda samples: samples) -> Opened:
+    """A picture of Pillow as if its header had just been read; `checked` gets its samples."""
+    deep = image.mode.startswith(("I", "F"))
+    # A palette may get transparency by a chunk that follows the header.
+    alpha = image.mode in ("P", "PA") or image.has_transparency_data
+    memory = _MEMORY_DEEP if deep else _MEMORY_ALPHA if alpha else _MEMORY
+    return Opened(image.width, image.height, _notes(image), lambda _: checked(_samples(image)), memory)
+
+
+def _samples(image: Image.Image) -> Samples:
+    image.load()
+    if image.mode.startswith(("I", "F")):
+        return _deep(image)
+    if image.has_transparency_data and image.mode not in ("LA", "La"):
+        image = image.convert("RGBA")
+    elif image.mode == "P":
+        image = image.convert("RGB")
+    elif image.mode in _READ_AS:
+        image = image.convert(_READ_AS[image.mode])
+    size, bands = image.size, len(image.getbands())
+    if image.mode == "LAB":
+        values = np.array(image)
+        values[:, :, 1:] ^= 128  # signed to offset
+        pixels = vips.of_pixels(values.tobytes(), *size, bands, "uchar")
+        return Samples(pixels.linear([100 / 255, 1, 1], [0, -128, -128]), lab=True)
+    pixels = vips.of_pixels(image.tobytes(), *size, bands, "uchar")
+    return Samples(pixels, alpha=image.mode in ("LA", "RGBA"))
+
+
+def _deep(image: Image.Image) -> Samples:
+    values = np.asarray(image)
+    if image.mode == "F":
+        levels = of_floats(values)
+    elif image.mode == "I":
+        levels = of_integers(values)
+    else:
+        bits = getattr(image, "tag_v2", {}).get(258, (16,))[0]  # a TIFF file may have fewer
+        levels = (values.astype(np.float32) * (65535 / (2.0 ** min(16, bits) - 1))).round().astype(np.uint16)
+    return Samples(vips.of_pixels(levels.tobytes(), image.width, image.height, 1, "ushort"))
+
+
+def _notes(image: Image.Image) -> Notes:
+    profile, exif = image.info.get("icc_profile"), image.info.get("exif", b"")
+    notes = notes_of_exif(exif if isinstance(exif, bytes) else b"")
+    if notes.orientation == 1:
+        # Pillow finds it in XMP and in TIFF tags, too. Image viewers ignore broken EXIF data.
+        with suppress(Exception):
+            found = int(image.getexif().get(ORIENTATION, 1))
+            notes = replace(notes, orientation=found if 1 <= found <= 8 else 1)
+    with suppress(TypeError, ValueError):
+        across, down = map(float, image.info.get("dpi", ()))
+        if math.isfinite(across) and math.isfinite(down):
+            notes = replace(notes, dpi=usable_dpi(across, down) or notes.dpi)
+    return replace(notes, profile=profile if isinstance(profile, bytes) and profile else None)
+
+
+def _declares_alpha(data: bytes, form: str | None) -> bool:
+    """Whether the header of a BMP or TGA file says that there is transparency; True for other formats."""
+    if form == "TGA":
+        return bool(data[17] & 15)  # the bits of transparency
+    if form == "BMP":
+        size = int.from_bytes(data[14:18], "little")
+        return size >= 56 and any(data[66:70])  # the mask of the bits of transparency
+    return True
+
+
+def _without_zero_alpha(samples: Samples) -> Samples:
+    if not samples.alpha or samples.image[samples.image.bands - 1].max() > 0:
+        return samples
+    return Samples(samples.image.extract_band(0, n=samples.image.bands - 1))

@@ -1,0 +1,66 @@
+"""EXIF (CIPA DC-008) that goes from a content to its result."""
+
+import contextlib
+from collections.abc import Iterable
+
+from PIL import Image
+
+from nst.decoding.tags import EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD, ORIENTATION
+
+_HEAD = b"Exif\0\0"
+_LONGEST = 2048  # bytes of a value
+_MOST = 48_000  # bytes; a JPEG has room for 64 KiB, with the notes of the program
+_COLOR_SPACE, _SRGB = 0xA001, 1
+_PIXELS = (0xA002, 0xA003)
+_MAKER_NOTE = 0x927C  # has offsets, which would no longer be right
+# Of a TIFF file: where and how its pixels are stored, other metadata, and directories of other pictures.
+_STORED = {*range(254, 267), *range(273, 285), 296, 292, 293, *range(301, 303), *range(317, 348)}
+_OTHER = {512, 513, 514, *range(515, 530), 530, 531, 532, 700, 33723, 34377, 34675, 37724}
+_NOT_KEPT = {ORIENTATION, EXIF_IFD, GPS_IFD, *_STORED, *_OTHER}
+
+
+def kept_exif(exif: bytes) -> bytes:
+    """The EXIF of a content as its result may have it: a TIFF structure, or nothing.
+
+    It lacks the orientation, the resolution and the thumbnail, what only says how the pixels are stored, the
+    maker note, values that are broken, and values of more than 2048 bytes. Its colour space is sRGB.
+    """
+    source, kept = Image.Exif(), Image.Exif()
+    with contextlib.suppress(Exception):  # a broken structure has nothing that could be kept
+        source.load(_HEAD + exif)
+        _copy(source.items(), kept, _NOT_KEPT)
+        for directory in (EXIF_IFD, GPS_IFD):
+            left_out = {INTEROPERABILITY_IFD, _MAKER_NOTE, *_PIXELS}
+            _copy(source.get_ifd(directory).items(), kept.get_ifd(directory), left_out)
+        if kept.get_ifd(EXIF_IFD):
+            kept.get_ifd(EXIF_IFD)[_COLOR_SPACE] = _SRGB
+    data = kept.tobytes().removeprefix(_HEAD) if kept or kept.get_ifd(EXIF_IFD) else b""
+    return data if len(data) <= _MOST else b""
+
+
+def with_tags(exif: bytes, tags: dict[int, object]) -> Image.Exif:
+    """EXIF with these tags in addition, or in place of those that it has, for a picture that is upright."""
+    result = Image.Exif()
+    if exif:
+        result.load(_HEAD + exif)
+        # Pillow writes a directory that was read.
+        for directory in (EXIF_IFD, GPS_IFD):
+            result.get_ifd(directory)
+        result.pop(ORIENTATION, None)
+    for tag, value in tags.items():
+        result[tag] = value
+    return result
+
+
+def _copy(tags: Iterable[tuple[int, object]], to: object, left_out: set[int]) -> None:
+    for tag, value in tags:
+        if tag not in left_out and _can_be_written(tag, value):
+            to[tag] = value  # type: ignore[index]
+
+
+def _can_be_written(tag: int, value: object) -> bool:
+    alone = Image.Exif()
+    with contextlib.suppress(Exception):  # Pillow raises errors of many types
+        alone[tag] = value
+        return len(alone.tobytes()) <= _LONGEST
+    return False

@@ -1,0 +1,60 @@
+"""A fourth byte that is only padding does not make a picture invisible."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from nst import images
+from tests.nst.making import tiff_of
+
+SIZE = 20
+COLOR = bytes([90, 180, 60])  # blue, green, red
+
+
+def tga(alpha: int, declared: int) -> bytes:
+    header = struct.pack("<BBBHHBHHHHBB", 0, 0, 2, 0, 0, 0, 0, 0, SIZE, SIZE, 32, 0x20 | declared)
+    return header + (COLOR + bytes([alpha])) * SIZE**2
+
+
+def bmp(alpha: int, declared: int, header: int = 40) -> bytes:
+    """A BMP of 32 bits; a header of more than 40 bytes has masks, one for transparency if `declared`."""
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000 * bool(declared)) if header > 40 else b""
+    pixels = (COLOR + bytes([alpha])) * SIZE**2
+    kind = 3 if masks else 0
+    head = struct.pack("<IiiHHIIiiII", header, SIZE, SIZE, 1, 32, kind, len(pixels), 0, 0, 0, 0)
+    head = (head + masks).ljust(header, b"\0")
+    begin = 14 + len(head)
+    return struct.pack("<2sIHHI", b"BM", begin + len(pixels), 0, 0, begin) + head + pixels
+
+
+@pytest.mark.parametrize(
+    "data",
+    [tga(0, 0), bmp(0, 0), bmp(0, 0, 56), bmp(0, 0, 108), bmp(0, 0, 124)],
+    ids=["TGA", "BMP", "BMP 56", "BMP 4", "BMP 5"],
+)
+def test_zero_is_padding_where_the_header_says_no_transparency(data: bytes) -> None:
+    found = images.decode(data)
+    assert found.alpha is None
+    assert found.rgb.getpixel((3, 3)) == (60, 180, 90)
+
+
+@pytest.mark.parametrize("data", [tga(0, 8), bmp(0, 8, 108)], ids=["TGA", "BMP"])
+def test_zero_is_transparent_where_the_header_says_so(data: bytes) -> None:
+    found = images.decode(data)
+    assert found.alpha is not None
+    assert found.alpha.getextrema() == (0, 0)
+
+
+def test_other_values_are_transparency_whatever_the_header_of_a_tga_says() -> None:
+    found = images.decode(tga(128, 0))
+    assert found.alpha is not None
+    assert found.alpha.getextrema() == (128, 128)
+
+
+def test_zero_in_a_fourth_band_of_a_tiff_that_says_nothing_of_it_is_padding() -> None:
+    pixels = np.zeros((SIZE, SIZE, 4), np.uint16)
+    pixels[:, :, 0] = 65535
+    found = images.decode(tiff_of(pixels, 2))
+    assert found.alpha is None
+    assert found.rgb.getpixel((0, 0)) == (255, 0, 0)

@@ -1,0 +1,58 @@
+"""What goes from a content to its result: the resolution always, EXIF on request; and results say sRGB."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from nst import images
+from nst.parameters import Format
+from tests.conftest import make_picture
+from tests.nst.files import file_of
+from tests.nst.making import SHORT, jpeg_with, tiff
+
+FORMATS: tuple[Format, ...] = ("png", "jpg", "webp")
+EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+ORIENTATION, MAKE, COPYRIGHT, DATE, COLOR_SPACE, MAKER_NOTE = 0x0112, 0x010F, 0x8298, 0x9003, 0xA001, 0x927C
+
+
+def photograph() -> bytes:
+    exif = Image.Exif()
+    exif[ORIENTATION], exif[MAKE], exif[COPYRIGHT] = 6, "Maker", "(c) Owner"
+    exif.get_ifd(EXIF_IFD).update({DATE: "2020:01:02 03:04:05", COLOR_SPACE: 65535, MAKER_NOTE: b"x" * 99})
+    exif.get_ifd(GPS_IFD)[1] = "N"
+    return file_of(make_picture(60, 40), "JPEG", exif=exif, dpi=(300, 150))
+
+
+def result(form: Format, kept: bool) -> Image.Image:
+    content = images.decode(photograph())
+    exif = images.kept_exif(content.exif) if kept else b""
+    file = io.BytesIO(images.encode(replace(content, exif=exif), form, "nst", {"id": "a"}))
+    return Image.open(file)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_result_says_that_it_is_srgb_and_has_the_resolution_of_its_content(form: Format) -> None:
+    with result(form, False) as image:
+        assert "srgb" in image.info or b"sRGB".decode().encode("utf-16-be") in image.info["icc_profile"]
+        assert MAKE not in image.getexif()
+    found = images.decode(images.encode(images.decode(photograph()), form, "nst", {}))
+    assert found.dpi == pytest.approx((150, 300), abs=0.02)  # the content was turned
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_exif_is_kept_on_request_without_orientation_and_maker_note(form: Format) -> None:
+    with result(form, True) as image:
+        exif = image.getexif()
+        assert (exif[MAKE], exif[COPYRIGHT]) == ("Maker", "(c) Owner")
+        assert ORIENTATION not in exif
+        assert exif.get_ifd(EXIF_IFD) == {DATE: "2020:01:02 03:04:05", COLOR_SPACE: 1}
+        assert exif.get_ifd(GPS_IFD)[1] == "N"
+        assert image.size == (40, 60)
+
+
+@pytest.mark.parametrize("exif", [b"", b"garbage", tiff({ORIENTATION: (SHORT, [6])}), tiff({})[:10]])
+def test_broken_or_empty_exif_leaves_nothing_to_keep(exif: bytes) -> None:
+    data = jpeg_with(file_of(make_picture(), "JPEG"), (0xE1, b"Exif\0\0" + exif))
+    assert images.kept_exif(images.decode(data).exif) == b""
