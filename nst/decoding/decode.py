@@ -102,7 +102,9 @@ def _open(data: bytes, most_pixels: int) -> Opened:
     if not width * height:
         raise ImageError("not an image in a format that can be read here")
     if width * height > most_pixels:
-        raise ImageError(f"too large to decode: {width}x{height}; at most {most_pixels:,} pixels are")
+        raise ImageError(
+            f"too large to decode: {width}x{height}; at most {most_pixels:,} pixels are; make it smaller"
+        )
     return opened
 
 
