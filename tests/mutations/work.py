@@ -155,6 +155,48 @@ WORK = (
     ),
     # Input, and what is written.
     Mutation(
+        "a run replaces the results of another project",
+        "pipeline/work/watch.py",
+        "if earlier and not replace:",
+        "if False:",
+        "test_origin.py::test_the_results_of_a_manifest_from_another_place_are_not_replaced",
+    ),
+    Mutation(
+        "a picture is published whose loss is not finite",
+        "nst/scales.py",
+        "if not all(map(math.isfinite, losses)):",
+        "if False:",
+        "engines/test_local.py::test_a_pair_whose_loss_is_not_finite_fails_and_the_others_of_its_batch_are_done",
+    ),
+    Mutation(
+        "an image whose pixels are not all there is read",
+        "nst/decoding/jpeg.py",
+        "if missing:",
+        "if False:",
+        "../nst/test_completeness.py::test_a_progressive_jpeg_without_some_scans_is_incomplete",
+    ),
+    Mutation(
+        "a stop does not end a search",
+        "pipeline/work/session.py",
+        "if self.stop.is_set():\n                raise StoppedError",
+        "if False:\n                raise StoppedError",
+        "work/test_stopping.py::test_a_stop_ends_a_search_for_images_and_hands_the_manifest_back",
+    ),
+    Mutation(
+        "a manifest that was written slowly is not taken up again",
+        "pipeline/inbox/inbox.py",
+        "self._unfinished.take_back()",
+        "pass",
+        "inbox/test_unfinished.py::test_a_manifest_that_its_writer_completes_in_failed_is_taken_up_again",
+    ),
+    Mutation(
+        "the parser refuses what the schema accepts",
+        "nst/parameters.py",
+        "return int(value) if isinstance(value, float) and value.is_integer() else value",
+        "return value",
+        "manifest/test_schema.py::test_schema_and_parser_accept",
+    ),
+    Mutation(
         "a pattern compares any number of names",
         "pipeline/stores/search.py",
         "if self._compared > _MOST_COMPARED:",

@@ -17,7 +17,7 @@ Make = Callable[..., Shop]
 
 
 @pytest.mark.parametrize("way", ["deleted", "moved", "cancelled"])
-def test_whoever_takes_a_manifest_out_of_processing_stops_the_work_on_it(shop: Make, way: str) -> None:
+def test_taking_a_manifest_out_of_processing_stops_the_work_on_it(shop: Make, way: str) -> None:
     begun, gone = threading.Event(), threading.Event()
 
     def hold(task: Task) -> None:
