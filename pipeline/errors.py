@@ -69,10 +69,15 @@ class ConflictError(StoreError):
 class TooLargeError(StoreError):
     """A file has more bytes than may be read. None of them was read."""
 
-    def __init__(self, place: str, size: int, limit: int, tag: str = "") -> None:
-        """`size` and `limit` in bytes; `tag` is that of the file, if it is known without reading it."""
-        super().__init__(f"{place}: has {size / 2**20:.0f} MiB; at most {limit / 2**20:.0f} are read")
-        self.size, self.tag = size, tag
+    size = 0  # bytes
+    tag = ""  # of the file, if it is known without reading it
+
+    @classmethod
+    def of(cls, place: str, size: int, limit: int, tag: str = "") -> "TooLargeError":
+        """The error for a file of so many bytes, of which `limit` may be read."""
+        error = cls(f"{place}: has {size / 2**20:.0f} MiB; at most {limit / 2**20:.0f} are read")
+        error.size, error.tag = size, tag
+        return error
 
 
 class NameRefusedError(StoreError):

@@ -31,6 +31,7 @@ class Task:
     newcomer: bool = False  # of equal priorities, the first turn of a manifest goes before others
     alone: bool = False  # shares no batch, because an engine died with it
     check_only: bool = False  # computes nothing: the outcome is none of `Finished` and `Died`
+    waits: bool = True  # for images that can't be read now; if not, the outcome is then `Unread`
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Changed:
 
 @dataclass(frozen=True)
 class Unread:
-    """The images can't be read now. Only tasks with `check_only` end so; others wait for the images."""
+    """The images can't be read now. Tasks that wait for their images do not end so."""
 
     task: Task
     reason: str

@@ -82,7 +82,7 @@ class FakeEngine:
                 self._outcomes.put(error)
                 return
             except NSTError as error:
-                if task.check_only and isinstance(error, UnavailableError):
+                if not task.waits and isinstance(error, UnavailableError):
                     self._outcomes.put(Unread(task, str(error)))
                     continue
                 problem = problems_of(error, task.pair.place, task.pair.id)[0]

@@ -122,7 +122,7 @@ class LocalEngine:
             sources = self._stores.sources(task.base, task.allowed)
             found = self._preparer.prepare_unless_known(task, sources)
         except UnavailableError as error:
-            if not task.check_only:
+            if task.waits:
                 self._prepare_later(entry, error)
                 return
             found = Unread(task, str(error))

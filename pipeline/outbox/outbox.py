@@ -8,10 +8,11 @@ from pipeline.errors import NotFoundError
 from pipeline.outbox.pages import INDEX
 from pipeline.outbox.record import LONGEST, Record, log_name, read_record, record_name
 from pipeline.outbox.results import EDITED, Results
-from pipeline.outbox.writing import waiting_for_outbox
+from pipeline.outbox.writing import Confirm, waiting_for_outbox
 from pipeline.stores.base import Store
 from pipeline.timing import Timing
 
+_ORIGIN = ".origin.json"  # hidden, so that no listing of results has it
 _THUMBNAIL = re.compile(r".+/thumbs/[0-9a-f]{16}\.jpg")  # a key that ends with a `thumbnail_name`
 
 
@@ -48,18 +49,23 @@ class Outbox:
         None if there are no results, or if an earlier version of this program has written them.
         """
         try:
-            found = json.loads(self.store.read(_origin_key(manifest), LONGEST))
+            found = json.loads(self.store.read(f"{manifest}/{_ORIGIN}", LONGEST))
             return str(found["manifest"])
         except (NotFoundError, ValueError, TypeError, KeyError, RecursionError):
             return None
 
-    def note_origin(self, manifest: str, origin: str) -> None:
+    def note_origin(self, manifest: str, origin: str, new: bool, confirm: Confirm) -> None:
         """Write down the place of the manifest whose results go to the folder of this name.
 
-        Raises `UnavailableError`, and `NameRefusedError` if the outbox cannot have a folder of this name.
+        `new` if there are no results yet. Raises `UnavailableError`, `NameRefusedError` if the outbox cannot
+        have a folder of this name, and what `confirm` raises.
         """
         with waiting_for_outbox():
-            self.store.write(_origin_key(manifest), json.dumps({"manifest": origin}).encode())
+            if not new and self.origin(manifest) == origin:
+                return
+            confirm()
+            # Without a tag: a write that comes late is that of a runner which had this very manifest.
+            self.store.write(f"{manifest}/{_ORIGIN}", json.dumps({"manifest": origin}).encode())
 
     def tidy(self, manifest: str) -> None:
         """Remove files that a dead runner left half written. Call it only while no other runner may write."""
@@ -85,8 +91,3 @@ class Outbox:
     def page_url(self, manifest: str) -> str:
         """The URL of the page, or its path."""
         return f"{self.store.url}/{manifest}/{INDEX}"
-
-
-def _origin_key(manifest: str) -> str:
-    # Hidden, so that no listing of results has it.
-    return f"{manifest}/.origin.json"

@@ -123,7 +123,7 @@ class FolderStore:
                 kind = "a folder" if stat.S_ISDIR(info.st_mode) else "not a regular file"
                 raise StoreError(f"{path}: is {kind}; an ordinary file is needed")
             if info.st_size > limit:
-                raise TooLargeError(str(path), info.st_size, limit)
+                raise TooLargeError.of(str(path), info.st_size, limit)
             return file.read(limit)
 
     def fetch(self, key: str, limit: int) -> tuple[bytes, None]:

@@ -135,7 +135,7 @@ class MemoryStore:
         with self._lock:
             file = self._find(key)
         if len(file.data) > limit:
-            raise TooLargeError(f"{self.url}/{key}", len(file.data), limit)
+            raise TooLargeError.of(f"{self.url}/{key}", len(file.data), limit)
         return file.data, file.tag
 
     def write(self, key: str, data: bytes) -> str:

@@ -83,7 +83,7 @@ class Objects:
             head = _head_of(answer)
             if head.size > limit:
                 answer["Body"].close()
-                raise TooLargeError(f"{self.url}/{key}", head.size, limit, head.etag)
+                raise TooLargeError.of(f"{self.url}/{key}", head.size, limit, head.etag)
             try:
                 data = answer["Body"].read()
             except (BotoCoreError, HTTPClientError, OSError):

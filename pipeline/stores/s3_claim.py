@@ -106,7 +106,7 @@ class S3Claim:
     def read(self, limit: int) -> bytes:
         content = self._content
         if content.size > limit:
-            raise TooLargeError(f"{self._objects.url}/{self._key}", content.size, limit)
+            raise TooLargeError.of(f"{self._objects.url}/{self._key}", content.size, limit)
         if content.data is not None:
             return content.data
         try:

@@ -54,7 +54,7 @@ class FileFeed:
 
     def next(self, turn: int, claim: bool) -> Given | None:
         for job in self._jobs:
-            if not job.exhausted:
+            if not job.ended and not job.exhausted:
                 return _given(job, self._listener)
         return None
 
@@ -121,7 +121,8 @@ class InboxFeed:
                 continue
             if (job := self._opener.open(best)) is None:
                 continue
-            self._jobs[job.name], self._opener.opening = job, None
+            self._jobs[job.name] = job
+            self._opener.opened()
             if job.claimed and job.claimed.history != History():
                 job.caution = Caution(job.claimed)
                 # Otherwise other pairs would be noted before it, and its deaths forgotten.
@@ -182,7 +183,7 @@ class InboxFeed:
         with self._session.reporting_slowness("the scan of the inbox takes long; it goes on"):
             self._ready = deque(self.faults.attempt("the inbox", self._inbox.scan) or [])
         self._trigger.seen(self._inbox.unended)
-        self._opener.scanned()
+        self._opener.scanned({ready.name for ready in self._ready if not ready.in_processing})
         self._scanned, self._scan_took = began, time.monotonic() - began
 
     def _scan_if_due(self) -> None:

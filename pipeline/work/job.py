@@ -43,7 +43,7 @@ class Job:
     ended: bool = False  # nothing more is done with it here
     lock: threading.RLock = field(default_factory=threading.RLock)  # held while it is changed or ended
     reservation: Reservation | None = None  # of its folder in the outbox, until `close`
-    origin: str = ""  # if not empty, written to the outbox as the place of the manifest
+    origin: str = ""  # the place of the manifest, which is written to the outbox
     put_off_until: float = 0.0  # on the monotonic clock: it could not be ended, so a scan skips it until then
 
     def __post_init__(self) -> None:
@@ -108,7 +108,8 @@ def job_of_file(path: Path, sources: Sources, caps: Caps = Caps(), search: Searc
     `search` is for its patterns; it may raise other exceptions, to end the search.
     """
     document = parse(sources.read(path.name, MAX_BYTES))
-    return Job(path.stem, expand(document, sources.search(search), caps), sources, document.priority)
+    pairs, origin = expand(document, sources.search(search), caps), sources.base.absolute(path.name)
+    return Job(path.stem, pairs, sources, document.priority, origin=origin)
 
 
 def job_of_claimed(
@@ -131,4 +132,5 @@ def job_of_claimed(
     pairs = expand(document, sources.search(search), caps)
     if crashes:
         outbox.tidy(claimed.name)
-    return Job(claimed.name, pairs, sources, document.priority, claimed)
+    origin = sources.base.absolute(f"{claimed.name}.json")
+    return Job(claimed.name, pairs, sources, document.priority, claimed, origin=origin)

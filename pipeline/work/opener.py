@@ -3,7 +3,7 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import partial
 
 from pipeline.errors import Problem, StoppedError, StoreError, UnavailableError, problems_of
@@ -47,9 +47,14 @@ class Opener:
         self._skipped.clear()
         self.claimed_any, self._refused = False, 0
 
-    def scanned(self) -> None:
-        """A scan of the inbox begins anew to count what is taken, contested and refused."""
+    def scanned(self, waiting: Set[str]) -> None:
+        """The inbox was scanned, and the manifests of these names wait."""
         self.taken, self.contested, self._refused = False, False, 0
+        self._in_use = Counter({name: tries for name, tries in self._in_use.items() if name in waiting})
+
+    def opened(self) -> None:
+        """The caller has the job that was opened last, and takes care of its claim."""
+        self.opening = None
 
     @property
     def refused(self) -> bool:
@@ -61,7 +66,7 @@ class Opener:
         return time.monotonic() < self._skipped.get(name, -math.inf)
 
     def open(self, ready: Ready) -> Job | None:
-        """Claim a manifest and read it; none if that fails."""
+        """Claim a manifest and read it; none if that fails. Call `opened` when the job is in safe hands."""
         # The reservation first, so that runners at two inboxes do not publish under the same name.
         reservation = self._reserve(ready)
         if reservation is None:
@@ -88,8 +93,6 @@ class Opener:
         if reservation is None:
             self._report_in_use(ready)
             self._leave_to_others(ready.name)
-        else:
-            self._in_use.pop(ready.name, None)
         return reservation
 
     def _report_in_use(self, ready: Ready) -> None:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from pipeline.engines.base import Finished
 from pipeline.errors import ClaimLostError, Problem, StoppedError, problems_of
 from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, Note, PairDone
+from pipeline.inbox.claimed import ClaimedManifest
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.pages import Kept
 from pipeline.outbox.results import Found
@@ -77,7 +78,7 @@ class Settling:
             if job.finished and not job.ended:
                 self.wait_for(job, partial(self._end, job))
                 if not job.ended:
-                    self.put_off(job, "manifest could not be ended")
+                    self._put_off(job, "manifest could not be ended")
         self._changed.set()
 
     def leave(self, job: Job, reason: str) -> None:
@@ -88,12 +89,16 @@ class Settling:
             job.ended = True
         self._cancel(job.name)
         if job.claimed:
-            self.attempt(job, job.claimed.drop)
+            self.attempt(job, partial(_end_claim, job.claimed))
         job.close()
         self._listener.hear(ManifestLeft(job.name, reason, "warning"))
 
     def put_off(self, job: Job, reason: str) -> None:
-        """Hand a manifest back, and do not try it again for a while."""
+        """Hand a manifest back, and do not try it again for a while, which counts as a problem."""
+        self.problems += 1
+        self._put_off(job, reason)
+
+    def _put_off(self, job: Job, reason: str) -> None:
         with job.lock:
             if job.ended:
                 return
@@ -144,3 +149,8 @@ class Settling:
             job.claimed.complete()
         job.close()
         self._listener.hear(ManifestEnded(job.name, len(job.problems), self._outbox.page_url(job.name)))
+
+
+def _end_claim(claimed: ClaimedManifest) -> None:
+    """End a claim, which may still hold if it is the reservation that was lost."""
+    claimed.drop() if claimed.lost() else claimed.release()

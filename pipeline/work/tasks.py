@@ -61,8 +61,8 @@ class Tasks:
         elif problem := self._settling.wait_for(job, partial(job.caution.blamed, task.pair)):
             self._settling.settle(job, problem)
         else:
-            # Its images are read first, so that nothing waits for them while it is computed alone.
-            self.send(replace(handed_out, task=replace(task, check_only=True)))
+            # Its images are read first, so that a pair is noted only if it can be computed.
+            self.send(replace(handed_out, task=replace(task, check_only=True, waits=False)))
 
     def add_single(self, handed_out: HandedOut) -> None:
         """Keep a pair back until no other pair is with the engine."""
@@ -96,6 +96,7 @@ class Tasks:
 
     def forget_ended(self) -> None:
         """Forget the tasks of manifests that have ended here."""
+        self._singles = deque(single for single in self._singles if not single.job.ended)
         for number, handed_out in list(self._sent.items()):
             if handed_out.job.ended:
                 self._without_outcome.discard(number)

@@ -1,6 +1,7 @@
 """The two ways to work: on manifest files once, and on an inbox in rounds, until a signal comes."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from nst.errors import NSTError
@@ -38,30 +39,52 @@ def run(
     """
     jobs: list[Job] = []
     refused = 0
-    for path in paths:
-        try:
-            sources = stores.sources(str(path.parent), allow, outbox.results_among)
-            with session.reporting_slowness(SEARCHING, manifest=path.stem):
-                job = job_of_file(path, sources, session.caps, session.search())
-            job.name = name or job.name
-            job.reservation = outbox.store.reserve(job.name)
-            if job.reservation is None:
-                place = f"{outbox.store.url}/{job.name}"
-                raise StoreError(f"{place}: another process publishes there; give another folder with --name")
-            jobs.append(job)
-        except NSTError as error:
-            refused += 1
-            report_refused(name or path.stem, problems_of(error), session.listener)
-            continue
-        try:
-            job.origin = _new_origin(sources.base.absolute(path.name), job.name, outbox, replace)
-        except NSTError:
-            for job in jobs:
-                job.close()
-            raise
-    if not jobs:
-        return 1
-    owner = Owner(engine, outbox, session)
+    with ExitStack() as stack:
+        for path in paths:
+            try:
+                job = _open(path, stores, allow, outbox, session, name)
+                stack.callback(job.close)
+                _check_origin(job, outbox, replace)
+                jobs.append(job)
+            except UsageError:
+                raise  # before anything is computed: the user has to decide
+            except NSTError as error:
+                refused += 1
+                report_refused(name or path.stem, problems_of(error), session.listener)
+        if not jobs:
+            return 1
+        return _work_on(jobs, Owner(engine, outbox, session), session, refused)
+
+
+def _open(
+    path: Path, stores: Stores, allow: Sequence[str], outbox: Outbox, session: Session, name: str | None
+) -> Job:
+    """The job of a manifest file, with its folder reserved in the outbox. Raises `NSTError`."""
+    sources = stores.sources(str(path.parent), allow, outbox.results_among)
+    with session.reporting_slowness(SEARCHING, manifest=path.stem):
+        job = job_of_file(path, sources, session.caps, session.search())
+    job.name = name or job.name
+    job.reservation = outbox.store.reserve(job.name)
+    if job.reservation is None:
+        place = f"{outbox.store.url}/{job.name}"
+        raise StoreError(f"{place}: another process publishes there; give another folder with --name")
+    return job
+
+
+def _check_origin(job: Job, outbox: Outbox, replace: bool) -> None:
+    """Raises `UsageError` if a folder has the results of a manifest from another place."""
+    earlier = outbox.origin(job.name)
+    if earlier and earlier != job.origin and not replace:
+        raise UsageError(
+            printable(
+                f"{outbox.store.url}/{job.name}: has the results of another manifest, {earlier}; choose "
+                "another folder with --name NAME, or give --replace if that one was moved or may be replaced"
+            )
+        )
+
+
+def _work_on(jobs: Sequence[Job], owner: Owner, session: Session, refused: int) -> int:
+    """Work on the jobs of manifest files; returns the exit code."""
 
     def work() -> None:
         try:
@@ -69,26 +92,10 @@ def run(
             owner.work(FileFeed(jobs, session.listener))
         finally:
             owner.close()
-            for job in jobs:
-                job.close()
 
     code = supervise(session, work, [owner.mark_stopping], [owner.hand_back])
-    return code or int(owner.problems + refused > 0)
-
-
-def _new_origin(origin: str, name: str, outbox: Outbox, replace: bool) -> str:
-    """The origin if it is to be noted in the outbox, empty if it is there. Raises `UsageError`."""
-    earlier = outbox.origin(name)
-    if earlier == origin:
-        return ""
-    if earlier and not replace:
-        raise UsageError(
-            printable(
-                f"{outbox.store.url}/{name}: has the results of another manifest, {earlier}; choose another "
-                "folder with --name NAME, or give --replace if that manifest was moved or may be replaced"
-            )
-        )
-    return origin
+    left = [job for job in jobs if not job.finished]  # their reservations were lost
+    return code or int(owner.problems + refused + len(left) > 0)
 
 
 class Watch:

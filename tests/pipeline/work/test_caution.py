@@ -176,9 +176,11 @@ def test_a_death_after_a_pair_has_ended_is_not_counted_for_it(shop: Make) -> Non
     def die(verb: str, key: str) -> None:
         if (verb, key) == ("move_to", "done/m.json"):
             runners.first.inbox.abandon(KEY)
+            assert runners.first.inbox.claim("m.json", KEY)  # another runner takes over, and dies as well
 
     runners.first.inbox.before = die
     runners.start()
+    runners.first.inbox.abandon(KEY)
     claim = runners.first.inbox.claim("m.json", KEY)
     assert claim and claim.history.pair == ""
 
