@@ -10,6 +10,7 @@ class Timing:
     # Files that somebody is still writing.
     settled: float = 1.0  # a file counts as written when its size and time have not changed for so long
     unfinished: float = 5.0  # the same for a file that is not yet valid JSON
+    refused: float = 3600.0  # for so long a file that was refused for its syntax is watched for changes
 
     # Scans of the inbox.
     scan: float = 2.0  # between two scans of a folder, or of a store in which something has just happened

@@ -3,13 +3,14 @@
 import json
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import ClaimLostError, Problem, StoreError, UnavailableError, printable
 from pipeline.inbox.layout import SUFFIX, done_key, error_key, failed_key, processing_key
+from pipeline.inbox.unfinished import State, Unfinished
 from pipeline.manifest.reading import MAX_BYTES
-from pipeline.stores.base import Claim, History, Store
+from pipeline.stores.base import Claim, Entry, History, Store
 
 CANCELLED = Problem("", "cancelled by hand")
 
@@ -21,7 +22,9 @@ class ClaimedManifest:
     name: str
     _store: Store
     _claim: Claim
-    _on_fail: Callable[[Sequence[Problem]], None] = lambda problems: None
+    _unfinished: Unfinished
+    _seen: State | None  # its file when it was scanned, if it was
+    _earlier: Entry | None  # the file that lay at `failed/NAME.json` when it was claimed; none in a bucket
 
     def read(self) -> bytes:
         """The document. Raises `StoreError`."""
@@ -55,9 +58,14 @@ class ClaimedManifest:
         self._claim.stopping()
 
     def complete(self) -> None:
-        """Move it to `done/`: every pair is done. Raises `StoreError`."""
-        # An earlier failure under this name has been corrected by now.
-        self._claim.move_to(done_key(self.name), clearing=[error_key(self.name), failed_key(self.name)])
+        """Move it to `done/`: every pair is done. Raises `StoreError`.
+
+        An earlier failure under this name is deleted, because it has been corrected by now. What a person
+        has written to `failed/NAME.json` is not deleted.
+        """
+        self._unfinished.take_back(self.name)
+        earlier = [] if self._written_by_person() else [error_key(self.name), failed_key(self.name)]
+        self._claim.move_to(done_key(self.name), clearing=earlier)
 
     def fail(self, problems: Sequence[Problem]) -> None:
         """Write an error file and move it to `failed/`.
@@ -68,9 +76,13 @@ class ClaimedManifest:
         text = error_file(self._store, self.name, problems)
         try:
             self._claim.confirm()
+            # What a person has written there would be replaced by the move below.
+            self._unfinished.take_back(self.name)
+            if self._written_by_person():
+                self._unfinished.set_aside(self.name)
             self._store.write(error_key(self.name), text)
             self._claim.move_to(failed_key(self.name))
-            self._on_fail(problems)
+            self._unfinished.note(self.name, self._seen, problems)
         except UnavailableError:
             raise
         except StoreError:
@@ -84,6 +96,15 @@ class ClaimedManifest:
     def drop(self) -> None:
         """End the claim without moving the manifest, because a person has taken it away."""
         self._claim.drop()
+
+    def _written_by_person(self) -> bool:
+        """Whether `failed/NAME.json` is something else than an earlier failure under this name."""
+        file = None if self._store.atomic else self._store.entry(failed_key(self.name))
+        if file is None:
+            return False
+        # The program never leaves a manifest there without an error file.
+        unchanged = self._earlier is not None and file.version == self._earlier.version
+        return not unchanged or self._store.entry(error_key(self.name)) is None
 
 
 def error_file(store: Store, name: str, problems: Sequence[Problem]) -> bytes:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from uuid import uuid4
 
 from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError, UsageError
@@ -79,7 +78,7 @@ class Inbox:
         what goes back.
         """
         self.store, self._timing, self._clock, self._warn = store, timing, clock, warn
-        self._unfinished = Unfinished(store, timing, warn)
+        self._unfinished = Unfinished(store, timing, clock, warn)
         self._states: dict[str, State] = {}  # of the manifests that the last scan found
         self._keys: dict[tuple[str, str], str] = {}  # (folder, name) -> key, as the last scan has found it
         self._left_out: set[str] = set()  # file names
@@ -91,7 +90,7 @@ class Inbox:
     def scan(self) -> list[Ready]:
         """The manifests to claim, best first. Raises `StoreError`."""
         self.settling = False
-        self._unfinished.take_back()
+        self._unfinished.take_back_all()
         processing, waiting = self._manifests(PROCESSING), self._manifests("")
         self._report_left_out()
         self._states = states(waiting | processing)
@@ -120,11 +119,12 @@ class Inbox:
         target, left = processing_key(name), self._key(PROCESSING, name)
         # A file that somebody has put into `processing/` with another suffix gets the usual one.
         source = self._key("", name) if left == target else left
+        # Nobody can continue a file in a bucket, where this would cost a request.
+        earlier = None if self.store.atomic else self.store.entry(failed_key(name))
         claim = self.store.claim(source, target)
         if claim is None:
             return None
-        note = partial(self._unfinished.note, name, self._states.get(name))
-        return ClaimedManifest(name, self.store, claim, note)
+        return ClaimedManifest(name, self.store, claim, self._unfinished, self._states.get(name), earlier)
 
     def retry(self, name: str) -> None:
         """Put a failed manifest back; pairs that are done are not done again. Raises `UsageError`."""

@@ -47,6 +47,12 @@ def cancelled_key(name: str, unique: str) -> str:
     return f"{FAILED}/{shortened(name, _LONGEST_FILE - len(suffix))}{suffix}"
 
 
+def kept_key(name: str, unique: str) -> str:
+    """Where a file is kept that a person has written to `failed_key(name)`, which is needed."""
+    suffix = f".kept-{unique}{SUFFIX}"
+    return f"{FAILED}/{shortened(name, _LONGEST_FILE - len(suffix))}{suffix}"
+
+
 def cancelled_name(name: str) -> str | None:
     """The name of a manifest whose cancelling did not end, by the name that it has in `failed/` then."""
     match = _CANCELLED.fullmatch(name)

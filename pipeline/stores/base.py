@@ -133,6 +133,9 @@ class Store(Protocol):
     def entries(self, folder: str) -> Iterable[Entry]:
         """The files directly in a folder (`""` is the top) whose names do not begin with a dot, by name."""
 
+    def entry(self, key: str) -> Entry | None:
+        """What `entries` has for one file, without a listing of its folder; none if there is no such file."""
+
     def left_out(self, folder: str) -> list[str]:
         """The names in a folder that `entries` leaves out because they are links or special files."""
 

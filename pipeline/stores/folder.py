@@ -90,9 +90,18 @@ class FolderStore:
                 with contextlib.suppress(FileNotFoundError):  # deleted after it was listed
                     info = item.stat(follow_symlinks=False)
                     if stat.S_ISREG(info.st_mode) and not item.name.startswith("."):
-                        version = f"{info.st_ino}-{info.st_size}-{info.st_mtime_ns}"
-                        found.append(Entry(item.name, info.st_size, version, info.st_mtime))
+                        found.append(_entry(item.name, info))
         return sorted(found, key=lambda entry: entry.name)
+
+    def entry(self, key: str) -> Entry | None:
+        with self._tree.faults(key):
+            try:
+                with self._tree.place(key) as (folder, name):
+                    info = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            except (FileNotFoundError, NotADirectoryError):
+                self._tree.check()
+                return None
+        return _entry(name, info) if stat.S_ISREG(info.st_mode) else None
 
     def left_out(self, folder: str) -> list[str]:
         with self._tree.faults(folder):
@@ -232,3 +241,8 @@ class FolderStore:
             os.scandir(names) as listing,
         ):
             yield from listing
+
+
+def _entry(name: str, info: os.stat_result) -> Entry:
+    version = f"{info.st_ino}-{info.st_size}-{info.st_mtime_ns}"
+    return Entry(name, info.st_size, version, info.st_mtime)

@@ -38,6 +38,9 @@ class _File:
     tag: str
     modified: float
 
+    def entry(self, name: str) -> Entry:
+        return Entry(name, len(self.data), self.tag, self.modified, self.tag)
+
 
 class MemoryStore:
     """Files in memory. Each write is visible at once and complete.
@@ -106,11 +109,12 @@ class MemoryStore:
         with self._lock:
             files = sorted(self._files.items())
         found = [(key.removeprefix(start), file) for key, file in files if key.startswith(start)]
-        return [
-            Entry(name, len(file.data), file.tag, file.modified, file.tag)
-            for name, file in found
-            if "/" not in name and not name.startswith(".")
-        ]
+        return [file.entry(name) for name, file in found if "/" not in name and not name.startswith(".")]
+
+    def entry(self, key: str) -> Entry | None:
+        self._begin("entry", key)
+        with self._lock:
+            return self._files[key].entry(posixpath.basename(key)) if key in self._files else None
 
     def left_out(self, folder: str) -> list[str]:
         return []

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pipeline.errors import ConflictError
+from pipeline.errors import ConflictError, NotFoundError
 from pipeline.stores.aws import NotModifiedError
 from pipeline.stores.base import Entry
 from pipeline.stores.cache import Cache
@@ -61,17 +61,15 @@ class S3Store:
         listed = self.objects.listed(start, Delimiter="/")
         self._leases.watched.see_listing(folder, listed, SUFFIX)
         self._listed = {item.key: item.etag for item in listed}
-        found = [
-            Entry(
-                item.key.removeprefix(start),
-                item.size,
-                f"{item.etag} {item.modified}",
-                item.modified,
-                item.etag,
-            )
-            for item in listed
-        ]
+        found = [_entry(item.key.removeprefix(start), item.size, item.etag, item.modified) for item in listed]
         return [entry for entry in found if not entry.name.startswith(".")]
+
+    def entry(self, key: str) -> Entry | None:
+        try:
+            head = self.objects.head(key)
+        except NotFoundError:
+            return None
+        return _entry(posixpath.basename(key), head.size, head.etag, head.modified.timestamp())
 
     def left_out(self, folder: str) -> list[str]:
         return []  # all objects are ordinary
@@ -144,6 +142,10 @@ class S3Store:
         except ConflictError:
             return True
         return False
+
+
+def _entry(name: str, size: int, etag: str, modified: float) -> Entry:
+    return Entry(name, size, f"{etag} {modified}", modified, etag)
 
 
 class S3Reservation:

@@ -185,7 +185,7 @@ WORK = (
     Mutation(
         "a manifest that was written slowly is not taken up again",
         "pipeline/inbox/inbox.py",
-        "self._unfinished.take_back()",
+        "self._unfinished.take_back_all()",
         "pass",
         "inbox/test_unfinished.py::test_a_manifest_that_its_writer_completes_in_failed_is_taken_up_again",
     ),

@@ -2,11 +2,12 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ManifestError, Problem
+from pipeline.errors import ManifestError, Problem, StoreError, UnavailableError
 from pipeline.inbox.inbox import Inbox
 from pipeline.manifest.reading import parse
 from pipeline.stores.base import Entry
@@ -158,24 +159,245 @@ def test_a_manifest_of_the_same_name_that_waits_already_is_worked_on_instead(tmp
     assert failed(tmp_path) == ["a.error.json", "a.json"]
 
 
-def test_failed_is_listed_only_while_a_manifest_there_may_change(tmp_path: Path) -> None:
+def test_failed_is_listed_once(tmp_path: Path) -> None:
+    write_half(tmp_path)
     store = Recording(tmp_path)
     inbox = Inbox(store, AT_ONCE)
     work(inbox)
-    store.listed.clear()
-    work(inbox)
-    assert "failed" not in store.listed
+    assert store.listed.count("failed") == 1
+    (tmp_path / "b.json").write_bytes(WHOLE[:15])
+    for _ in range(3):
+        work(inbox)
+    for name in ("a", "b"):
+        (tmp_path / "failed" / f"{name}.json").write_bytes(WHOLE)
+    assert work(inbox) == ["a", "b"]
+    assert store.listed.count("failed") == 1
+
+
+def test_a_manifest_is_watched_for_a_limited_time_after_its_last_change(tmp_path: Path) -> None:
+    now = [0.0]
+    inbox = Inbox(FolderStore(tmp_path), AT_ONCE, clock=lambda: now[0])
+    place = tmp_path / "failed" / "a.json"
     (tmp_path / "a.json").write_bytes(WHOLE[:15])
     work(inbox)
+    for length in (16, 17):  # each change comes in time, and begins the hour anew
+        now[0] += AT_ONCE.refused - 1
+        place.write_bytes(WHOLE[:length])
+        assert work(inbox) == ["a"]
+    now[0] += AT_ONCE.refused
+    place.write_bytes(WHOLE)
+    assert work(inbox) == []
+
+
+def test_the_latest_of_very_many_refused_manifests_are_watched(tmp_path: Path) -> None:
+    inbox = opened(tmp_path)
+    names = [f"m{number:03}" for number in range(150)]
+    for name in names:
+        (tmp_path / f"{name}.json").write_bytes(WHOLE[:15])
+    assert work(inbox) == names
+    for name in names:
+        (tmp_path / "failed" / f"{name}.json").write_bytes(WHOLE)
+    taken_up = work(inbox)
+    assert len(taken_up) == 100
+    assert taken_up == names[50:]
+
+
+def cancel(inbox: Inbox, folder: Path) -> None:
+    """Cancel "a" as another process does, while this runner works on it."""
+    claimed = inbox.claim("a")
+    assert claimed
+    Inbox(FolderStore(folder)).cancel("a")
+    assert claimed.lost()
+    claimed.drop()
+
+
+def cancel_waiting(inbox: Inbox, folder: Path) -> None:
+    Inbox(FolderStore(folder)).cancel("a")
+
+
+def fail_for_an_image(inbox: Inbox, folder: Path) -> None:
+    claimed = inbox.claim("a")
+    assert claimed
+    claimed.fail([Problem("", "a.png: no such file", "a-b")])
+
+
+def fail_elsewhere(inbox: Inbox, folder: Path) -> None:
+    fail_for_an_image(opened(folder), folder)
+
+
+@pytest.mark.parametrize("end", [cancel, cancel_waiting, fail_for_an_image, fail_elsewhere])
+def test_a_later_manifest_that_is_cancelled_or_fails_otherwise_stays_in_failed(
+    tmp_path: Path, end: Callable[[Inbox, Path], None]
+) -> None:
+    inbox = opened(tmp_path)
+    (tmp_path / "a.json").write_bytes(WHOLE[:15])
     work(inbox)
-    assert "failed" in store.listed
+    (tmp_path / "a.json").write_bytes(WHOLE)
+    assert [ready.name for ready in inbox.scan()] == ["a"]
+    end(inbox, tmp_path)
+    for _ in range(2):
+        assert work(inbox) == []
+    assert failed(tmp_path) == ["a.error.json", "a.json"]
+    (tmp_path / "failed" / "a.json").write_bytes(WHOLE + b"\n")
+    assert work(inbox) == []
+
+
+def test_a_later_manifest_that_another_runner_refuses_stays_in_failed_until_it_changes(
+    tmp_path: Path,
+) -> None:
+    inbox = opened(tmp_path)
+    (tmp_path / "a.json").write_bytes(WHOLE[:15])
+    work(inbox)
+    assert work(inbox) == []
+    (tmp_path / "a.json").write_bytes(WHOLE[:20])
+    assert work(opened(tmp_path)) == ["a"]
+    assert work(inbox) == []
     (tmp_path / "failed" / "a.json").write_bytes(WHOLE)
+    assert work(inbox) == ["a"]
+
+
+class Refusing(FolderStore):
+    """Moves nothing out of `failed/`, like a folder in which other people's files must not be moved."""
+
+    error: type[StoreError] = StoreError
+
+    def move(self, source: str, target: str) -> None:
+        if source.startswith("failed/"):
+            raise self.error(f"{source}: no permission; check its owner and mode")
+        super().move(source, target)
+
+
+@pytest.mark.parametrize("error", [StoreError, UnavailableError])
+def test_a_manifest_that_can_not_be_put_back_is_reported_once_and_stops_no_other(
+    tmp_path: Path, error: type[StoreError]
+) -> None:
+    write_half(tmp_path).write_bytes(WHOLE)
+    (tmp_path / "good.json").write_bytes(WHOLE)
+    warnings: list[str] = []
+    store = Refusing(tmp_path)
+    store.error = error
+    inbox = Inbox(store, AT_ONCE, warn=warnings.append)
+    for _ in range(3):
+        assert work(inbox) == ["good"]
+    (warning,) = warnings
+    assert "failed/a.json: no permission; check its owner and mode;" in warning
+    assert "changes of failed/a.json are not taken up" in warning
+
+
+def test_a_manifest_that_can_not_be_put_back_for_a_while_is_put_back_afterwards(tmp_path: Path) -> None:
+    write_half(tmp_path).write_bytes(WHOLE)
+    full = [True]
+
+    class Full(FolderStore):
+        def move(self, source: str, target: str) -> None:
+            if full[0]:
+                raise UnavailableError(f"{target}: the disk is full; make room")
+            super().move(source, target)
+
+    inbox = Inbox(Full(tmp_path), AT_ONCE)
+    assert inbox.scan() == []
+    full[0] = False
+    assert work(inbox) == ["a"]
+
+
+def save(folder: Path, content: bytes) -> None:
+    """Save a correction in `failed/`, as an editor does that writes a new file."""
+    (folder / "new").write_bytes(content)
+    (folder / "new").rename(folder / "failed" / "a.json")
+
+
+def test_a_correction_in_failed_that_is_saved_again_is_worked_on_afterwards(tmp_path: Path) -> None:
+    inbox = opened(tmp_path)
+    (tmp_path / "a.json").write_bytes(WHOLE[:15])
     work(inbox)
+    save(tmp_path, WHOLE)
+    assert [ready.name for ready in inbox.scan()] == ["a"]
+    save(tmp_path, WHOLE + b"\n")
+    first = inbox.claim("a")
+    assert first and first.read() == WHOLE
+    save(tmp_path, WHOLE + b"\n\n")
+    first.complete()
+    assert [ready.name for ready in inbox.scan()] == ["a"]
+    second = inbox.claim("a")
+    assert second and second.read() == WHOLE + b"\n\n"
+    second.complete()
+    assert failed(tmp_path) == []
+
+
+def refused_again(folder: Path) -> Inbox:
+    """A runner that has put a first correction back into the inbox; it waits there."""
+    inbox = opened(folder)
+    (folder / "a.json").write_bytes(WHOLE[:15])
+    work(inbox)
+    save(folder, WHOLE)
+    assert [ready.name for ready in inbox.scan()] == ["a"]
+    return inbox
+
+
+@pytest.mark.parametrize("before_claim", [False, True])
+def test_what_a_person_saves_in_failed_is_kept_by_a_runner_that_does_not_watch_it(
+    tmp_path: Path, before_claim: bool
+) -> None:
+    refused_again(tmp_path)
+    other = opened(tmp_path)
+    if before_claim:
+        save(tmp_path, b"better")
+    claimed = other.claim("a")
+    assert claimed
+    if not before_claim:
+        save(tmp_path, b"better")
+    claimed.complete()
+    assert (tmp_path / "failed" / "a.json").read_bytes() == b"better"
+    assert (tmp_path / "done" / "a.json").read_bytes() == WHOLE
+
+
+def test_a_failed_manifest_that_is_edited_while_a_later_one_is_worked_on_is_kept(tmp_path: Path) -> None:
+    inbox = opened(tmp_path)
+    (tmp_path / "a.json").write_bytes(WHOLE)
+    fail_for_an_image(inbox, tmp_path)
+    (tmp_path / "a.json").write_bytes(WHOLE)
+    claimed = inbox.claim("a")
+    assert claimed
+    save(tmp_path, b"edited")
+    claimed.complete()
+    assert (tmp_path / "failed" / "a.json").read_bytes() == b"edited"
+    assert failed(tmp_path) == ["a.error.json", "a.json"]
+
+
+def test_an_earlier_failure_is_deleted_when_a_later_manifest_is_done(tmp_path: Path) -> None:
+    inbox = opened(tmp_path)
+    for end in (fail_for_an_image, cancel):
+        (tmp_path / "a.json").write_bytes(WHOLE)
+        end(inbox, tmp_path)
+        assert failed(tmp_path) == ["a.error.json", "a.json"]
+        (tmp_path / "a.json").write_bytes(WHOLE)
+        claimed = inbox.claim("a")
+        assert claimed
+        claimed.complete()
+        assert failed(tmp_path) == []
+
+
+def test_what_a_person_saves_in_failed_is_not_replaced_by_a_failure(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    inbox = opened(tmp_path, warnings)
+    (tmp_path / "a.json").write_bytes(WHOLE[:15])
+    work(inbox)
+    save(tmp_path, WHOLE)
+    inbox.scan()
+    claimed = inbox.claim("a")
+    assert claimed
+    save(tmp_path, b"second")
+    inbox.scan()
+    assert (tmp_path / "a.json").read_bytes() == b"second"
+    save(tmp_path, b"third")
+    claimed.fail([Problem("", "a.png: no such file", "a-b")])
+    kept, error, manifest = sorted(failed(tmp_path), key=lambda name: "kept" not in name)
+    assert (error, manifest) == ("a.error.json", "a.json")
+    assert (tmp_path / "failed" / kept).read_bytes() == b"third"
+    assert warnings[-1].endswith(f"which has failed; it is kept as failed/{kept}")
     (tmp_path / "a.json").unlink()
-    work(inbox)
-    store.listed.clear()
-    work(inbox)
-    assert "failed" not in store.listed
+    inbox.retry(kept)
+    assert [ready.name for ready in inbox.scan()] == [kept.removesuffix(".json")]
 
 
 def test_a_store_whose_files_are_complete_at_once_is_never_asked() -> None:

@@ -77,6 +77,22 @@ def test_a_listing_has_another_version_and_the_time_when_the_content_changes(sto
     assert began - 2 < before.modified <= after.modified < time.time() + 2
 
 
+def test_one_file_has_the_same_entry_as_in_a_listing(store: Store) -> None:
+    for key in ("a", "folder/b"):
+        store.write(key, b"text")
+        folder, _, name = key.rpartition("/")
+        (listed,) = (entry for entry in store.entries(folder) if entry.name == name)
+        found = store.entry(key)
+        assert found
+        assert (found.name, found.size, found.tag) == (listed.name, listed.size, listed.tag)
+        assert found.version == listed.version
+        store.write(key, b"other")
+        changed = store.entry(key)
+        assert changed and changed.version != found.version
+    for key in ("missing", "folder", "missing/a", "a/b"):
+        assert store.entry(key) is None
+
+
 def test_a_move_does_not_replace_a_file(store: Store) -> None:
     store.write("a", b"one")
     store.move("a", "b/a")
