@@ -116,7 +116,7 @@ class Sources:
 
     def _places(self, reference: str) -> Iterator[tuple[Store, str]]:
         """Where a reference may lead to, in each of its spellings."""
-        for spelling in spellings(reference):
+        for spelling in dict.fromkeys(spellings(reference)):
             try:
                 found = self._place(self.base.absolute(spelling))
             except StoreError:
