@@ -14,6 +14,7 @@ from pipeline.inbox.layout import (
     DONE,
     FAILED,
     PROCESSING,
+    as_argument,
     cancelled_key,
     cancelled_name,
     error_key,
@@ -296,4 +297,4 @@ def _file_names(manifests: Mapping[str, Entry]) -> dict[str, str]:
 def _hint(name: str, known: Iterable[str]) -> str:
     """Which manifest may be meant by a name, as the end of a sentence; empty if none."""
     near = next((other for other in known if alike(other) == alike(name)), None)
-    return suggested(near, name) if near else ""
+    return suggested(as_argument(near), name) if near else ""
