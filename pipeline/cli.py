@@ -208,7 +208,7 @@ def retry(
     endpoint_url: options.Endpoint = None,
 ) -> None:
     """Put failed manifests back into the inbox; only their failed pairs are done again."""
-    _for_each(names, _opened(context, inbox, endpoint_url).retry, "waiting again")
+    _for_each(names, partial(_opened(context, inbox, endpoint_url).retry, listed={}), "waiting again")
 
 
 @app.command()
@@ -219,7 +219,7 @@ def cancel(
     endpoint_url: options.Endpoint = None,
 ) -> None:
     """Stop work on manifests and move them to failed/; pairs that are done stay."""
-    _for_each(names, _opened(context, inbox, endpoint_url).cancel, "cancelled")
+    _for_each(names, partial(_opened(context, inbox, endpoint_url).cancel, listed={}), "cancelled")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import ClaimLostError, Problem, StoreError, UnavailableError, printable
-from pipeline.inbox.layout import SUFFIX, done_key, error_key, failed_key, processing_key
+from pipeline.inbox.layout import SUFFIX, as_argument, done_key, error_key, failed_key, processing_key
 from pipeline.inbox.unfinished import State, Unfinished
 from pipeline.manifest.reading import MAX_BYTES
 from pipeline.stores.base import Claim, Entry, History, Store
@@ -109,7 +109,7 @@ class ClaimedManifest:
 
 def error_file(store: Store, name: str, problems: Sequence[Problem]) -> bytes:
     """The content of `failed/NAME.error.json`: what is wrong, where, and what to do about it."""
-    shown, url = (_shell_word(text) for text in (name, store.absolute("")))
+    shown, url = (_shell_word(text) for text in (as_argument(name), store.absolute("")))
     dashes = "-- " if name.startswith("-") else ""  # otherwise the name would be taken for an option
     file = f"{printable(name)}{SUFFIX}"
     first = f"correct the images, or {file} beside this file, if they are wrong; then"

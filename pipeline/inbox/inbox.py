@@ -13,6 +13,7 @@ from pipeline.inbox.layout import (
     DONE,
     FAILED,
     PROCESSING,
+    as_argument,
     cancelled_key,
     cancelled_name,
     error_key,
@@ -28,6 +29,8 @@ from pipeline.manifest.reading import MAX_BYTES, load_object, priority_of
 from pipeline.stores.base import Entry, Store
 from pipeline.stores.near import alike, suggested
 from pipeline.timing import Timing
+
+FileNames = dict[str, dict[str, str]]  # of manifests, by folder and name
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Inbox:
         self._report_left_out()
         self._states = states(waiting | processing)
         self.unended = {*processing, *waiting}
-        self._note_keys({PROCESSING: processing, "": waiting})
+        self._note_keys({PROCESSING: _file_names(processing), "": _file_names(waiting)})
         self._note_changes(waiting.values())
         found = {(PROCESSING, name): entry for name, entry in processing.items()}
         found |= {("", name): entry for name, entry in waiting.items() if self._written(entry)}
@@ -126,31 +129,36 @@ class Inbox:
             return None
         return ClaimedManifest(name, self.store, claim, self._unfinished, self._states.get(name), earlier)
 
-    def retry(self, name: str) -> None:
-        """Put a failed manifest back; pairs that are done are not done again. Raises `UsageError`."""
-        name = without_suffix(name)
+    def retry(self, name: str, listed: FileNames | None = None) -> None:
+        """Put a failed manifest back; pairs that are done are not done again. Raises `UsageError`.
+
+        The calls of one command share `listed`, so that it lists each folder once, not for every name.
+        """
+        name, listed = without_suffix(name), {} if listed is None else listed
         waits = UsageError(f"{name}: a manifest of this name is waiting already")
-        if name in self._manifests(""):
+        waiting = self._listed("", listed)
+        if name in waiting:
             raise waits
         try:
-            self.store.move(self._failed_key(name), waiting_key(name))
+            self.store.move(self._failed_key(name, listed), waiting_key(name))
         except ConflictError:
             raise waits from None
         except NotFoundError:
-            hint = _hint(name, self._manifests(FAILED))
+            hint = _hint(name, self._listed(FAILED, listed))
             raise UsageError(f"{name}: no failed manifest of this name in {self.store.url}{hint}") from None
+        waiting[name] = waiting_key(name)
         self.store.remove(error_key(name))
 
-    def cancel(self, name: str) -> None:
+    def cancel(self, name: str, listed: FileNames | None = None) -> None:
         """Move a manifest that waits or is worked on to `failed/`. The runner that has it notices and stops.
 
-        Raises `UsageError` if it neither waits nor is worked on.
+        `listed` is the same as for `retry`. Raises `UsageError` if it neither waits nor is worked on.
         """
-        name = without_suffix(name)
+        name, listed = without_suffix(name), {} if listed is None else listed
         unknown = UsageError(f"{name}: no manifest of this name waits or is worked on in {self.store.url}")
         if not any(self.store.tag(key(name)) for key in (waiting_key, processing_key)):
             # The suffix may have another letter case.
-            folders = {folder: self._manifests(folder) for folder in ("", PROCESSING)}
+            folders = {folder: self._listed(folder, listed) for folder in ("", PROCESSING)}
             if not any(name in found for found in folders.values()):
                 raise UsageError(f"{unknown}{_hint(name, [n for found in folders.values() for n in found])}")
             self._note_keys(folders)
@@ -177,13 +185,19 @@ class Inbox:
         failed |= {name: self._first_error(name) for name in names[FAILED] if name not in half}
         return Status(names[""], names[PROCESSING], names[DONE], failed)
 
-    def _failed_key(self, name: str) -> str:
+    def _failed_key(self, name: str, listed: FileNames) -> str:
         """Where a failed manifest is: under another name if cancelling it did not end."""
         if self.store.tag(failed_key(name)) is None:
-            for other, entry in self._manifests(FAILED).items():
+            for other, file in self._listed(FAILED, listed).items():
                 if name in (other, cancelled_name(other)):
-                    return f"{FAILED}/{entry.name}"
+                    return f"{FAILED}/{file}"
         return failed_key(name)
+
+    def _listed(self, folder: str, listed: FileNames) -> dict[str, str]:
+        """The file names of the manifests in a folder, by name, as `listed` has them or will have them."""
+        if folder not in listed:
+            listed[folder] = _file_names(self._manifests(folder))
+        return listed[folder]
 
     def _manifests(self, folder: str) -> dict[str, Entry]:
         """The manifests directly in a folder, by name; of two with one name, that with the usual suffix."""
@@ -194,12 +208,12 @@ class Inbox:
                 found[name] = entry
         return found
 
-    def _note_keys(self, folders: Mapping[str, Mapping[str, Entry]]) -> None:
+    def _note_keys(self, folders: FileNames) -> None:
         """Remember the keys of the manifests in these folders."""
         self._keys = {
-            (folder, name): f"{folder}/{entry.name}".lstrip("/")
-            for folder, manifests in folders.items()
-            for name, entry in manifests.items()
+            (folder, name): f"{folder}/{file}".lstrip("/")
+            for folder, files in folders.items()
+            for name, file in files.items()
         }
 
     def _key(self, folder: str, name: str) -> str:
@@ -276,7 +290,11 @@ class Inbox:
             return "no error file beside it"
 
 
+def _file_names(manifests: Mapping[str, Entry]) -> dict[str, str]:
+    return {name: entry.name for name, entry in manifests.items()}
+
+
 def _hint(name: str, known: Iterable[str]) -> str:
     """Which manifest may be meant by a name, as the end of a sentence; empty if none."""
     near = next((other for other in known if alike(other) == alike(name)), None)
-    return suggested(near, name) if near else ""
+    return suggested(as_argument(near), name) if near else ""

@@ -75,6 +75,11 @@ def without_suffix(file: str) -> str:
     return file[: -len(SUFFIX)] if file.lower().endswith(SUFFIX) and len(file) > len(SUFFIX) else file
 
 
+def as_argument(name: str) -> str:
+    """What a person writes in a command to mean a manifest: `without_suffix` turns it into the name again."""
+    return name if without_suffix(name) == name else waiting_key(name)
+
+
 def is_manifest(file: str) -> bool:
     """Whether a file directly in the inbox is a manifest, by its name. Hidden files are not."""
     return manifest_name(file) is not None and not file.startswith(".")

@@ -4,6 +4,7 @@ import json
 import os
 import time
 import unicodedata
+from collections import deque
 from collections.abc import Iterator
 from urllib.parse import unquote
 
@@ -13,60 +14,73 @@ from pipeline.timing import Timing
 
 _MOST_NAMES = 10_000  # of one folder, that are compared
 _MOST_FOLDERS = 16  # whose names are kept
+_MOST_LEVELS = 12  # of a path whose folder does not exist; fewer than the folders that are kept
+_MOST_LISTINGS = 100  # within `Timing.hints` seconds
 
 
 class NearNames:
     """Finds existing names that differ from a given one only in what people do not see.
 
     That is letter case, the Unicode form, invisible characters, and spaces at the ends. The names of a folder
-    are kept for `Timing.hints` seconds, because many images of one folder may be missing.
+    are kept for `Timing.hints` seconds, because many images of one folder may be missing. At most 100 folders
+    are listed within this time, because a manifest may name 100,000 missing images of as many folders; what
+    is asked beyond that gets no suggestion.
     """
 
     def __init__(self, timing: Timing = Timing()) -> None:
         self._timing = timing
+        # Time and names by place; the place that was used last stands last.
         self._listings: dict[tuple[str, str], tuple[float, dict[str, str]]] = {}
+        self._begun: deque[float] = deque(maxlen=_MOST_LISTINGS)  # times of the last listings
 
     def file(self, store: Store, key: str) -> str | None:
         """The key of the file that may be meant by a key; the key itself if there is such a file."""
         folder, _, name = key.rpartition("/")
-        found = self._names(store, folder)
-        if not found:
-            nearest = self.folder(store, folder)
-            if nearest is None:
-                return None
-            folder, found = nearest, self._names(store, nearest)
-        return _joined(folder, found.get(name) or found.get(alike(name)))
-
-    def folder(self, store: Store, folder: str) -> str | None:
-        """The same for a folder."""
-        if not folder or self._names(store, folder):
-            return folder
-        outer, _, name = folder.rpartition("/")
-        nearest = self.folder(store, outer)
+        nearest = self.folder(store, folder)
         if nearest is None:
             return None
         found = self._names(store, nearest)
-        match = found.get(f"{name}/") or found.get(f"{alike(name)}/")
-        return _joined(nearest, match.rstrip("/") if match else None)
+        near = found.get(name) or found.get(alike(name))
+        return _joined(nearest, near) if near else None
+
+    def folder(self, store: Store, folder: str) -> str | None:
+        """The same for a folder."""
+        # In most cases the folder is right, and may be in one that cannot be listed or has too many names.
+        if not folder or self._names(store, folder):
+            return folder
+        parts = folder.split("/")
+        if len(parts) > _MOST_LEVELS:
+            return None
+        nearest = ""
+        for part in parts:
+            found = self._names(store, nearest)
+            near = found.get(f"{part}/") or found.get(f"{alike(part)}/")
+            if near is None:
+                return None
+            nearest = _joined(nearest, near.removesuffix("/"))
+        return nearest
 
     def _names(self, store: Store, folder: str) -> dict[str, str]:
         """The names in a folder, by themselves and by what is alike; those of folders end with a slash."""
         place, now = (store.url, folder), time.monotonic()
-        listed, names = self._listings.get(place, (now, None))
+        listed, names = self._listings.pop(place, (now, None))
         if names is None or now > listed + self._timing.hints:
+            if len(self._begun) == _MOST_LISTINGS and now < self._begun[0] + self._timing.hints:
+                return {}
+            self._begun.append(now)
             try:
                 found = store.names(folder, _MOST_NAMES)
             except StoreError:
                 found = []  # a suggestion is not worth another error
-            names = {alike(name): name for name in found} | {name: name for name in found}
-            self._listings[place] = now, names
-            for oldest in list(self._listings)[:-_MOST_FOLDERS]:
-                self._listings.pop(oldest, None)
+            listed, names = now, {alike(name): name for name in found} | {name: name for name in found}
+        self._listings[place] = listed, names
+        for oldest in list(self._listings)[:-_MOST_FOLDERS]:
+            self._listings.pop(oldest, None)
         return names
 
 
-def _joined(folder: str, name: str | None) -> str | None:
-    return name and (f"{folder}/{name}" if folder else name)
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
 
 
 def alike(name: str) -> str:

@@ -183,27 +183,25 @@ class Objects:
 
     def names(self, start: str, most: int) -> list[str]:
         """What follows `start` in the keys that begin with it, up to the first slash; at most so many."""
-        pages = self.client.get_paginator("list_objects_v2")
-        whole, limit = self.prefix + start, {"MaxItems": most}
         found: list[str] = []
-        try:
-            for page in pages.paginate(
-                Bucket=self.bucket, Prefix=whole, Delimiter="/", PaginationConfig=limit
-            ):
-                found += [item["Key"] for item in page.get("Contents", [])]
-                found += [item["Prefix"] for item in page.get("CommonPrefixes", [])]
-        except (BotoCoreError, ClientError) as error:
-            raise explained(self.url, error) from None
+        for page in self._pages(start, Delimiter="/", PaginationConfig={"MaxItems": most}):
+            found += [item["Key"] for item in page.get("Contents", [])]
+            found += [item["Prefix"] for item in page.get("CommonPrefixes", [])]
+        whole = self.prefix + start
         return [key.removeprefix(whole) for key in found if key != whole][:most]
 
     def _listing(self, start: str, **arguments: object) -> Iterator[tuple[Any, Any]]:
         """What the server lists, without markers of folders: each object with the answer that it is in."""
+        for page in self._pages(start, **arguments):
+            for item in page.get("Contents", []):
+                if not item["Key"].endswith("/"):
+                    yield page, item
+
+    def _pages(self, start: str, **arguments: object) -> Iterator[Any]:
+        """The answers of the server to a listing of the keys that begin with `start`."""
         pages = self.client.get_paginator("list_objects_v2")
         try:
-            for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix + start, **arguments):
-                for item in page.get("Contents", []):
-                    if not item["Key"].endswith("/"):
-                        yield page, item
+            yield from pages.paginate(Bucket=self.bucket, Prefix=self.prefix + start, **arguments)
         except (BotoCoreError, ClientError) as error:
             raise explained(self.url, error) from None
 

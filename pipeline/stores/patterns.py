@@ -4,6 +4,7 @@ import fnmatch
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import takewhile
 
 _WILDCARDS = re.compile(r"[*?\[]")
 _SET = re.compile(r"\[!?.[^\]]*\]")  # characters between brackets
@@ -30,11 +31,12 @@ def matching(keys: Iterable[str], pattern: str) -> list[str]:
 def literal(pattern: str) -> str:
     """What every key that matches a pattern begins with."""
     start = _WILDCARDS.split(pattern, maxsplit=1)[0]
-    if "/" in pattern[len(start) :]:
+    stem, dot, extension = pattern.rpartition(".")
+    if not dot or "/" in extension or len(stem) >= len(start):
         return start
-    stem, dot, extension = start.rpartition(".")
-    # The extension may have another letter case.
-    return stem + dot if dot and "/" not in extension else start
+    # The pattern may match files whose extension begins here and has another letter case.
+    rest = start[len(stem) + 1 :]
+    return stem + dot + "".join(takewhile(lambda character: character.lower() == character.upper(), rest))
 
 
 def escaped(name: str) -> str:
@@ -60,12 +62,23 @@ def name_matches(name: str, part: str, last: bool) -> bool:
 
 @lru_cache(1024)
 def _compiled(part: str, last: bool) -> re.Pattern[str]:
-    """A part of a pattern; in the last one, case does not count in what follows its last dot or `*`."""
-    start, mark, extension = part.rpartition("." if "." in part else "*")
-    divided = "[" in _SET.sub("", start) and "]" in extension  # the dot is between brackets
-    if not last or not mark or divided:
-        return re.compile(fnmatch.translate(part))
-    return re.compile(f"{_translated(start + mark)}(?i:{_translated(extension)})\\Z", re.DOTALL)
+    """A part of a pattern; in the last one, case does not count in the extension of the name.
+
+    The extension begins at the last dot of the part, if the name has no dot after it, or within its last `*`.
+    """
+    ways = [_translated(part)]
+    start, dot, extension = part.rpartition(".")
+    if last and dot and not _divides_set(start, extension):
+        ways.append(f"{_translated(start + dot)}(?i:(?=[^.]*\\Z){_translated(extension)})")
+    start, star, end = part.rpartition("*")
+    if last and star and "." not in end and not _divides_set(start, end):
+        ways.append(f"(?=.*\\.){_translated(start + star)}(?i:{_translated(end)})")
+    return re.compile(f"(?:{'|'.join(ways)})\\Z", re.DOTALL)
+
+
+def _divides_set(start: str, end: str) -> bool:
+    """Whether what stands between two texts is between brackets."""
+    return "[" in _SET.sub("", start) and "]" in end
 
 
 def _translated(part: str) -> str:

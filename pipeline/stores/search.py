@@ -140,9 +140,10 @@ def _item(entry: os.DirEntry[str]) -> _Item:
 def found_below(root: Path, parts: Sequence[str], search: Search) -> set[str]:
     """The paths, relative to `root`, of the files that match a pattern, which is given by its parts.
 
-    Links to folders are followed where they stay below the root and do not lead to a folder that contains
-    them. A folder is searched once by each rest of the pattern, also if several links lead to it. Its path
-    without links is preferred. Raises `StoreError` at a limit of the search.
+    Links to folders, also those that a part without wildcards names, are followed where they stay below the
+    root and do not lead to a folder that contains them. A folder is searched once by each rest of the
+    pattern, also if several links lead to it. Its path without links is preferred. Raises `StoreError` at a
+    limit of the search.
     """
     pattern, found = "/".join(parts), set[str]()
     left: list[tuple[str, tuple[str, ...]]] = [("", tuple(parts))]
@@ -153,7 +154,10 @@ def found_below(root: Path, parts: Sequence[str], search: Search) -> set[str]:
         rest = tuple(following)
         if rest and not patterns.is_pattern(part):
             search.compare(1, pattern)
-            left.append((f"{folder}{part}/", rest))
+            if not os.path.islink(root / folder / part):
+                left.append((f"{folder}{part}/", rest))
+            elif _is_followed(root, folder, part, search):
+                heapq.heappush(links, (f"{folder}{part}/", rest))
             continue
         identity, items = search.folder(os.path.join(root, folder), pattern)
         if (identity, (part, *rest)) in searched:

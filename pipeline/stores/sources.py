@@ -75,7 +75,7 @@ class Sources:
         return partial(self.glob, search=search or Search())
 
     def glob(self, pattern: str, search: Search | None = None) -> list[str]:
-        """The references of the images that match a pattern, sorted.
+        """The references of the images that match a pattern, sorted; without links to what may not be read.
 
         Raises `StoreError`, also at a limit of the search, and `NotFoundError` with a suggestion if it
         matches nothing and there is something to say about it.
@@ -86,8 +86,7 @@ class Sources:
         if not keys and (hint := self._hint_for_pattern(pattern, search)):
             raise NotFoundError(f"no image matches '{pattern}'{hint}")
         search.match(len(keys), pattern)
-        references = map(store.reference, search.stepping(keys))
-        matches = [(reference, store.absolute(reference)) for reference in references]
+        matches = list(self._readable(store, keys, search))
         results = self._results_among([absolute for _, absolute in matches]) if self._results_among else set()
         found = [
             reference if store is self.base else absolute
@@ -108,6 +107,17 @@ class Sources:
         hint = self._hint(reference) or "; move it there, or allow its place with --allow"
         raise StoreError(f"{reference}: lies outside {self.base.url}{hint}")
 
+    def _readable(self, store: Store, keys: Iterable[str], search: Search) -> Iterator[tuple[str, str]]:
+        """The references of keys, as they are and absolute, without links to files outside of all places."""
+        root = store.absolute("").rstrip("/")
+        for key in search.stepping(keys):
+            reference = store.reference(key)
+            absolute = store.absolute(reference)
+            if absolute.startswith(f"{root}/") or self._place(absolute):
+                yield reference, absolute
+            else:
+                search.left_out(f"{root}/{key}", f"is a link to a file outside {root}")
+
     def _place(self, absolute: str) -> tuple[Store, str] | None:
         for store in (self.base, *self._allowed):
             if (key := store.key(absolute)) is not None:
@@ -116,7 +126,7 @@ class Sources:
 
     def _places(self, reference: str) -> Iterator[tuple[Store, str]]:
         """Where a reference may lead to, in each of its spellings."""
-        for spelling in spellings(reference):
+        for spelling in dict.fromkeys(spellings(reference)):
             try:
                 found = self._place(self.base.absolute(spelling))
             except StoreError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Problem
+from pipeline.errors import Problem, UsageError
 from pipeline.inbox.inbox import Inbox
 from pipeline.stores.folder import FolderStore
 from tests.pipeline.calling import Call
@@ -15,6 +15,7 @@ from tests.pipeline.calling import Call
 NAMES = [
     *("plain", "-dash", "--inbox", "-", "it's", "a b", "$HOME", "back\\slash", "~", "*", "ü 日本"),
     *("line\nbreak", "\x1b[31m", "it's\n", "back\\\n", "a\u202egnp", "caf\udce9", "--help"),
+    *("x.json", "x.JSON", "x.json.json"),
 ]
 
 
@@ -23,6 +24,8 @@ def test_the_remedy_puts_the_manifest_back(tmp_path: Path, call: Call, name: str
     folder = tmp_path / "in box"
     folder.mkdir()
     (folder / f"{name}.json").write_text("{}")
+    (folder / "failed").mkdir()
+    (folder / "failed" / "x.json").write_text("{}")  # another manifest that has failed
     claimed = Inbox(FolderStore(folder)).claim(name)
     assert claimed
     claimed.fail([Problem("", "bad")])
@@ -35,3 +38,12 @@ def test_the_remedy_puts_the_manifest_back(tmp_path: Path, call: Call, name: str
     arguments = [os.fsdecode(word) for word in output.split(b"\0")[:-1]]
     assert call(*arguments)[0] == 0
     assert (folder / f"{name}.json").exists()
+
+
+def test_a_suggestion_means_the_manifest_that_is_near(tmp_path: Path) -> None:
+    inbox = Inbox(FolderStore(tmp_path))
+    inbox.store.write("failed/a.json.json", b"{}")
+    with pytest.raises(UsageError, match=r"did you mean 'a\.json\.json'\?$"):
+        inbox.retry("A.json.json")
+    inbox.retry("a.json.json")
+    assert (tmp_path / "a.json.json").exists()

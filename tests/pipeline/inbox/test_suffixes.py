@@ -15,6 +15,7 @@ from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
 from pipeline.stores.s3 import S3Store
 from pipeline.timing import Timing
+from tests.pipeline.calling import Call
 
 SETTLED = Timing(settled=0.0)
 FOLDERS = ("", "processing/", "done/", "failed/")
@@ -152,3 +153,23 @@ def test_retry_and_cancel_suggest_a_manifest_whose_name_is_near(store: Store, na
     store.write("cats.json", b"{}")
     with pytest.raises(UsageError, match=r"; did you mean 'cats'\?$"):
         Inbox(store).cancel(name)
+
+
+# `processing` is listed once more when the inbox is opened.
+@pytest.mark.parametrize(
+    ("command", "start", "listings"),
+    [("retry", "failed/", ["", "failed", "processing"]), ("cancel", "", ["", "processing", "processing"])],
+)
+def test_a_command_lists_each_folder_once_for_all_its_names(
+    call: Call, command: str, start: str, listings: list[str]
+) -> None:
+    store = MemoryStore(uuid4().hex)
+    names = [f"m{number}" for number in range(5)]
+    for name in names:
+        store.write(f"{start}{name}.JSON", b"{}")
+    before = len(store.calls)
+    code, text = call(command, "--inbox", store.url, *names, "m0", "none", "other")
+    assert sorted(folder for verb, folder in store.calls[before:] if verb == "entries") == listings
+    assert (code, text.count(": waiting again\n") + text.count(": cancelled\n")) == (2, 5)
+    assert "m0: a manifest of this name is waiting" in text or "m0: no manifest of this name waits" in text
+    assert all(f"{name}: no " in text for name in ("none", "other"))

@@ -1,5 +1,6 @@
 """Stores to test: a folder, one in memory, a bucket in moto, and a bucket on a real server."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,3 +47,17 @@ def client() -> Iterator[Any]:
 def real_store(seaweed: str) -> S3Store:
     """An empty store on a real server."""
     return S3Store(f"s3://bucket/{uuid4().hex}", connect("s3", seaweed))
+
+
+@pytest.fixture
+def scanned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders that are listed."""
+    folders: list[str] = []
+    scandir = os.scandir
+
+    def counting(path: Any) -> Any:
+        folders.append(str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counting)
+    return folders

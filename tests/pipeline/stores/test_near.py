@@ -15,8 +15,10 @@ from pipeline.stores.aws import connect
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
+from pipeline.stores.near import NearNames
 from pipeline.stores.s3 import S3Store
 from pipeline.stores.sources import Sources
+from pipeline.timing import Timing
 
 NFC, NFD = (unicodedata.normalize(form, "café.jpg") for form in ("NFC", "NFD"))
 FILES = ("photos/cat.jpg", "photos/my dog.JPG", f"photos/{NFD}", "photos/2023/deep/x.png", "shoot [1]/a.jpg")
@@ -157,6 +159,51 @@ def test_the_names_of_a_folder_are_listed_once_for_many_missing_files() -> None:
         with pytest.raises(StoreError):
             sources.read(f"photos/{number}.jpg")
     assert store.calls.count(("names", "photos")) == 1
+
+
+@pytest.mark.parametrize("name", ["a.png", "*.png"])
+def test_a_path_of_very_many_levels_is_reported(store: Store, name: str) -> None:
+    reference = "x/" * 1500 + name
+    with pytest.raises(StoreError) as caught:
+        if not Sources(store).glob(reference):
+            raise StoreError("nothing matches")
+        Sources(store).read(reference)
+    assert "did you mean" not in str(caught.value)
+
+
+def test_a_missing_file_below_many_missing_folders_costs_few_requests(client: Any) -> None:
+    store = S3Store("s3://bucket/in", client)
+    for key in ("top.png", "a/b/c/d/cat.png"):
+        store.write(key, b"")
+    listings: list[str] = []
+    client.meta.events.register(
+        "before-call.s3.ListObjectsV2", lambda params, **rest: listings.append(params["url"])
+    )
+    for reference, most in (("x/" * 50 + "b.png", 1), ("x/" * 10 + "b.png", 2), ("A/b/c/d/cat.png", 6)):
+        listings.clear()
+        with pytest.raises(StoreError):
+            Sources(store).read(reference)
+        assert 0 < len(listings) <= most
+
+
+def test_many_missing_files_of_as_many_missing_folders_list_few_folders() -> None:
+    store = MemoryStore("many_hints")
+    store.write("photos/cat.jpg", b"x")
+    sources = Sources(store, near=NearNames(Timing(hints=3600)))
+    for number in range(1000):
+        with pytest.raises(StoreError):
+            sources.read(f"{number}/cat.jpg")
+    assert [verb for verb, _ in store.calls].count("names") == 100
+    assert store.calls.count(("names", "")) == 1
+
+
+def test_folders_are_listed_again_after_a_while() -> None:
+    store = MemoryStore("hints_again")
+    store.write("photos/cat.jpg", b"x")
+    sources = Sources(store, near=NearNames(Timing(hints=0)))
+    for _ in range(150):
+        with pytest.raises(StoreError, match=r"did you mean 'photos/cat\.jpg'"):
+            sources.read("Photos/cat.jpg")
 
 
 def test_a_store_that_cannot_be_listed_gives_no_suggestion() -> None:

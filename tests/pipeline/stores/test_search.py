@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from moto import mock_aws
@@ -167,20 +166,6 @@ def test_a_search_can_be_ended_in_a_folder_and_within_a_long_listing(tree: Path)
     assert len(listed) < 5000
     with pytest.raises(StoppedError):
         FolderStore(tree).glob("**/*.png", Search(end))
-
-
-@pytest.fixture
-def scanned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The folders that are listed."""
-    folders: list[str] = []
-    scandir = os.scandir
-
-    def counting(path: Any) -> Any:
-        folders.append(str(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", counting)
-    return folders
 
 
 def test_patterns_of_one_search_list_each_folder_once(tree: Path, scanned: list[str]) -> None:
