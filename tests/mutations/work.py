@@ -143,7 +143,7 @@ WORK = (
         "a suspect whose images are out of reach holds up the others",
         "pipeline/work/owner.py",
         "self._settling.put_off(job, reason)",
-        "self._tasks.add_single(handed_out)",
+        'self._settling.settle(job, Problem("", reason))',
         "work/test_caution.py::test_a_suspect_whose_images_are_out_of_reach_is_put_off_and_the_others_go_on",
     ),
     Mutation(
@@ -157,7 +157,7 @@ WORK = (
     Mutation(
         "a run replaces the results of another project",
         "pipeline/work/watch.py",
-        "if earlier and not replace:",
+        "if earlier and earlier != job.origin and not replace:",
         "if False:",
         "test_origin.py::test_the_results_of_a_manifest_from_another_place_are_not_replaced",
     ),

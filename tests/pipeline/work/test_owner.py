@@ -207,6 +207,7 @@ def test_what_has_ended_is_forgotten(shop: Make) -> None:
     assert begun.wait(60)
     task = weakref.ref(runner.engine.tasks[-1])
     runner.drop("next")  # before the other one is gone, or else the work may end
+    runner.session.wake.set()
     runner.inbox.remove("processing/m.json")
     runner.listener.wait_for(ManifestLeft)
     runner.engine.tasks.clear()
