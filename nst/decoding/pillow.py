@@ -30,7 +30,7 @@ def open_file(data: bytes, form: str | None = None) -> Opened:
     """Read the header of a file in this format of Pillow, or in any. Raises Pillow's errors."""
     image = Image.open(io.BytesIO(data), formats=[form] if form else FORMATS)
     declared = _declares_alpha(data, image.format)
-    return opened(image, lambda samples: samples if declared else _without_zero_alpha(samples))
+    return opened(image, lambda samples: samples if declared else samples.without_zero_alpha())
 
 
 def opened(image: Image.Image, checked: Callable[[Samples], Samples] = lambda samples: samples) -> Opened:
@@ -97,9 +97,3 @@ def _declares_alpha(data: bytes, form: str | None) -> bool:
         size = int.from_bytes(data[14:18], "little")
         return size >= 56 and any(data[66:70])  # the mask of the bits of transparency
     return True
-
-
-def _without_zero_alpha(samples: Samples) -> Samples:
-    if not samples.alpha or samples.image[samples.image.bands - 1].max() > 0:
-        return samples
-    return Samples(samples.image.extract_band(0, n=samples.image.bands - 1))

@@ -48,7 +48,7 @@ def open_png(data: bytes) -> Opened:
 
     def read(shrink: int) -> Samples:
         image = vips.lazy("png", _file(found))
-        return Samples(image.shrink(shrink, shrink) if shrink > 1 else image, alpha)
+        return Samples(vips.shrunk(image, shrink), alpha)
 
     return Opened(
         width,

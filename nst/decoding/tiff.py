@@ -61,7 +61,7 @@ def open_tiff(data: bytes) -> Opened:
 
     def read(shrink: int) -> Samples:
         samples = _samples(image, tags)
-        return replace(samples, image=samples.image.shrink(shrink, shrink)) if shrink > 1 else samples
+        return replace(samples, image=vips.shrunk(samples.image, shrink))
 
     memory = _MEMORY if plain else _MEMORY_DEEP * image.bands
     return Opened(
@@ -108,11 +108,10 @@ def _samples(image: pyvips.Image, tags: Tags) -> Samples:
         if kind == _WHITE_IS_ZERO and image.format not in ("uint",):  # libvips inverts unsigned samples only
             levels = 65535 - levels
         image = vips.of_pixels(levels.tobytes(), image.width, image.height, image.bands, "ushort")
-    if alpha and _EXTRA_SAMPLES not in tags:
-        image = image.copy_memory()  # it is read from the file only once
-        if image[colours].max() == 0:
-            return Samples(image.extract_band(0, n=colours))
-    return Samples(image, alpha)
+    if not alpha or _EXTRA_SAMPLES in tags:
+        return Samples(image, alpha)
+    # In memory, because it is read from the file only once.
+    return Samples(image.copy_memory(), alpha).without_zero_alpha()
 
 
 def _lab(image: pyvips.Image, kind: float) -> pyvips.Image:

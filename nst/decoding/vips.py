@@ -30,6 +30,11 @@ def of_pixels(pixels: Any, width: int, height: int, bands: int, kind: str) -> py
     return pyvips.Image.new_from_memory(pixels, width, height, bands, kind)
 
 
+def shrunk(image: pyvips.Image, factor: int) -> pyvips.Image:
+    """The picture, smaller by this factor in both directions."""
+    return image.shrink(factor, factor) if factor > 1 else image
+
+
 def strips(image: pyvips.Image) -> Iterator[tuple[int, int, Any]]:
     """Compute a picture from the top, in this thread: first row, rows, pixels. Raises `pyvips.Error`."""
     region, width, height = pyvips.Region.new(image), image.width, image.height
