@@ -149,15 +149,19 @@ def found_below(root: Path, parts: Sequence[str], search: Search) -> set[str]:
     left: list[tuple[str, tuple[str, ...]]] = [("", tuple(parts))]
     links: list[tuple[str, tuple[str, ...]]] = []  # as a heap: they are followed when nothing else is left
     searched: set[tuple[object, tuple[str, ...]]] = set()
+
+    def descend(folder: str, name: str, link: bool, rest: tuple[str, ...]) -> None:
+        if not link:
+            left.append((f"{folder}{name}/", rest))
+        elif _is_followed(root, folder, name, search):
+            heapq.heappush(links, (f"{folder}{name}/", rest))
+
     while left or links:
         folder, (part, *following) = left.pop() if left else heapq.heappop(links)
         rest = tuple(following)
         if rest and not patterns.is_pattern(part):
             search.compare(1, pattern)
-            if not os.path.islink(root / folder / part):
-                left.append((f"{folder}{part}/", rest))
-            elif _is_followed(root, folder, part, search):
-                heapq.heappush(links, (f"{folder}{part}/", rest))
+            descend(folder, part, os.path.islink(root / folder / part), rest)
             continue
         identity, items = search.folder(os.path.join(root, folder), pattern)
         if (identity, (part, *rest)) in searched:
@@ -170,10 +174,7 @@ def found_below(root: Path, parts: Sequence[str], search: Search) -> set[str]:
                 continue
             path = folder + item.name
             if item.folder and (rest or part == "**"):
-                if not item.link:
-                    left.append((f"{path}/", rest if part != "**" else (part, *rest)))
-                elif _is_followed(root, folder, item.name, search):
-                    heapq.heappush(links, (f"{path}/", rest if part != "**" else (part, *rest)))
+                descend(folder, item.name, item.link, rest if part != "**" else (part, *rest))
             elif item.file and not rest:
                 found.add(path)
             elif not item.folder and not item.file and not rest:
