@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError, UsageError
+from pipeline.errors import ConflictError, NotFoundError, Problem, StoreError, UsageError
 from pipeline.inbox.claimed import CANCELLED, ClaimedManifest, error_file
 from pipeline.inbox.layout import (
     DONE,
@@ -25,7 +25,8 @@ from pipeline.inbox.layout import (
     without_suffix,
 )
 from pipeline.inbox.unfinished import State, Unfinished, states
-from pipeline.manifest.reading import MAX_BYTES, load_object, priority_of
+from pipeline.inbox.writing import Writing
+from pipeline.manifest.reading import MAX_BYTES, priority_of
 from pipeline.stores.base import Entry, Store
 from pipeline.stores.near import alike, suggested
 from pipeline.timing import Timing
@@ -64,8 +65,7 @@ class Inbox:
 
     Only a scan decides which are ready. An event starts it earlier.
 
-    After a scan, `settling` says whether a file was skipped because it is still being written, and `unended`
-    names the manifests that are neither done nor failed.
+    After a scan, `unended` names the manifests that are neither done nor failed.
     """
 
     def __init__(
@@ -85,23 +85,27 @@ class Inbox:
         self._states: dict[str, State] = {}  # of the manifests that the last scan found
         self._keys: dict[tuple[str, str], str] = {}  # (folder, name) -> key, as the last scan has found it
         self._left_out: set[str] = set()  # file names
-        self._unchanged_since: dict[str, tuple[str, float]] = {}  # name -> version, first time seen
+        self._writing = Writing(store, timing, clock)
         self._priorities: dict[str, tuple[str, int]] = {}  # key -> version, priority
-        self.settling = False
         self.unended: set[str] = set()
+
+    @property
+    def settling(self) -> bool:
+        """Whether the last scan has skipped a file because it is still being written."""
+        return self._writing.found_any
 
     def scan(self) -> list[Ready]:
         """The manifests to claim, best first. Raises `StoreError`."""
-        self.settling = False
+        self._writing.found_any = False
         self._unfinished.take_back_all()
         processing, waiting = self._manifests(PROCESSING), self._manifests("")
         self._report_left_out()
         self._states = states(waiting | processing)
         self.unended = {*processing, *waiting}
         self._note_keys({PROCESSING: _file_names(processing), "": _file_names(waiting)})
-        self._note_changes(waiting.values())
+        self._writing.see(waiting.values())
         found = {(PROCESSING, name): entry for name, entry in processing.items()}
-        found |= {("", name): entry for name, entry in waiting.items() if self._written(entry)}
+        found |= {("", name): entry for name, entry in waiting.items() if self._writing.is_over(entry)}
         priorities = self._read_priorities({self._keys[place]: entry for place, entry in found.items()})
         ready = []
         for (folder, name), entry in found.items():
@@ -227,38 +231,6 @@ class Inbox:
         for name in sorted(left_out - self._left_out):
             self._warn(f"{self.store.url}/{name}: is a link or no ordinary file; put the file itself there")
         self._left_out = left_out
-
-    def _note_changes(self, waiting: Iterable[Entry]) -> None:
-        """Remember since when each file has not changed."""
-        now, known = self._clock(), self._unchanged_since
-        self._unchanged_since = {}
-        for entry in waiting:
-            version, since = known.get(entry.name, ("", now))
-            self._unchanged_since[entry.name] = entry.version, since if version == entry.version else now
-
-    def _written(self, entry: Entry) -> bool:
-        """Whether a file is complete, as far as one can see; sets `settling` if not."""
-        if self.store.atomic:
-            return True
-        if entry.size == 0:
-            return False
-        unchanged = self._clock() - self._unchanged_since[entry.name][1]
-        written = unchanged >= self._timing.settled and (
-            unchanged >= self._timing.unfinished or self._looks_whole(entry)
-        )
-        self.settling |= not written
-        return written
-
-    def _looks_whole(self, entry: Entry) -> bool:
-        if entry.size > MAX_BYTES:
-            return True
-        try:
-            load_object(self.store.read(entry.name, MAX_BYTES))
-        except ManifestError:
-            return False
-        except StoreError:
-            return True  # the claim will show what is wrong
-        return True
 
     def _read_priorities(self, found: dict[str, Entry]) -> dict[str, int]:
         """Read the priorities of manifests that are new or changed, the newest first, for a limited time.

@@ -103,7 +103,7 @@ class Unfinished:
 
     def _follow(self, name: str, refused: _Refused) -> bool:
         """Put the manifest back if it has changed; whether it is watched any longer."""
-        # In this order, because whoever moves a manifest to `failed/` writes its error file first.
+        # In this order, because the error file is written before a manifest is moved to `failed/`.
         file, error = self._store.entry(failed_key(name)), self._store.entry(error_key(name))
         if error and _state(error) != refused.error:
             try:
