@@ -306,12 +306,18 @@ def save(folder: Path, content: bytes) -> None:
     (folder / "new").rename(folder / "failed" / "a.json")
 
 
-def test_a_correction_in_failed_that_is_saved_again_is_worked_on_afterwards(tmp_path: Path) -> None:
-    inbox = opened(tmp_path)
-    (tmp_path / "a.json").write_bytes(WHOLE[:15])
+def refused_again(folder: Path) -> Inbox:
+    """A runner that has put a first correction back into the inbox; it waits there."""
+    inbox = opened(folder)
+    (folder / "a.json").write_bytes(WHOLE[:15])
     work(inbox)
-    save(tmp_path, WHOLE)
+    save(folder, WHOLE)
     assert [ready.name for ready in inbox.scan()] == ["a"]
+    return inbox
+
+
+def test_a_correction_in_failed_that_is_saved_again_is_worked_on_afterwards(tmp_path: Path) -> None:
+    inbox = refused_again(tmp_path)
     save(tmp_path, WHOLE + b"\n")
     first = inbox.claim("a")
     assert first and first.read() == WHOLE
@@ -322,16 +328,6 @@ def test_a_correction_in_failed_that_is_saved_again_is_worked_on_afterwards(tmp_
     assert second and second.read() == WHOLE + b"\n\n"
     second.complete()
     assert failed(tmp_path) == []
-
-
-def refused_again(folder: Path) -> Inbox:
-    """A runner that has put a first correction back into the inbox; it waits there."""
-    inbox = opened(folder)
-    (folder / "a.json").write_bytes(WHOLE[:15])
-    work(inbox)
-    save(folder, WHOLE)
-    assert [ready.name for ready in inbox.scan()] == ["a"]
-    return inbox
 
 
 @pytest.mark.parametrize("before_claim", [False, True])

@@ -63,6 +63,12 @@ class Shop:
         listed = [{"id": f"p{n}", "content": "a.png", "style": "b.png", "seed": n} for n in range(pairs)]
         self.inbox.write(f"{name}.json", json.dumps({"pairs": listed, **keys}).encode())
 
+    def die_with(self, name: str) -> None:
+        """Claim a manifest, as a runner does that dies with it."""
+        key = f"processing/{name}.json"
+        assert self.inbox.claim(f"{name}.json", key)
+        self.inbox.abandon(key)
+
     def work(self) -> None:
         """Work until no manifest is left, then close."""
         try:

@@ -121,8 +121,7 @@ def test_finding_a_pair_done_already_resets_the_count_of_deaths(shop: Make) -> N
     runners.start_until_all_ended()
     runners.first.inbox.move("done/m.json", "m.json")
     for _ in range(2):
-        assert runners.first.inbox.claim("m.json", KEY)
-        runners.first.inbox.abandon(KEY)
+        runners.first.die_with("m")
     stop_at(shop, runners.first, "p6").work()
     claim = runners.first.inbox.claim("m.json", KEY)
     assert claim and claim.history.crashes == 1
@@ -135,8 +134,7 @@ def test_a_done_pair_whose_image_has_changed_is_computed_alone(shop: Make) -> No
     listed = [{"id": f"p{n}", "content": "a.png", "style": "b.png", "seed": n + (n == 1)} for n in range(3)]
     runners.first.inbox.remove("done/m.json")
     runners.first.inbox.write("m.json", json.dumps({"pairs": listed}).encode())
-    assert runners.first.inbox.claim("m.json", KEY)
-    runners.first.inbox.abandon(KEY)
+    runners.first.die_with("m")
     last = runners.start()
     tasks = [
         (task.pair.id, "check" if task.check_only else "alone")
@@ -155,8 +153,7 @@ def test_a_suspect_whose_images_are_out_of_reach_is_put_off_and_the_others_go_on
 
     runner = shop(before=out_of_reach)
     runner.drop("m", 3)
-    assert runner.inbox.claim("m.json", KEY)
-    runner.inbox.abandon(KEY)
+    runner.die_with("m")
     runner.drop("n", 2)
     runner.work()
     assert runner.manifests("done") == ["n.json"]
@@ -170,8 +167,7 @@ def test_a_suspect_whose_images_are_out_of_reach_is_put_off_and_the_others_go_on
 def test_a_death_after_a_pair_has_ended_is_not_counted_for_it(shop: Make) -> None:
     runners = Runners(shop, set())
     runners.first.drop("m", 3)
-    assert runners.first.inbox.claim("m.json", KEY)
-    runners.first.inbox.abandon(KEY)
+    runners.first.die_with("m")
 
     def die(verb: str, key: str) -> None:
         if (verb, key) == ("move_to", "done/m.json"):
@@ -203,8 +199,7 @@ def test_a_manifest_that_kills_before_any_pair_is_not_even_read(shop: Make) -> N
     runners = Runners(shop, set())
     runners.first.drop("m", 1)
     for _ in range(3):
-        assert runners.first.inbox.claim("m.json", KEY)
-        runners.first.inbox.abandon(KEY)
+        runners.first.die_with("m")
     runners.first.inbox.calls.clear()
     runners.start_until_all_ended()
     assert runners.first.manifests("failed") == ["m.error.json", "m.json"]

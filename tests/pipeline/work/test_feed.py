@@ -149,9 +149,7 @@ def test_a_suspect_is_worked_on_alone_and_others_are_handed_back_for_it(shop: Ma
     thread = runner.in_background()
     assert begun.wait(60)
     runner.drop("suspect", 3)
-    claim = runner.inbox.claim("suspect.json", "processing/suspect.json")
-    assert claim
-    runner.inbox.abandon("processing/suspect.json")  # as if a runner had died with it
+    runner.die_with("suspect")
     runner.session.wake.set()
     dropped.set()
     thread.join(60)
@@ -243,9 +241,7 @@ def test_manifests_that_others_hold_are_tried_once_in_a_round(shop: Make) -> Non
 def test_a_suspect_that_makes_progress_is_alone_no_more(shop: Make) -> None:
     runner = shop()
     runner.drop("suspect", 30)
-    claim = runner.inbox.claim("suspect.json", "processing/suspect.json")
-    assert claim
-    runner.inbox.abandon("processing/suspect.json")
+    runner.die_with("suspect")
     runner.drop("other")
     runner.work()
     assert [event.manifest for event in runner.listener.of(ManifestEnded)] == ["other", "suspect"]
