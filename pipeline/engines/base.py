@@ -1,8 +1,7 @@
 """What an engine is: it takes tasks and gives back finished pictures, in any order.
 
 An engine knows nothing of claims, manifests' ends or the outbox. The owner (`pipeline.work.owner`) publishes
-what comes back, so that leases, confirmation and the order of writing are the same whatever
-computes.
+what comes back, so that leases, confirmation and the order of writing are the same for every engine.
 """
 
 from collections.abc import Callable, Mapping

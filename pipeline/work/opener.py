@@ -66,7 +66,7 @@ class Opener:
         return time.monotonic() < self._skipped.get(name, -math.inf)
 
     def open(self, ready: Ready) -> Job | None:
-        """Claim a manifest and read it; none if that fails. Call `opened` when the job is in safe hands."""
+        """Claim a manifest and read it; none if that fails. Call `opened` once the job is registered."""
         # The reservation first, so that runners at two inboxes do not publish under the same name.
         reservation = self._reserve(ready)
         if reservation is None:
