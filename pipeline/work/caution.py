@@ -37,6 +37,10 @@ class Caution:
                 self._claimed.note(History(failed=(*history.failed, pair.id), crashes=_SUSPECT))
             return Problem(pair.place, _MESSAGE, pair.id) if pair.id in self._history.failed else None
 
+    def is_noted(self, pair: Pair) -> bool:
+        """Whether this pair is the one that was noted last."""
+        return self._history.pair == pair.id
+
     def begin(self, pair: Pair) -> None:
         """Note that this pair is computed from now on, and nothing else."""
         with self._lock:
@@ -52,7 +56,9 @@ class Caution:
         with self._lock:
             self._done += done
             over = self._done >= begun
-            self._claimed.note(History(crashes=0 if over else _SUSPECT, failed=self._history.failed))
+            # A pair that has failed keeps its deaths: after a hand-back it is tried again.
+            history = History(failed=self._history.failed) if done else self._history.after_stop()
+            self._claimed.note(replace(history, crashes=0 if over else _SUSPECT))
             return over
 
     def found_done(self) -> bool:

@@ -60,6 +60,10 @@ class Tasks:
             self.send(handed_out)
         elif problem := self._settling.wait_for(job, partial(job.caution.blamed, task.pair)):
             self._settling.settle(job, problem)
+        elif job.caution.is_noted(task.pair) and not task.known:
+            # Checks come back in any order, and another pair that is noted before it ends the count of its
+            # deaths.
+            self.add_single(replace(handed_out, task=replace(task, waits=False)))
         else:
             # Its images are read first, so that a pair is noted only if it can be computed.
             self.send(replace(handed_out, task=replace(task, check_only=True, waits=False)))

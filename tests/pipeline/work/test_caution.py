@@ -90,6 +90,18 @@ def test_pairs_that_fail_before_the_one_that_kills_do_not_hide_it(shop: Make, ba
     assert sorted(runners.done) == sorted({f"p{n}" for n in range(5)} - {*bad, "p3"})
 
 
+def test_a_pair_that_has_killed_a_runner_is_computed_before_any_other_is_noted(shop: Make) -> None:
+    runners = Runners(shop, {"p2"})
+    runners.first.drop("m", 5)
+    while runners.deaths < 2:
+        runners.start()
+    third = runners.start()
+    assert runners.deaths == 3
+    # The engine checks several pairs at the same time. A check of another one could come back first.
+    tasks = {(task.pair.id, task.alone, task.check_only) for task in third.engine.tasks}
+    assert tasks == {("p2", True, False)}
+
+
 def test_two_pairs_that_kill_are_both_found(shop: Make) -> None:
     runners = Runners(shop, {"p0", "p20"}, batch=2)
     runners.first.drop("m", 30)
