@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from pipeline.events.listener import (
+    BatchBegan,
+    BatchEnded,
     Evaluated,
     Event,
     Failed,
@@ -15,6 +17,7 @@ from pipeline.events.listener import (
     ManifestStarted,
     Note,
     PairDone,
+    Scanned,
     StoreUnavailable,
 )
 from pipeline.events.streams import Forgiving
@@ -66,5 +69,7 @@ def _line(event: Event) -> Line | None:
             return reason, level, {"manifest": manifest}
         case StoreUnavailable(message, again):
             return None if again else (f"{message}; trying again", "warning", {})
+        case BatchBegan() | BatchEnded() | Scanned():
+            return None
         case Note(message, level, details):
             return message, level, dict(details)

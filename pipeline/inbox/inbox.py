@@ -62,8 +62,8 @@ class Inbox:
 
     Only a scan decides which are ready. An event starts it earlier.
 
-    After a scan, `settling` says whether a file was skipped because it is still being written, and `unended`
-    names the manifests that are neither done nor failed.
+    After a scan, `settling` says whether a file was skipped because it is still being written; `waiting` and
+    `processing` have the names of the manifests that are neither done nor failed.
     """
 
     def __init__(
@@ -80,14 +80,15 @@ class Inbox:
         self._unchanged_since: dict[str, tuple[str, float]] = {}  # name -> version, first time seen
         self._priorities: dict[str, tuple[str, int]] = {}  # key -> version, priority
         self.settling = False
-        self.unended: set[str] = set()
+        self.waiting: set[str] = set()
+        self.processing: set[str] = set()
 
     def scan(self) -> list[Ready]:
         """The manifests to claim, best first. Raises `StoreError`."""
         self.settling = False
         processing, waiting = self._manifests(PROCESSING), self._manifests("")
         self._report_left_out()
-        self.unended = {*processing, *waiting}
+        self.waiting, self.processing = set(waiting), set(processing)
         self._note_keys({PROCESSING: processing, "": waiting})
         self._note_changes(waiting.values())
         found = {(PROCESSING, name): entry for name, entry in processing.items()}
