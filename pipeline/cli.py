@@ -61,6 +61,8 @@ def run(
     weights: options.Weights = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    metrics_file: options.MetricsFile = None,
+    metrics_port: options.MetricsPort = None,
 ) -> None:
     """Work on manifest files; their images are relative to each file's folder."""
     from pipeline.work import watch
@@ -74,6 +76,8 @@ def run(
         weights=weights,
         device=device,
         dtype=dtype,
+        metrics_file=metrics_file,
+        metrics_port=metrics_port,
     )
     names = [path.stem for path in manifests]
     if len(set(names)) < len(names):
@@ -81,7 +85,7 @@ def run(
     stores = environment.stores(settings)
     target = Outbox(stores.outbox(_needed("outbox", settings.outbox)))
     engine = environment.engine(settings, stores, environment.timing)
-    listener = environment.listener()
+    listener = environment.listener(settings)
     try:
         session = Session(listener, environment.timing, settings.caps)
         code = watch.run(manifests, engine, target, stores, settings.allow, session)
@@ -105,6 +109,8 @@ def watch(
     weights: options.Weights = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    metrics_file: options.MetricsFile = None,
+    metrics_port: options.MetricsPort = None,
 ) -> None:
     """Work on manifests as they come into a folder or bucket; images come from there, too."""
     from pipeline.inbox.opening import open_trigger
@@ -124,6 +130,8 @@ def watch(
         weights=weights,
         device=device,
         dtype=dtype,
+        metrics_file=metrics_file,
+        metrics_port=metrics_port,
     )
     if settings.queue and schedule:
         raise UsageError("--queue does not go with --schedule; leave one of them out")
@@ -137,7 +145,7 @@ def watch(
         )
     target = Outbox(stores.outbox(_needed("outbox", settings.outbox), apart_from=source))
     engine = environment.engine(settings, stores, environment.timing)
-    listener = environment.listener()
+    listener = environment.listener(settings)
     try:
         session = Session(listener, environment.timing, settings.caps)
         trigger = open_trigger(settings, source, session.wake, session.warn, session.timing)
