@@ -156,7 +156,7 @@ def test_the_inbox_is_shown_as_the_last_scan_found_it(metrics: Metrics) -> None:
 
 @pytest.mark.parametrize(("way", "lost"), [("taken over", 1), ("cancelled", 0)])
 def test_a_claim_is_lost_to_another_runner_and_not_to_a_person(metrics: Metrics, way: str, lost: int) -> None:
-    taken_over = []
+    taken_over: list[object] = []
 
     def lose(task: Task) -> None:
         if task.pair.id == "p1" and way == "cancelled":
