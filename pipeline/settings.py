@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     @property
     def metrics_address(self) -> tuple[str, int] | None:
         """Host and port at which metrics are served, if they are."""
-        if not self.metrics_port:
+        if self.metrics_port is None:
             return None
         host, _, port = self.metrics_port.rpartition(":")
         return host.strip("[]") or "127.0.0.1", int(port)
@@ -67,8 +67,11 @@ class Settings(BaseSettings):
     @field_validator("metrics_port")
     @classmethod
     def _address(cls, value: str | None) -> str | None:
-        found = re.fullmatch(r"((?:[\w.-]+|\[[\w.:]+\]):)?(\d{1,5})", value, re.ASCII) if value else None
-        if value and (not found or int(found[2]) >= 2**16):
+        # Kubernetes sets NST_METRICS_PORT to such a URL beside a service that is called nst-metrics.
+        if not value or value.startswith("tcp://"):
+            return None
+        found = re.fullmatch(r"((?:[\w.-]+|\[[\w.:]+\]):)?(\d{1,5})", value, re.ASCII)
+        if not found or int(found[2]) >= 2**16:
             raise ValueError("should be PORT or HOST:PORT, as in 9464 or 0.0.0.0:9464")
         return value
 

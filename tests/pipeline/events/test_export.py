@@ -206,6 +206,17 @@ def test_a_port_that_is_taken_is_wrong_usage(inbox: Path, call_fake: Call, tmp_p
     assert (code, text) == (2, f"nst-pipeline: {message}\n")
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "a..b"])
+def test_a_host_that_is_not_this_machine_is_wrong_usage(
+    inbox: Path, call_fake: Call, tmp_path: Path, host: str
+) -> None:
+    options = ("--metrics-port", f"{host}:0")
+    code, text = call_fake("run", inbox / "m.json", "--outbox", tmp_path / "out", *options)
+    assert code == 2
+    assert text.startswith(f"nst-pipeline: metrics can't be served at {host}:0 (")
+    assert text.endswith("); choose another port\n")
+
+
 @pytest.mark.parametrize(
     ("given", "address"),
     [
@@ -214,6 +225,7 @@ def test_a_port_that_is_taken_is_wrong_usage(inbox: Path, call_fake: Call, tmp_p
         ("runner-1.example:80", ("runner-1.example", 80)),
         ("[::1]:9464", ("::1", 9464)),
         ("", None),
+        ("tcp://10.0.0.1:80", None),  # as Kubernetes sets the variable
     ],
 )
 def test_the_port_may_have_a_host(
@@ -224,7 +236,7 @@ def test_the_port_may_have_a_host(
     assert load_settings().metrics_address == address
 
 
-@pytest.mark.parametrize("given", ["tcp://10.0.0.1:80", "65536", "localhost", ":80", "::1:80", "-1"])
+@pytest.mark.parametrize("given", ["udp://10.0.0.1:80", "65536", "localhost", ":80", "::1:80", "-1"])
 def test_a_port_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("NST_METRICS_PORT", given)
     with pytest.raises(UsageError, match=r"^NST_METRICS_PORT: should be PORT or HOST:PORT, as in 9464 or"):
