@@ -119,10 +119,9 @@ class MetricsServer:
         shown = f"[{host}]" if ":" in host else host
         try:
             self._server = _Server(host, port)
-        except (OSError, UnicodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
+        except OSError as error:
             raise UsageError(
-                f"metrics can't be served at {shown}:{port} ({reason}); choose another port"
+                f"metrics can't be served at {shown}:{port} ({error.strerror}); choose another port"
             ) from None
         self._server.set_app(make_wsgi_app(metrics.registry))
         self.url = f"http://{shown}:{self._server.server_port}/metrics"

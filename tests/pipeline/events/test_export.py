@@ -87,8 +87,11 @@ def test_a_process_whose_work_is_abandoned_writes_the_file_before_it_ends(
     inbox: Path, file: Path, tmp_path: Path
 ) -> None:
     arguments = ("watch", "--inbox", inbox, "--outbox", tmp_path / "out", "--metrics-file", file)
-    with Runner(*arguments, timing=HOUR, engine="stuck") as runner:
+    with Runner(*arguments, "--metrics-port", "0", timing=HOUR, engine="stuck") as runner:
+        url = runner.wait_for("serving metrics")["url"]
         runner.wait_for("manifest started")
+        while get(url)[1]["nst_batch_pairs"] == 0:  # until the device is stuck
+            assert runner.process.poll() is None
         runner.process.send_signal(signal.SIGTERM)
         assert runner.finish() == 128 + signal.SIGTERM
     assert samples(file.read_bytes())['nst_manifests_total{outcome="left"}'] == 1
@@ -206,14 +209,11 @@ def test_a_port_that_is_taken_is_wrong_usage(inbox: Path, call_fake: Call, tmp_p
     assert (code, text) == (2, f"nst-pipeline: {message}\n")
 
 
-@pytest.mark.parametrize("host", ["192.0.2.1", "a..b"])
-def test_a_host_that_is_not_this_machine_is_wrong_usage(
-    inbox: Path, call_fake: Call, tmp_path: Path, host: str
-) -> None:
-    options = ("--metrics-port", f"{host}:0")
+def test_a_host_that_is_not_this_machine_is_wrong_usage(inbox: Path, call_fake: Call, tmp_path: Path) -> None:
+    options = ("--metrics-port", "192.0.2.1:0")
     code, text = call_fake("run", inbox / "m.json", "--outbox", tmp_path / "out", *options)
     assert code == 2
-    assert text.startswith(f"nst-pipeline: metrics can't be served at {host}:0 (")
+    assert text.startswith("nst-pipeline: metrics can't be served at 192.0.2.1:0 (")
     assert text.endswith("); choose another port\n")
 
 
