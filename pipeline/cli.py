@@ -65,6 +65,8 @@ def run(
     weights: options.Weights = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    metrics_file: options.MetricsFile = None,
+    metrics_port: options.MetricsPort = None,
 ) -> None:
     """Work on manifest files; their images are relative to each file's folder."""
     from pipeline.work import watch
@@ -78,12 +80,14 @@ def run(
         weights=weights,
         device=device,
         dtype=dtype,
+        metrics_file=metrics_file,
+        metrics_port=metrics_port,
     )
     _check_names(manifests, name)
     stores = environment.stores(settings)
     target = Outbox(stores.outbox(_needed("outbox", settings.outbox)))
     engine = environment.engine(settings, stores, environment.timing)
-    listener = environment.listener()
+    listener = environment.listener(settings)
     try:
         session = Session(listener, environment.timing, settings.caps)
         code = watch.run(manifests, engine, target, stores, settings.allow, session, name, replace)
@@ -107,6 +111,8 @@ def watch(
     weights: options.Weights = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    metrics_file: options.MetricsFile = None,
+    metrics_port: options.MetricsPort = None,
 ) -> None:
     """Work on manifests as they come into a folder or bucket; images come from there, too."""
     from pipeline.inbox.opening import open_trigger
@@ -126,6 +132,8 @@ def watch(
         weights=weights,
         device=device,
         dtype=dtype,
+        metrics_file=metrics_file,
+        metrics_port=metrics_port,
     )
     if settings.queue and schedule:
         raise UsageError("--queue does not go with --schedule; leave one of them out")
@@ -139,7 +147,7 @@ def watch(
         )
     target = Outbox(stores.outbox(_needed("outbox", settings.outbox), apart_from=source))
     engine = environment.engine(settings, stores, environment.timing)
-    listener = environment.listener()
+    listener = environment.listener(settings)
     try:
         session = Session(listener, environment.timing, settings.caps)
         trigger = open_trigger(settings, source, session.wake, session.warn, session.timing)

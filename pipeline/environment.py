@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipeline.engines.base import Engine
+from pipeline.errors import UsageError
 from pipeline.events.bars import Bars
-from pipeline.events.listener import Listener
+from pipeline.events.listener import FanOut, Listener
 from pipeline.events.log import JsonLines
 from pipeline.settings import Settings
 from pipeline.stores.opening import Stores
@@ -21,6 +22,18 @@ def _local_engine(settings: Settings, stores: Stores, timing: Timing) -> Engine:
     return LocalEngine(settings, stores, timing)
 
 
+def _exported(settings: Settings, timing: Timing, log: Listener) -> Listener:
+    try:
+        from pipeline.events.export import Exported
+    except ModuleNotFoundError as error:
+        if error.name != "prometheus_client":
+            raise
+        raise UsageError(
+            "metrics need the extra 'serve', which is not installed: pip install 'nst-pipeline[serve]'"
+        ) from None
+    return Exported(settings, timing, log)
+
+
 @dataclass(frozen=True)
 class Environment:
     """The defaults are for production; tests pass shorter intervals and other engines."""
@@ -32,6 +45,17 @@ class Environment:
         """Opens stores as the settings say."""
         return Stores(settings.endpoint_url, self.timing, alone=settings.alone)
 
-    def listener(self) -> Listener:
-        """Bars at a terminal, JSON lines elsewhere."""
-        return Bars(sys.stdout) if sys.stdout.isatty() else JsonLines(sys.stdout)
+    def listener(self, settings: Settings) -> Listener:
+        """Bars at a terminal, JSON lines elsewhere. Metrics, too, where the settings ask for them.
+
+        Raises `UsageError`.
+        """
+        shown = Bars(sys.stdout) if sys.stdout.isatty() else JsonLines(sys.stdout)
+        if not (settings.metrics_file or settings.metrics_port):
+            return shown
+        try:
+            # Metrics come first, so that they include what was logged.
+            return FanOut([_exported(settings, self.timing, shown), shown])
+        except UsageError:
+            shown.close()
+            raise

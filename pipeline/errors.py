@@ -13,6 +13,7 @@ NSTError                    exit code 1; base class of all, in nst.errors
     ├── NameRefusedError    the store cannot hold a file of this name
     ├── UnavailableError    the store cannot be used now; the caller should wait and retry
     └── ClaimLostError      the claim on a manifest is lost; the runner must not publish its results
+        └── TakenAwayError  a person has moved or deleted the manifest
 """
 
 from dataclasses import asdict, dataclass
@@ -101,6 +102,13 @@ class ClaimLostError(StoreError):
 
     Another runner has taken over, or a person has moved or deleted the manifest.
     """
+
+
+class TakenAwayError(ClaimLostError):
+    """A person has moved or deleted the manifest, for example by `cancel`, to stop the work on it."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"{place} was moved or deleted; work on it stops")
 
 
 class UsageError(NSTError):

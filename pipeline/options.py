@@ -59,3 +59,13 @@ Poll = Annotated[bool, typer.Option("--poll", help="No file events: NFS, SMB, Do
 Alone = Annotated[
     bool, typer.Option("--alone", help="No other runner is at this inbox and outbox. [NST_ALONE]")
 ]
+MetricsFile = Annotated[
+    str | None,
+    typer.Option("--metrics-file", help="Write metrics to this file, for node_exporter. [NST_METRICS_FILE]"),
+]
+MetricsPort = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics-port", help="Serve metrics at this PORT of 127.0.0.1, or HOST:PORT. [NST_METRICS_PORT]"
+    ),
+]

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     dtype: str = "auto"
     poll: bool = False
     alone: bool = False
+    metrics_file: str | None = None
+    metrics_port: str | None = None
     # These have no flags, because they belong to a place and not to one start of the program.
     most_pairs: _Cap = Caps.pairs
     most_size: _Cap = Caps.max_size
@@ -57,7 +59,26 @@ class Settings(BaseSettings):
         """What one manifest may ask for."""
         return Caps(self.most_pairs, self.most_size, self.most_epochs, self.most_pixels)
 
-    @field_validator("inbox", "outbox", "weights")
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Host and port at which metrics are served, if they are."""
+        if self.metrics_port is None:
+            return None
+        host, _, port = self.metrics_port.rpartition(":")
+        return host.strip("[]") or "127.0.0.1", int(port)
+
+    @field_validator("metrics_port")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        # Kubernetes sets NST_METRICS_PORT to such a URL beside a service that is called nst-metrics.
+        if not value or value.startswith("tcp://"):
+            return None
+        found = re.fullmatch(r"((?:[\w.-]+|\[[\w.:]+\]):)?(\d{1,5})", value, re.ASCII)
+        if not found or int(found[2]) >= 2**16:
+            raise ValueError("should be PORT or HOST:PORT, as in 9464 or 0.0.0.0:9464")
+        return value
+
+    @field_validator("inbox", "outbox", "weights", "metrics_file")
     @classmethod
     def _expand(cls, value: str | None) -> str | None:
         return value and home_expanded(value)

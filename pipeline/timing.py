@@ -45,6 +45,9 @@ class Timing:
     queue_hidden: int = 120  # a message of the queue stays hidden so long before it must be renewed; whole
     queue_retry: float = 10.0  # before the next try at a queue
 
+    # Metrics.
+    metrics_file: float = 5.0  # between two writes of the file
+
     # Stopping.
     grace: float = 0.8  # after a signal, for work to end by itself
     leave: float = 1.0  # for handing back what is left, once work is abandoned

@@ -88,7 +88,8 @@ Outcome = Finished | Unchanged | Changed | Unread | Failed | Died
 class Engine(Protocol):
     """Turns tasks into outcomes. All methods may be called from any thread.
 
-    While it computes it reports evaluations, as `Evaluated` events, to the listener that `start` was given.
+    It reports to the listener that `start` was given when a batch begins and ends on the device, as events
+    `BatchBegan` and `BatchEnded`, and each evaluation in between, as `Evaluated`.
     """
 
     @property

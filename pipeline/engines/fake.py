@@ -12,7 +12,7 @@ from nst.errors import NSTError
 from nst.result import Evaluation, Losses
 from pipeline.engines.base import Changed, Died, Failed, Finished, Outcome, Task, Unchanged, Unread
 from pipeline.errors import EngineLostError, StoreError, UnavailableError, problems_of
-from pipeline.events.listener import Evaluated, Listener, Note
+from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Listener, Note
 from pipeline.outbox.record import DeliveredLosses, Record, RecordedImage, WeightFile, thumbnail_name
 from pipeline.stores.opening import Stores
 
@@ -76,7 +76,7 @@ class FakeEngine:
         while task := self._next():
             self._on_change()
             try:
-                self._outcomes.put(self._before(task) or self._result(task))
+                self._outcomes.put(self._compute(task))
             except EngineLostError as error:
                 self._outcomes.put(Died(task, str(error)))
                 self._outcomes.put(error)
@@ -87,6 +87,13 @@ class FakeEngine:
                     continue
                 problem = problems_of(error, task.pair.place, task.pair.id)[0]
                 self._outcomes.put(Failed(task, problem))
+
+    def _compute(self, task: Task) -> Outcome:
+        self._listener.hear(BatchBegan(1))
+        try:
+            return self._before(task) or self._result(task)
+        finally:
+            self._listener.hear(BatchEnded())
 
     def _next(self) -> Task | None:
         with self._changed:

@@ -18,7 +18,7 @@ from pipeline.engines.pool import Pool, Waiting
 from pipeline.engines.prepare import Prepared, Preparer
 from pipeline.engines.stylizer import make_stylizer
 from pipeline.errors import EngineLostError, Problem, StoppedError, UnavailableError, problems_of
-from pipeline.events.listener import Evaluated, Listener, Note, StoreUnavailable
+from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Listener, Note, StoreUnavailable
 from pipeline.settings import Settings
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
@@ -222,7 +222,12 @@ class LocalEngine:
             if task.number not in self._cancelled:
                 self._listener.hear(Evaluated(task.manifest, task.pair.id, evaluation))
 
-        return self._stylizer.run([entry.prepared.pair for entry in batch if entry.prepared], on_evaluation)
+        pairs = [entry.prepared.pair for entry in batch if entry.prepared]
+        self._listener.hear(BatchBegan(len(pairs)))
+        try:
+            return self._stylizer.run(pairs, on_evaluation)
+        finally:
+            self._listener.hear(BatchEnded())
 
     def _encode(self, entry: Waiting, result: Result, size: int) -> None:
         assert entry.prepared

@@ -8,6 +8,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from pipeline.errors import Problem, printable
 from pipeline.events.listener import (
+    BatchBegan,
+    BatchEnded,
     Evaluated,
     Event,
     Failed,
@@ -16,6 +18,7 @@ from pipeline.events.listener import (
     ManifestStarted,
     Note,
     PairDone,
+    Scanned,
     StoreUnavailable,
 )
 from pipeline.events.streams import Forgiving
@@ -63,6 +66,8 @@ class Bars:
                 case StoreUnavailable(message, again):
                     if not again:
                         self._print(f"{message}; trying again")
+                case BatchBegan() | BatchEnded() | Scanned():
+                    pass
                 case Note(message, _, details):
                     shown = (f"{key}={value}" for key, value in details.items())
                     self._print(" ".join([message, *shown]))

@@ -61,6 +61,7 @@ class ManifestLeft:
     manifest: str
     reason: str
     level: Level = "info"
+    claim_lost: bool = False  # not by a person: another runner may work on the manifest now
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,26 @@ class StoreUnavailable:
 
     message: str
     again: bool
+
+
+@dataclass(frozen=True)
+class BatchBegan:
+    """The device begins to compute so many pairs at once."""
+
+    pairs: int
+
+
+@dataclass(frozen=True)
+class BatchEnded:
+    """The device has ended the batch that began last, in whatever way."""
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A scan of the inbox has found so many manifests that wait, and so many in `processing/`."""
+
+    waiting: int
+    processing: int
 
 
 @dataclass(frozen=True)
@@ -81,7 +102,17 @@ class Note:
 
 
 Event = (
-    ManifestStarted | Evaluated | PairDone | Failed | ManifestEnded | ManifestLeft | StoreUnavailable | Note
+    ManifestStarted
+    | Evaluated
+    | PairDone
+    | Failed
+    | ManifestEnded
+    | ManifestLeft
+    | StoreUnavailable
+    | BatchBegan
+    | BatchEnded
+    | Scanned
+    | Note
 )
 
 

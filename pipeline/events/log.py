@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from pipeline.events.listener import (
+    BatchBegan,
+    BatchEnded,
     Evaluated,
     Event,
     Failed,
@@ -16,6 +18,7 @@ from pipeline.events.listener import (
     ManifestStarted,
     Note,
     PairDone,
+    Scanned,
     StoreUnavailable,
 )
 from pipeline.events.streams import Forgiving
@@ -67,6 +70,8 @@ def _line(event: Event) -> Line | None:
             return reason, level, {"manifest": manifest}
         case StoreUnavailable(message, again):
             return None if again else (f"{message}; trying again", "warning", {})
+        case BatchBegan() | BatchEnded() | Scanned():
+            return None
         case Note(message, level, details):
             return message, level, dict(details)
 

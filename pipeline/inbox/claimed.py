@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.errors import ClaimLostError, Problem, StoreError, UnavailableError, printable
+from pipeline.errors import ClaimLostError, Problem, StoreError, TakenAwayError, UnavailableError, printable
 from pipeline.inbox.layout import SUFFIX, as_argument, done_key, error_key, failed_key, processing_key
 from pipeline.inbox.unfinished import State, Unfinished
 from pipeline.manifest.reading import MAX_BYTES
@@ -34,15 +34,15 @@ class ClaimedManifest:
         """Check that the claim still holds. Call it before anything is published. Raises `ClaimLostError`."""
         self._claim.confirm()
 
-    def lost(self) -> str | None:
+    def lost(self) -> ClaimLostError | None:
         """Why work on it must stop, or none. A person who takes it out of `processing/` means 'stop this'."""
         if self._claim.present():
             return None
         try:
             self._claim.confirm()
         except ClaimLostError as error:
-            return str(error)
-        return f"{self._store.url}/{processing_key(self.name)} was moved or deleted; work on it stops"
+            return error
+        return TakenAwayError(f"{self._store.url}/{processing_key(self.name)}")
 
     @property
     def history(self) -> History:

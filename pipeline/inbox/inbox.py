@@ -65,7 +65,7 @@ class Inbox:
 
     Only a scan decides which are ready. An event starts it earlier.
 
-    After a scan, `unended` names the manifests that are neither done nor failed.
+    After a scan, `waiting` and `processing` have the names of the manifests that are neither done nor failed.
     """
 
     def __init__(
@@ -87,7 +87,8 @@ class Inbox:
         self._left_out: set[str] = set()  # file names
         self._writing = Writing(store, timing, clock)
         self._priorities: dict[str, tuple[str, int]] = {}  # key -> version, priority
-        self.unended: set[str] = set()
+        self.waiting: set[str] = set()
+        self.processing: set[str] = set()
 
     @property
     def settling(self) -> bool:
@@ -101,7 +102,7 @@ class Inbox:
         processing, waiting = self._manifests(PROCESSING), self._manifests("")
         self._report_left_out()
         self._states = states(waiting | processing)
-        self.unended = {*processing, *waiting}
+        self.waiting, self.processing = set(waiting), set(processing)
         self._note_keys({PROCESSING: _file_names(processing), "": _file_names(waiting)})
         self._writing.see(waiting.values())
         found = {(PROCESSING, name): entry for name, entry in processing.items()}

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.errors import ClaimLostError, ConflictError, NotFoundError
+from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, TakenAwayError
 from pipeline.stores.base import History
 from pipeline.stores.holding import Holding
 from pipeline.stores.lock import Lock
@@ -31,7 +31,7 @@ class FolderClaim:
     def confirm(self) -> None:
         self._lock.confirm()
         if not self.present():
-            raise ClaimLostError(f"{self._store.url}/{self._key} was moved or deleted; work on it stops")
+            raise TakenAwayError(f"{self._store.url}/{self._key}")
 
     def present(self) -> bool:
         if not self._lock.held or self._lock.lost:

@@ -22,7 +22,14 @@ from pathlib import Path
 from typing import ClassVar
 from weakref import WeakValueDictionary
 
-from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, TooLargeError, UsageError
+from pipeline.errors import (
+    ClaimLostError,
+    ConflictError,
+    NotFoundError,
+    TakenAwayError,
+    TooLargeError,
+    UsageError,
+)
 from pipeline.stores.base import Entry, History
 from pipeline.stores.search import Search
 from pipeline.timing import Timing
@@ -313,7 +320,7 @@ class MemoryClaim:
         if not self._holds():
             raise ClaimLostError(f"{place}: another runner has taken over")
         if self._key not in self._store._files:
-            raise ClaimLostError(f"{place} was moved or deleted; work on it stops")
+            raise TakenAwayError(place)
 
     def _holds(self) -> bool:
         return self._store._claims.get(self._key) is self

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError, TooLargeError
+from pipeline.errors import (
+    ClaimLostError,
+    ConflictError,
+    NotFoundError,
+    StoreError,
+    TakenAwayError,
+    TooLargeError,
+)
 from pipeline.stores.base import History
 from pipeline.stores.lease import Lease
 from pipeline.stores.objects import Objects
@@ -199,5 +206,5 @@ class S3Claim:
         # A copy may have another ETag, for example if the original was uploaded in parts.
         self._lease.holding = self._lease.holding.model_copy(update={"content": etag})
 
-    def _taken_away(self) -> ClaimLostError:
-        return ClaimLostError(f"{self._objects.url}/{self._key} was moved or deleted; work on it stops")
+    def _taken_away(self) -> TakenAwayError:
+        return TakenAwayError(f"{self._objects.url}/{self._key}")

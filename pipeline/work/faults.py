@@ -44,11 +44,11 @@ class Faults:
         """Report a fault, unless it was reported before."""
         passing = isinstance(error, UnavailableError)
         self.unavailable |= passing
-        if self._reported.get(what) == str(error) or (passing and what in self._reported):
-            return
-        self._reported[what] = str(error)
+        again = self._reported.get(what) == str(error) or (passing and what in self._reported)
+        if not again:
+            self._reported[what] = str(error)
         if passing:
-            self._listener.hear(StoreUnavailable(str(error), again=False))
-        else:
+            self._listener.hear(StoreUnavailable(str(error), again))
+        elif not again:
             self.count += 1
             self._listener.hear(Note(str(error), "error"))

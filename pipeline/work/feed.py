@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from pipeline.events.listener import Listener, ManifestLeft, ManifestStarted
+from pipeline.events.listener import Listener, ManifestLeft, ManifestStarted, Scanned
 from pipeline.inbox.inbox import Inbox, Ready
 from pipeline.inbox.triggers import Trigger
 from pipeline.manifest.models import Pair
@@ -181,8 +181,12 @@ class InboxFeed:
         self._session.wake.clear()
         self._trigger.refresh()
         with self._session.reporting_slowness("the scan of the inbox takes long; it goes on"):
-            self._ready = deque(self.faults.attempt("the inbox", self._inbox.scan) or [])
-        self._trigger.seen(self._inbox.unended)
+            found = self.faults.attempt("the inbox", self._inbox.scan)
+        self._ready = deque(found or [])
+        waiting, processing = self._inbox.waiting, self._inbox.processing
+        if found is not None:
+            self._listener.hear(Scanned(len(waiting), len(processing)))
+        self._trigger.seen(waiting | processing)
         self._opener.scanned({ready.name for ready in self._ready if not ready.in_processing})
         self._scanned, self._scan_took = began, time.monotonic() - began
 

@@ -46,11 +46,11 @@ class OpenJobs:
             if job.claimed is None or job.finished:
                 continue  # what is being ended is confirmed anyway
             try:
-                reason = job.claimed.lost()
+                loss = job.claimed.lost()
             except StoreError:
                 continue  # the store cannot be reached; the next check will show
-            if reason:
-                self._settling.leave(job, reason)
+            if loss:
+                self._settling.leave(job, loss)
 
     def mark_stopping(self) -> None:
         """Write into each claim that this process is being stopped, so that its end is not a crash."""

@@ -6,21 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.errors import StoppedError
-from pipeline.events.listener import Event, FanOut, Listener, Note
+from pipeline.events.listener import Event, FanOut, Listener, Note, Scanned
 from pipeline.settings import Caps
 from pipeline.stores.search import Search
 from pipeline.timing import Timing
 
 
 class Pulse:
-    """Knows for how long nothing has happened. It listens to events: each one is a sign of progress."""
+    """Knows for how long nothing has happened. It listens to events: each one is a sign of progress.
+
+    A scan is none: the inbox is also scanned while the device is stuck.
+    """
 
     def __init__(self) -> None:
         self._last = time.monotonic()
         self.working = False  # silence counts only while something should happen
 
     def hear(self, event: Event) -> None:
-        self.beat()
+        if not isinstance(event, Scanned):
+            self.beat()
 
     def close(self) -> None:
         pass

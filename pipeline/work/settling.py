@@ -6,7 +6,7 @@ from functools import partial
 from typing import TypeVar
 
 from pipeline.engines.base import Finished
-from pipeline.errors import ClaimLostError, Problem, StoppedError, problems_of
+from pipeline.errors import ClaimLostError, Problem, StoppedError, TakenAwayError, problems_of
 from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, Note, PairDone
 from pipeline.inbox.claimed import ClaimedManifest
 from pipeline.outbox.outbox import Outbox
@@ -53,7 +53,7 @@ class Settling:
         except StoppedError:
             raise
         except ClaimLostError as error:
-            self.leave(job, str(error))
+            self.leave(job, error)
             return None
         except Exception as error:
             return problems_of(error, pair.place, pair.id)[0]
@@ -81,7 +81,7 @@ class Settling:
                     self._put_off(job, "manifest could not be ended")
         self._changed.set()
 
-    def leave(self, job: Job, reason: str) -> None:
+    def leave(self, job: Job, error: ClaimLostError) -> None:
         """Stop work on a manifest whose claim is gone. Nothing of it is published any more."""
         with job.lock:
             if job.ended:
@@ -91,7 +91,8 @@ class Settling:
         if job.claimed:
             self.attempt(job, partial(_end_claim, job.claimed))
         job.close()
-        self._listener.hear(ManifestLeft(job.name, reason, "warning"))
+        lost = not isinstance(error, TakenAwayError)
+        self._listener.hear(ManifestLeft(job.name, str(error), "warning", claim_lost=lost))
 
     def put_off(self, job: Job, reason: str) -> None:
         """Hand a manifest back, and do not try it again for a while, which counts as a problem."""
@@ -117,7 +118,7 @@ class Settling:
         except StoppedError:
             raise
         except ClaimLostError as error:
-            self.leave(job, str(error))
+            self.leave(job, error)
         except Exception as error:
             for problem in problems_of(error):
                 self.problems += 1

@@ -53,7 +53,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-@pytest.mark.parametrize("name", ["inbox", "outbox", "weights", "allow"])
+@pytest.mark.parametrize("name", ["inbox", "outbox", "weights", "allow", "metrics_file"])
 @pytest.mark.parametrize("by", ["flag", "variable"])
 def test_a_path_may_begin_in_the_home_folder(
     home: Path, monkeypatch: pytest.MonkeyPatch, name: str, by: str

@@ -1,5 +1,6 @@
 """The engine of one device: batches, lack of memory, cancelling and stopping."""
 
+import itertools
 import json
 import math
 import threading
@@ -16,7 +17,7 @@ from nst.result import Evaluation, Losses, Result
 from pipeline.engines.base import Died, Failed, Finished, Outcome, Task, Unchanged
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import EngineLostError, UnavailableError
-from pipeline.events.listener import Evaluated, StoreUnavailable
+from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, StoreUnavailable
 from pipeline.events.recording import RecordingListener
 from pipeline.manifest.models import Pair, StyleEntry
 from pipeline.settings import Settings
@@ -177,6 +178,18 @@ def test_a_result_has_picture_loss_log_record_and_thumbnails(
 def test_a_batch_that_is_too_large_is_halved(start: Start, stylizer: Stylizer, seven: list[Task]) -> None:
     gpu = SimulatedGpu(stylizer, lambda pairs: len(pairs) == 1)
     assert all(isinstance(outcome, Finished) for outcome in outcomes(start(gpu), seven))
+
+
+def test_each_batch_is_reported_when_it_begins_and_when_it_ends(
+    start: Start, stylizer: Stylizer, seven: list[Task], listener: RecordingListener
+) -> None:
+    gpu = SimulatedGpu(stylizer, lambda pairs: len(pairs) == 1)
+    outcomes(start(gpu), seven)
+    reported = [event for event in listener.events if isinstance(event, BatchBegan | BatchEnded)]
+    # Batches that are too large are reported as well.
+    expected = [[BatchBegan(pairs), BatchEnded()] for pairs in gpu.batches]
+    assert reported == list(itertools.chain(*expected))
+    assert max(gpu.batches) == 4
 
 
 @pytest.mark.parametrize(

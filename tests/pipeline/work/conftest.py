@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.engines.base import Outcome, Task
 from pipeline.engines.fake import FakeEngine
-from pipeline.events.listener import ManifestStarted
+from pipeline.events.listener import FanOut, Listener, ManifestStarted
 from pipeline.events.recording import RecordingListener
 from pipeline.inbox.inbox import Inbox
 from pipeline.inbox.triggers import Trigger
@@ -36,13 +36,14 @@ class Shop:
     timing: Timing = QUICK
     at: "Shop | None" = None  # another runner that shares its inbox and outbox with this one
     view: Callable[[MemoryStore], Any] = lambda store: store  # how this runner sees the outbox
+    hearing: Sequence[Listener] = ()  # what hears each event before `listener` does
     inbox: MemoryStore = field(init=False)
     outbox: MemoryStore = field(init=False)
 
     def __post_init__(self) -> None:
         self.inbox, self.outbox = (self.at.inbox, self.at.outbox) if self.at else self._make_stores()
         self.listener, self.stores = RecordingListener(), Stores(timing=self.timing)
-        self.session = Session(self.listener, self.timing)
+        self.session = Session(FanOut([*self.hearing, self.listener]), self.timing)
         self.engine = FakeEngine(self.stores, self.before, self.batch)
         outbox = Outbox(self.view(self.outbox))
         sources = self.stores.sources(self.inbox.url, results_among=outbox.results_among)

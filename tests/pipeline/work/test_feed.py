@@ -9,7 +9,7 @@ import pytest
 from nst import Parameters
 from pipeline.engines.base import Task
 from pipeline.errors import UnavailableError
-from pipeline.events.listener import ManifestEnded, ManifestLeft, Note, StoreUnavailable
+from pipeline.events.listener import ManifestEnded, ManifestLeft, Note, Scanned, StoreUnavailable
 from pipeline.manifest.models import Pair
 from pipeline.work.feed import FileFeed
 from pipeline.work.job import Job
@@ -130,7 +130,7 @@ def test_what_can_be_neither_read_nor_refused_is_skipped_for_this_round(shop: Ma
     assert runner.manifests("done") == ["good.json"]
     assert runner.manifests("") == ["bad.json"]
     assert runner.feed.unsettled
-    assert [event.message for event in runner.listener.of(StoreUnavailable)] == [
+    assert [event.message for event in runner.listener.of(StoreUnavailable) if not event.again] == [
         "failed/bad.error.json: out of reach"
     ]
 
@@ -172,9 +172,28 @@ def test_a_fault_that_goes_on_is_reported_once(shop: Make) -> None:
     for _ in range(3):
         runner.feed.begin()
         assert runner.feed.next(1, claim=True) is None
-    assert len(runner.listener.of(StoreUnavailable)) == 1
+    # The log shows the first one only.
+    assert [event.again for event in runner.listener.of(StoreUnavailable)] == [False, True, True]
     assert runner.listener.of(Note) == []
     assert runner.feed.unsettled
+
+
+def test_a_scan_reports_how_many_manifests_wait_and_how_many_are_worked_on(shop: Make) -> None:
+    runner = shop()
+    for name in "abc":
+        runner.drop(name)
+    assert runner.inbox.claim("a.json", "processing/a.json")
+    runner.feed.scan()
+    runner.inbox.remove("b.json")
+    runner.feed.scan()
+    assert runner.listener.of(Scanned) == [Scanned(2, 1), Scanned(1, 1)]
+
+    def refuse(verb: str, key: str) -> None:
+        raise UnavailableError("memory: out of reach")
+
+    runner.inbox.before = refuse
+    runner.feed.scan()
+    assert len(runner.listener.of(Scanned)) == 2  # what was not scanned is not reported
 
 
 def test_manifests_whose_priority_is_not_read_yet_are_not_claimed_too_early(shop: Make) -> None:

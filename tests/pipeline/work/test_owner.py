@@ -106,6 +106,7 @@ def test_a_claim_that_is_lost_publishes_nothing_more(shop: Make) -> None:
     assert records <= {"m/p0.json"}  # which may have been published before
     (left,) = runner.listener.of(ManifestLeft)
     assert left.reason.endswith("another runner has taken over")
+    assert left.claim_lost
 
 
 def test_a_name_under_which_another_inbox_publishes_is_left_alone_until_that_has_ended(shop: Make) -> None:

@@ -144,7 +144,8 @@ def test_a_runner_without_progress_ends_and_the_next_runner_does_the_pair(tmp_pa
         json.dumps({"content": "a.png", "style": "a.png", "epochs": 1, "max_size": 32})
     )
     arguments = ("watch", "--inbox", inbox, "--outbox", tmp_path / "out")
-    with Runner(*arguments, timing={"stuck": 1}, engine="stuck") as runner:
+    scans = {"scan": 0.05, "scan_rest": 0.0, "cancelled": 0.05}  # which go on, and are no progress
+    with Runner(*arguments, timing={"stuck": 1, **scans}, engine="stuck") as runner:
         assert runner.finish() == 1
         assert runner.events[-1]["event"].startswith("no progress for")
         assert runner.events[-1]["level"] == "error"

@@ -40,6 +40,7 @@ def test_taking_a_manifest_out_of_processing_stops_the_work_on_it(shop: Make, wa
     gone.set()
     thread.join(60)
     assert left.reason.endswith("/processing/m.json was moved or deleted; work on it stops")
+    assert not left.claim_lost
     assert len(runner.listener.of(ManifestLeft)) == 1
     assert runner.listener.of(ManifestEnded) == []
     assert [event.record.id for event in runner.listener.of(PairDone)] == ["p0", "p1"]
