@@ -51,3 +51,22 @@ Poll = Annotated[bool, typer.Option("--poll", help="No file events: NFS, SMB, Do
 Alone = Annotated[
     bool, typer.Option("--alone", help="No other runner is at this inbox and outbox. [NST_ALONE]")
 ]
+Host = Annotated[
+    str | None,
+    typer.Option("--host", help="Address to listen at; other than 127.0.0.1 needs a token. [NST_HOST]"),
+]
+Port = Annotated[int | None, typer.Option("--port", help="Port to listen at; 5002 by default. [NST_PORT]")]
+TokenFile = Annotated[
+    str | None,
+    typer.Option("--token-file", help="File with the token that clients have to send. [NST_TOKEN_FILE]"),
+]
+TrustNetwork = Annotated[
+    bool,
+    typer.Option("--trust-network", help="Let everybody in who reaches the address. [NST_TRUST_NETWORK]"),
+]
+MaxUpload = Annotated[
+    int | None, typer.Option("--max-upload", help="MiB that a request may have; 64. [NST_MAX_UPLOAD]")
+]
+NoWork = Annotated[
+    bool, typer.Option("--no-work", help="Only take requests; runners elsewhere work. [NST_NO_WORK]")
+]

@@ -29,7 +29,8 @@ _Cap = Annotated[int, Field(ge=1, le=2**31)]
 class Settings(BaseSettings):
     """All settings. The variable `NST_OUTBOX` corresponds to the flag `--outbox`, and so on.
 
-    Variables without a flag are those of the caps: `NST_MOST_PAIRS`, `NST_MOST_SIZE`, `NST_MOST_EPOCHS`.
+    Variables without a flag are those of the caps (`NST_MOST_PAIRS`, `NST_MOST_SIZE`, `NST_MOST_EPOCHS`), and
+    `NST_WAIT` and `NST_MOST_WAITING` of `serve`.
     """
 
     model_config = SettingsConfigDict(env_prefix="NST_", extra="ignore", env_ignore_empty=True)
@@ -44,6 +45,17 @@ class Settings(BaseSettings):
     dtype: str = "auto"
     poll: bool = False
     alone: bool = False
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 5002
+    token_file: str | None = None
+    trust_network: bool = False
+    max_upload: Annotated[int, Field(ge=1, le=1024)] = 64  # MiB
+    no_work: bool = False
+    # Of the door, without flags.
+    wait: Annotated[float, Field(ge=0, le=86400)] = 600  # seconds that a request waits for its picture
+    most_waiting: Annotated[int, Field(ge=1, le=2**31)] = (
+        1000  # manifests, above which the door takes no more
+    )
     # These have no flags, because they belong to a place and not to one start of the program.
     most_pairs: _Cap = Caps.pairs
     most_size: _Cap = Caps.max_size
@@ -54,7 +66,13 @@ class Settings(BaseSettings):
         """What one manifest may ask for."""
         return Caps(self.most_pairs, self.most_size, self.most_epochs)
 
-    @field_validator("inbox", "outbox", "weights")
+    @field_validator("port", mode="before")
+    @classmethod
+    def _not_of_kubernetes(cls, value: object) -> object:
+        # Kubernetes sets NST_PORT to such a URL in every container beside a service that is called nst.
+        return 5002 if isinstance(value, str) and value.startswith("tcp://") else value
+
+    @field_validator("inbox", "outbox", "weights", "token_file")
     @classmethod
     def _expand(cls, value: str | None) -> str | None:
         return value and home_expanded(value)
@@ -81,6 +99,13 @@ def home_expanded(path: str) -> str:
         user = expanded.partition("/")[0]
         raise ValueError(f"the home folder of {user} is unknown; write ./{expanded} to mean a file here")
     return expanded
+
+
+def needed(name: str, url: str | None) -> str:
+    """The URL of an inbox or outbox. Raises `UsageError` if the operator gave none."""
+    if not url:
+        raise UsageError(f"which {name}? give --{name} FOLDER or set NST_{name.upper()}")
+    return url
 
 
 def load_settings(**flags: Any) -> Settings:

@@ -23,8 +23,8 @@ from pipeline.outbox.record import RecordedImage, thumbnail_name
 from pipeline.stores.sources import Sources
 
 _CACHED_PIXELS = 2**27  # of decoded styles; four bytes each
-# Of all threads together; a pair with a larger picture is prepared while no other one is.
-_DECODING_BYTES = 2**30
+# Of all threads of this process; a pair with a larger picture is prepared while no other one is.
+DECODING = Budget(2**30)
 # Those of the first version, which wrote all of them into its digests. Later ones do not belong here.
 _FIRST_PARAMETERS = {
     *("epochs", "tolerance", "content_weight", "style_weight", "tv_weight", "max_size", "style_scale"),
@@ -61,7 +61,6 @@ class Preparer:
         self._weights = weights_sha256
         self._styles: OrderedDict[tuple[str, int], Style] = OrderedDict()
         self._lock = threading.Lock()
-        self._budget = Budget(_DECODING_BYTES)
 
     def read(self, pair: Pair, sources: Sources) -> Inputs:
         """Read a pair's images. Raises `StoreError`."""
@@ -91,7 +90,7 @@ class Preparer:
         """Decode and resize the images. Raises `ImageError` with the name of the image."""
         # The content stays in memory while the styles are decoded, one after the other.
         largest = max(map(images.decoding_bytes, inputs.styles), default=0)
-        with self._budget.taken(images.decoding_bytes(inputs.content) + largest):
+        with DECODING.taken(images.decoding_bytes(inputs.content) + largest):
             return self._prepare(pair, inputs)
 
     def _prepare(self, pair: Pair, inputs: Inputs) -> Prepared:

@@ -18,6 +18,7 @@ from pipeline.inbox.layout import (
     error_key,
     failed_key,
     is_manifest,
+    is_request,
     manifest_name,
     processing_key,
     waiting_key,
@@ -218,6 +219,10 @@ class Inbox:
         if entry.size == 0:
             return False
         unchanged = self._clock() - self._unchanged_since[entry.name][1]
+        # The door has written the images before, and a JSON object that is cut off is not valid. Of other
+        # manifests, the images may be copied by the same command after the manifest, so that they rest.
+        if is_request(without_suffix(entry.name)) and self._looks_whole(entry):
+            return True
         written = unchanged >= self._timing.settled and (
             unchanged >= self._timing.unfinished or self._looks_whole(entry)
         )
