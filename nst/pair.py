@@ -20,6 +20,7 @@ from nst.images import Picture
 from nst.parameters import Parameters
 
 _SMALLEST_SIDE = 16  # after four poolings, one pixel of it is left at relu5_1
+_SMALLEST_SHARE = 1e-30  # of a style in the sum of all weights: a smaller one may be 0 in fp32
 _COARSEST = 96  # the long side of the coarsest scale is this at least, and less than twice this
 
 
@@ -70,10 +71,16 @@ class PreparedPair:
         """Resize the pictures for every scale. This uses the CPU only, so it can run while a GPU works.
 
         Raises `ImageError` if a side of the content is shorter than 16 px, before or after it is resized, and
-        `NSTError` if there is no style or a weight is not positive and finite.
+        `NSTError` if there is no style, if a weight is not positive and finite, or if one is less than 1e-30
+        of the sum of all.
         """
         if not styles or not all(0 < weight < math.inf for _, weight in styles):
             raise NSTError("a pair needs one style or several, each of a weight above 0")
+        weights = [weight for _, weight in styles]
+        if not min(weights) >= _SMALLEST_SHARE * sum(weights):
+            raise NSTError(
+                "the weights of a pair's styles differ too much; leave out the style that weighs least"
+            )
         rgb, alpha = content.rgb, content.alpha
         _check_size(rgb, "the content")
         longest = min(parameters.max_size, max(rgb.size))
@@ -121,11 +128,12 @@ def _starts(content: Image.Image, styles: Sequence[tuple[Style, float]], paramet
         return (0.5 + 0.1 * torch.randn(plain.shape, generator=generator)).clamp(0, 1)[None]
     # The content in the style's colours saves a tenth of the evaluations, unless the style has a small
     # weight.
-    colored = torch.zeros_like(plain)
+    colored, total = torch.zeros_like(plain), sum(weight for _, weight in styles)
     for style, weight in styles:
         small = images.resize(style.image, images.scaled(style.image.size, max(content.size)))
         matched = images.to_tensor(color.match_colors(content, small))
-        colored += matched * weight / sum(weight for _, weight in styles)
+        # The share first: a small weight times a pixel would be 0 in fp32.
+        colored += matched * (weight / total)
     return torch.stack([plain, colored])
 
 

@@ -3,7 +3,8 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from typing_extensions import TypeAliasType
 
 Pooling = Literal["max", "avg"]
 Format = Literal["png", "jpg", "webp"]
@@ -14,6 +15,10 @@ LAYERS = tuple(
     for index in range(1, count + 1)
 )
 ITERATIONS_PER_EPOCH = 20
+# Beyond these, numbers of the search would overflow in fp32 or become 0, and the picture would not change.
+_SMALLEST_WEIGHT = 1e-30  # above 0, of a term, of a layer, and of the product of both
+_LARGEST_PRODUCT = 1e16
+_SMALLEST_SUFFICIENT = 1e-10  # one term at least needs a product this large
 
 
 def _known_layers(weights: dict[str, float]) -> dict[str, float]:
@@ -28,16 +33,65 @@ def _known_layers(weights: dict[str, float]) -> dict[str, float]:
     return {name: named[name] for name in LAYERS if named.get(name)}
 
 
-Weight = Annotated[float, Field(ge=0, le=1e15)]
-LayerWeights = Annotated[dict[str, Weight], AfterValidator(_known_layers)]
+def integral(value: object) -> object:
+    """A number without fraction as an integer. In JSON, 10.0 is one, and some programs write all so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Integer = Annotated[int, BeforeValidator(integral)]
+
+
+def _not_tiny(weight: float) -> float:
+    if 0 < weight < _SMALLEST_WEIGHT:
+        raise ValueError(f"should be 0, or {_SMALLEST_WEIGHT:g} or more")
+    return weight
+
+
+Weight = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1e15,
+        json_schema_extra={"not": {"exclusiveMinimum": 0, "exclusiveMaximum": _SMALLEST_WEIGHT}},
+    ),
+    AfterValidator(_not_tiny),
+]
+# A type with a name appears once in the JSON Schema.
+LayerWeights = TypeAliasType(
+    "LayerWeights",
+    Annotated[
+        dict[str, Weight],
+        Field(
+            json_schema_extra={
+                "propertyNames": {"pattern": "^(relu|conv)([12]_[12]|[345]_[1-4])$(?!\\n)"},
+                "not": {"additionalProperties": {"const": 0}},
+                "dependentSchemas": {
+                    name.replace("relu", "conv"): {"properties": {name: False}} for name in LAYERS
+                },
+            }
+        ),
+        AfterValidator(_known_layers),
+    ],
+)
 
 
 class Parameters(BaseModel):
     """Parameters of one transfer."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        json_schema_extra={
+            "not": {
+                "required": ["content_weight", "style_weight"],
+                "properties": {f"{term}_weight": {"const": 0} for term in ("content", "style", "tv")},
+            }
+        },
+    )
 
-    epochs: int = Field(10, ge=1, le=1000, description="1 epoch = 20 L-BFGS iterations.")
+    epochs: Integer = Field(10, ge=1, le=1000, description="1 epoch = 20 L-BFGS iterations.")
     tolerance: float = Field(
         0.01,
         ge=0,
@@ -47,7 +101,7 @@ class Parameters(BaseModel):
     content_weight: Weight = Field(1.0, description="Weight of the content term.")
     style_weight: Weight = Field(1e6, description="Weight of the style term.")
     tv_weight: Weight = Field(0.0, description="Weight of the total-variation term.")
-    max_size: int = Field(
+    max_size: Integer = Field(
         1024,
         ge=16,
         le=16383,
@@ -60,7 +114,7 @@ class Parameters(BaseModel):
         description="Long side of the style divided by that of the picture; above 1: larger strokes.",
     )
     init: Literal["content", "random"] = Field("content", description="Start from the content or from noise.")
-    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the noise for `init` = `random`.")
+    seed: Integer = Field(0, ge=0, lt=2**63, description="Seed of the noise for `init` = `random`.")
     pooling: Pooling = Field("max", description="Pooling of the network: maximum or average.")
     content_layers: LayerWeights = Field(
         {"relu4_1": 1.0}, description="Weight of each content layer; the layers are relu1_1 to relu5_4."
@@ -76,4 +130,30 @@ class Parameters(BaseModel):
     def _something_to_minimise(self) -> Self:
         if not (self.content_weight or self.style_weight or self.tv_weight):
             raise ValueError("one of content_weight, style_weight and tv_weight must be above 0")
+        products = [self.tv_weight]
+        for term in ("content", "style"):
+            weight: float = getattr(self, f"{term}_weight")
+            layers: dict[str, float] = getattr(self, f"{term}_layers")
+            for name, factor in layers.items():
+                products.append(weight * factor)
+                if weight and not _SMALLEST_WEIGHT <= weight * factor <= _LARGEST_PRODUCT:
+                    raise ValueError(_out_of_range(term, weight, name, factor))
+        if max(products) < _SMALLEST_SUFFICIENT:
+            raise ValueError(
+                "content_weight, style_weight and tv_weight, times the weights of their layers, are all "
+                f"below {_SMALLEST_SUFFICIENT:g}; multiply all three by the same large number"
+            )
         return self
+
+
+def _out_of_range(term: str, weight: float, layer: str, factor: float) -> str:
+    low = weight * factor < _SMALLEST_WEIGHT
+    word, bound, remedy = (
+        ("below", _SMALLEST_WEIGHT, "raise one of them, or give 0")
+        if low
+        else ("above", _LARGEST_PRODUCT, "lower one of them")
+    )
+    return (
+        f"{term}_weight {weight:g}, times the weight {factor:g} of {layer} in {term}_layers, is {word} "
+        f"{bound:g}; {remedy}"
+    )

@@ -77,7 +77,11 @@ class BatchRun:
         self._logs: list[list[Evaluation]] = [[] for _ in pairs]
 
     def results(self) -> list[Result]:
-        """Run all scales; one result for each pair. Raises `NSTError` if a final loss is not finite."""
+        """Run all scales; one result for each pair.
+
+        Raises `NSTError` if the loss of a pair was not finite at any evaluation of a scale, or if that of
+        its delivered picture is not. Single evaluations may be: the search rejects such a step.
+        """
         objective = self._targets.objective(self._pairs, 0)
         image = self._minimise(objective, self._best_start(objective), self._schedule[0])
         for level, steps in enumerate(self._schedule[1:], start=1):
@@ -91,7 +95,8 @@ class BatchRun:
         """Of the pictures that each pair may start from, the one with the lowest loss, `(B, 3, H, W)`."""
         starts = upload(torch.stack([pair.starts for pair in self._pairs], dim=1), self._targets.device)
         with torch.no_grad():
-            best = torch.stack([self._total(objective(picture)) for picture in starts]).argmin(0)
+            losses = torch.stack([self._total(objective(picture)) for picture in starts])
+            best = losses.nan_to_num(torch.inf, torch.inf).argmin(0)
         return starts[best, torch.arange(len(self._pairs), device=best.device)]
 
     def _refined(self, image: Tensor, level: int) -> Tensor:
@@ -128,6 +133,7 @@ class BatchRun:
                 break
         for rows in tape.read(everything=True):
             active = self._report(rows, active, scale)
+        _check_finite(optimiser.best_loss.tolist())
         with torch.no_grad():
             return canvas.decode(optimiser.best)
 
@@ -165,8 +171,7 @@ class BatchRun:
             terms = exact(upload(torch.stack(saved), self._targets.device))
             rows = torch.stack([terms.content, terms.style, terms.tv, self._total(terms)])
         losses = [Losses(*values) for values in rows.T.tolist()]
-        if not all(math.isfinite(loss.total) for loss in losses):
-            raise NSTError("the loss is not a finite number; lower the weights, or check the weight file")
+        _check_finite([loss.total for loss in losses])
         seconds = self._seconds()
         return [
             Result(picture, loss, log, seconds)
@@ -176,6 +181,12 @@ class BatchRun:
     def _seconds(self) -> float:
         """The time since the start, divided by the number of pairs."""
         return (time.perf_counter() - self._began) / len(self._pairs)
+
+
+def _check_finite(losses: Sequence[float]) -> None:
+    # One term that is not finite makes the total so, also if the weight of the term is 0.
+    if not all(map(math.isfinite, losses)):
+        raise NSTError("the loss is not a finite number; use less extreme weights, or check the weight file")
 
 
 def _picture(pixels: Tensor, pair: PreparedPair) -> Image.Image:

@@ -64,8 +64,8 @@ class Stylizer:
         """Stylize pairs of equal `group` as one batch, each as if it were alone; one result for each.
 
         `on_evaluation` gets a pair's index and each of its evaluations, on a GPU some evaluations late. An
-        exception that it raises ends the run. Raises `NSTError` if groups differ or a final loss is not
-        finite.
+        exception that it raises ends the run. Raises `NSTError` if groups differ, or if the loss of one pair
+        is not finite: run its pairs in smaller batches to find out which.
         """
         if len({pair.group for pair in pairs}) > 1:
             raise NSTError("pairs of different sizes, epochs, layers or pooling can't share a batch")

@@ -1,16 +1,17 @@
 """Measures how many pictures an hour this machine makes at the usual sizes, in a minute or two."""
 
+import json
 import resource
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from PIL import Image
 
-from nst.device import is_out_of_memory
+from nst.device import device_name, dtype_name, is_out_of_memory
 from nst.images import Picture, to_tensor
 from nst.pair import PreparedPair, Style
 from nst.parameters import ITERATIONS_PER_EPOCH, Parameters
@@ -39,6 +40,22 @@ class Speed:
     seconds_per_evaluation: float
     hourly: float
     gigabytes: float
+
+
+def print_speeds(stylizer: Stylizer) -> None:
+    """Print a sentence for each size on a terminal, and one JSON object for each elsewhere."""
+    shown = sys.stdout.isatty()
+    if shown:
+        precision = dtype_name(stylizer.dtype)
+        print(f"On {device_name(stylizer.device)} with {precision} features, square pictures, 10 epochs:")
+    for speed in speeds(stylizer):
+        if shown:
+            print(
+                f"{speed.size:5} px: about {speed.hourly:,.0f} pictures an hour, {speed.gigabytes:.1f} GB, "
+                f"{speed.batch} at a time"
+            )
+        else:
+            print(json.dumps(asdict(speed)), flush=True)
 
 
 def speeds(stylizer: Stylizer) -> Iterator[Speed]:

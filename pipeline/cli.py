@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,6 +23,7 @@ from pipeline.environment import Environment
 from pipeline.errors import UsageError, printable
 from pipeline.inbox.inbox import Inbox
 from pipeline.manifest.models import json_schema
+from pipeline.manifest.names import plain_file_name
 from pipeline.outbox.outbox import Outbox
 from pipeline.settings import Settings, load_settings, needed
 
@@ -59,6 +61,8 @@ def run(
     context: typer.Context,
     manifests: options.Manifests,
     outbox: options.Outbox = None,
+    name: options.Name = None,
+    replace: options.Replace = False,
     allow: options.Allow = None,
     endpoint_url: options.Endpoint = None,
     weights: options.Weights = None,
@@ -71,16 +75,14 @@ def run(
 
     environment: Environment = context.obj
     settings = load_settings(**_flags(context))
-    names = [path.stem for path in manifests]
-    if len(set(names)) < len(names):
-        raise UsageError("two manifests of the same name would write into one folder; rename one")
+    _check_names(manifests, name)
     stores = environment.stores(settings)
     target = Outbox(stores.outbox(needed("outbox", settings.outbox)))
     engine = environment.engine(settings, stores, environment.timing)
     listener = environment.listener()
     try:
         session = Session(listener, environment.timing, settings.caps)
-        code = watch.run(manifests, engine, target, stores, settings.allow, session)
+        code = watch.run(manifests, engine, target, stores, settings.allow, session, name, replace)
     finally:
         listener.close()
     raise typer.Exit(code)
@@ -175,11 +177,12 @@ def validate(
     results = Outbox(stores.open(settings.outbox)) if settings.outbox else None
     failed = False
     for path in manifests:
-        warn = partial(print, f"{printable(str(path))}: warning:")
+        place = printable(str(path))
+        warn = partial(print, f"{place}: warning:")
         pairs, problems = check(path, stores, settings.allow, results, settings.caps, warn)
         valid = f"valid, {pairs} pair{'s' * (pairs > 1)}"
         for text in [str(problem) for problem in problems] or [valid]:
-            print(f"{printable(str(path))}: {text}")
+            print(f"{place}: {text.removeprefix(f'{printable(path.name)}: ')}")
         failed |= bool(problems)
     raise typer.Exit(int(failed))
 
@@ -236,23 +239,10 @@ def bench(
 ) -> None:
     """Find out, in a minute or two, how many pictures an hour this machine will make."""
     settings = load_settings(weights=weights, device=device, dtype=dtype)
-    from nst.device import device_name, dtype_name
-    from pipeline.bench import speeds
+    from pipeline.bench import print_speeds
     from pipeline.engines.stylizer import make_stylizer
 
-    stylizer = make_stylizer(settings)
-    shown = sys.stdout.isatty()
-    if shown:
-        precision = dtype_name(stylizer.dtype)
-        print(f"On {device_name(stylizer.device)} with {precision} features, square pictures, 10 epochs:")
-    for speed in speeds(stylizer):
-        if shown:
-            print(
-                f"{speed.size:5} px: about {speed.hourly:,.0f} pictures an hour, {speed.gigabytes:.1f} GB, "
-                f"{speed.batch} at a time"
-            )
-        else:
-            print(json.dumps(asdict(speed)), flush=True)
+    print_speeds(make_stylizer(settings))
 
 
 def main(environment: Environment = Environment()) -> None:
@@ -283,6 +273,19 @@ def _times(schedule: str | None, settings: Settings) -> "Schedule | None":
     if settings.queue and schedule:
         raise UsageError("--queue does not go with --schedule; leave one of them out")
     return Schedule(schedule) if schedule else None
+
+
+def _check_names(manifests: Sequence[Path], name: str | None) -> None:
+    """Raises `UsageError` unless each manifest has a folder of the outbox to itself."""
+    stems = {path.stem for path in manifests}
+    if name is not None and len(manifests) > 1:
+        raise UsageError("--name names the folder of one manifest; call this command once for each manifest")
+    if len(stems) < len(manifests):
+        raise UsageError("two manifests of the same name would write into one folder; rename one")
+    try:
+        plain_file_name(name or "name")
+    except ValueError as error:
+        raise UsageError(f"--name {name}: {str(error).replace('an id', 'a name')}") from None
 
 
 def _opened(context: typer.Context, inbox: str | None, endpoint_url: str | None) -> Inbox:

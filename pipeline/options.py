@@ -25,6 +25,14 @@ Outbox = Annotated[
     str | None,
     typer.Option("--outbox", help="Folder or s3://BUCKET/PREFIX that results go to. [NST_OUTBOX]"),
 ]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", help="Folder of the outbox that results go to, instead of MANIFEST's name."),
+]
+Replace = Annotated[
+    bool,
+    typer.Option("--replace", help="Write to that folder although a manifest from elsewhere has done so."),
+]
 Allow = Annotated[
     list[str] | None,
     typer.Option("--allow", help="One more folder or s3:// URL that images may come from. [NST_ALLOW]"),

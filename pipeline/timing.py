@@ -18,7 +18,7 @@ class Timing:
     scan_bucket: float = 30.0  # between two scans of a bucket in which nothing happens: requests cost money
     scan_beside_queue: float = 300.0  # the same where a queue announces uploads
     slow: float = 10.0  # a scan, or a search for the images of a manifest, that takes longer is reported
-    priorities: float = 1.0  # at most, for reading priorities within one scan
+    priorities: float = 1.0  # at most, for reading priorities, or error files, within one scan
     cancelled: float = 3.0  # between two checks whether somebody has taken a manifest out of processing/
 
     # Results.

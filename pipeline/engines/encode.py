@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import platform
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import nst
 from nst import images
 from nst.device import device_name, dtype_name
 from nst.images import Picture
-from nst.result import Evaluation, Result
+from nst.result import Evaluation, Losses, Result
 from nst.stylizer import Stylizer
 from pipeline.engines.base import Finished, Task
 from pipeline.engines.prepare import THUMBNAIL, Prepared
@@ -92,10 +93,15 @@ def _record(pair: str, prepared: Prepared, result: Result, stylizer: Stylizer) -
 
 def _loss_log(evaluations: Sequence[Evaluation]) -> bytes:
     lines = (
-        {"step": e.step, "scale": e.scale, **asdict(e.losses), "seconds": round(e.seconds, 3)}
+        {"step": e.step, "scale": e.scale, **_numbers(e.losses), "seconds": round(e.seconds, 3)}
         for e in evaluations
     )
-    return "".join(json.dumps(line) + "\n" for line in lines).encode()
+    return "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode()
+
+
+def _numbers(losses: Losses) -> dict[str, float | None]:
+    # JSON has no number for a loss that is infinite or not a number.
+    return {name: value if math.isfinite(value) else None for name, value in asdict(losses).items()}
 
 
 def _curve_points(evaluations: Sequence[Evaluation]) -> list[tuple[int, float]]:

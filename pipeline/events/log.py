@@ -1,6 +1,7 @@
 """The log: one JSON object a line, for log collectors."""
 
 import json
+import math
 import threading
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -52,7 +53,7 @@ def line_of(event: Event) -> Line | None:
                 return None
             return "pair started", "info", {"manifest": manifest, "pair": pair}
         case PairDone(manifest, record, computed):
-            total, seconds = round(record.losses.total, 3), round(record.seconds, 3)
+            total, seconds = _rounded(record.losses.total), round(record.seconds, 3)
             details = {"manifest": manifest, "pair": record.id, "total": total, "seconds": seconds}
             return "pair done" if computed else "pair done already", "info", details
         case Failed(manifest, problem):
@@ -68,3 +69,8 @@ def line_of(event: Event) -> Line | None:
             return None if again else (f"{message}; trying again", "warning", {})
         case Note(message, level, details):
             return message, level, dict(details)
+
+
+def _rounded(loss: float) -> float | None:
+    """To three digits after the point; none for a loss that is not finite: JSON has no number for it."""
+    return round(loss, 3) if math.isfinite(loss) else None

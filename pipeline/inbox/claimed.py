@@ -3,13 +3,15 @@
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import ClaimLostError, Problem, StoreError, UnavailableError, printable
 from pipeline.inbox.layout import SUFFIX, done_key, error_key, failed_key, processing_key
 from pipeline.manifest.reading import MAX_BYTES
 from pipeline.stores.base import Claim, History, Store
+
+CANCELLED = Problem("", "cancelled by hand")
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class ClaimedManifest:
     name: str
     _store: Store
     _claim: Claim
+    _on_fail: Callable[[Sequence[Problem]], None] = lambda problems: None
 
     def read(self) -> bytes:
         """The document. Raises `StoreError`."""
@@ -67,6 +70,7 @@ class ClaimedManifest:
             self._claim.confirm()
             self._store.write(error_key(self.name), text)
             self._claim.move_to(failed_key(self.name))
+            self._on_fail(problems)
         except UnavailableError:
             raise
         except StoreError:
@@ -86,11 +90,14 @@ def error_file(store: Store, name: str, problems: Sequence[Problem]) -> bytes:
     """The content of `failed/NAME.error.json`: what is wrong, where, and what to do about it."""
     shown, url = (_shell_word(text) for text in (name, store.absolute("")))
     dashes = "-- " if name.startswith("-") else ""  # otherwise the name would be taken for an option
+    file = f"{printable(name)}{SUFFIX}"
+    first = f"correct the images, or {file} beside this file, if they are wrong; then"
+    if list(problems) == [CANCELLED]:
+        first = "to work on it again"
     errors = {
-        "manifest": f"{printable(name)}{SUFFIX}",
+        "manifest": file,
         "errors": [problem.to_json() for problem in problems],
-        "remedy": f"correct the images, or {printable(name)}{SUFFIX} beside this file, if they are wrong; "
-        f"then: nst-pipeline retry --inbox {url} {dashes}{shown}",
+        "remedy": f"{first}: nst-pipeline retry --inbox {url} {dashes}{shown}",
     }
     return json.dumps(errors, indent=1, ensure_ascii=False).encode()
 

@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import uuid4
 
 from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError, UsageError
-from pipeline.inbox.claimed import ClaimedManifest, error_file
+from pipeline.inbox.claimed import CANCELLED, ClaimedManifest, error_file
 from pipeline.inbox.layout import (
     DONE,
     FAILED,
@@ -24,12 +25,11 @@ from pipeline.inbox.layout import (
     waiting_key,
     without_suffix,
 )
+from pipeline.inbox.unfinished import State, Unfinished, states
 from pipeline.manifest.reading import MAX_BYTES, load_object, priority_of
 from pipeline.stores.base import Entry, Store
 from pipeline.stores.near import alike, suggested
 from pipeline.timing import Timing
-
-_CANCELLED = Problem("", "cancelled by hand")
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,14 @@ class Inbox:
         clock: Callable[[], float] = time.monotonic,
         warn: Callable[[str], None] = lambda message: None,
     ) -> None:
-        """`warn` gets a sentence about each link or special file that has the name of a manifest."""
+        """`warn` gets a sentence about each file that is left out, or that goes back into the inbox.
+
+        Links and special files with the name of a manifest are left out. `pipeline.inbox.unfinished` says
+        what goes back.
+        """
         self.store, self._timing, self._clock, self._warn = store, timing, clock, warn
+        self._unfinished = Unfinished(store, timing, warn)
+        self._states: dict[str, State] = {}  # of the manifests that the last scan found
         self._keys: dict[tuple[str, str], str] = {}  # (folder, name) -> key, as the last scan has found it
         self._left_out: set[str] = set()  # file names
         self._unchanged_since: dict[str, tuple[str, float]] = {}  # name -> version, first time seen
@@ -86,8 +92,10 @@ class Inbox:
     def scan(self) -> list[Ready]:
         """The manifests to claim, best first. Raises `StoreError`."""
         self.settling = False
+        self._unfinished.take_back()
         processing, waiting = self._manifests(PROCESSING), self._manifests("")
         self._report_left_out()
+        self._states = states(waiting | processing)
         self.unended = {*processing, *waiting}
         self._note_keys({PROCESSING: processing, "": waiting})
         self._note_changes(waiting.values())
@@ -114,7 +122,10 @@ class Inbox:
         # A file that somebody has put into `processing/` with another suffix gets the usual one.
         source = self._key("", name) if left == target else left
         claim = self.store.claim(source, target)
-        return ClaimedManifest(name, self.store, claim) if claim else None
+        if claim is None:
+            return None
+        note = partial(self._unfinished.note, name, self._states.get(name))
+        return ClaimedManifest(name, self.store, claim, note)
 
     def retry(self, name: str) -> None:
         """Put a failed manifest back; pairs that are done are not done again. Raises `UsageError`."""
@@ -145,7 +156,7 @@ class Inbox:
                 raise UsageError(f"{unknown}{_hint(name, [n for found in folders.values() for n in found])}")
             self._note_keys(folders)
         if claimed := self.claim(name):
-            claimed.fail([_CANCELLED])
+            claimed.fail([CANCELLED])
             return
         # A runner holds it, and stops when the file is gone. The file gets another name first: the
         # runner may be writing to `failed/` at this moment, too.
@@ -155,7 +166,7 @@ class Inbox:
         except NotFoundError:
             self.store.remove(taken)  # the runner moved the original while it was being renamed
             raise unknown from None
-        self.store.write(error_key(name), error_file(self.store, name, [_CANCELLED]))
+        self.store.write(error_key(name), error_file(self.store, name, [CANCELLED]))
         self.store.write(failed_key(name), self.store.read(taken, MAX_BYTES))
         self.store.remove(taken)
 
@@ -163,7 +174,7 @@ class Inbox:
         """What waits, is worked on, is done and has failed. Raises `StoreError`."""
         names = {folder: list(self._manifests(folder)) for folder in ("", PROCESSING, DONE, FAILED)}
         half = {name: cancelled for name in names[FAILED] if (cancelled := cancelled_name(name))}
-        failed = {name: str(_CANCELLED) for name in half.values()}
+        failed = {name: str(CANCELLED) for name in half.values()}
         failed |= {name: self._first_error(name) for name in names[FAILED] if name not in half}
         return Status(names[""], names[PROCESSING], names[DONE], failed)
 

@@ -8,6 +8,8 @@ from pipeline.errors import ManifestError, Problem
 from pipeline.manifest.wording import shown
 
 MAX_BYTES = 32 * 2**20
+# How messages begin about a document of which only the beginning is there.
+_EMPTY, _NOT_UTF_8, _NOT_JSON = "the file is empty", "not UTF-8 text", "not valid JSON"
 # Split a manifest that has more into several. A hundred thousand pairs of twenty keys fit.
 _MOST_VALUES = 2_000_000  # commas and opening brackets: a value takes up to a hundred times its bytes
 # Delete keys that a manifest does not have: all of its objects have fewer.
@@ -19,7 +21,7 @@ def load_object(data: bytes) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise _broken(f"larger than {MAX_BYTES >> 20} MiB; split it into several manifests")
     if not data.strip():
-        raise _broken("the file is empty")
+        raise _broken(_EMPTY)
     if sum(data.count(mark) for mark in (b",", b"[", b"{")) > _MOST_VALUES:
         raise _broken(
             f"more than {_MOST_VALUES:,} commas and opening brackets; split it into several manifests"
@@ -27,10 +29,10 @@ def load_object(data: bytes) -> dict[str, Any]:
     try:
         document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_checked)
     except UnicodeDecodeError as error:
-        raise _broken(f"not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        raise _broken(f"{_NOT_UTF_8} (byte {error.start}); save it as UTF-8") from None
     except json.JSONDecodeError as error:
         at = f"line {error.lineno}, column {error.colno}"
-        raise _broken(f"not valid JSON at {at}: {error.msg}") from None
+        raise _broken(f"{_NOT_JSON} at {at}: {error.msg}") from None
     except RecursionError:
         raise _broken("nested too deeply to be a manifest") from None
     except ValueError:
@@ -38,6 +40,11 @@ def load_object(data: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise _broken(f"a manifest is a JSON object; found {shown(document)}")
     return document
+
+
+def is_of_unfinished(message: str) -> bool:
+    """Whether `load_object` may give this message because the document is not written to its end."""
+    return message.startswith((_EMPTY, _NOT_UTF_8, _NOT_JSON))
 
 
 def _broken(message: str) -> ManifestError:

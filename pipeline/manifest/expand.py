@@ -73,18 +73,27 @@ def _without_repetitions(drafts: list[_Draft]) -> list[_Draft]:
 
 
 def _listed(manifest: Manifest) -> Iterator[_Draft]:
-    """The pairs that `pairs` lists. Pairs of the same parameters share one object."""
+    """The pairs that `pairs` lists. Pairs of the same parameters share one object.
+
+    Raises `ManifestError` at the end for pairs whose parameters, with the defaults, do not go together.
+    """
     known: dict[str, Parameters] = {"{}": manifest.defaults}
     defaults, names = manifest.defaults.model_dump(), set(Parameters.model_fields)
-    single = manifest.single
+    single, problems = manifest.single, list[Problem]()
     for index, entry in enumerate(manifest.pairs):
         place = "" if single else f"pairs[{index}]"
         own = {name: getattr(entry, name) for name in sorted(names & entry.model_fields_set)}
         key = repr(own)
         if key not in known:
-            known[key] = _parameters({**defaults, **own}, place)
+            try:
+                known[key] = _parameters({**defaults, **own}, place)
+            except ManifestError as error:
+                problems += error.problems
+                continue
         styles = entry.styles or [StyleEntry(image=str(entry.style))]
         yield _Draft(entry.id, place, entry.content, tuple(styles), known[key], frozenset(own))
+    if problems:
+        raise ManifestError(problems)
 
 
 def _parameters(values: dict[str, Any], place: str) -> Parameters:

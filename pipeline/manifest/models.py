@@ -13,25 +13,29 @@ from pydantic import (
     model_validator,
 )
 
-from nst.parameters import Parameters
-from pipeline.manifest.names import PLAIN_NAME, plain_file_name
+from nst.parameters import Parameters, integral
+from pipeline.manifest.names import LONGEST_NAME, PLAIN_NAME, plain_file_name
 
 
-def _no_bool(value: object) -> object:
+def _one(value: object) -> object:
     if isinstance(value, bool):  # in Python, True == 1
         raise ValueError("should be 1")
-    return value
+    return 1 if value == 1 else value  # also 1.0
 
 
 MOST_PAIRS = 100_000  # in one manifest; this many fit into memory and onto one page
 MOST_STYLES = 16  # in one pair; all of them are in memory at the same time
 
 Id = Annotated[
-    str, Field(min_length=1, json_schema_extra={"pattern": PLAIN_NAME}), AfterValidator(plain_file_name)
+    str,
+    Field(min_length=1, json_schema_extra={"pattern": PLAIN_NAME, "maxLength": LONGEST_NAME}),
+    AfterValidator(plain_file_name),
 ]
-Version = Annotated[Literal[1], BeforeValidator(_no_bool)]
+Version = Annotated[Literal[1], BeforeValidator(_one)]
 Priority = Annotated[
-    int, Field(ge=-100, le=100, description="Manifests of a higher priority are worked on first.")
+    int,
+    Field(ge=-100, le=100, description="Manifests of a higher priority are worked on first."),
+    BeforeValidator(integral),
 ]
 Reference = Annotated[
     str, Field(min_length=1, max_length=4096, description="Path of an image, or `s3://` URL.")
@@ -46,8 +50,9 @@ class StyleEntry(_Strict):
     """One of several styles."""
 
     image: Reference
+    # In fp32, no share of two such weights becomes 0.
     weight: float = Field(
-        1.0, gt=0, le=1e9, allow_inf_nan=False, description="Weight of this style; only the ratios count."
+        1.0, ge=1e-20, le=1e9, allow_inf_nan=False, description="Weight of this style; only the ratios count."
     )
 
 
@@ -55,7 +60,13 @@ class PairEntry(Parameters):
     """One content image, one or more styles, and parameters that differ from the defaults."""
 
     model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": ["style"]}, {"required": ["styles"]}]}
+        json_schema_extra={
+            # A key that is null counts as missing.
+            "oneOf": [
+                {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
+                for key in ("style", "styles")
+            ]
+        }
     )
 
     id: Id | None = Field(None, description="File name of the picture, without extension.")
@@ -67,6 +78,10 @@ class PairEntry(Parameters):
         max_length=MOST_STYLES,
         description="Several weighted styles; give this or `style`.",
     )
+
+    @model_validator(mode="after")
+    def _something_to_minimise(self) -> Self:
+        return self  # `expand` checks this for the pair with the defaults of its manifest
 
     @model_validator(mode="after")
     def _one_of_style_and_styles(self) -> Self:

@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-PLAIN_NAME = r'^(?![. ])[^/\\<>:"|?*\x00-\x1f\x7f]*[^. /\\<>:"|?*\x00-\x1f\x7f]$'
+_DEVICE = r"([cC][oO][nN]|[pP][rR][nN]|[aA][uU][xX]|[nN][uU][lL]|([cC][oO][mM]|[lL][pP][tT])[0-9¹²³]) *"
+# For the JSON Schema, in what the regular expressions of JavaScript and Python have in common: in Python, `$`
+# also matches before a line break at the end.
+PLAIN_NAME = rf'^(?![. ])(?!{_DEVICE}(\.|$))[^/\\<>:"|?*\x00-\x1f\x7f]*[^. /\\<>:"|?*\x00-\x1f\x7f]$(?!\n)'
 _NOT_IN_NAMES = r'[/\\<>:"|?*\x00-\x1f\x7f]'
 # Windows reserves these names for devices, also with any extension.
-_DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
-_LONGEST_NAME = 180  # bytes; with the suffixes that are added it must not exceed 255
+_DEVICES = re.compile(rf"{_DEVICE}(\.|$)")
+LONGEST_NAME = 180  # bytes; with the suffixes that are added it must not exceed 255
 # Hexadecimal digits of a digest. With fewer, two of the 100,000 pairs of a manifest might get the same one.
 _DIGITS = 12
 
@@ -26,8 +29,8 @@ def plain_file_name(name: str) -> str:
         raise ValueError("an id must not begin or end with a dot or a space")
     if _DEVICES.match(name):
         raise ValueError("an id must not be a device name of Windows, such as 'con' or 'nul'")
-    if len(name.encode()) > _LONGEST_NAME:
-        raise ValueError(f"an id must not be longer than {_LONGEST_NAME} bytes")
+    if len(name.encode()) > LONGEST_NAME:
+        raise ValueError(f"an id must not be longer than {LONGEST_NAME} bytes")
     return name
 
 
@@ -68,13 +71,13 @@ def complete_names(
 
 def _joined(paths: Sequence[str]) -> str:
     name = "-".join(map(_stem, paths)).strip(". ") or "pair"
-    return shortened(f"_{name}" if _DEVICES.match(name) else name, _LONGEST_NAME)
+    return shortened(f"_{name}" if _DEVICES.match(name) else name, LONGEST_NAME)
 
 
 def _with_digest(name: str, texts: Sequence[str]) -> str:
     """The name with a digest of the texts, cut to the longest name."""
     digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:_DIGITS]
-    start = name.encode()[: _LONGEST_NAME - 1 - _DIGITS].decode(errors="ignore")
+    start = name.encode()[: LONGEST_NAME - 1 - _DIGITS].decode(errors="ignore")
     return f"{start}-{digest}"
 
 

@@ -38,7 +38,8 @@ Schema = Mapping[str, Any]
 
 def reference() -> str:
     """One Markdown section with a table for each kind of object that a manifest may contain."""
-    objects: dict[str, Schema] = json_schema()["$defs"]
+    found: dict[str, Schema] = json_schema()["$defs"]
+    objects = {name: _resolved(schema, found) for name, schema in found.items() if "properties" in schema}
     names = sorted(objects, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
     return "\n".join(_section(name, objects) for name in names)
 
@@ -50,6 +51,17 @@ def updated(text: str) -> str:
     if not begin or not end:
         raise ValueError(f"the lines '{BEGIN}' and '{END}' are missing; put them where the tables belong")
     return f"{before}{BEGIN}\n\n{reference()}\n{END}{after}"
+
+
+def _resolved(schema: Schema, found: Mapping[str, Schema]) -> Schema:
+    """An object whose keys refer to other objects only: the types of other values are written out."""
+    keys = {}
+    for key, value in schema["properties"].items():
+        target = found[_referenced_name(value)] if "$ref" in value else {"properties": {}}
+        keys[key] = (
+            value if "properties" in target else {**target, **{k: v for k, v in value.items() if k != "$ref"}}
+        )
+    return {**schema, "properties": keys}
 
 
 def _section(name: str, objects: Mapping[str, Schema]) -> str:

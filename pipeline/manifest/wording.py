@@ -59,6 +59,8 @@ def problem_of(details: dict[str, Any], single: bool) -> Problem:
     if kind == "missing":
         return Problem(place, "is missing")
     message = _CLEARER_MESSAGES.get(kind, reworded(message))
+    if kind == "greater_than_equal" and 0 < details["ctx"]["ge"] < 1e-3:
+        message = f"should be greater than or equal to {details['ctx']['ge']:g}"  # and not 20 zeros
     if kind == "value_error" and isinstance(details["input"], dict):
         return Problem(place, message)
     return Problem(place, f"{message}; found {shown(details['input'])}")

@@ -1,5 +1,6 @@
 """Results: where they are, and which files of other folders are results."""
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 
@@ -7,6 +8,7 @@ from pipeline.errors import NotFoundError
 from pipeline.outbox.pages import INDEX
 from pipeline.outbox.record import LONGEST, Record, log_name, read_record, record_name
 from pipeline.outbox.results import EDITED, Results
+from pipeline.outbox.writing import waiting_for_outbox
 from pipeline.stores.base import Store
 from pipeline.timing import Timing
 
@@ -40,6 +42,25 @@ class Outbox:
         except NotFoundError:
             return None
 
+    def origin(self, manifest: str) -> str | None:
+        """Where the manifest lies, or lay, whose results are in the folder of this name.
+
+        None if there are no results, or if an earlier version of this program has written them.
+        """
+        try:
+            found = json.loads(self.store.read(_origin_key(manifest), LONGEST))
+            return str(found["manifest"])
+        except (NotFoundError, ValueError, TypeError, KeyError, RecursionError):
+            return None
+
+    def note_origin(self, manifest: str, origin: str) -> None:
+        """Write down the place of the manifest whose results go to the folder of this name.
+
+        Raises `UnavailableError`, and `NameRefusedError` if the outbox cannot have a folder of this name.
+        """
+        with waiting_for_outbox():
+            self.store.write(_origin_key(manifest), json.dumps({"manifest": origin}).encode())
+
     def tidy(self, manifest: str) -> None:
         """Remove files that a dead runner left half written. Call it only while no other runner may write."""
         self.store.tidy(manifest)
@@ -64,3 +85,8 @@ class Outbox:
     def page_url(self, manifest: str) -> str:
         """The URL of the page, or its path."""
         return f"{self.store.url}/{manifest}/{INDEX}"
+
+
+def _origin_key(manifest: str) -> str:
+    # Hidden, so that no listing of results has it.
+    return f"{manifest}/.origin.json"

@@ -66,6 +66,11 @@ class Results:
         self._list()
         self.pages = Pages(store, manifest, pairs, self.seen)
 
+    @property
+    def new(self) -> bool:
+        """Whether the folder had no files at the last listing."""
+        return not self._entries
+
     def done_before(self, pair: str) -> bool:
         """Whether there was a record of the pair at the last listing."""
         return record_name(pair) in self._entries

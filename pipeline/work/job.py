@@ -43,6 +43,7 @@ class Job:
     ended: bool = False  # nothing more is done with it here
     lock: threading.RLock = field(default_factory=threading.RLock)  # held while it is changed or ended
     reservation: Reservation | None = None  # of its folder in the outbox, until `close`
+    origin: str = ""  # if not empty, written to the outbox as the place of the manifest
     put_off_until: float = 0.0  # on the monotonic clock: it could not be ended, so a scan skips it until then
 
     def __post_init__(self) -> None:

@@ -31,6 +31,10 @@ class Lookup:
         """List the results of a job. Its pairs without a record go first, so that new work begins at once."""
         ids, timing = job.ids, self._session.timing
         results = self._outbox.open(job.name, ids, timing, self._session.warn)
+        if job.claimed and results.new:
+            job.origin = job.sources.base.absolute(f"{job.name}.json")
+        if job.origin:
+            self._outbox.note_origin(job.name, job.origin)
         job.put_last(lambda pair: results.done_before(pair.id))
         if sum(map(results.done_before, ids)) >= _MANY:
             job.states = ListedStates(job.sources, timing)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nst.errors import NSTError
 from pipeline.engines.base import Engine
-from pipeline.errors import StoreError, problems_of
+from pipeline.errors import StoreError, UsageError, printable, problems_of
 from pipeline.events.listener import Note
 from pipeline.inbox.inbox import Inbox
 from pipeline.inbox.triggers import Schedule, Trigger
@@ -28,8 +28,14 @@ def run(
     stores: Stores,
     allow: Sequence[str],
     session: Session,
+    name: str | None = None,
+    replace: bool = False,
 ) -> int:
-    """Work on manifest files, whose images are relative to each file's folder; returns the exit code."""
+    """Work on manifest files, whose images are relative to each file's folder; returns the exit code.
+
+    Results go to the folder `name` of the outbox, or else to that of the file's name. Raises `UsageError`
+    if it has the results of a manifest from another place, unless `replace` is true.
+    """
     jobs: list[Job] = []
     refused = 0
     for path in paths:
@@ -37,14 +43,22 @@ def run(
             sources = stores.sources(str(path.parent), allow, outbox.results_among)
             with session.reporting_slowness(SEARCHING, manifest=path.stem):
                 job = job_of_file(path, sources, session.caps, session.search())
+            job.name = name or job.name
             job.reservation = outbox.store.reserve(job.name)
             if job.reservation is None:
                 place = f"{outbox.store.url}/{job.name}"
-                raise StoreError(f"{place}: another process publishes there; give the manifest another name")
+                raise StoreError(f"{place}: another process publishes there; give another folder with --name")
             jobs.append(job)
         except NSTError as error:
             refused += 1
-            report_refused(path.stem, problems_of(error), session.listener)
+            report_refused(name or path.stem, problems_of(error), session.listener)
+            continue
+        try:
+            job.origin = _new_origin(sources.base.absolute(path.name), job.name, outbox, replace)
+        except NSTError:
+            for job in jobs:
+                job.close()
+            raise
     if not jobs:
         return 1
     owner = Owner(engine, outbox, session)
@@ -60,6 +74,21 @@ def run(
 
     code = supervise(session, work, [owner.mark_stopping], [owner.hand_back])
     return code or int(owner.problems + refused > 0)
+
+
+def _new_origin(origin: str, name: str, outbox: Outbox, replace: bool) -> str:
+    """The origin if it is to be noted in the outbox, empty if it is there. Raises `UsageError`."""
+    earlier = outbox.origin(name)
+    if earlier == origin:
+        return ""
+    if earlier and not replace:
+        raise UsageError(
+            printable(
+                f"{outbox.store.url}/{name}: has the results of another manifest, {earlier}; choose another "
+                "folder with --name NAME, or give --replace if that manifest was moved or may be replaced"
+            )
+        )
+    return origin
 
 
 class Watch:

@@ -40,3 +40,20 @@ def test_a_pair_needs_a_style_of_positive_and_finite_weight(weights: list[float]
     picture = make_picture(32, 32, seed=1)
     with pytest.raises(NSTError, match="weight above 0"):
         PreparedPair.prepare(images.Picture(picture), [(Style(picture), w) for w in weights], Parameters())
+
+
+def test_only_the_ratio_of_style_weights_counts_however_small_they_are() -> None:
+    content = images.Picture(make_picture(32, 32, seed=1))
+    styles = [Style(make_picture(32, 32, seed=seed)) for seed in (2, 3)]
+    usual, tiny = (
+        PreparedPair.prepare(content, [(style, weight) for style in styles], Parameters())
+        for weight in (1.0, 1e-50)
+    )
+    assert torch.equal(usual.starts, tiny.starts)
+
+
+@pytest.mark.parametrize("weights", [[1.0, 1e-40], [1e308, 1e308]])
+def test_style_weights_that_differ_too_much_or_overflow_together_are_refused(weights: list[float]) -> None:
+    picture = make_picture(32, 32, seed=1)
+    with pytest.raises(NSTError, match="differ too much"):
+        PreparedPair.prepare(images.Picture(picture), [(Style(picture), w) for w in weights], Parameters())

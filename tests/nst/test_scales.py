@@ -1,9 +1,12 @@
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
-from nst import Stylizer
+from nst import NSTError, Stylizer
 from nst.scales import split
 from tests.conftest import make_picture
 from tests.nst.pairs import prepared
@@ -62,3 +65,36 @@ def test_a_picture_without_any_loss_does_not_change(stylizer: Stylizer) -> None:
     result = stylizer.stylize(content, content, epochs=1, content_weight=0, style_weight=0, tv_weight=1)
     assert result.losses.total == 0
     assert all(math.isfinite(e.losses.total) for e in result.evaluations)
+
+
+def test_a_pair_without_any_finite_loss_fails_and_delivers_no_picture(stylizer: Stylizer) -> None:
+    pair = prepared()
+    broken = replace(pair, starts=torch.full_like(pair.starts, math.nan))
+    with pytest.raises(NSTError, match="the loss is not a finite number"):
+        stylizer.run([broken])
+
+
+def test_of_two_starts_one_with_a_loss_that_is_not_finite_is_not_chosen(stylizer: Stylizer) -> None:
+    pair = prepared()
+    starts = torch.stack([pair.starts[0], torch.full_like(pair.starts[1], math.nan)])
+    (result,) = stylizer.run([replace(pair, starts=starts)])
+    assert all(math.isfinite(e.losses.total) for e in result.evaluations)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"content_weight": 0, "style_weight": 1e-10},
+        {"content_weight": 0, "style_weight": 1e15, "style_layers": {"relu1_1": 10, "relu4_1": 10}},
+        {"content_weight": 1e15, "content_layers": {"relu1_1": 10}, "style_weight": 1e15},
+        {"content_weight": 1e-30, "style_weight": 1e6},
+        {"content_weight": 0, "style_weight": 0, "tv_weight": 1e-10},
+        {"content_weight": 0, "style_weight": 0, "tv_weight": 1e15},
+    ],
+)
+def test_the_smallest_and_largest_weights_give_a_picture_of_lower_loss(
+    stylizer: Stylizer, weights: dict[str, Any]
+) -> None:
+    (result,) = stylizer.run([prepared(init="random", **weights)])
+    assert all(math.isfinite(e.losses.total) for e in result.evaluations)
+    assert result.losses.total < 0.5 * result.evaluations[0].losses.total

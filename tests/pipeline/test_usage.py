@@ -50,6 +50,12 @@ def test_an_outbox_that_is_a_file_is_reported(root: Path, call: Call, outbox: st
         ("run {in}/m.json --outbox {out} --device tpu", "device 'tpu' is unknown; use auto, cpu, cuda"),
         ("run {in}/m.json --outbox {out} --dtype fp8", "dtype 'fp8' is unknown; use auto, fp32 or bf16"),
         ("run {in}/m.json {in}/m.json --outbox {out}", "two manifests of the same name"),
+        ("run {in}/m.json {in}/n.json --outbox {out} --name x", "--name names the folder of one manifest; "),
+        (
+            "run {in}/m.json --outbox {out} --name ../x",
+            "--name ../x: a name is a plain file name, without / ",
+        ),
+        ("run {in}/m.json --outbox {out} --name .x", "--name .x: a name must not begin or end with a dot"),
         ("run {in}/m.json --outbox s3://x", "s3://x: an S3 URL is s3://BUCKET/PREFIX"),
         ("run {in}/m.json --outbox s3://bucket/x --endpoint-url nonsense", "check the AWS_* variables and"),
         ("retry --inbox {in} nothing", "nothing: no failed manifest of this name"),

@@ -1,15 +1,18 @@
 """The engine of one device: batches, lack of memory, cancelling and stopping."""
 
+import json
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from nst import Parameters, PreparedPair, Stylizer
-from nst.result import Evaluation, Result
+from nst.result import Evaluation, Losses, Result
 from pipeline.engines.base import Died, Failed, Finished, Outcome, Task, Unchanged
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import EngineLostError, UnavailableError
@@ -112,6 +115,50 @@ def test_pairs_of_the_same_shape_share_a_batch(start: Start, stylizer: Stylizer,
     assert [outcome.task for outcome in found] == seven
     assert all(isinstance(outcome, Finished) for outcome in found)
     assert gpu.batches in ([4, 2, 1], [4, 1, 2])
+
+
+def test_a_pair_whose_loss_is_not_finite_fails_and_the_others_of_its_batch_are_done(
+    start: Start, stylizer: Stylizer, folder: Path
+) -> None:
+    class Broken(SimulatedGpu):
+        """The pair of seed 1 begins with a picture of NaN."""
+
+        def run(self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation = print) -> list[Result]:
+            nan = torch.full_like(pairs[0].starts, math.nan)
+            broken = [replace(pair, starts=nan) if pair.parameters.seed == 1 else pair for pair in pairs]
+            return super().run(broken, on_evaluation)
+
+    found = outcomes(start(Broken(stylizer, lambda pairs: True)), tasks(folder, ["content.png"] * 4))
+    assert [type(outcome) for outcome in found] == [Finished, Failed, Finished, Finished]
+    assert isinstance(found[1], Failed)
+    assert "the loss is not a finite number" in found[1].problem.message
+
+
+def test_the_loss_log_is_valid_json_although_single_evaluations_are_not_finite(
+    start: Start, stylizer: Stylizer, folder: Path
+) -> None:
+    class Interrupted(SimulatedGpu):
+        """The first evaluation has no finite loss, the later ones have."""
+
+        def run(self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation = print) -> list[Result]:
+            (result,) = super().run(pairs, on_evaluation)
+            first = replace(result.evaluations[0], losses=Losses(math.nan, math.inf, -math.inf, math.nan))
+            return [replace(result, evaluations=[first, *result.evaluations[1:]])]
+
+    engine = start(Interrupted(stylizer, lambda pairs: True))
+    (finished,) = outcomes(engine, tasks(folder, ["content.png"]))
+    assert isinstance(finished, Finished)
+    first, second, *_ = map(strict_json, finished.loss_log.splitlines())
+    assert [first[term] for term in ("content", "style", "tv", "total")] == [None] * 4
+    assert second["total"] > 0
+    strict_json(finished.record.model_dump_json().encode())
+
+
+def strict_json(text: bytes) -> Any:
+    def refuse(token: str) -> None:
+        raise ValueError(f"{token} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
 
 
 def test_a_result_has_picture_loss_log_record_and_thumbnails(

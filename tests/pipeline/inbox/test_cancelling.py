@@ -1,5 +1,6 @@
 """Cancelling a manifest that waits, is worked on, or just ends."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ def test_cancelling_a_waiting_manifest_moves_it_to_failed(inbox: Inbox, tmp_path
     (tmp_path / "a.json").write_text("{}")
     inbox.cancel("a.json")
     assert inbox.status().failed == {"a": "cancelled by hand"}
+    remedy = json.loads((tmp_path / "failed" / "a.error.json").read_text())["remedy"]
+    assert remedy == f"to work on it again: nst-pipeline retry --inbox {tmp_path} a"
     inbox.retry("a")
     assert inbox.status().waiting == ["a"]
 

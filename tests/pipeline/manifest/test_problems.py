@@ -4,7 +4,16 @@ import sys
 
 import pytest
 
-from tests.pipeline.manifest.documents import EXAMPLE, PAIR, PRODUCT, encoded, of_pair, problem, problems
+from tests.pipeline.manifest.documents import (
+    EXAMPLE,
+    PAIR,
+    PRODUCT,
+    encoded,
+    expanded,
+    of_pair,
+    problem,
+    problems,
+)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +75,19 @@ def test_an_unknown_key_is_reported_with_the_most_similar_known_key(document: ob
         ('"style_weight": 1e999', "pairs[0].style_weight: should be a finite number; found Infinity"),
         ('"style_weight": -1', "pairs[0].style_weight: should be greater than or equal to 0; found -1"),
         ('"style_weight": 1e16', "should be less than or equal to 1000000000000000; found 1e+16"),
+        ('"style_weight": 1e-50', "pairs[0].style_weight: should be 0, or 1e-30 or more; found 1e-50"),
+        ('"style_layers": {"relu1_1": 1e-50}', "pairs[0].style_layers.relu1_1: should be 0, or 1e-30 or m"),
+        ('"style_layers": {"relu1_1": 1e11}', "pairs[0]: style_weight 1e+06, times the weight 1e+11 of rel"),
+        (
+            '"content_weight": 1e-20, "content_layers": {"relu2_1": 1e-20}',
+            "pairs[0]: content_weight 1e-20, times the weight 1e-20 of relu2_1 in content_layers, is below "
+            "1e-30; raise one of them, or give 0",
+        ),
+        (
+            '"content_weight": 1e-20, "style_weight": 1e-20',
+            "pairs[0]: content_weight, style_weight and tv_weight, times the weights of their layers, are",
+        ),
+        ('"content_weight": 0, "style_weight": 0', "pairs[0]: one of content_weight, style_weight and tv_w"),
         ('"epochs": 2.5', "pairs[0].epochs: should be a valid integer; found 2.5"),
         ('"epochs": 0', "pairs[0].epochs: should be greater than or equal to 1; found 0"),
         ('"max_size": 15', "pairs[0].max_size: should be greater than or equal to 16; found 15"),
@@ -108,6 +130,29 @@ def test_a_value_of_the_wrong_type_or_length_is_reported_with_its_place(
     document: object, message: str
 ) -> None:
     assert problem(document).startswith(message)
+
+
+def test_style_weights_that_are_0_in_fp32_are_refused_with_the_place() -> None:
+    document = {"content": "a", "styles": [{"image": "b"}, {"image": "c", "weight": 1e-50}]}
+    expected = "styles[1].weight: should be greater than or equal to 1e-20; found 1e-50"
+    assert problem(document) == expected
+
+
+def test_weights_of_a_pair_are_checked_together_with_the_defaults() -> None:
+    layers = {"style_layers": {"relu1_1": 1e12}}
+    assert problem({"defaults": layers, **PAIR}).startswith("defaults: style_weight 1e+06, times the weight")
+    assert expanded({"defaults": {"style_weight": 1e-3}, "pairs": [{**PAIR, **layers}]})
+    zero = {"content_weight": 0, "style_weight": 0}
+    assert expanded({"defaults": {"tv_weight": 1}, "pairs": [{**PAIR, **zero}]})
+    assert problem({"defaults": {"content_weight": 0}, "pairs": [{**PAIR, "style_weight": 0}]}).startswith(
+        "pairs[0]: one of content_weight, style_weight and tv_weight must be above 0"
+    )
+
+
+def test_all_pairs_whose_weights_do_not_go_together_are_listed() -> None:
+    wrong = [{**PAIR, "style_weight": 0, "content_weight": weight} for weight in (0, 1e-20)]
+    listed = problems({"pairs": [wrong[0], {**PAIR, "id": "good"}, wrong[1], wrong[0]]})
+    assert [found.place for found in listed] == ["pairs[0]", "pairs[2]", "pairs[3]"]
 
 
 def test_an_id_is_a_plain_file_name() -> None:

@@ -75,7 +75,7 @@ def test_once_processes_all_manifests_in_the_inbox_and_ends(
         "caf\udce9.error.json",
     }
     files = {path.name for path in (tmp_path / "outbox" / "half").iterdir()}
-    assert files == {"p0.png", "p0.json", "p0.loss.jsonl", "index.html", "thumbs"}
+    assert files == {"p0.png", "p0.json", "p0.loss.jsonl", "index.html", "thumbs", ".origin.json"}
     record = json.loads((tmp_path / "outbox" / "good" / "p0.json").read_text())
     lines = (tmp_path / "outbox" / "good" / "p0.loss.jsonl").read_text().splitlines()
     assert record["status"] == "done"

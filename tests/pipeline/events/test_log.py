@@ -1,0 +1,22 @@
+"""The log has one valid JSON object a line."""
+
+import io
+import json
+import math
+
+import pytest
+
+from pipeline.events.listener import PairDone
+from pipeline.events.log import JsonLines
+from pipeline.outbox.record import DeliveredLosses
+from tests.pipeline.outbox.made import make_record
+
+
+@pytest.mark.parametrize("total", [math.nan, math.inf])
+def test_a_loss_of_an_earlier_result_that_is_not_finite_is_null(total: float) -> None:
+    losses = DeliveredLosses(content=1, style=total, tv=0, total=total)
+    out = io.StringIO()
+    JsonLines(out).hear(PairDone("m", make_record().model_copy(update={"losses": losses}), computed=False))
+    assert "NaN" not in out.getvalue()
+    assert "Infinity" not in out.getvalue()
+    assert json.loads(out.getvalue())["total"] is None
