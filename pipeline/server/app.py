@@ -14,13 +14,23 @@ import nst
 from nst.errors import NSTError
 from pipeline.errors import Problem
 from pipeline.manifest.wording import place_of
-from pipeline.server import jobs
+from pipeline.server import events, health, images, jobs, listing, manifests, pages, results
 from pipeline.server.access import Access
 from pipeline.server.bodies import Bodies, Limits
 from pipeline.server.door import Door, door_of
 from pipeline.server.problems import ProblemDetails, RefusedError, problem_response, refused_by
 
-_ROUTERS = (jobs.router,)
+# A page at `/`, and metrics, are further routers. A path that needs no token stands in `Access.public`.
+_ROUTERS = (
+    jobs.router,
+    listing.router,
+    manifests.router,
+    images.router,
+    results.router,
+    events.router,
+    health.router,
+    pages.router,
+)
 _SENTENCES = {404: "there is nothing at this address; /docs lists what there is"}
 
 
@@ -65,7 +75,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _of_framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if request.url.path.startswith("/") and error.status_code == 405:
+    if error.status_code == 405:
         detail = "this address does not have this method"
     else:
         detail = _SENTENCES.get(error.status_code, str(error.detail))

@@ -1,7 +1,6 @@
 """In which state a manifest is, from the stores alone."""
 
 import json
-from collections.abc import Callable
 from typing import Literal
 
 from pipeline.errors import NotFoundError, Problem
@@ -11,22 +10,24 @@ from pipeline.stores.base import Store
 
 State = Literal["waiting", "processing", "done", "failed"]
 
-# In the order in which a manifest moves: what moves on between two of the checks is found by a later one.
-# What has failed after it was done before lies in both folders, and what is done after it failed only in one.
-_PLACES: dict[State, Callable[[str], str]] = {
-    "waiting": waiting_key,
-    "processing": processing_key,
-    "failed": failed_key,
-    "done": done_key,
-}
-
 
 def state_of(inbox: Store, name: str) -> State | None:
-    """The state of a manifest; none if there is none of this name. Raises `StoreError`."""
+    """The state of a manifest; none if there is none of this name. Raises `StoreError`.
+
+    Where another manifest of the name waits, it is the state of the one that is worked on.
+    """
     for _ in range(2):  # twice, because one that is handed back moves against the order of the checks
-        for state, key in _PLACES.items():
-            if inbox.tag(key(name)) is not None:
-                return state
+        # In the order in which a manifest moves: what moves on between two checks is found by a later one.
+        waits = inbox.tag(waiting_key(name)) is not None
+        if inbox.tag(processing_key(name)) is not None:
+            return "processing"
+        if waits:
+            return "waiting"
+        # What is done now has no file in failed/ any more, but what has failed now may have been done once.
+        if inbox.tag(failed_key(name)) is not None:
+            return "failed"
+        if inbox.tag(done_key(name)) is not None:
+            return "done"
     return None
 
 

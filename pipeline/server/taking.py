@@ -93,7 +93,7 @@ class Taking:
         suffixes = self._suffixes(images)
         files = [f"content{suffixes[0]}", *(f"style-{n}{s}" for n, s in enumerate(suffixes[1:], start=1))]
         document = self._validate(submission, files, name)
-        with self._alone(name):
+        with self.alone(name):
             if repeatable and self._was_taken(name, submission.digest([images.content, *images.styles])):
                 return
             self._write(name, dict(zip(files, [images.content, *images.styles], strict=True)), document)
@@ -160,7 +160,7 @@ class Taking:
             raise
 
     @contextmanager
-    def _alone(self, name: str) -> Iterator[None]:
+    def alone(self, name: str) -> Iterator[None]:
         """Wait until no other thread takes in a request of this name."""
         with self._changed:
             self._changed.wait_for(lambda: name not in self._names)
