@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import re
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nst.errors import ImageError
@@ -112,7 +113,9 @@ class Taking:
         try:
             expand(parse(text), lambda pattern: [], self._caps)
         except ManifestError as error:
-            raise RefusedError(422, f"the form is not valid: {error}", error.problems) from None
+            problems = [replace(problem, place=_field(problem.place)) for problem in error.problems]
+            detail = f"the form is not valid: {'; '.join(map(str, problems))}"
+            raise RefusedError(422, detail, problems) from None
         return text
 
     def _suffixes(self, images: Images) -> list[str]:
@@ -171,3 +174,8 @@ class Taking:
             with self._changed:
                 self._names.discard(name)
                 self._changed.notify_all()
+
+
+def _field(place: str) -> str:
+    """The field of the form that a place in the manifest came from."""
+    return re.sub(r"^styles(\[\d+\])\.weight$", r"style_weights\1", place)
