@@ -100,6 +100,7 @@ class _Exchange:
         self._receive, self._send, self._limits = receive, send, limits
         self._length = headers.get("content-length", "0")
         self._size, self._whole = 0, self._length == "0" and "transfer-encoding" not in headers
+        self._late = False  # the client sends nothing any more
         self._until = asyncio.get_running_loop().time() + limits.timing.body
 
     def check_length(self) -> None:
@@ -116,6 +117,7 @@ class _Exchange:
             async with asyncio.timeout_at(min(part, self._until)):
                 message = await self._receive()
         except TimeoutError:
+            self._late = True
             raise RefusedError(408, "the body of the request came too slowly; send it again") from None
         self._size += len(message.get("body", b""))
         self._whole = not message.get("more_body", False)
@@ -141,7 +143,7 @@ class _Exchange:
     async def _drain(self) -> None:
         """Throw away what the client still sends, so that it reads its answer before the connection ends."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_DRAINED):
+            async with asyncio.timeout(0 if self._late else _DRAINED):
                 while not self._whole:
                     self._whole = not (await self._receive()).get("more_body", False)
 

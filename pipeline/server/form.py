@@ -4,11 +4,13 @@ import difflib
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from nst.parameters import Parameters
@@ -28,7 +30,7 @@ _TEXTS = {name for name, schema in _SCHEMA["properties"].items() if schema.get("
 
 @dataclass
 class Submission:
-    """What one form has. Use it with `with`: its files are deleted at the end."""
+    """What one form has."""
 
     content: list[UploadFile] = field(default_factory=list)
     styles: list[UploadFile] = field(default_factory=list)
@@ -53,12 +55,43 @@ class Submission:
         return hashlib.sha256(json.dumps([sums, sorted(self.fields.items())]).encode()).hexdigest()
 
 
-async def submission_of(request: Request) -> Submission:
-    """Read a form. Raises `RefusedError` if it is none, or if it is not complete."""
+class _Parser(MultiPartParser):
+    """Parses a form, and knows whether it has seen the end."""
+
+    whole = False
+
+    def on_end(self) -> None:
+        self.whole = True
+
+
+@asynccontextmanager
+async def submission_of(request: Request) -> AsyncIterator[Submission]:
+    """Read a form; its files are deleted at the end. Raises `RefusedError` if it is none or is not valid."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
         raise RefusedError(415, f"send a form with files, as curl does with -F {CONTENT}=@FILE")
-    form = await request.form(max_files=_MOST_FILES, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD)
+    limits = {"max_files": _MOST_FILES, "max_fields": _MOST_FIELDS, "max_part_size": _LONGEST_FIELD}
+    parser = _Parser(request.headers, request.stream(), **limits)
+    parser.stream = _until_end(parser, parser.stream)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise RefusedError(400, f"the form can't be read: {error.message}") from None
+    try:
+        yield _submission(form)
+    finally:
+        await form.close()
+
+
+async def _until_end(parser: _Parser, parts: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """The parts of a body; raises an error after the last one if the form has no end."""
+    async for part in parts:
+        yield part
+    if not parser.whole:
+        raise MultiPartException("it has no end")
+
+
+def _submission(form: FormData) -> Submission:
     found = Submission()
     for name, value in form.multi_items():
         if isinstance(value, UploadFile):
@@ -69,10 +102,8 @@ async def submission_of(request: Request) -> Submission:
             found.fields[name].append(value)
     _check(found)
     if found.problems:
-        await request.close()
-        raise RefusedError(
-            422, f"the form is not valid: {'; '.join(map(str, found.problems))}", found.problems
-        )
+        detail = f"the form is not valid: {'; '.join(map(str, found.problems))}"
+        raise RefusedError(422, detail, found.problems)
     return found
 
 

@@ -91,14 +91,10 @@ async def stylize(
     if idempotency_key is not None and not _is_key(idempotency_key):
         raise RefusedError(400, f"an Idempotency-Key has 1 to {_LONGEST_KEY} printable ASCII characters")
     seconds, preferred = _wait(prefer, door)
-    submission = await submission_of(request)
-    name = door.taking.name(idempotency_key)
+    name, repeatable = door.taking.name(idempotency_key), idempotency_key is not None
     with door.hub.following(name) as followed:
-        try:
-            repeatable = idempotency_key is not None
+        async with submission_of(request) as submission:
             await door.take_in(partial(door.taking.take, name, submission, repeatable))
-        finally:
-            await request.close()
         door.announce()
         outcome = await look(door, name) if repeatable else None
         if outcome is None and seconds > 0:
