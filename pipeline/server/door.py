@@ -5,13 +5,16 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar, cast
 
 from fastapi import Request
 
 from pipeline.outbox.outbox import Outbox
 from pipeline.server.hub import Hub
+from pipeline.server.states import names_by_state
 from pipeline.server.taking import Backlog, Taking
+from pipeline.server.watching import Watching
 from pipeline.settings import Settings
 from pipeline.stores.base import Store
 from pipeline.stores.sources import Sources
@@ -46,6 +49,9 @@ class Door:
         seconds = self.timing.scan_bucket if self.inbox.atomic else self.timing.counted
         self.backlog = Backlog(self.inbox, self.settings.most_waiting, seconds)
         self.taking = Taking(self.inbox, self.outbox, self.settings.caps, self.backlog, self.suffix_of)
+        seconds = self.timing.scan_bucket if self.inbox.atomic else self.timing.scan
+        listed = partial(self.read, partial(names_by_state, self.inbox))
+        self.watching = Watching(listed, self.hub, seconds)
         self._readers = ThreadPoolExecutor(_READERS, "door")
         self._takers = ThreadPoolExecutor(_TAKERS, "take in")
 

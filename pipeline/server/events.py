@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
@@ -24,7 +25,10 @@ LastEventId = Annotated[str | None, Header(description="The id of the last event
 
 @router.get("/events", response_class=StreamingResponse, responses={200: _STREAM, **refusals()})
 async def events(request: Request, last_event_id: LastEventId = None) -> StreamingResponse:
-    """What happens in this process, from now on, or after the event that the client has."""
+    """What happens in this process, from now on, or after the event that the client has.
+
+    A server that does not work itself reports when manifests appear, and when they change their state.
+    """
     return _answer(door_of(request), last_event_id, lambda said: True)
 
 
@@ -58,7 +62,10 @@ def _begin(door: Door, last: str | None) -> int:
 async def _stream(door: Door, number: int, wanted: Callable[[Said], bool]) -> AsyncIterator[str]:
     """Events until the client leaves or the door stops. A line that is no event shows that it lives."""
     hub, timing = door.hub, door.timing
-    with hub.listening() as alarm:
+    async with AsyncExitStack() as stack:
+        if not door.works:
+            await stack.enter_async_context(door.watching.active())
+        alarm = stack.enter_context(hub.listening())
         yield f": events since {hub.begin}-{number}\n\n"
         while not door.stop.is_set():
             found = hub.since(number)

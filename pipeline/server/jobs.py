@@ -94,9 +94,9 @@ async def stylize(
     name, repeatable = door.taking.name(idempotency_key), idempotency_key is not None
     with door.hub.following(name) as followed:
         async with submission_of(request) as submission:
-            await door.take_in(partial(door.taking.take, name, submission, repeatable))
+            new = await door.take_in(partial(door.taking.take, name, submission, repeatable))
         door.announce()
-        outcome = await look(door, name) if repeatable else None
+        outcome = None if new else await look(door, name)
         if outcome is None and seconds > 0:
             outcome = await outcome_of(door, name, followed, seconds, partial(_left, request))
     answer = await _answer(door, name, outcome, request)

@@ -7,17 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from pipeline.inbox.layout import DONE, FAILED, PROCESSING, is_manifest, without_suffix
 from pipeline.server.documented import refusals
 from pipeline.server.door import door_of
 from pipeline.server.problems import RefusedError
-from pipeline.server.states import State
-from pipeline.stores.base import Store
+from pipeline.server.states import FOLDERS, State, names_by_state
 
 router = APIRouter(tags=["manifests"])
 
-_FOLDERS: dict[State, str] = {"waiting": "", "processing": PROCESSING, "done": DONE, "failed": FAILED}
-_ORDER = list(_FOLDERS)
+_ORDER = list(FOLDERS)
 _Place = tuple[int, str]  # the index of a state, and the name of a manifest
 
 
@@ -44,7 +41,7 @@ async def manifests(
     limit: Annotated[int, Query(ge=1, le=1000, description="How many at most.")] = 100,
 ) -> ManifestList:
     """The manifests that wait, are worked on, are done and have failed, in this order, by name."""
-    found = await door_of(request).read(partial(_listed, door_of(request).inbox))
+    found = await door_of(request).read(partial(names_by_state, door_of(request).inbox))
     places = [(_ORDER.index(s), name) for s in _ORDER if state in (None, s) for name in found[s]]
     begin = bisect_right(places, _place(after)) if after else 0
     page = places[begin : begin + limit]
@@ -57,14 +54,6 @@ async def manifests(
         manifests=[ManifestEntry(name=name, state=_ORDER[index]) for index, name in page],
         next=following,
     )
-
-
-def _listed(inbox: Store) -> dict[State, list[str]]:
-    listed = {state: inbox.entries(folder) for state, folder in _FOLDERS.items()}
-    return {
-        state: sorted(without_suffix(entry.name) for entry in entries if is_manifest(entry.name))
-        for state, entries in listed.items()
-    }
 
 
 def _place(text: str) -> _Place:

@@ -4,11 +4,23 @@ import json
 from typing import Literal
 
 from pipeline.errors import NotFoundError, Problem
-from pipeline.inbox.layout import done_key, error_key, failed_key, processing_key, waiting_key
+from pipeline.inbox.layout import (
+    DONE,
+    FAILED,
+    PROCESSING,
+    done_key,
+    error_key,
+    failed_key,
+    is_manifest,
+    processing_key,
+    waiting_key,
+    without_suffix,
+)
 from pipeline.manifest.reading import MAX_BYTES
 from pipeline.stores.base import Store
 
 State = Literal["waiting", "processing", "done", "failed"]
+FOLDERS: dict[State, str] = {"waiting": "", "processing": PROCESSING, "done": DONE, "failed": FAILED}
 
 
 def state_of(inbox: Store, name: str) -> State | None:
@@ -29,6 +41,15 @@ def state_of(inbox: Store, name: str) -> State | None:
         if inbox.tag(done_key(name)) is not None:
             return "done"
     return None
+
+
+def names_by_state(inbox: Store) -> dict[State, list[str]]:
+    """The names of all manifests, sorted, by the state that they are in. Raises `StoreError`."""
+    listed = {state: inbox.entries(folder) for state, folder in FOLDERS.items()}
+    return {
+        state: sorted(without_suffix(entry.name) for entry in entries if is_manifest(entry.name))
+        for state, entries in listed.items()
+    }
 
 
 def errors_of(inbox: Store, name: str) -> list[Problem]:

@@ -83,10 +83,11 @@ class Taking:
             return request_name(secrets.token_hex(16))
         return request_name(hashlib.sha256(key.encode()).hexdigest()[:32])
 
-    def take(self, name: str, submission: Submission, repeatable: bool) -> None:
+    def take(self, name: str, submission: Submission, repeatable: bool) -> bool:
         """Check a request and write it to the inbox, unless it is `repeatable` and was taken in before.
 
-        Raises `RefusedError` if it is not valid, or if another request had the same key; and `StoreError`.
+        Returns whether it was written now. Raises `StoreError`, and `RefusedError` if it is not valid, or if
+        another request had the same key.
         """
         self._backlog.check(request=True)
         images = Images(submission.content[0].file.read(), [style.file.read() for style in submission.styles])
@@ -96,8 +97,9 @@ class Taking:
         document = self._validate(submission, files, name)
         with self.alone(name):
             if repeatable and self._was_taken(name, submission.digest([images.content, *images.styles])):
-                return
+                return False
             self._write(name, dict(zip(files, [images.content, *images.styles], strict=True)), document)
+            return True
 
     def _validate(self, submission: Submission, files: Sequence[str], name: str) -> bytes:
         """The manifest of a request. Raises `RefusedError` with each problem and the field that it is in."""

@@ -24,6 +24,7 @@ from pipeline.server.door import Door
 from pipeline.server.hub import Hub
 from pipeline.server.serving import Serving, bound
 from pipeline.settings import Settings
+from pipeline.stores.base import Store
 from pipeline.stores.memory import MemoryStore
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
@@ -47,25 +48,25 @@ class Served:
     timing: Timing = QUICK
     settings: Settings = field(default_factory=lambda: Settings(port=0))
     at: "Served | None" = None  # another door, with which this one shares inbox and outbox
+    places: tuple[Store, Store] | None = None  # inbox and outbox, if they are not in memory
+    endpoint_url: str | None = None
+    inbox: MemoryStore = field(init=False)
+    outbox: MemoryStore = field(init=False)
 
     def __post_init__(self) -> None:
-        name = uuid4().hex
-        if self.at:
-            self.inbox, self.outbox = self.at.inbox, self.at.outbox
-        else:
-            self.inbox, self.outbox = (
-                MemoryStore(f"{name}-{end}", timing=self.timing) for end in ("in", "out")
-            )
-        self.listener, self.hub, stores = RecordingListener(), Hub(), Stores(timing=self.timing)
+        self.listener, self.hub = RecordingListener(), Hub()
+        stores = Stores(self.endpoint_url, self.timing)
+        inbox, outbox = self.places or self._in_memory()
+        # The runner opens buckets once more, as in the program. Stores in memory are the same.
+        worked, filled = stores.open(inbox.url), Outbox(stores.open(outbox.url))
         self.session = Session(FanOut([self.listener, self.hub]), self.timing)
-        outbox = Outbox(self.outbox)
-        sources = stores.sources(self.inbox.url, results_among=outbox.results_among)
+        sources = stores.sources(worked.url, results_among=filled.results_among)
         self.engine = FakeEngine(stores, self.before)
-        self.owner = Owner(self.engine, outbox, self.session)
-        self.feed = InboxFeed(Inbox(self.inbox, self.timing), sources, outbox, Trigger(), self.session)
+        self.owner = Owner(self.engine, filled, self.session)
+        self.feed = InboxFeed(Inbox(worked, self.timing), sources, filled, Trigger(), self.session)
         self.door = Door(
-            inbox=self.inbox,
-            outbox=outbox,
+            inbox=inbox,
+            outbox=Outbox(outbox),
             sources=sources,
             settings=self.settings,
             timing=self.timing,
@@ -85,6 +86,15 @@ class Served:
         self.worker = threading.Thread(target=self.work, daemon=True)
         if self.works:
             self.worker.start()
+
+    def _in_memory(self) -> tuple[Store, Store]:
+        """New stores in memory, or those of the other door."""
+        if self.at:
+            self.inbox, self.outbox = self.at.inbox, self.at.outbox
+        else:
+            name = uuid4().hex
+            self.inbox, self.outbox = (MemoryStore(f"{name}-{end}", timing=self.timing) for end in ("i", "o"))
+        return self.inbox, self.outbox
 
     def announce(self) -> None:
         self.session.wake.set()

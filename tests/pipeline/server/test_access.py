@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import httpx
 import pytest
 from starlette.datastructures import Headers
 
@@ -126,7 +127,7 @@ def test_what_a_browser_sends_for_another_site_is_refused_but_a_link_may_be_foll
     ],
 )
 def test_nothing_is_answered_without_the_token(guarded: Served, given: str) -> None:
-    headers = {"Authorization": given.encode()} if given else {}
+    headers = httpx.Headers({b"Authorization": given.encode()} if given else {})
     for method, path in (
         ("GET", "/manifests"),
         ("POST", "/stylize"),

@@ -1,10 +1,12 @@
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from pipeline.events.listener import Note
-from tests.pipeline.server.conftest import Serve, Served
+from tests.pipeline.server.conftest import QUICK, Serve, Served
 
 Told = dict[str, Any]
 
@@ -97,3 +99,17 @@ def test_a_stream_ends_when_the_server_stops(serve: Serve) -> None:
     with stream(served) as events:
         served.session.end_soon()
         assert list(events) == []
+
+
+def test_a_door_without_a_runner_reports_what_changes_in_the_inbox(serve: Serve) -> None:
+    served = serve(works=False, timing=replace(QUICK, scan_bucket=0.01))
+    listed = threading.Event()
+    served.inbox.before = lambda verb, key: listed.set() if (verb, key) == ("entries", "failed") else None
+    with stream(served) as events:
+        assert listed.wait(60)
+        served.inbox.write("m.json", b"{}")
+        assert until(events, "manifest waiting")[-1]["manifest"] == "m"
+        served.client.delete("/manifests/m")
+        assert until(events, "manifest failed")[-1]["manifest"] == "m"
+        served.inbox.remove("failed/m.json")
+        assert until(events, "manifest removed")[-1]["manifest"] == "m"
