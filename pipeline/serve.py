@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 
+from nst.errors import NSTError
 from pipeline.environment import Environment
 from pipeline.events.listener import FanOut, Listener, Note
 from pipeline.inbox.triggers import Schedule
@@ -24,16 +25,19 @@ def serve(environment: Environment, settings: Settings, schedule: Schedule | Non
     work = _work(environment, settings, schedule, session)
     listening = bound(settings.host, settings.port)
     door = _door(environment, settings, session, hub)
-    serving = Serving(make_app(door, access), listening, hub, session.stop, environment.timing)
+    serving = Serving(make_app(door, access), listening, hub, session)
     serving.start()
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     session.listener.hear(Note("serving", details={"url": f"http://{shown}:{port}"}))
     try:
-        return work()
+        code = work()
     finally:
         session.end_soon()
         serving.join()
+    if serving.failure:
+        raise NSTError(f"the HTTP server has failed: {serving.failure!r}")
+    return code
 
 
 def _work(

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from pipeline.errors import UsageError
 from pipeline.server.hub import Hub
 from pipeline.timing import Timing
+from pipeline.work.session import Session
 
 _QUEUED = 1024  # connections that the kernel keeps until they are accepted
 _CONNECTIONS, _CONNECTIONS_EACH = 1024, 512  # at the same time, and of them from one address
@@ -39,12 +40,12 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 class Serving:
-    """An application that is served until `stop` is set; waiting requests are answered then."""
+    """An application that is served until the session stops; waiting requests are answered then."""
 
-    def __init__(
-        self, app: ASGIApp, listening: socket.socket, hub: Hub, stop: threading.Event, timing: Timing
-    ) -> None:
-        self._socket, self._hub, self._stop = listening, hub, stop
+    def __init__(self, app: ASGIApp, listening: socket.socket, hub: Hub, session: Session) -> None:
+        """All of the session ends when the server does."""
+        self._socket, self._hub, self._session = listening, hub, session
+        timing = session.timing
         config = uvicorn.Config(
             app,
             http=_protocol(timing),
@@ -60,6 +61,7 @@ class Serving:
             h11_max_incomplete_event_size=2**16,  # bytes of headers
         )
         self._server = uvicorn.Server(config)
+        self.failure: BaseException | None = None  # that ended the server
         self._thread = threading.Thread(target=self._serve, name="door", daemon=True)
         self._watcher = threading.Thread(target=self._end_with_stop, name="stop door", daemon=True)
 
@@ -69,14 +71,18 @@ class Serving:
         self._watcher.start()
 
     def join(self) -> None:
-        """Wait until the answers that were on their way are sent, for a moment at most. Set `stop` before."""
+        """Wait for answers that are on their way, for a moment at most. Stop the session before."""
         self._thread.join(_FINISHING)
 
     def _serve(self) -> None:
-        asyncio.run(self._server.serve(sockets=[self._socket]))
+        try:
+            asyncio.run(self._server.serve(sockets=[self._socket]))
+        except BaseException as error:
+            self.failure = error
+        self._session.end_soon()
 
     def _end_with_stop(self) -> None:
-        self._stop.wait()
+        self._session.stop.wait()
         self._server.should_exit = True
         self._hub.ring()
 

@@ -45,6 +45,7 @@ class Served:
 
     works: bool = True
     before: Callable[[Task], Outcome | None] = lambda task: None
+    batch: int = 1
     timing: Timing = QUICK
     settings: Settings = field(default_factory=lambda: Settings(port=0))
     at: "Served | None" = None  # another door, with which this one shares inbox and outbox
@@ -61,7 +62,7 @@ class Served:
         worked, filled = stores.open(inbox.url), Outbox(stores.open(outbox.url))
         self.session = Session(FanOut([self.listener, self.hub]), self.timing)
         sources = stores.sources(worked.url, results_among=filled.results_among)
-        self.engine = FakeEngine(stores, self.before)
+        self.engine = FakeEngine(stores, self.before, self.batch)
         self.owner = Owner(self.engine, filled, self.session)
         self.feed = InboxFeed(Inbox(worked, self.timing), sources, filled, Trigger(), self.session)
         self.door = Door(
@@ -80,7 +81,7 @@ class Served:
         listening = bound(self.settings.host, self.settings.port)
         self.port: int = listening.getsockname()[1]
         app = make_app(self.door, access_of(self.settings))
-        self.serving = Serving(app, listening, self.hub, self.session.stop, self.timing)
+        self.serving = Serving(app, listening, self.hub, self.session)
         self.serving.start()
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
         self.worker = threading.Thread(target=self.work, daemon=True)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipeline.engines.base import Failed, Task
 from pipeline.errors import Problem, UnavailableError
-from pipeline.events.listener import ManifestEnded
+from pipeline.events.listener import ManifestEnded, ManifestStarted, PairDone
 from pipeline.settings import Settings
 from tests.conftest import make_png
 from tests.pipeline.server.conftest import CONTENT, FORM, QUICK, STYLE, Gate, Serve, Served
@@ -176,6 +176,15 @@ def test_a_job_goes_on_when_its_client_has_left(serve: Serve, gate: Gate) -> Non
     [task] = served.engine.tasks
     ended(served, task.manifest)
     assert served.client.get(f"/jobs/{task.manifest}").json()["state"] == "done"
+
+
+def test_requests_of_ten_clients_are_handed_out_as_one_batch(serve: Serve, gate: Gate) -> None:
+    served = serve(before=gate, batch=10)
+    names = {name_of(served.stylize(headers={"Prefer": "respond-async"})) for _ in range(11)}
+    assert gate.reached.wait(60)
+    served.listener.wait_for(ManifestStarted, lambda _: len(served.listener.of(ManifestStarted)) == 11)
+    assert served.listener.of(PairDone) == []
+    assert {event.manifest for event in served.listener.of(ManifestStarted)} == names
 
 
 def test_the_same_key_and_body_are_the_same_job(served: Served) -> None:
