@@ -199,6 +199,17 @@ def test_the_same_key_and_body_are_the_same_job(served: Served) -> None:
 def test_requests_with_one_key_at_the_same_time_are_one_job(serve: Serve, gate: Gate) -> None:
     served = serve(before=gate)
     answers: list[httpx.Response] = []
+    again = threading.Event()
+
+    def hold(verb: str, key: str) -> None:
+        """Give another thread the time to write the same image before this one does."""
+        if verb == "write" and key.endswith("content.png"):
+            if ("begun", "") in served.inbox.calls:
+                again.set()
+            served.inbox.calls.append(("begun", ""))
+            again.wait(0.5)
+
+    served.inbox.before = hold
 
     def send() -> None:
         with httpx.Client(base_url=served.client.base_url, timeout=60) as client:
@@ -214,6 +225,7 @@ def test_requests_with_one_key_at_the_same_time_are_one_job(serve: Serve, gate: 
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.headers["location"] for answer in answers}) == 1
     assert len(served.engine.tasks) == 1
+    assert not again.is_set()
 
 
 def test_the_same_key_with_another_body_is_refused(served: Served) -> None:
