@@ -11,7 +11,8 @@ RUN apt-get update \
 WORKDIR /app
 COPY constraints.txt pyproject.toml ./
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-        print(*p['dependencies'], *p['optional-dependencies']['heic'], sep='\n')" \
+        extras = p['optional-dependencies']; \
+        print(*p['dependencies'], *extras['heic'], *extras['serve'], sep='\n')" \
         > requirements.txt \
     && pip install --no-cache-dir --constraint constraints.txt --requirement requirements.txt
 
@@ -26,7 +27,13 @@ RUN pip install --no-cache-dir --no-deps . \
 USER 1000
 WORKDIR /home/nst
 # File events of some hosts do not reach a container, so the inbox is polled.
-ENV NST_INBOX=/inbox NST_OUTBOX=/outbox NST_POLL=1 PYTHONUNBUFFERED=1
+# `serve` listens at all addresses, and then needs --token-file or --trust-network.
+ENV NST_INBOX=/inbox NST_OUTBOX=/outbox NST_POLL=1 NST_HOST=0.0.0.0 PYTHONUNBUFFERED=1
 VOLUME ["/inbox", "/outbox"]
+EXPOSE 5002
+# Only `serve` answers requests; the command line of the first process says whether that is what runs here.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", "import os, urllib.request as u; \
+b'serve' in open('/proc/1/cmdline', 'rb').read().split(b'\\0') \
+and u.urlopen('http://127.0.0.1:' + os.environ.get('NST_PORT', '5002') + '/healthz', timeout=4)"]
 ENTRYPOINT ["tini", "--", "nst-pipeline"]
 CMD ["watch"]

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -25,7 +25,10 @@ from pipeline.inbox.inbox import Inbox
 from pipeline.manifest.models import json_schema
 from pipeline.manifest.names import plain_file_name
 from pipeline.outbox.outbox import Outbox
-from pipeline.settings import load_settings
+from pipeline.settings import Settings, load_settings, needed
+
+if TYPE_CHECKING:
+    from pipeline.inbox.triggers import Schedule
 
 _NAMES_SHOWN = 10
 
@@ -73,19 +76,10 @@ def run(
     from pipeline.work.session import Session
 
     environment: Environment = context.obj
-    settings = load_settings(
-        outbox=outbox,
-        allow=allow,
-        endpoint_url=endpoint_url,
-        weights=weights,
-        device=device,
-        dtype=dtype,
-        metrics_file=metrics_file,
-        metrics_port=metrics_port,
-    )
+    settings = load_settings(**_flags(context))
     _check_names(manifests, name)
     stores = environment.stores(settings)
-    target = Outbox(stores.outbox(_needed("outbox", settings.outbox)))
+    target = Outbox(stores.outbox(needed("outbox", settings.outbox)))
     engine = environment.engine(settings, stores, environment.timing)
     listener = environment.listener(settings)
     try:
@@ -115,44 +109,57 @@ def watch(
     metrics_port: options.MetricsPort = None,
 ) -> None:
     """Work on manifests as they come into a folder or bucket; images come from there, too."""
-    from pipeline.inbox.opening import open_trigger
-    from pipeline.inbox.triggers import Schedule
+    from pipeline.runner import make_runner, open_places
     from pipeline.work.session import Session
-    from pipeline.work.watch import Watch
 
     environment: Environment = context.obj
-    settings = load_settings(
-        inbox=inbox,
-        outbox=outbox,
-        allow=allow,
-        endpoint_url=endpoint_url,
-        queue=queue,
-        poll=poll,
-        alone=alone,
-        weights=weights,
-        device=device,
-        dtype=dtype,
-        metrics_file=metrics_file,
-        metrics_port=metrics_port,
-    )
-    if settings.queue and schedule:
-        raise UsageError("--queue does not go with --schedule; leave one of them out")
-    times = Schedule(schedule) if schedule else None
-    stores = environment.stores(settings)
-    source = stores.inbox(_needed("inbox", settings.inbox))
-    if not settings.alone and not source.exclusive():
-        raise UsageError(
-            f"inbox {source.url}: the server ignores conditional writes, so that two runners could take one "
-            "manifest; start just one, with --alone"
-        )
-    target = Outbox(stores.outbox(_needed("outbox", settings.outbox), apart_from=source))
-    engine = environment.engine(settings, stores, environment.timing)
+    settings = load_settings(**_flags(context))
+    times = _times(schedule, settings)
+    places = open_places(environment, settings)
     listener = environment.listener(settings)
     try:
         session = Session(listener, environment.timing, settings.caps)
-        trigger = open_trigger(settings, source, session.wake, session.warn, session.timing)
-        box = Inbox(source, session.timing, warn=session.warn)
-        code = Watch(box, engine, target, stores, settings.allow, trigger, session).run(once, times)
+        code = make_runner(environment, settings, places, session).run(once, times)
+    finally:
+        listener.close()
+    raise typer.Exit(code)
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    inbox: options.Inbox = None,
+    outbox: options.Outbox = None,
+    host: options.Host = None,
+    port: options.Port = None,
+    token_file: options.TokenFile = None,
+    trust_network: options.TrustNetwork = False,
+    max_upload: options.MaxUpload = None,
+    no_work: options.NoWork = False,
+    allow: options.Allow = None,
+    endpoint_url: options.Endpoint = None,
+    schedule: options.Schedule = None,
+    queue: options.Queue = None,
+    poll: options.Poll = False,
+    alone: options.Alone = False,
+    weights: options.Weights = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+) -> None:
+    """Work as `watch` does, and take requests over HTTP; they become manifests in the inbox."""
+    try:
+        from pipeline.serve import serve
+    except ImportError as error:
+        raise UsageError(
+            f"`serve` needs packages that are not installed ({error.name}): pip install 'nst-pipeline[serve]'"
+        ) from None
+
+    environment: Environment = context.obj
+    settings = load_settings(**_flags(context))
+    times = _times(schedule, settings)
+    listener = environment.listener(settings)
+    try:
+        code = serve(environment, settings, times, listener)
     finally:
         listener.close()
     raise typer.Exit(code)
@@ -259,6 +266,19 @@ def main(environment: Environment = Environment()) -> None:
         sys.exit(error.exit_code)
 
 
+def _flags(context: typer.Context) -> dict[str, Any]:
+    """The options of a command that are settings."""
+    return {name: value for name, value in context.params.items() if name in Settings.model_fields}
+
+
+def _times(schedule: str | None, settings: Settings) -> "Schedule | None":
+    from pipeline.inbox.triggers import Schedule
+
+    if settings.queue and schedule:
+        raise UsageError("--queue does not go with --schedule; leave one of them out")
+    return Schedule(schedule) if schedule else None
+
+
 def _check_names(manifests: Sequence[Path], name: str | None) -> None:
     """Raises `UsageError` unless each manifest has a folder of the outbox to itself."""
     stems = {path.stem for path in manifests}
@@ -272,16 +292,10 @@ def _check_names(manifests: Sequence[Path], name: str | None) -> None:
         raise UsageError(f"--name {name}: {str(error).replace('an id', 'a name')}") from None
 
 
-def _needed(name: str, url: str | None) -> str:
-    if not url:
-        raise UsageError(f"which {name}? give --{name} FOLDER or set NST_{name.upper()}")
-    return url
-
-
 def _opened(context: typer.Context, inbox: str | None, endpoint_url: str | None) -> Inbox:
     environment: Environment = context.obj
     settings = load_settings(inbox=inbox, endpoint_url=endpoint_url)
-    store = environment.stores(settings).inbox(_needed("inbox", settings.inbox))
+    store = environment.stores(settings).inbox(needed("inbox", settings.inbox))
     return Inbox(store, environment.timing)
 
 

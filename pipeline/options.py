@@ -69,3 +69,22 @@ MetricsPort = Annotated[
         "--metrics-port", help="Serve metrics at this PORT of 127.0.0.1, or HOST:PORT. [NST_METRICS_PORT]"
     ),
 ]
+Host = Annotated[
+    str | None,
+    typer.Option("--host", help="Address to listen at; other than 127.0.0.1 needs a token. [NST_HOST]"),
+]
+Port = Annotated[int | None, typer.Option("--port", help="Port to listen at; 5002 by default. [NST_PORT]")]
+TokenFile = Annotated[
+    str | None,
+    typer.Option("--token-file", help="File with the token that clients have to send. [NST_TOKEN_FILE]"),
+]
+TrustNetwork = Annotated[
+    bool,
+    typer.Option("--trust-network", help="Let everybody in who reaches the address. [NST_TRUST_NETWORK]"),
+]
+MaxUpload = Annotated[
+    int | None, typer.Option("--max-upload", help="MiB that a request may have; 64. [NST_MAX_UPLOAD]")
+]
+NoWork = Annotated[
+    bool, typer.Option("--no-work", help="Only take requests; runners elsewhere work. [NST_NO_WORK]")
+]

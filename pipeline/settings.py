@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     """All settings. The variable `NST_OUTBOX` corresponds to the flag `--outbox`, and so on.
 
     Variables without a flag are those of the caps: `NST_MOST_PAIRS`, `NST_MOST_SIZE`, `NST_MOST_EPOCHS`,
-    `NST_MOST_PIXELS`.
+    `NST_MOST_PIXELS`; and `NST_WAIT` and `NST_MOST_WAITING` of `serve`.
     """
 
     model_config = SettingsConfigDict(env_prefix="NST_", extra="ignore", env_ignore_empty=True)
@@ -48,6 +48,17 @@ class Settings(BaseSettings):
     alone: bool = False
     metrics_file: str | None = None
     metrics_port: str | None = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 5002
+    token_file: str | None = None
+    trust_network: bool = False
+    max_upload: Annotated[int, Field(ge=1, le=1024)] = 64  # MiB
+    no_work: bool = False
+    # Of the door, without flags.
+    wait: Annotated[float, Field(ge=0, le=86400)] = 600  # seconds that a request waits for its picture
+    most_waiting: Annotated[int, Field(ge=1, le=2**31)] = (
+        1000  # manifests, above which the door takes no more
+    )
     # These have no flags, because they belong to a place and not to one start of the program.
     most_pairs: _Cap = Caps.pairs
     most_size: _Cap = Caps.max_size
@@ -78,7 +89,13 @@ class Settings(BaseSettings):
             raise ValueError("should be PORT or HOST:PORT, as in 9464 or 0.0.0.0:9464")
         return value
 
-    @field_validator("inbox", "outbox", "weights", "metrics_file")
+    @field_validator("port", mode="before")
+    @classmethod
+    def _not_of_kubernetes(cls, value: object) -> object:
+        # Kubernetes sets NST_PORT to such a URL in every container beside a service that is called nst.
+        return 5002 if isinstance(value, str) and value.startswith("tcp://") else value
+
+    @field_validator("inbox", "outbox", "weights", "metrics_file", "token_file")
     @classmethod
     def _expand(cls, value: str | None) -> str | None:
         return value and home_expanded(value)
@@ -107,9 +124,16 @@ def home_expanded(path: str) -> str:
     return expanded
 
 
+def needed(name: str, url: str | None) -> str:
+    """The URL of an inbox or outbox. Raises `UsageError` if the operator gave none."""
+    if not url:
+        raise UsageError(f"which {name}? give --{name} FOLDER or set NST_{name.upper()}")
+    return url
+
+
 def load_settings(**flags: Any) -> Settings:
     """Settings from the environment, replaced by the flags that are given. Raises `UsageError`."""
-    given = {name: value for name, value in flags.items() if value not in (None, [], False)}
+    given = {name: value for name, value in flags.items() if value not in (None, []) and value is not False}
     try:
         return Settings(**given)
     except ValidationError as error:

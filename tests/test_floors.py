@@ -11,7 +11,15 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("pipeline.start",),
     ("pipeline.cli",),
-    ("pipeline.environment", "pipeline.options", "pipeline.check", "pipeline.bench"),
+    (
+        "pipeline.environment",
+        "pipeline.options",
+        "pipeline.runner",
+        "pipeline.check",
+        "pipeline.bench",
+        "pipeline.serve",
+    ),
+    ("pipeline.server",),
     ("pipeline.work",),
     ("pipeline.engines",),
     ("pipeline.events",),
@@ -23,7 +31,14 @@ FLOORS = (
     ("pipeline.timing", "pipeline.errors"),
     ("nst",),
 )
-WITHOUT_TORCH = ("pipeline.work", "pipeline.inbox", "pipeline.outbox", "pipeline.stores", "pipeline.manifest")
+WITHOUT_TORCH = (
+    "pipeline.server",
+    "pipeline.work",
+    "pipeline.inbox",
+    "pipeline.outbox",
+    "pipeline.stores",
+    "pipeline.manifest",
+)
 # The only modules of nst that these may import. They do not import torch, directly or indirectly.
 LIGHT = ("nst", "nst.errors", "nst.parameters", "nst.result")
 MODULES = {

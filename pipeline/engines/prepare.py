@@ -25,8 +25,8 @@ from pipeline.settings import Caps
 from pipeline.stores.sources import Sources
 
 _CACHED_PIXELS = 2**27  # of decoded styles; four bytes each
-# Of all threads together; a pair with a larger picture is prepared while no other one is.
-_DECODING_BYTES = 2**30
+# Of all threads of this process; a pair with a larger picture is prepared while no other one is.
+DECODING = Budget(2**30)
 # Those of the first version, which wrote all of them into its digests. Later ones do not belong here.
 _FIRST_PARAMETERS = {
     *("epochs", "tolerance", "content_weight", "style_weight", "tv_weight", "max_size", "style_scale"),
@@ -66,7 +66,6 @@ class Preparer:
         self._weights, self._most_pixels = weights_sha256, most_pixels
         self._styles: OrderedDict[tuple[str, int], Style] = OrderedDict()
         self._lock = threading.Lock()
-        self._budget = Budget(_DECODING_BYTES)
 
     def read(self, pair: Pair, sources: Sources) -> Inputs:
         """Read a pair's images. Raises `StoreError`."""
@@ -98,7 +97,7 @@ class Preparer:
         side = _style_side(pair.parameters)
         # The content stays in memory while the styles are decoded, one after the other.
         styles = [images.decoding_bytes(data, side, self._most_pixels) for data in inputs.styles]
-        with self._budget.taken(content + max(styles, default=0)):
+        with DECODING.taken(content + max(styles, default=0)):
             return self._prepare(pair, inputs)
 
     def _prepare(self, pair: Pair, inputs: Inputs) -> Prepared:

@@ -33,7 +33,7 @@ class JsonLines:
         self._out, self._lock = Forgiving(out), threading.Lock()
 
     def hear(self, event: Event) -> None:
-        line = _line(event)
+        line = line_of(event)
         if line is None:
             return
         name, level, details = line
@@ -46,7 +46,7 @@ class JsonLines:
         pass
 
 
-def _line(event: Event) -> Line | None:
+def line_of(event: Event) -> Line | None:
     """Name, level and details of an event; none for one that is not logged."""
     match event:
         case ManifestStarted(manifest, pairs):

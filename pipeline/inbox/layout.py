@@ -8,11 +8,28 @@ import re
 from pipeline.manifest.names import shortened
 
 PROCESSING, DONE, FAILED = "processing", "done", "failed"
+REQUESTS = "requests"  # images that the HTTP door has received
 
 SUFFIX = ".json"
 _ERROR_SUFFIX = ".error.json"
 _CANCELLED = re.compile(r"(.+)\.cancelled-[0-9a-f]{8}")
 _LONGEST_FILE = 255  # bytes
+_REQUEST = re.compile(r"request-[0-9a-f]{32}")
+
+
+def request_name(unique: str) -> str:
+    """The name of a manifest that the HTTP door makes of one request; `unique` has 32 hexadecimal digits."""
+    return f"request-{unique}"
+
+
+def is_request(name: str) -> bool:
+    """Whether the HTTP door has made a manifest, by its name. Its images were written before it."""
+    return _REQUEST.fullmatch(name) is not None
+
+
+def request_key(name: str, file: str) -> str:
+    """Where a file of a request lies, such as its content image."""
+    return f"{REQUESTS}/{name}/{file}"
 
 
 def waiting_key(name: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from pipeline.errors import ManifestError, StoreError
+from pipeline.inbox.layout import is_request, without_suffix
 from pipeline.manifest.reading import MAX_BYTES, load_object
 from pipeline.stores.base import Entry, Store
 from pipeline.timing import Timing
@@ -33,6 +34,10 @@ class Writing:
             return True
         if entry.size == 0:
             return False
+        # The HTTP door writes the images of a request before its manifest. The images of other manifests may
+        # come after them, so that these have to wait.
+        if is_request(without_suffix(entry.name)) and self._looks_whole(entry):
+            return True
         unchanged = self._clock() - self._unchanged_since[entry.name][1]
         written = unchanged >= self._timing.settled and (
             unchanged >= self._timing.unfinished or self._looks_whole(entry)

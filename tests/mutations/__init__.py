@@ -4,7 +4,8 @@ A sabotage replaces one text in a copy of this repository. Its test is then run 
 same, no test holds the promise that was broken.
 """
 
+from tests.mutations.server import SERVER
 from tests.mutations.stores import STORES
 from tests.mutations.work import WORK
 
-MUTATIONS = (*STORES, *WORK)
+MUTATIONS = (*STORES, *WORK, *SERVER)

@@ -220,3 +220,13 @@ def test_priorities_of_the_newest_manifests_are_read_first_and_the_others_in_lat
     assert len(read()) == 3  # an unchanged manifest is not read again
     store.write("b.json", b'{"priority": 5}')
     assert scanned(inbox)[0] == "b"
+
+
+def test_a_request_of_the_door_is_ready_as_soon_as_it_is_whole(inbox: Inbox, tmp_path: Path) -> None:
+    name = f"request-{'0' * 32}"
+    (tmp_path / f"{name}.json").write_text('{"content":')
+    assert scanned(inbox) == []
+    assert inbox.settling
+    (tmp_path / f"{name}.json").write_text('{"content": "x"}')
+    (tmp_path / "other.json").write_text('{"content": "x"}')
+    assert scanned(inbox) == [name]

@@ -1,0 +1,124 @@
+"""Who may: which requests are let in, by their Host, their Origin and their token."""
+
+import hmac
+import ipaddress
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+
+from pipeline.errors import UsageError
+from pipeline.server.problems import RefusedError
+from pipeline.settings import Settings
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_SAFE = {"GET", "HEAD"}
+_SHORTEST_TOKEN = 16  # characters
+
+
+@dataclass(frozen=True)
+class Access:
+    """`host` is the address that the operator gave; without a `token`, nobody has to send one."""
+
+    host: str
+    token: str | None = None
+    public: Collection[str] = ("/healthz", "/readyz", "/docs", "/openapi.json")  # paths that need no token
+
+    def check(self, headers: Headers, method: str, path: str) -> None:
+        """Raises `RefusedError` if a request must not be answered."""
+        self._check_host(headers)
+        self._check_origin(headers, method)
+        if self.token is not None and path not in self.public:
+            self._check_token(headers)
+
+    def _check_host(self, headers: Headers) -> None:
+        """A page elsewhere that has given its own name this address is known by the name it asks for."""
+        hosts = headers.getlist("host")
+        name = _name_of(hosts[0]) if len(hosts) == 1 else None
+        if name is None:
+            raise RefusedError(400, "the request needs one Host header, which is a name or an address")
+        if name in _LOOPBACK or name == self.host.lower() or (self._everywhere and self._is_safe(name)):
+            return
+        raise RefusedError(
+            421, f"this server does not answer for the host {name!r}; start it with --host and that name"
+        )
+
+    @property
+    def _everywhere(self) -> bool:
+        return self.host in ("0.0.0.0", "::", "")
+
+    def _is_safe(self, name: str) -> bool:
+        """Whether no foreign page can be behind this name: it is an address, or the page has no token."""
+        if self.token is not None:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    def _check_origin(self, headers: Headers, method: str) -> None:
+        foreign = RefusedError(403, "pages of other sites must not use this server")
+        for origin in headers.getlist("origin"):
+            if urlsplit(origin).netloc.lower() != headers["host"].lower() or "://" not in origin:
+                raise foreign
+        # Browsers send this with each request, also where they send no Origin.
+        site = headers.get("sec-fetch-site", "none")
+        followed = method in _SAFE and headers.get("sec-fetch-mode") == "navigate"
+        if site not in ("none", "same-origin") and not followed:
+            raise foreign
+
+    def _check_token(self, headers: Headers) -> None:
+        assert self.token is not None
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(
+            given.strip().encode("utf-8", "surrogateescape"), self.token.encode()
+        ):
+            return
+        what = "this is not the token" if scheme else "a token is needed"
+        detail = f"{what}; send 'Authorization: Bearer TOKEN' with the token of the operator"
+        raise RefusedError(401, detail, headers={"WWW-Authenticate": 'Bearer realm="nst-pipeline"'})
+
+
+def access_of(settings: Settings) -> Access:
+    """Who may, by the settings. Raises `UsageError` if everybody on the network could come in unasked."""
+    token = _token(settings.token_file) if settings.token_file else None
+    if token is None and not settings.trust_network and not is_loopback(settings.host):
+        raise UsageError(
+            f"--host {settings.host} lets other machines in: give --token-file FILE with a token that "
+            "clients have to send, or --trust-network if everybody there may use this server"
+        )
+    return Access(settings.host, token)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _token(file: str) -> str:
+    try:
+        token = Path(file).read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--token-file {file}: can't be read ({error})") from None
+    if len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise UsageError(
+            f"--token-file {file}: the token needs at least {_SHORTEST_TOKEN} printable ASCII characters "
+            "without spaces; make one with: openssl rand -hex 32"
+        )
+    return token
+
+
+def _name_of(host: str) -> str | None:
+    """The name in a Host header, without port and brackets; none if it is malformed."""
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts.hostname if parts.netloc == host and parts.username is None else None

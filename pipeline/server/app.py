@@ -1,0 +1,102 @@
+"""The application: its routes, and what becomes of errors in them."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import TypeAdapter
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp
+
+import nst
+from nst.errors import NSTError
+from pipeline.errors import Problem
+from pipeline.manifest.wording import place_of
+from pipeline.server import events, health, images, jobs, listing, manifests, metrics, pages, results
+from pipeline.server.access import Access
+from pipeline.server.bodies import Bodies, Limits
+from pipeline.server.door import Door, door_of
+from pipeline.server.problems import ProblemDetails, RefusedError, problem_response, refused_by
+
+# `Access.public` has the paths that need no token.
+_ROUTERS = (
+    jobs.router,
+    listing.router,
+    manifests.router,
+    images.router,
+    results.router,
+    events.router,
+    health.router,
+    metrics.router,
+    pages.router,
+)
+_SENTENCES = {404: "there is nothing at this address; /docs lists what there is"}
+
+
+def make_app(door: Door, access: Access) -> ASGIApp:
+    """The application of a door, with the layer that lets requests in."""
+    app = FastAPI(
+        title="nst-pipeline",
+        version=nst.__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    app.state.door = door
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.add_exception_handler(NSTError, _refused)
+    app.add_exception_handler(HTTPException, _of_framework)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(ClientDisconnect, _disconnected)
+    app.add_exception_handler(Exception, _unexpected)
+    app.openapi = lambda: _with_problems(app)  # type: ignore[method-assign]
+    return Bodies(app, access, Limits(door.settings.max_upload << 20, door.timing))
+
+
+def _with_problems(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with the schemas of refusals."""
+    if app.openapi_schema is None:
+        document = FastAPI.openapi(app)
+        _, schemas = TypeAdapter.json_schemas(
+            [("p", "serialization", TypeAdapter(ProblemDetails))],
+            ref_template="#/components/schemas/{model}",
+        )
+        document.setdefault("components", {}).setdefault("schemas", {}).update(schemas["$defs"])
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, NSTError)
+    return problem_response(refused_by(error))
+
+
+async def _of_framework(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        detail = "this address does not have this method"
+    else:
+        detail = _SENTENCES.get(error.status_code, str(error.detail))
+    return problem_response(RefusedError(error.status_code, detail, headers=dict(error.headers or {})))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    problems = [Problem(place_of(tuple(e["loc"])), str(e["msg"])) for e in error.errors()]
+    detail = f"the request is not valid: {'; '.join(map(str, problems))}"
+    return problem_response(RefusedError(422, detail, problems))
+
+
+async def _disconnected(request: Request, error: Exception) -> Response:
+    return problem_response(RefusedError(400, "the client has left"))  # nobody reads it
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    what = (
+        f"{request.method} {request.url.path}: failed unexpectedly, which is a bug worth reporting: {error!r}"
+    )
+    door_of(request).warn(what)
+    return problem_response(RefusedError(500, "failed unexpectedly, which is a bug worth reporting"))

@@ -1,0 +1,71 @@
+"""What all routes of the door share."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar, cast
+
+from fastapi import Request
+
+from pipeline.events.metrics import Metrics
+from pipeline.outbox.outbox import Outbox
+from pipeline.server.hub import Hub
+from pipeline.server.states import names_by_state
+from pipeline.server.taking import Backlog, Taking
+from pipeline.server.watching import Watching
+from pipeline.settings import Settings
+from pipeline.stores.base import Store
+from pipeline.stores.sources import Sources
+from pipeline.timing import Timing
+
+T = TypeVar("T")
+
+_READERS, _TAKERS = 16, 2  # threads that wait for stores; threads that decode and write what comes in
+
+
+@dataclass(eq=False)
+class Door:
+    """The stores, the settings, and the threads in which everything happens that takes time.
+
+    `suffix_of` decodes an image and returns the suffix of its format. `works` says whether a runner works in
+    this process; `announce` wakes it. `warn` reports something to the operator.
+    """
+
+    inbox: Store
+    outbox: Outbox
+    sources: Sources
+    settings: Settings
+    timing: Timing
+    hub: Hub
+    metrics: Metrics
+    stop: threading.Event
+    suffix_of: Callable[[bytes], str]
+    works: bool
+    announce: Callable[[], None]
+    warn: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        seconds = self.timing.scan_bucket if self.inbox.atomic else self.timing.counted
+        self.backlog = Backlog(self.inbox, self.settings.most_waiting, seconds)
+        self.taking = Taking(self.inbox, self.outbox, self.settings.caps, self.backlog, self.suffix_of)
+        seconds = self.timing.scan_bucket if self.inbox.atomic else self.timing.scan
+        listed = partial(self.read, partial(names_by_state, self.inbox))
+        self.watching = Watching(listed, self.hub, seconds)
+        self._readers = ThreadPoolExecutor(_READERS, "door")
+        self._takers = ThreadPoolExecutor(_TAKERS, "take in")
+
+    async def read(self, action: Callable[[], T]) -> T:
+        """The result of an action that waits for a store."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, action)
+
+    async def take_in(self, action: Callable[[], T]) -> T:
+        """The result of an action that decodes images and writes to the inbox. It ends in any case."""
+        return await asyncio.get_running_loop().run_in_executor(self._takers, action)
+
+
+def door_of(request: Request) -> Door:
+    """The door that a request came to."""
+    return cast(Door, request.app.state.door)

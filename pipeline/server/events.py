@@ -1,0 +1,78 @@
+"""Streams of events, as server-sent events: what the listeners of this process hear."""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import StreamingResponse
+
+from pipeline.server.documented import refusals
+from pipeline.server.door import Door, door_of
+from pipeline.server.hub import Said
+from pipeline.server.names import known_name
+
+router = APIRouter(tags=["events"])
+
+_STREAM = {
+    "description": "Events; each has an id, and an object as in the log.",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+_ID = re.compile(r"([0-9a-f]{8})-([0-9]{1,18})")
+LastEventId = Annotated[str | None, Header(description="The id of the last event that the client has.")]
+
+
+@router.get("/events", response_class=StreamingResponse, responses={200: _STREAM, **refusals()})
+async def events(request: Request, last_event_id: LastEventId = None) -> StreamingResponse:
+    """What happens in this process, from now on, or after the event that the client has.
+
+    A server that does not work itself reports when manifests appear, and when they change their state.
+    """
+    return _answer(door_of(request), last_event_id, lambda said: True)
+
+
+@router.get(
+    "/manifests/{name}/events", response_class=StreamingResponse, responses={200: _STREAM, **refusals(404)}
+)
+async def manifest_events(
+    request: Request, name: str, last_event_id: LastEventId = None
+) -> StreamingResponse:
+    """The same for one manifest, which may come later."""
+    name = known_name(name)
+    return _answer(door_of(request), last_event_id, lambda said: said.manifest == name)
+
+
+def _answer(door: Door, last: str | None, wanted: Callable[[Said], bool]) -> StreamingResponse:
+    return StreamingResponse(
+        _stream(door, _begin(door, last), wanted),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+def _begin(door: Door, last: str | None) -> int:
+    """The number of the last event that a client has. What it has of another process counts as none."""
+    match = _ID.fullmatch(last or "")
+    if match is None:
+        return door.hub.last
+    return int(match[2]) if match[1] == door.hub.begin else 0
+
+
+async def _stream(door: Door, number: int, wanted: Callable[[Said], bool]) -> AsyncIterator[str]:
+    """Events until the client leaves or the door stops. A line that is no event shows that it lives."""
+    hub, timing = door.hub, door.timing
+    async with AsyncExitStack() as stack:
+        if not door.works:
+            await stack.enter_async_context(door.watching.active())
+        alarm = stack.enter_context(hub.listening())
+        yield f": events since {hub.begin}-{number}\n\n"
+        while not door.stop.is_set():
+            found = hub.since(number)
+            if found and found[0].number > number + 1:
+                yield ": some events are not kept any more\n\n"
+            for said in filter(wanted, found):
+                yield f"id: {hub.begin}-{said.number}\nevent: {said.name}\ndata: {said.text}\n\n"
+            number = found[-1].number if found else number
+            if not await alarm.wait(timing.heartbeat):
+                yield ": nothing new\n\n"

@@ -1,0 +1,182 @@
+"""Manifests: they are uploaded, cancelled and retried."""
+
+import secrets
+from functools import partial
+from typing import BinaryIO, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError, UsageError
+from pipeline.inbox.inbox import Inbox
+from pipeline.inbox.layout import processing_key, waiting_key
+from pipeline.manifest.expand import expand
+from pipeline.manifest.models import Pair
+from pipeline.manifest.reading import MAX_BYTES, parse
+from pipeline.server.bodies import received
+from pipeline.server.documented import Responses, refusals
+from pipeline.server.door import Door, door_of
+from pipeline.server.names import known_name, new_name
+from pipeline.server.problems import Fault, RefusedError, faults
+from pipeline.server.states import State, errors_of, state_of
+from pipeline.stores.search import Search
+
+router = APIRouter(tags=["manifests"])
+
+_DOCUMENT = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
+}
+
+
+class ManifestState(BaseModel):
+    """A manifest, and how far the work on it has come."""
+
+    name: str
+    state: State
+    pairs: int | None = Field(None, description="How many pairs it has, while it is known.")
+    done: int | None = Field(None, description="How many of them have a result, while it is worked on.")
+    failed: int | None = Field(None, description="How many of them have failed, if this process works on it.")
+    results: str = Field(description="Where its results are.")
+    errors: list[Fault] = Field([], description="Why it has failed.")
+
+
+_CREATED = {
+    "description": "The manifest waits.",
+    "model": ManifestState,
+    "headers": {"Location": {"schema": {"type": "string"}, "description": "Where its state is."}},
+}
+_ANSWERS: Responses = {201: _CREATED, **refusals(409, 415)}
+
+
+@router.post("/manifests", status_code=201, openapi_extra=_DOCUMENT, responses=_ANSWERS)
+async def post_manifest(request: Request) -> JSONResponse:
+    """Put a manifest into the inbox under a new name."""
+    return await _put(request, f"manifest-{secrets.token_hex(8)}")
+
+
+@router.put("/manifests/{name}", status_code=201, openapi_extra=_DOCUMENT, responses=_ANSWERS)
+async def put_manifest(request: Request, name: str) -> JSONResponse:
+    """Put a manifest into the inbox, unless one of this name waits already."""
+    return await _put(request, new_name(name))
+
+
+@router.get("/manifests/{name}", responses=refusals(404))
+async def manifest(request: Request, name: str) -> ManifestState:
+    """The state of a manifest."""
+    return await _state(door_of(request), known_name(name))
+
+
+@router.delete("/manifests/{name}", responses=refusals(404, 409))
+async def cancel(request: Request, name: str) -> ManifestState:
+    """End a manifest that waits or is worked on. Pairs that are done stay."""
+    return await _act(request, known_name(name), "cancel", ("waiting", "processing"))
+
+
+@router.post("/manifests/{name}/retry", responses=refusals(404, 409))
+async def retry(request: Request, name: str) -> ManifestState:
+    """Put a failed manifest back into the inbox. Pairs that are done are not computed again."""
+    answer = await _act(request, known_name(name), "retry", ("failed",))
+    door_of(request).announce()
+    return answer
+
+
+async def _put(request: Request, name: str) -> JSONResponse:
+    door = door_of(request)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise RefusedError(415, "send the manifest as application/json")
+    async with received(request) as body:
+        await door.take_in(partial(_take_in, door, name, body))
+    door.announce()
+    state = ManifestState(name=name, state="waiting", results=f"/results/{name}/")
+    return JSONResponse(state.model_dump(), 201, {"Location": f"/manifests/{name}"})
+
+
+def _take_in(door: Door, name: str, body: BinaryIO) -> None:
+    door.backlog.check(request=False)
+    data = body.read(MAX_BYTES + 1)  # `parse` refuses what is larger
+    _validate(door, data)
+    with door.taking.alone(name):
+        try:
+            door.inbox.replace(waiting_key(name), data, None)
+        except ConflictError:
+            raise RefusedError(409, f"{name}: a manifest of this name waits already") from None
+
+
+def _validate(door: Door, data: bytes) -> None:
+    """Raises `ManifestError` with each problem that shows without reading the images."""
+    pairs = expand(parse(data), door.sources.search(Search()), door.settings.caps)
+    if problems := [problem for pair in pairs for problem in _misplaced(door, pair)]:
+        raise ManifestError(problems)
+
+
+def _misplaced(door: Door, pair: Pair) -> list[Problem]:
+    found = []
+    for reference in (pair.content, *(style.image for style in pair.styles)):
+        try:
+            door.sources.locate(reference)
+        except StoreError as error:
+            found.append(Problem(pair.place, str(error), pair.id))
+    return found
+
+
+async def _act(
+    request: Request, name: str, action: Literal["cancel", "retry"], states: tuple[State, ...]
+) -> ManifestState:
+    door = door_of(request)
+
+    def act() -> None:
+        state = state_of(door.inbox, name)
+        if state is None:
+            raise RefusedError(404, "there is no manifest of this name")
+        if state not in states:
+            raise RefusedError(409, f"{name}: is {state}, so that it can't be {_DONE_TO[action]}")
+        # One inbox for each action: it remembers what it has listed.
+        box = Inbox(door.inbox, door.timing)
+        try:
+            (box.cancel if action == "cancel" else box.retry)(name)
+        except UsageError as error:  # somebody has moved it meanwhile
+            raise RefusedError(409, str(error)) from None
+
+    await door.read(act)
+    return await _state(door, name)
+
+
+_DONE_TO = {"cancel": "cancelled", "retry": "retried"}
+
+
+async def _state(door: Door, name: str) -> ManifestState:
+    found = await door.read(partial(_seen, door, name))
+    if found is None:
+        raise RefusedError(404, "there is no manifest of this name")
+    return found
+
+
+def _seen(door: Door, name: str) -> ManifestState | None:
+    state = state_of(door.inbox, name)
+    if state is None:
+        return None
+    found = ManifestState(name=name, state=state, results=f"/results/{name}/")
+    if state == "failed":
+        return found.model_copy(update={"errors": faults(errors_of(door.inbox, name))})
+    if state != "processing":
+        return found
+    if counts := door.hub.counts(name):
+        return found.model_copy(update={"pairs": counts.pairs, "done": counts.done, "failed": counts.failed})
+    return found.model_copy(update={"pairs": _listed_pairs(door, name), "done": _records(door, name)})
+
+
+def _listed_pairs(door: Door, name: str) -> int | None:
+    """How many pairs a manifest that another process works on lists; none if it has patterns."""
+    try:
+        document = parse(door.inbox.read(processing_key(name), MAX_BYTES))
+    except (NotFoundError, ManifestError):
+        return None
+    return None if document.product else len(document.pairs)
+
+
+def _records(door: Door, name: str) -> int:
+    """How many results a manifest has."""
+    names = [entry.name for entry in door.outbox.store.entries(name)]
+    return sum(file.endswith(".json") for file in names)

@@ -1,0 +1,51 @@
+"""Results: the files of the outbox, so that its pages work in a browser, also those in a bucket."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from pipeline.errors import StoreError, UnavailableError
+from pipeline.outbox.pages import INDEX
+from pipeline.server.documented import KNOWN, refusals
+from pipeline.server.door import door_of
+from pipeline.server.files import file_response
+from pipeline.server.names import result_key
+from pipeline.server.problems import RefusedError
+
+router = APIRouter(tags=["results"])
+
+_FILE = {
+    "description": "The file; pictures, pages, records and loss logs.",
+    "content": {
+        kind: {"schema": {"type": "string", "format": "binary"}}
+        for kind in ("image/png", "image/jpeg", "image/webp", "text/html", "application/octet-stream")
+    }
+    | {"application/json": {"schema": {}}, "application/x-ndjson": {"schema": {"type": "string"}}},
+    "headers": {"ETag": {"schema": {"type": "string"}, "description": "Differs for another content."}},
+}
+_PART = {**_FILE, "description": "The part of the file that `Range` asks for."}
+
+
+@router.get(
+    "/results/{name}/{path:path}",
+    response_class=Response,
+    responses={200: _FILE, 206: _PART, 304: KNOWN, **refusals(404, 416)},
+)
+async def result(request: Request, name: str, path: str) -> Response:
+    """A file of the results of a manifest. Without a path, it is the page with all pictures."""
+    key = result_key(name, path or INDEX)
+    try:
+        return await file_response(door_of(request), key, request)
+    except UnavailableError:
+        raise
+    except StoreError:
+        raise RefusedError(404, "there is no result of this name") from None
+
+
+@router.get("/results/{name}", include_in_schema=False)
+async def folder(request: Request, name: str) -> Response:
+    """The page of a manifest, whose links are relative to its folder."""
+    result_key(name, INDEX)
+    return RedirectResponse(f"{request.url.path.rpartition('/')[2]}/", 307)
+
+
+router.add_api_route("/results/{name}/{path:path}", result, methods=["HEAD"], include_in_schema=False)

@@ -1,0 +1,65 @@
+"""In which state a manifest is, from the stores alone."""
+
+import json
+from typing import Literal
+
+from pipeline.errors import NotFoundError, Problem
+from pipeline.inbox.layout import (
+    DONE,
+    FAILED,
+    PROCESSING,
+    done_key,
+    error_key,
+    failed_key,
+    is_manifest,
+    processing_key,
+    waiting_key,
+    without_suffix,
+)
+from pipeline.manifest.reading import MAX_BYTES
+from pipeline.stores.base import Store
+
+State = Literal["waiting", "processing", "done", "failed"]
+FOLDERS: dict[State, str] = {"waiting": "", "processing": PROCESSING, "done": DONE, "failed": FAILED}
+
+
+def state_of(inbox: Store, name: str) -> State | None:
+    """The state of a manifest; none if there is none of this name. Raises `StoreError`.
+
+    Where another manifest of the name waits, it is the state of the one that is worked on.
+    """
+    for _ in range(2):  # twice, because one that is handed back moves against the order of the checks
+        # In the order in which a manifest moves: what moves on between two checks is found by a later one.
+        waits = inbox.tag(waiting_key(name)) is not None
+        if inbox.tag(processing_key(name)) is not None:
+            return "processing"
+        if waits:
+            return "waiting"
+        # What is done now has no file in failed/ any more, but what has failed now may have been done once.
+        if inbox.tag(failed_key(name)) is not None:
+            return "failed"
+        if inbox.tag(done_key(name)) is not None:
+            return "done"
+    return None
+
+
+def names_by_state(inbox: Store) -> dict[State, list[str]]:
+    """The names of all manifests, sorted, by the state that they are in. Raises `StoreError`."""
+    listed = {state: inbox.entries(folder) for state, folder in FOLDERS.items()}
+    return {
+        state: sorted(without_suffix(entry.name) for entry in entries if is_manifest(entry.name))
+        for state, entries in listed.items()
+    }
+
+
+def errors_of(inbox: Store, name: str) -> list[Problem]:
+    """What the error file of a failed manifest says; nothing if there is none. Raises `StoreError`."""
+    try:
+        text = inbox.read(error_key(name), MAX_BYTES)
+    except NotFoundError:
+        return []
+    try:
+        found = json.loads(text)["errors"]
+        return [Problem(str(e.get("place", "")), str(e["message"]), e.get("id")) for e in found]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return [Problem("", "the error file is damaged; retry the manifest to see what is wrong")]

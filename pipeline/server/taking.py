@@ -1,0 +1,183 @@
+"""Takes requests in: images and a manifest are written to the inbox, the manifest last."""
+
+import hashlib
+import json
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nst.errors import ImageError
+from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError
+from pipeline.inbox.layout import (
+    is_manifest,
+    is_request,
+    request_key,
+    request_name,
+    waiting_key,
+    without_suffix,
+)
+from pipeline.manifest.expand import expand
+from pipeline.manifest.reading import MAX_BYTES, parse
+from pipeline.outbox.outbox import Outbox
+from pipeline.server.form import CONTENT, STYLE, Submission
+from pipeline.server.problems import RefusedError, retry_later
+from pipeline.server.states import state_of
+from pipeline.settings import Caps
+from pipeline.stores.base import Store
+
+PAIR = "picture"  # the id of the only pair of a request
+_PRIORITY = 100  # before bulk work
+_BUSY = 30  # seconds of `Retry-After` while too many manifests wait
+
+
+@dataclass(frozen=True)
+class Images:
+    """The bytes of the images of a request."""
+
+    content: bytes
+    styles: Sequence[bytes]
+
+
+class Backlog:
+    """Refuses requests while too many manifests wait. The inbox is listed only now and then."""
+
+    def __init__(self, inbox: Store, most: int, seconds: float) -> None:
+        """A listing is used for so many seconds; what was added since then is counted, too."""
+        self._inbox, self._most, self._seconds = inbox, most, seconds
+        self._lock = threading.Lock()
+        self._listed, self._requests, self._others = float("-inf"), 0, 0
+
+    def check(self, request: bool) -> None:
+        """Raises `RefusedError` if too many wait: of a request for one picture, other requests count."""
+        with self._lock:
+            if time.monotonic() > self._listed + self._seconds:
+                names = [without_suffix(e.name) for e in self._inbox.entries("") if is_manifest(e.name)]
+                self._requests = sum(map(is_request, names))
+                self._others = len(names) - self._requests
+                self._listed = time.monotonic()
+            waiting = self._requests + (0 if request else self._others)
+            if waiting >= self._most:
+                raise retry_later(429, f"{waiting:,} manifests wait already; try again later", _BUSY)
+            self._requests, self._others = self._requests + request, self._others + (not request)
+
+
+class Taking:
+    """Takes requests for one picture in. All methods may be called from several threads."""
+
+    def __init__(
+        self, inbox: Store, outbox: Outbox, caps: Caps, backlog: Backlog, suffix_of: Callable[[bytes], str]
+    ) -> None:
+        """`suffix_of` decodes an image and returns the suffix of its format, or raises `ImageError`."""
+        self._inbox, self._outbox, self._caps, self._backlog = inbox, outbox, caps, backlog
+        self._suffix_of = suffix_of
+        self._changed, self._names = threading.Condition(), set[str]()
+
+    def name(self, key: str | None) -> str:
+        """The name of the manifest of a request with this `Idempotency-Key`; a new one without a key."""
+        if key is None:
+            return request_name(secrets.token_hex(16))
+        return request_name(hashlib.sha256(key.encode()).hexdigest()[:32])
+
+    def take(self, name: str, submission: Submission, repeatable: bool) -> bool:
+        """Check a request and write it to the inbox, unless it is `repeatable` and was taken in before.
+
+        Returns whether it was written now. Raises `StoreError`, and `RefusedError` if it is not valid, or if
+        another request had the same key.
+        """
+        self._backlog.check(request=True)
+        images = Images(submission.content[0].file.read(), [style.file.read() for style in submission.styles])
+        self._validate(submission, [""] * (1 + len(images.styles)), name)
+        suffixes = self._suffixes(images)
+        files = [f"content{suffixes[0]}", *(f"style-{n}{s}" for n, s in enumerate(suffixes[1:], start=1))]
+        document = self._validate(submission, files, name)
+        with self.alone(name):
+            if repeatable and self._was_taken(name, submission.digest([images.content, *images.styles])):
+                return False
+            self._write(name, dict(zip(files, [images.content, *images.styles], strict=True)), document)
+            return True
+
+    def _validate(self, submission: Submission, files: Sequence[str], name: str) -> bytes:
+        """The manifest of a request. Raises `RefusedError` with each problem and the field that it is in."""
+        content, *styles = [request_key(name, file) for file in files]
+        document: dict[str, Any] = {"priority": _PRIORITY, "id": PAIR, "content": content}
+        if weights := submission.weights():
+            document["styles"] = [{"image": s, "weight": w} for s, w in zip(styles, weights, strict=True)]
+        elif len(styles) > 1:
+            document["styles"] = [{"image": style} for style in styles]
+        else:
+            document["style"] = styles[0]
+        text = json.dumps({**document, **submission.parameters()}, indent=1).encode()
+        try:
+            expand(parse(text), lambda pattern: [], self._caps)
+        except ManifestError as error:
+            problems = [replace(problem, place=_field(problem.place)) for problem in error.problems]
+            detail = f"the form is not valid: {'; '.join(map(str, problems))}"
+            raise RefusedError(422, detail, problems) from None
+        return text
+
+    def _suffixes(self, images: Images) -> list[str]:
+        """Decode all images. Raises `RefusedError` with the field of each that can't be decoded."""
+        fields = [CONTENT, *(f"{STYLE}[{n}]" for n in range(len(images.styles)))]
+        suffixes, problems = [], []
+        for place, data in zip(fields, [images.content, *images.styles], strict=True):
+            try:
+                suffixes.append(self._suffix_of(data))
+            except ImageError as error:
+                problems.append(Problem(place, str(error)))
+        if problems:
+            raise RefusedError(422, "; ".join(map(str, problems)), problems)
+        return suffixes
+
+    def _was_taken(self, name: str, digest: str) -> bool:
+        """Whether a request of this name was written whole before. Raises `RefusedError` for another one."""
+        key = request_key(name, "request.json")
+        try:
+            self._inbox.replace(key, json.dumps({"digest": digest}).encode(), None)
+            return False
+        except ConflictError:
+            pass
+        try:
+            earlier = json.loads(self._inbox.read(key, MAX_BYTES)).get("digest")
+        except (NotFoundError, ValueError, AttributeError):
+            earlier = None
+        if earlier != digest:
+            raise RefusedError(422, "this Idempotency-Key belongs to another request; choose a new one")
+        # A door may have died before it wrote the manifest.
+        return state_of(self._inbox, name) is not None or self._outbox.record(name, PAIR) is not None
+
+    def _write(self, name: str, images: dict[str, bytes], document: bytes) -> None:
+        written: list[str] = []
+        try:
+            for file, data in images.items():
+                written.append(request_key(name, file))
+                self._inbox.write(written[-1], data)
+            with suppress(ConflictError):  # another door was quicker with the same request
+                self._inbox.replace(waiting_key(name), document, None)
+        except StoreError:
+            for key in written:
+                with suppress(StoreError):
+                    self._inbox.remove(key)
+            raise
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Wait until no other thread takes in a request of this name."""
+        with self._changed:
+            self._changed.wait_for(lambda: name not in self._names)
+            self._names.add(name)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._names.discard(name)
+                self._changed.notify_all()
+
+
+def _field(place: str) -> str:
+    """The field of the form that a place in the manifest came from."""
+    return re.sub(r"^styles(\[\d+\])\.weight$", r"style_weights\1", place)

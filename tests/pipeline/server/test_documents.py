@@ -1,0 +1,81 @@
+"""The OpenAPI document, and requests that schemathesis makes from it."""
+
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.pipeline.server.conftest import Serve
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+def test_requests_made_from_the_document_find_no_fault(serve: Serve) -> None:
+    served = serve()
+    schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{served.port}/openapi.json")
+    # A stream of events has no end.
+    found = [each.ok() for each in schema.get_all_operations() if isinstance(each, Ok)]
+    operations = [each for each in found if not each.path.endswith("events")]
+    assert len(operations) == 13
+    for operation in operations:
+        _try(operation)
+
+
+def _try(operation: Any) -> None:
+    @seed(20)
+    @settings(
+        max_examples=8,
+        database=None,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=st.one_of(operation.as_strategy(), operation.as_strategy()))
+    def tried(case: Any) -> None:
+        response = case.call(headers={"Prefer": "wait=1"})
+        case.validate_response(response, checks=CHECKS)
+
+    tried()
+
+
+def test_the_document_describes_each_route(serve: Serve) -> None:
+    document = serve(works=False).client.get("/openapi.json").json()
+    assert set(document["paths"]) == {
+        "/stylize",
+        "/jobs/{id}",
+        "/jobs/{id}/picture",
+        "/manifests",
+        "/manifests/{name}",
+        "/manifests/{name}/retry",
+        "/manifests/{name}/events",
+        "/images/{path}",
+        "/results/{name}/{path}",
+        "/events",
+        "/healthz",
+        "/readyz",
+    }
+    form = document["paths"]["/stylize"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert {"content_image", "style_image", "style_weights", "epochs", "max_size"} <= set(form["properties"])
+
+
+def test_the_page_of_the_api_loads_and_runs_nothing(serve: Serve) -> None:
+    answer = serve(works=False).client.get("/docs")
+    assert "POST /stylize" in answer.text
+    for word in ("<script", "src=", "http://", "https://", "@import", "url("):
+        assert word not in answer.text
+    assert "script-src" not in answer.headers["content-security-policy"]

@@ -1,0 +1,115 @@
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from pipeline.events.listener import Note
+from tests.pipeline.server.conftest import QUICK, Serve, Served
+
+Told = dict[str, Any]
+
+
+@contextmanager
+def stream(served: Served, path: str = "/events", last: str | None = None) -> Iterator[Iterator[Told]]:
+    """The events of a stream, each with its id."""
+    headers = {"Last-Event-ID": last} if last else {}
+    with served.client.stream("GET", path, headers=headers) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        lines = answer.iter_lines()
+        assert next(lines).startswith(": events since")
+
+        def events() -> Iterator[Told]:
+            fields: dict[str, str] = {}
+            for line in lines:
+                name, _, value = line.partition(": ")
+                if name:
+                    fields[name] = value
+                elif "data" in fields:
+                    yield {"id": fields["id"], **json.loads(fields["data"])}
+                    fields = {}
+
+        yield events()
+
+
+def until(events: Iterator[Told], name: str) -> list[Told]:
+    """The events up to the first one of this name."""
+    found: list[Told] = []
+    for event in events:
+        found.append(event)
+        if event["event"] == name:
+            return found
+    raise AssertionError(f"the stream has ended without {name}: {found}")
+
+
+def test_a_client_hears_what_listeners_hear(served: Served) -> None:
+    with stream(served) as events:
+        name = served.stylize().headers["location"].removeprefix("/jobs/")
+        found = until(events, "manifest done")
+    assert [event["event"] for event in found] == [
+        "manifest started",
+        "pair started",
+        "pair done",
+        "manifest done",
+    ]
+    assert {event["manifest"] for event in found} == {name}
+
+
+def test_a_stream_goes_on_after_the_event_that_the_client_has(served: Served) -> None:
+    with stream(served) as events:
+        served.stylize()
+        found = until(events, "manifest done")
+    with stream(served, last=found[1]["id"]) as events:
+        assert until(events, "manifest done") == found[2:]
+
+
+def test_a_stream_begins_at_the_first_event_for_a_client_of_an_earlier_process(served: Served) -> None:
+    served.session.warn("first")
+    with stream(served, last="00000000-999") as events:
+        assert until(events, "first")
+
+
+def test_the_events_of_one_manifest_are_only_its_own(served: Served) -> None:
+    job = served.stylize().headers["location"].removeprefix("/jobs/")
+    served.stylize()
+    with stream(served, f"/manifests/{job}/events", last="00000000-0") as events:
+        assert {event["manifest"] for event in until(events, "manifest done")} == {job}
+
+
+def test_a_client_that_was_away_for_too_long_is_told_so(serve: Serve) -> None:
+    served = serve(works=False)
+    for number in range(5000):
+        served.listener.hear(Note(str(number)))
+        served.hub.hear(Note(str(number)))
+    with served.client.stream("GET", "/events", headers={"Last-Event-ID": f"{served.hub.begin}-1"}) as answer:
+        lines = [line for line, _ in zip(answer.iter_lines(), range(4), strict=False) if line]
+    assert lines[1] == ": some events are not kept any more"
+
+
+def test_numbers_that_are_not_finite_are_null(serve: Serve) -> None:
+    served = serve(works=False)
+    with stream(served) as events:
+        served.session.listener.hear(Note("odd", details={"value": float("nan")}))
+        assert until(events, "odd")[0]["value"] is None
+
+
+def test_a_stream_ends_when_the_server_stops(serve: Serve) -> None:
+    served = serve(works=False)
+    with stream(served) as events:
+        served.session.end_soon()
+        assert list(events) == []
+
+
+def test_a_door_without_a_runner_reports_what_changes_in_the_inbox(serve: Serve) -> None:
+    served = serve(works=False, timing=replace(QUICK, scan_bucket=0.01))
+    listed = threading.Event()
+    served.inbox.before = lambda verb, key: listed.set() if (verb, key) == ("entries", "failed") else None
+    with stream(served) as events:
+        assert listed.wait(60)
+        served.inbox.write("m.json", b"{}")
+        assert until(events, "manifest waiting")[-1]["manifest"] == "m"
+        served.client.delete("/manifests/m")
+        assert until(events, "manifest failed")[-1]["manifest"] == "m"
+        served.inbox.remove("failed/m.json")
+        assert until(events, "manifest removed")[-1]["manifest"] == "m"

@@ -1,0 +1,175 @@
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from pipeline.errors import UnavailableError
+from pipeline.settings import Settings
+from tests.pipeline.server.conftest import CONTENT, FORM, QUICK, Serve, Served
+from tests.pipeline.server.raw import BOUNDARY, form, head, posted, send
+
+MIB = 2**20
+
+
+@pytest.fixture
+def small(serve: Serve) -> Served:
+    """A door that takes at most 1 MiB."""
+    return serve(works=False, settings=Settings(port=0, max_upload=1))
+
+
+def test_a_body_that_says_that_it_is_too_large_is_not_read(small: Served) -> None:
+    answer = send(small.port, head("PUT", "/images/a.png", f"Content-Length: {2 * MIB}"))
+    assert answer is not None
+    assert answer.status == 413
+    assert answer.headers["connection"] == "close"
+    assert "--max-upload" in answer.problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/images/a.png"), ("POST", "/manifests"), ("POST", "/stylize")]
+)
+def test_a_body_of_unknown_length_is_counted_while_it_comes(small: Served, method: str, path: str) -> None:
+    kinds = {"/manifests": "application/json", "/stylize": f"multipart/form-data; boundary={BOUNDARY}"}
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        yield form(('name="content_image"; filename="a"', b""))[: -len(BOUNDARY) - 8]
+        while True:
+            sent += MIB // 4
+            yield bytes(MIB // 4)
+
+    headers = {"Content-Type": kinds.get(path, "image/png")}
+    answer = small.client.request(method, path, content=endless(), headers=headers)
+    assert answer.status_code == 413
+    assert small.files() == []
+
+
+def test_a_body_of_just_the_largest_size_is_taken(small: Served) -> None:
+    assert small.client.put("/images/a.png", content=CONTENT.ljust(MIB, b"\0")).status_code == 201
+    assert small.client.put("/images/a.png", content=CONTENT.ljust(MIB + 1, b"\0")).status_code == 413
+
+
+def test_a_client_that_stops_sending_is_cut_off(serve: Serve) -> None:
+    served = serve(works=False, timing=replace(QUICK, body_part=0.05))
+    answer = send(served.port, head("PUT", "/images/a.png", "Content-Length: 1000"), b"part")
+    assert answer is not None
+    assert (answer.status, answer.headers["connection"]) == (408, "close")
+    assert served.files() == []
+
+
+def test_a_client_that_sends_no_request_is_cut_off(serve: Serve) -> None:
+    served = serve(works=False, timing=replace(QUICK, headers=0.05))
+    assert send(served.port) is None
+    assert send(served.port, b"GET /healthz HTTP/1.1\r\nHost: loc") is None
+    answered = send(served.port, head("GET", "/healthz"), b"GET /")
+    assert answered is not None
+    assert answered.status == 200
+
+
+def test_a_client_that_leaves_in_the_middle_of_an_upload_leaves_nothing(serve: Serve) -> None:
+    served = serve(works=False)
+    whole = posted(form(*((f'name="{name}"; filename="a.png"', image) for name, (_, image) in FORM.items())))
+    for cut in (len(whole) - 1, len(whole) // 2):
+        assert send(served.port, whole[:cut], end=True) is None
+    assert served.client.get("/healthz").status_code == 200
+    assert served.files() == []
+
+
+def test_headers_that_are_too_long_are_refused(serve: Serve) -> None:
+    served = serve(works=False)
+    answer = send(served.port, head("GET", "/manifests", f"X-Long: {'x' * 200_000}"))
+    assert answer is not None
+    assert answer.status == 400
+
+
+def test_a_client_with_too_many_requests_has_to_wait_and_probes_are_answered(serve: Serve) -> None:
+    served = serve(works=False)
+    many = httpx.Limits(max_connections=None)
+    with (
+        ExitStack() as stack,
+        httpx.Client(base_url=served.client.base_url, limits=many, timeout=60) as client,
+    ):
+        opened = [stack.enter_context(client.stream("GET", "/events")) for _ in range(257)]
+        assert [answer.status_code for answer in opened] == [200] * 256 + [429]
+        assert int(opened[-1].headers["retry-after"]) > 0
+        assert served.client.get("/healthz").status_code == 200
+
+
+def test_no_more_is_taken_in_while_too_many_manifests_wait(serve: Serve) -> None:
+    served = serve(works=False, settings=Settings(port=0, most_waiting=2))
+    headers = {"Prefer": "respond-async"}
+    assert [served.stylize(headers).status_code for _ in range(3)] == [202, 202, 429]
+    refused = served.client.post("/manifests", json={"content": "a.png", "style": "b.png"})
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) > 0
+    for key in [key for key in served.files() if key.endswith(".json")]:
+        served.inbox.remove(key)
+    assert served.stylize(headers).status_code == 202
+
+
+def test_bulk_work_does_not_keep_requests_for_one_picture_out(serve: Serve) -> None:
+    served = serve(works=False, settings=Settings(port=0, most_waiting=2))
+    for name in ("a", "b", "c"):
+        served.inbox.write(f"{name}.json", b"{}")
+    assert served.stylize({"Prefer": "respond-async"}).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/manifests"),
+        ("GET", "/manifests/m"),
+        ("DELETE", "/manifests/m"),
+        ("POST", "/manifests/m/retry"),
+        ("GET", "/jobs/request-00000000000000000000000000000000"),
+        ("GET", "/results/m/p.png"),
+        ("GET", "/readyz"),
+        ("PUT", "/images/a.png"),
+        ("POST", "/stylize"),
+        ("PUT", "/manifests/m"),
+    ],
+)
+def test_requests_are_answered_with_503_while_a_store_is_away(serve: Serve, method: str, path: str) -> None:
+    served = serve(works=False)
+
+    def away(verb: str, key: str) -> None:
+        raise UnavailableError("the bucket can't be reached")
+
+    served.inbox.before = served.outbox.before = away
+    if path == "/stylize":
+        answer = served.stylize()
+    elif method == "PUT" and "manifests" in path:
+        answer = served.client.put(path, json={"content": "a.png", "style": "b.png"})
+    else:
+        answer = served.client.request(method, path, content=CONTENT if method == "PUT" else None)
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert int(answer.headers["retry-after"]) > 0
+    assert served.client.get("/healthz").status_code == 200
+
+
+def test_what_was_written_of_a_request_is_removed_if_the_store_goes_away(serve: Serve) -> None:
+    served = serve(works=False)
+
+    def full(verb: str, key: str) -> None:
+        if verb == "replace":
+            raise UnavailableError("the disk is full")
+
+    served.inbox.before = full
+    assert served.stylize().status_code == 503
+    assert served.files() == []
+
+
+def test_a_request_waits_for_its_picture_while_the_outbox_is_away(serve: Serve) -> None:
+    served = serve(timing=replace(QUICK, retry_first=0.01, retry_last=0.01))
+    left = [1, 2, 3]
+
+    def away(verb: str, key: str) -> None:
+        if verb == "replace" and left:
+            left.pop()
+            raise UnavailableError("the volume is not mounted")
+
+    served.outbox.before = away
+    assert served.stylize().status_code == 200
