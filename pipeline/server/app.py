@@ -14,7 +14,18 @@ import nst
 from nst.errors import NSTError
 from pipeline.errors import Problem
 from pipeline.manifest.wording import place_of
-from pipeline.server import events, health, images, jobs, listing, manifests, metrics, pages, results
+from pipeline.server import (
+    events,
+    health,
+    images,
+    jobs,
+    listing,
+    manifests,
+    metrics,
+    pages,
+    previews,
+    results,
+)
 from pipeline.server.access import Access
 from pipeline.server.bodies import Bodies, Limits
 from pipeline.server.door import Door, door_of
@@ -28,6 +39,7 @@ _ROUTERS = (
     images.router,
     results.router,
     events.router,
+    previews.router,
     health.router,
     metrics.router,
     pages.router,

@@ -44,7 +44,7 @@ async def file_response(door: Door, key: str, request: Request) -> Response:
     }
     if suffix not in _TYPES:
         headers["Content-Disposition"] = "attachment"
-    if _is_known(request, etag):
+    if is_known(request, etag):
         return Response(status_code=304, headers=headers)
     kind = _TYPES.get(suffix, "application/octet-stream")
     part = _part(request, etag, len(data))
@@ -54,7 +54,8 @@ async def file_response(door: Door, key: str, request: Request) -> Response:
     return Response(data[part.start : part.stop], 206, headers, kind)
 
 
-def _is_known(request: Request, etag: str) -> bool:
+def is_known(request: Request, etag: str) -> bool:
+    """Whether the client has the content with this ETag already."""
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     return "*" in known or etag in known
 
