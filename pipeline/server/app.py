@@ -107,8 +107,9 @@ async def _disconnected(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    what = (
-        f"{request.method} {request.url.path}: failed unexpectedly, which is a bug worth reporting: {error!r}"
-    )
-    door_of(request).warn(what)
+    where = f"{request.method} {request.url.path}"
+    if isinstance(error.__cause__, NSTError):  # after the beginning of the answer was sent
+        door_of(request).warn(f"{where}: the answer was not sent to its end: {error.__cause__}")
+    else:
+        door_of(request).warn(f"{where}: failed unexpectedly, which is a bug worth reporting: {error!r}")
     return problem_response(RefusedError(500, "failed unexpectedly, which is a bug worth reporting"))
