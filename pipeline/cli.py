@@ -68,6 +68,8 @@ def run(
     weights: options.Weights = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    engine: options.Engine = None,
+    ray_address: options.RayAddress = None,
     metrics_file: options.MetricsFile = None,
     metrics_port: options.MetricsPort = None,
 ) -> None:
@@ -80,11 +82,11 @@ def run(
     _check_names(manifests, name)
     stores = environment.stores(settings)
     target = Outbox(stores.outbox(needed("outbox", settings.outbox)))
-    engine = environment.engine(settings, stores, environment.timing)
+    computing = environment.engine(settings, stores, environment.timing)
     listener = environment.listener(settings)
     try:
         session = Session(listener, environment.timing, settings.caps)
-        code = watch.run(manifests, engine, target, stores, settings.allow, session, name, replace)
+        code = watch.run(manifests, computing, target, stores, settings.allow, session, name, replace)
     finally:
         listener.close()
     raise typer.Exit(code)
@@ -105,6 +107,8 @@ def watch(
     weights: options.Weights = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    engine: options.Engine = None,
+    ray_address: options.RayAddress = None,
     metrics_file: options.MetricsFile = None,
     metrics_port: options.MetricsPort = None,
 ) -> None:
@@ -145,6 +149,8 @@ def serve(
     weights: options.Weights = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    engine: options.Engine = None,
+    ray_address: options.RayAddress = None,
 ) -> None:
     """Work as `watch` does, and take requests over HTTP; they become manifests in the inbox."""
     try:

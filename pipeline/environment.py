@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipeline.engines.base import Engine
+from pipeline.engines.making import make_engine
 from pipeline.errors import UsageError
 from pipeline.events.bars import Bars
 from pipeline.events.listener import FanOut, Listener
@@ -12,14 +13,6 @@ from pipeline.events.log import JsonLines
 from pipeline.settings import Settings
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
-
-
-def _local_engine(settings: Settings, stores: Stores, timing: Timing) -> Engine:
-    # Only when it is needed, because torch takes seconds to import and wrong usage should be reported at
-    # once.
-    from pipeline.engines.local import LocalEngine
-
-    return LocalEngine(settings, stores, timing)
 
 
 def _exported(settings: Settings, timing: Timing, log: Listener) -> Listener:
@@ -39,7 +32,7 @@ class Environment:
     """The defaults are for production; tests pass shorter intervals and other engines."""
 
     timing: Timing = field(default_factory=Timing)
-    engine: Callable[[Settings, Stores, Timing], Engine] = _local_engine
+    engine: Callable[[Settings, Stores, Timing], Engine] = make_engine
 
     def stores(self, settings: Settings) -> Stores:
         """Opens stores as the settings say."""

@@ -45,6 +45,15 @@ Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or
 Dtype = Annotated[
     str | None, typer.Option("--dtype", help="Precision of features: auto, fp32 or bf16. [NST_DTYPE]")
 ]
+Engine = Annotated[
+    str | None, typer.Option("--engine", help="local, or ray: on every GPU of a Ray cluster. [NST_ENGINE]")
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address", help="HOST:PORT of a Ray cluster; without it one is started here. [NST_RAY_ADDRESS]"
+    ),
+]
 Once = Annotated[
     bool, typer.Option("--once", help="Stop when nothing is left; with --schedule, after its next time.")
 ]

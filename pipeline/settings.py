@@ -3,7 +3,7 @@
 import os
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     weights: str = "embedded"
     device: str = "auto"
     dtype: str = "auto"
+    engine: Literal["local", "ray"] = "local"
+    ray_address: str | None = None  # of a cluster; without it, RAY_ADDRESS counts
     poll: bool = False
     alone: bool = False
     metrics_file: str | None = None
@@ -69,6 +71,11 @@ class Settings(BaseSettings):
     def caps(self) -> Caps:
         """What one manifest may ask for."""
         return Caps(self.most_pairs, self.most_size, self.most_epochs, self.most_pixels)
+
+    @property
+    def ray_cluster(self) -> str | None:
+        """The address of the Ray cluster to join; none if one is to be started here."""
+        return self.ray_address or os.environ.get("RAY_ADDRESS") or None
 
     @property
     def metrics_address(self) -> tuple[str, int] | None:

@@ -45,6 +45,14 @@ class Timing:
     queue_hidden: int = 120  # a message of the queue stays hidden so long before it must be renewed; whole
     queue_retry: float = 10.0  # before the next try at a queue
 
+    # Ray.
+    ray_report: float = 0.5  # between two reports of evaluations by an actor
+    ray_missing: float = 60.0  # without any actor, after which it is reported what is missing
+    ray_still: float = 600.0  # between two further such reports
+    ray_refused: float = 60.0  # before the next try to start an actor, after one could not work
+    ray_first: float = 10.0  # for another actor to be able to work, after the first one is not
+    ray_last: float = 0.5  # for the pictures that actors encode while the engine stops
+
     # Metrics.
     metrics_file: float = 5.0  # between two writes of the file
 

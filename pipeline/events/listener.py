@@ -74,14 +74,17 @@ class StoreUnavailable:
 
 @dataclass(frozen=True)
 class BatchBegan:
-    """The device begins to compute so many pairs at once."""
+    """A device begins to compute so many pairs at once."""
 
     pairs: int
+    device: str = ""  # where several devices work, which one: a name that means nothing else
 
 
 @dataclass(frozen=True)
 class BatchEnded:
-    """The device has ended the batch that began last, in whatever way."""
+    """A device has ended the batch that it began last, in whatever way."""
+
+    device: str = ""
 
 
 @dataclass(frozen=True)

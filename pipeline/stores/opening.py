@@ -29,6 +29,7 @@ class Stores:
         self._endpoint_url, self._timing, self._client, self._alone = endpoint_url, timing, client, alone
         self._near = NearNames(timing)
         self._opened: dict[str, Store] = {}  # by URL or path, as it was given and absolute
+        self._image_places: dict[str, None] = {}  # absolute URLs, in order
 
     def open(self, url: str) -> Store:
         """The store at a URL or path, which need not exist yet. Raises `UsageError`.
@@ -75,7 +76,13 @@ class Stores:
         # Opened by its URL, so that it is one object, with one cache, for all manifests and tasks.
         urls = [*([surroundings.absolute("")] if surroundings else []), *allow]
         allowed = dict.fromkeys(self.open(url) for url in urls)
+        self._image_places |= dict.fromkeys(place.absolute("") for place in (store, *allowed))
         return Sources(store, list(allowed), results_among, self._near)
+
+    @property
+    def image_places(self) -> tuple[str, ...]:
+        """The absolute URLs of all stores that `sources` was asked for so far."""
+        return tuple(self._image_places)
 
     def _open(self, url: str) -> Store:
         scheme, separator, _ = url.partition("://")

@@ -1,0 +1,246 @@
+"""The engine of several machines: an actor of Ray on each GPU, which has an engine of its machine.
+
+Ray starts processes and moves tasks and pictures. It never repeats a task: it does not know which of the
+tasks of a process has killed it. What this module does instead:
+
+* A process that dies gives `Died` for each task that it had; the owner then sends each of them alone.
+* Tasks of a machine that was taken away, as spot instances are, are sent again as if nothing had happened.
+* One more actor than there are places waits for a place. It takes the place of one that has died, or one on a
+  machine that comes later.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray import ObjectRef
+from ray.exceptions import (
+    ActorUnavailableError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+)
+
+from pipeline.engines.base import Died, Outcome, Task
+from pipeline.engines.dispatch import dispatch
+from pipeline.engines.mailbox import Report
+from pipeline.engines.outcomes import Outcomes
+from pipeline.engines.ray_actor import Make
+from pipeline.engines.ray_cluster import Cluster, cause
+from pipeline.engines.ray_staff import Staff
+from pipeline.engines.ray_worker import Worker
+from pipeline.errors import EngineLostError, UsageError
+from pipeline.events.listener import Listener, Note
+from pipeline.events.previews import Previews
+from pipeline.settings import Settings
+from pipeline.stores.opening import Stores
+from pipeline.timing import Timing
+
+_TICK = 0.2  # seconds between two checks of what no answer announces
+
+
+class RayEngine:
+    """Computes on all GPUs of a Ray cluster, or on its CPUs."""
+
+    def __init__(self, settings: Settings, stores: Stores, timing: Timing, make: Make) -> None:
+        """Each actor calls `make` for its own engine."""
+        self._settings, self._stores, self._timing, self._make = settings, stores, timing, make
+        self._outcomes = Outcomes()
+        self._lock = threading.RLock()  # guards the tasks that wait, and the workers
+        self._waiting: list[Task] = []
+        self._complete = False  # no more tasks come for now
+        self._stop_by: float | None = None  # by the clock, once the engine is to stop
+        self._cluster: Cluster | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, listener: Listener, on_change: Callable[[], None], previews: Previews) -> None:
+        self._listener, self._on_change, self._previews = listener, on_change, previews
+        self._cluster = cluster = Cluster(self._settings, listener)
+        places = self._stores.image_places
+        self._staff = Staff(cluster, self._make, self._settings, self._timing, places, listener)
+        self._thread = threading.Thread(target=self._work, args=[cluster], name="ray", daemon=True)
+        self._thread.start()
+        self._staff.begun.wait()
+        if self._staff.refusal:
+            raise UsageError(self._staff.refusal)
+
+    @property
+    def batch(self) -> int:
+        with self._lock:
+            return max(1, sum(worker.needs.batch for worker in self._staff.working))
+
+    def wanted(self) -> int:
+        with self._lock:
+            if self._outcomes.full:
+                return 0
+            return max(0, sum(worker.free for worker in self._staff.working) - len(self._waiting))
+
+    def submit(self, task: Task) -> None:
+        with self._lock:
+            self._complete = False
+            self._waiting.append(task)
+            self._dispatch()
+
+    def flush(self) -> None:
+        with self._lock:
+            self._complete = True
+            self._dispatch()
+
+    def take(self) -> Outcome | None:
+        outcome = self._outcomes.take()
+        self._on_change()
+        if isinstance(outcome, EngineLostError):
+            raise outcome
+        return outcome
+
+    def cancel(self, manifest: str) -> None:
+        with self._lock:
+            self._waiting = [task for task in self._waiting if task.manifest != manifest]
+            for worker in self._staff.working:
+                worker.cancel(manifest)
+        self._on_change()
+
+    def stop(self) -> None:
+        with self._lock:
+            if self._stop_by is not None:
+                return
+            self._stop_by = time.monotonic() + self._timing.ray_last
+            if self._thread is None:
+                self._outcomes.put(None)
+            else:
+                for worker in self._staff.workers:
+                    worker.stop()
+
+    def close(self) -> None:
+        self.stop()
+        if self._thread:
+            self._thread.join()
+        if self._cluster:
+            self._cluster.close()
+
+    def _work(self, cluster: Cluster) -> None:
+        """In a thread: start workers, and receive what they answer."""
+        try:
+            while not self._is_over():
+                with self._lock:
+                    if self._stop_by is None:
+                        self._staff.top_up()
+                    watched = self._previews.watched()
+                    for worker in self._staff.working:
+                        worker.watch(watched, self._timing.watched)
+                for worker, call in self._ended_calls():
+                    self._receive(worker, call, cluster)
+            self._outcomes.put(None)
+        except Exception as error:
+            self._outcomes.put(EngineLostError(f"the Ray cluster can't be used any more: {error}"))
+        self._staff.begun.set()
+
+    def _is_over(self) -> bool:
+        if self._stop_by is None:
+            return False
+        return not self._staff.working or time.monotonic() > self._stop_by
+
+    def _ended_calls(self) -> list[tuple[Worker, ObjectRef[Any]]]:
+        """Wait a moment for calls that have ended, successfully or not."""
+        with self._lock:
+            full = self._outcomes.full  # reports wait at the actors then
+            calls = {
+                call: worker
+                for worker in self._staff.workers
+                for call in (*worker.calls, *([] if full and worker.stage == "working" else [worker.answer]))
+            }
+        if not calls:
+            time.sleep(_TICK)
+            return []
+        ended, _ = ray.wait(list(calls), timeout=_TICK)
+        if ended:
+            ended, _ = ray.wait(list(calls), num_returns=len(calls), timeout=0)
+        return [(calls[call], call) for call in ended]
+
+    def _receive(self, worker: Worker, call: ObjectRef[Any], cluster: Cluster) -> None:
+        error: RayError | None = None
+        answer: Any = None
+        try:
+            answer = ray.get(call)
+        except RayError as raised:
+            error = raised
+        with self._lock:
+            if worker not in self._staff.workers:
+                return  # another call has shown that it is gone
+            if error:
+                self._fail(worker, call, error, cluster)
+            elif call in worker.calls:
+                worker.calls.discard(call)
+            elif worker.stage == "waiting":
+                self._staff.welcome(worker, answer)
+            elif worker.stage == "beginning":
+                self._staff.began(worker, answer)
+            elif worker.stage == "doubtful":
+                self._lose(worker, again=True)  # an answer may be lost
+            else:
+                self._report(worker, answer)
+            self._dispatch()
+        self._on_change()
+
+    def _report(self, worker: Worker, report: Report) -> None:
+        worker.needs = report.needs
+        for event in report.events:
+            if heard := worker.received(event):
+                self._listener.hear(heard)
+        for (manifest, pair), jpeg in report.previews.items():
+            self._previews.put(manifest, pair, jpeg)
+        for outcome in report.outcomes:
+            if worker.tasks.pop(outcome.task.number, None):  # it was not cancelled
+                self._outcomes.put(outcome)
+        worker.ended = report.ended
+        if report.reason:
+            self._listener.hear(Note(f"{worker.machine}: {report.reason}", "warning"))
+            self._lose(worker, again=True)
+        elif not report.ended:
+            worker.ask()
+
+    def _fail(self, worker: Worker, call: ObjectRef[Any], error: RayError, cluster: Cluster) -> None:
+        """A call has failed: the actor is dead, or does not answer."""
+        if worker.stage == "doubtful" and call != worker.answer:
+            worker.calls.discard(call)  # whether it is dead is being asked already
+        elif worker.stage == "working" and isinstance(error, ActorUnavailableError):
+            worker.doubt()
+        elif worker.node and cluster.lost(worker.node):
+            self._lose(worker, again=True)
+        elif worker.stage in ("waiting", "beginning"):
+            self._staff.refuse(worker, f"its process can't start ({cause(error)})")
+        else:
+            gone = isinstance(error, ActorUnavailableError | NodeDiedError)
+            taken = isinstance(error, RayActorError) and error.preempted
+            self._lose(worker, gone or taken, _reason(worker, error))
+
+    def _lose(self, worker: Worker, again: bool, reason: str = "") -> None:
+        """Replace a worker, and send its tasks again, or give `Died` for them if one may be the cause."""
+        self._staff.remove(worker)
+        for event in worker.open_batches():
+            self._listener.hear(event)
+        if again:
+            self._waiting += worker.tasks.values()
+        else:
+            for task in worker.tasks.values():
+                self._outcomes.put(Died(task, reason))
+
+    def _dispatch(self) -> None:
+        if self._stop_by is not None:
+            return
+        self._waiting = dispatch(self._waiting, self._staff.working)
+        if self._complete and not self._waiting:
+            for worker in self._staff.working:
+                worker.flush()
+
+
+def _reason(worker: Worker, error: RayError) -> str:
+    if isinstance(error, OutOfMemoryError):
+        return f"Ray has ended its process on {worker.machine} for lack of memory"
+    if isinstance(error, RayTaskError):
+        return f"its process on {worker.machine} has failed: {cause(error)}"
+    return f"its process on {worker.machine} has died"

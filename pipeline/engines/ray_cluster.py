@@ -1,0 +1,145 @@
+"""The Ray cluster that an engine works on: one that is joined, or one that is started on this machine."""
+
+import logging
+import os
+import platform
+import shutil
+import socket
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import AuthenticationError
+
+from pipeline.engines.ray_actor import Actor
+from pipeline.errors import UsageError
+from pipeline.events.listener import Listener, Note
+from pipeline.settings import Settings
+
+_CONNECT = 10.0  # seconds for a connection to the address that is given
+# Two processes of one thread make more small pictures than one of two threads. Threads of OpenMP that wait
+# actively take the processor from the threads of other actors.
+_THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+# Ray asks for permission to report usage, and warns of a variable that it sets itself.
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+
+class Cluster:
+    """The connection to a cluster, and actors on it."""
+
+    def __init__(self, settings: Settings, listener: Listener) -> None:
+        """Join or start a cluster, and say so. Raises `UsageError`."""
+        if settings.device.startswith("cuda:"):
+            raise UsageError(
+                f"--device {settings.device} does not go with --engine ray, which gives each actor its own "
+                "GPU; give --device cuda"
+            )
+        self._folder = Path(tempfile.mkdtemp(prefix="nst-ray-"))
+        os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
+        log = logging.FileHandler(self._folder / "driver.log", delay=True)
+        _log_to(log, "ray._private")
+        try:
+            self._join(address, listener) if (address := settings.ray_cluster) else self._start(listener)
+            _log_to(log, "ray")  # `ray.init` has removed the handlers of this one
+        except UsageError:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        gpus = settings.device == "cuda" or (settings.device == "auto" and self._total("GPU") >= 1)
+        self._kind, self._each = ("GPU", {"num_gpus": 1}) if gpus else ("CPU", {"num_cpus": 1})
+
+    @property
+    def places(self) -> int:
+        """How many actors the cluster can have as it is now."""
+        return int(self._total(self._kind))
+
+    def lack(self) -> str:
+        """What is missing while no actor can be started."""
+        have = f"the Ray cluster has {self.places} {self._kind}s"
+        return f"no {self._kind} is free: {have}, and another program may use them; waiting for one"
+
+    def actor(self) -> Any:
+        """A new actor, which waits for its place. Ray never restarts it, and never repeats a call."""
+        options: dict[str, Any] = {
+            **self._each,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "concurrency_groups": {"report": 1, "control": 1},
+            "runtime_env": {"env_vars": _THREADS},
+        }
+        return ray.remote(**options)(Actor).remote()
+
+    def lost(self, node: str) -> bool:
+        """Whether a node is not part of the cluster any more."""
+        nodes = ray.nodes()  # type: ignore[no-untyped-call]
+        return not any(found["NodeID"] == node and found["Alive"] for found in nodes)
+
+    def close(self) -> None:
+        """Leave the cluster. One that was started here ends."""
+        ray.shutdown()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self, listener: Listener) -> None:
+        _init(address="local", include_dashboard=False, _temp_dir=str(self._folder))
+        listener.hear(Note("started Ray on this machine", details={"logs": str(self._folder)}))
+
+    def _join(self, address: str, listener: Listener) -> None:
+        _check_address(address)
+        _init(address=address)
+        listener.hear(Note("joined a Ray cluster", details={"address": address}))
+
+    def _total(self, kind: str) -> float:
+        resources: Mapping[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return resources.get(kind, 0.0)
+
+
+def _init(address: str, **options: Any) -> None:
+    try:
+        ray.init(address, log_to_driver=False, configure_logging=False, **options)
+    except AuthenticationError:
+        raise UsageError(
+            f"{address}: this Ray cluster asks for a token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
+        ) from None
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        raise UsageError(f"Ray can't be used at {address}: {_sentence(error)}") from None
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if "Version mismatch" in text:
+        here = f"Ray {ray.__version__} and Python {platform.python_version()}"
+        return f"the cluster has other versions than this machine, which has {here}; install the same"
+    return text.partition(". ")[0]
+
+
+def cause(error: Exception) -> str:
+    """The last line of the message of an error, where Ray has the cause of a failed call."""
+    lines = str(error).strip().splitlines() or [repr(error)]
+    return lines[-1].strip()
+
+
+def _check_address(address: str) -> None:
+    """Raises `UsageError` unless somebody listens there."""
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdecimal():
+        raise UsageError(f"--ray-address {address}: should be HOST:PORT of the head node, as in head:6379")
+    try:
+        with suppress(TimeoutError), socket.create_connection((host.strip("[]"), int(port)), _CONNECT):
+            return
+        raise OSError("no answer")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"--ray-address {address}: there is no Ray cluster ({reason}); check it") from None
+
+
+def _log_to(handler: logging.Handler, name: str) -> None:
+    """Let the lines of a logger go to a file, so that they do not mix with our log."""
+    logger = logging.getLogger(name)
+    logger.handlers, logger.propagate = [handler], False
+    # Messages of Ray's other processes are printed by a thread that no option turns off. They are in Ray's
+    # own log files, too.
+    ray._private.worker._worker_logs_enabled = False

@@ -1,0 +1,114 @@
+"""The workers of a Ray cluster: how they come, and why one can't work."""
+
+import itertools
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from threading import Event
+
+import nst
+from pipeline.engines.ray_actor import Make
+from pipeline.engines.ray_cluster import Cluster
+from pipeline.engines.ray_worker import Worker
+from pipeline.events.listener import Listener, Note
+from pipeline.settings import Settings
+from pipeline.timing import Timing
+
+_CHECK = 1.0  # seconds between two checks whether there is a place for one more
+
+
+class Staff:
+    """Starts workers. There is always one more than the cluster has places for, unless one was refused."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        make: Make,
+        settings: Settings,
+        timing: Timing,
+        places: Sequence[str],
+        listener: Listener,
+    ) -> None:
+        """See `Actor.begin` for `make` and `places`."""
+        self._cluster, self._listener, self._timing = cluster, listener, timing
+        self._begin = make, settings, timing, places
+        self.workers: list[Worker] = []
+        self.begun = Event()  # one works, or none can
+        self.refusal = ""  # why none can work; empty if one does
+        self._names = itertools.count(1)
+        self._next_check = 0.0
+        self._refused: list[str] = []  # why workers can't work, before one does
+        self._refused_first = 0.0  # by the clock
+        self._warned: set[str] = set()
+        self._missing_since, self._missing_reported = time.monotonic(), 0.0
+
+    @property
+    def working(self) -> list[Worker]:
+        """The workers that can have tasks."""
+        return [worker for worker in self.workers if worker.stage == "working" and not worker.ended]
+
+    def top_up(self) -> None:
+        """Start workers where some are missing, and report if none has found a place for a while."""
+        now = time.monotonic()
+        if now >= self._next_check:
+            self._next_check = now + _CHECK
+            placed = sum(worker.stage != "waiting" for worker in self.workers)
+            for _ in range(len(self.workers), max(self._cluster.places, placed + 1)):
+                self.workers.append(Worker(self._cluster.actor(), f"{next(self._names)}"))
+        self._report_lack(now)
+        if self._refused and not self.begun.is_set():
+            self._give_up(now)
+
+    def welcome(self, worker: Worker, hello: dict[str, str]) -> None:
+        """A worker has found a place: start its engine."""
+        if hello["version"] == nst.__version__:
+            worker.begin(*self._begin, hello)
+            return
+        worker.machine = hello["machine"]
+        versions = f"it has nst-pipeline {hello['version']}, and this machine has {nst.__version__}"
+        self.refuse(worker, f"{versions}; install the same version there")
+
+    def began(self, worker: Worker, refusal: str) -> None:
+        """The engine of a worker has started, or can't work for this reason."""
+        if refusal:
+            self.refuse(worker, refusal)
+        else:
+            worker.ask()
+            self.begun.set()
+
+    def refuse(self, worker: Worker, reason: str) -> None:
+        """A worker can't work. No other one is started for a while, because it might get the same place."""
+        self.remove(worker)
+        now = time.monotonic()
+        self._next_check = now + self._timing.ray_refused
+        message = f"{worker.machine or 'a machine'} of the Ray cluster can't work: {reason}"
+        self._refused_first = self._refused_first or now
+        self._refused.append(message)
+        if self.begun.is_set() and message not in self._warned:
+            self._warned.add(message)
+            self._listener.hear(Note(message, "warning"))
+
+    def remove(self, worker: Worker) -> None:
+        """End a worker. Another one may take its place."""
+        self.workers.remove(worker)
+        with suppress(Exception):  # it may be dead
+            worker.kill()
+        self._next_check = min(self._next_check, time.monotonic())
+
+    def _give_up(self, now: float) -> None:
+        """Let the start of the engine fail if no worker can work, or if none does after a while."""
+        beginning = any(worker.stage == "beginning" for worker in self.workers)
+        late = now - self._refused_first > self._timing.ray_first
+        if not beginning and (late or len(self._refused) >= self._cluster.places):
+            self.refusal = self._refused[0]
+            self.begun.set()
+
+    def _report_lack(self, now: float) -> None:
+        """Report that there is no place for any worker: after a minute, and then seldom."""
+        if any(worker.stage != "waiting" for worker in self.workers) or not self.workers:
+            self._missing_since, self._missing_reported = now, 0.0
+            return
+        since = now - (self._missing_reported or self._missing_since)
+        if since > (self._timing.ray_still if self._missing_reported else self._timing.ray_missing):
+            self._missing_reported = now
+            self._listener.hear(Note(self._cluster.lack(), "warning"))

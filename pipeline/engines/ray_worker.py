@@ -1,0 +1,128 @@
+"""One actor, as its owner sees it."""
+
+import time
+from collections.abc import Collection, Sequence
+from typing import Any, Literal
+
+import ray
+from ray import ObjectRef
+
+from pipeline.engines.base import Task
+from pipeline.engines.mailbox import Needs
+from pipeline.engines.ray_actor import Make
+from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Event, Note
+from pipeline.settings import Settings
+from pipeline.timing import Timing
+
+# It waits for its place; its engine starts; it works; it does not answer, and may be dead.
+Stage = Literal["waiting", "beginning", "working", "doubtful"]
+
+
+class Worker:
+    """An actor, the call that it has to answer next, and the tasks that it has."""
+
+    def __init__(self, actor: Any, name: str) -> None:
+        self.actor, self.name = actor, name
+        self.stage: Stage = "waiting"
+        self.node = self.machine = ""
+        self.tasks: dict[int, Task] = {}
+        self.needs, self.ended = Needs(), False
+        self.last: object = None  # the likeness of the last task that was sent; see `likeness`
+        self.answer: ObjectRef[Any] = actor.hello.remote()
+        self.calls: set[ObjectRef[Any]] = set()  # that have not ended; their results mean nothing
+        self._sent, self._flushed, self._watched = 0, False, 0.0
+        self._open = 0  # batches that have begun and have not ended
+
+    @property
+    def free(self) -> int:
+        """How many more tasks it can take now."""
+        alone = any(task.alone for task in self.tasks.values())
+        if self.stage != "working" or self.ended or alone:
+            return 0
+        return max(0, self.needs.wanted - (self._sent - self.needs.received))
+
+    @property
+    def idle(self) -> bool:
+        """Whether it works and has no task."""
+        return self.stage == "working" and not self.ended and not self.tasks
+
+    def begin(
+        self, make: Make, settings: Settings, timing: Timing, places: Sequence[str], hello: dict[str, str]
+    ) -> None:
+        """Start its engine, on the machine that `hello` names."""
+        self.stage, self.node, self.machine = "beginning", hello["node"], hello["machine"]
+        self.answer = self._control("begin").remote(make, settings, timing, places)
+
+    def ask(self) -> None:
+        """Ask for its next report."""
+        self.stage = "working"
+        self.answer = self.actor.report.options(concurrency_group="report").remote()
+
+    def doubt(self) -> None:
+        """Ask whether it is alive."""
+        self.stage = "doubtful"
+        self.answer = self.actor.hello.remote()
+
+    def send(self, tasks: Sequence[Task]) -> None:
+        """Give it tasks."""
+        self.tasks |= {task.number: task for task in tasks}
+        self._sent += len(tasks)
+        self._flushed = False
+        self._call("submit", tasks)
+
+    def flush(self) -> None:
+        """Say once that no more tasks come for now."""
+        if self.tasks and not self._flushed:
+            self._flushed = True
+            self._call("flush")
+
+    def cancel(self, manifest: str) -> None:
+        """Let it forget the tasks of a manifest."""
+        kept = {number: task for number, task in self.tasks.items() if task.manifest != manifest}
+        if len(kept) < len(self.tasks):
+            self.tasks = kept
+            self._call("cancel", manifest)
+
+    def watch(self, pairs: Collection[tuple[str, str]], seconds: float) -> None:
+        """Let it make previews of those of these pairs that it has. It forgets this after so many seconds."""
+        ours = [pair for pair in pairs if self._has(*pair)]
+        if ours and time.monotonic() > self._watched:
+            self._watched = time.monotonic() + seconds / 2
+            self._call("watch", ours)
+
+    def received(self, event: Event) -> Event | None:
+        """An event of it as the owner reports it; none if its pair was cancelled."""
+        match event:
+            case BatchBegan(pairs):
+                self._open += 1
+                return BatchBegan(pairs, self.name)
+            case BatchEnded():
+                self._open -= 1
+                return BatchEnded(self.name)
+            case Evaluated(manifest, pair) if not self._has(manifest, pair):
+                return None
+            case Note(message, level, details):
+                return Note(message, level, {**details, "node": self.machine})
+        return event
+
+    def open_batches(self) -> list[Event]:
+        """The events that end the batches that it has begun."""
+        return [BatchEnded(self.name)] * self._open
+
+    def stop(self) -> None:
+        """Let it end its work as soon as possible."""
+        if self.stage == "working":
+            self._call("stop")
+
+    def kill(self) -> None:
+        """End its process now."""
+        ray.kill(self.actor)
+
+    def _has(self, manifest: str, pair: str) -> bool:
+        return any((task.manifest, task.pair.id) == (manifest, pair) for task in self.tasks.values())
+
+    def _call(self, method: str, *arguments: object) -> None:
+        self.calls.add(self._control(method).remote(*arguments))
+
+    def _control(self, method: str) -> Any:
+        return getattr(self.actor, method).options(concurrency_group="control")
