@@ -88,6 +88,7 @@ def _record(pair: str, prepared: Prepared, result: Result, stylizer: Stylizer) -
         },
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         curve=_curve_points(result.evaluations),
+        node=platform.node() or None,
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import platform
 import queue
 import threading
 from collections.abc import Callable, Mapping
@@ -161,6 +162,7 @@ def _finished(task: Task, content: RecordedImage, styles: list[RecordedImage], d
         versions={},
         finished="2026-01-01T00:00:00+00:00",
         curve=[(1, 2.0)],
+        node=platform.node() or None,
     )
     return Finished(
         task=task,

@@ -1,5 +1,6 @@
 """Progress bars on a terminal."""
 
+import platform
 import threading
 from typing import TextIO, cast
 
@@ -88,7 +89,9 @@ class Bars:
         self._bars.update(self._pairs[key], completed=evaluation.step, losses=shown)
 
     def _done(self, manifest: str, record: Record, computed: bool) -> None:
-        how = f"loss {record.losses.total:.1f}, {record.seconds:.1f} s" if computed else "there already"
+        # Which machine it was is of interest only if it was not this one.
+        node = f" on {record.node}" if record.node not in (None, platform.node()) else ""
+        how = f"loss {record.losses.total:.1f}, {record.seconds:.1f} s{node}" if computed else "there already"
         self._print(f"✓ {manifest}/{record.id}: {how}")
         self._advance(manifest, record.id)
 

@@ -58,6 +58,8 @@ def line_of(event: Event) -> Line | None:
         case PairDone(manifest, record, computed):
             total, seconds = _rounded(record.losses.total), round(record.seconds, 3)
             details = {"manifest": manifest, "pair": record.id, "total": total, "seconds": seconds}
+            if record.node:
+                details["node"] = record.node
             return "pair done" if computed else "pair done already", "info", details
         case Failed(manifest, problem):
             name = "pair failed" if problem.id else "manifest refused"

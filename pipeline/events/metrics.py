@@ -35,37 +35,46 @@ _WINDOW = 60.0  # seconds over which the share of the time is taken in which the
 
 
 class Busy:
-    """The batch on a device, and the share of the time in which there was one."""
+    """The batches on devices, and the share of the time in which a device had one."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` gives seconds."""
         self._clock, self._start = clock, clock()
-        self._batches: deque[tuple[float, float]] = deque()  # begin and end, the oldest first
-        self._began: float | None = None  # the batch that is computed now
-        self.pairs = 0  # of this batch
+        self._batches: deque[tuple[float, float, str]] = (
+            deque()
+        )  # begin, end, device; the oldest first
+        self._now: dict[str, tuple[float, int]] = {}  # by device, begin and pairs of its batch
 
-    def begin(self, pairs: int) -> None:
+    @property
+    def pairs(self) -> int:
+        """How many pairs all devices compute now."""
+        return sum(pairs for _, pairs in self._now.values())
+
+    def begin(self, pairs: int, device: str) -> None:
         """A batch begins."""
-        self.pairs, self._began = pairs, self._clock()
+        self._now[device] = self._clock(), pairs
 
-    def end(self) -> None:
-        """It ends."""
+    def end(self, device: str) -> None:
+        """The batch of a device ends."""
         now = self._clock()
-        if self._began is not None:
-            self._batches.append((self._began, now))
-        self.pairs, self._began = 0, None
+        if found := self._now.pop(device, None):
+            self._batches.append((found[0], now, device))
         while self._batches and self._batches[0][1] < now - _WINDOW:
             self._batches.popleft()
 
     def ratio(self) -> float:
-        """Share, in 0..1, of the last minute, or of the time since the start if that is shorter."""
+        """Share, in 0..1, of the last minute, or of the time since the start if that is shorter.
+
+        It is the mean of those devices that had a batch in this time.
+        """
         now = self._clock()
         since = max(self._start, now - _WINDOW)
-        spans = list(self._batches)
-        if self._began is not None:
-            spans.append((self._began, now))
-        busy = sum(max(0.0, end - max(begin, since)) for begin, end in spans)
-        return busy / (now - since) if now > since else 0.0
+        spans = [*self._batches, *((begin, now, device) for device, (begin, _) in self._now.items())]
+        recent = [(max(begin, since), end, device) for begin, end, device in spans if end > since]
+        if not recent:
+            return 0.0
+        devices = {device for _, _, device in recent}
+        return sum(end - begin for begin, end, _ in recent) / (now - since) / len(devices)
 
 
 class Metrics(Collector):
@@ -118,10 +127,10 @@ class Metrics(Collector):
                 case ManifestLeft():
                     self._manifests["left"] += 1
                     self._claims_lost += event.claim_lost
-                case BatchBegan(pairs):
-                    self._busy.begin(pairs)
-                case BatchEnded():
-                    self._busy.end()
+                case BatchBegan(pairs, device):
+                    self._busy.begin(pairs, device)
+                case BatchEnded(device):
+                    self._busy.end(device)
                 case Scanned():
                     self._inbox = event
                 case StoreUnavailable():
@@ -149,7 +158,7 @@ class Metrics(Collector):
             list(zip(bounds, accumulate(self._durations), strict=True)),
             self._seconds,
         )
-        yield GaugeMetricFamily("nst_batch_pairs", "Pairs that the device computes now.", self._busy.pairs)
+        yield GaugeMetricFamily("nst_batch_pairs", "Pairs that the devices compute now.", self._busy.pairs)
         yield GaugeMetricFamily(
             "nst_device_busy_ratio",
             "Share of the last minute in which the device computed a batch.",

@@ -92,7 +92,7 @@ def _parameters(record: Record) -> dict[str, str]:
         "style": ", ".join(style.reference for style in record.styles),
         **{name.replace("_", " "): _parameter_text(value) for name, value in record.parameters},
         "weights": record.weights.source,
-        "device": f"{record.device}, {record.dtype}",
+        "device": ", ".join(filter(None, (record.device, record.dtype, record.node))),
     }
 
 

@@ -79,6 +79,7 @@ class Record(_Model):
     versions: dict[str, str]
     finished: str
     curve: list[tuple[int, Loss]]
+    node: str | None = None  # the name of the machine that made the picture
 
     @property
     def log(self) -> str:
