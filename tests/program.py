@@ -6,11 +6,14 @@ TIMING is a JSON object with fields of `Timing`. ENGINE is a key of `ENGINES`.
 """
 
 import json
+import os
 import sys
+import time
+from pathlib import Path
 
 from pipeline import start
 from pipeline.cli import main
-from pipeline.engines.base import Engine
+from pipeline.engines.base import Engine, Task
 from pipeline.engines.fake import FakeEngine
 from pipeline.environment import Environment
 from pipeline.settings import Settings
@@ -24,7 +27,21 @@ def _stuck(settings: Settings, stores: Stores, timing: Timing) -> Engine:
     return stuck_engine(settings, stores, timing)
 
 
+def _held(settings: Settings, stores: Stores, timing: Timing) -> Engine:
+    """Actors whose tasks note in the folder of their images that they begin, and wait for a file there."""
+    from pipeline.engines.ray import RayEngine
+
+    def before(task: Task) -> None:
+        folder = Path(task.base)
+        (folder / f"{os.getpid()}-{task.number}.begun").touch()
+        while not (folder / "released").exists():
+            time.sleep(0.01)
+
+    return RayEngine(settings, stores, timing, lambda settings, stores, timing: FakeEngine(stores, before))
+
+
 ENGINES = {
+    "held": _held,
     "local": Environment().engine,
     "stuck": _stuck,
     "fake": lambda settings, stores, timing: FakeEngine(stores),

@@ -5,15 +5,17 @@ from functools import partial
 from typing import Protocol
 
 from pipeline.engines.base import Task
-from pipeline.engines.mailbox import Needs
 
 
 class Place(Protocol):
     """A worker: what can take tasks."""
 
-    needs: Needs
     tasks: dict[int, Task]  # that it has, by their numbers
     last: object  # the likeness of the task that it has got last
+
+    @property
+    def batch(self) -> int:
+        """How many pairs of one shape it computes at once."""
 
     @property
     def free(self) -> int:
@@ -65,4 +67,4 @@ def dispatch(waiting: Sequence[Task], workers: Sequence[Place]) -> list[Task]:
 
 def _fitness(worker: Place, like: object) -> tuple[int, bool, int]:
     """The worker with the most batches to fill comes first, then one whose last task was like this one."""
-    return worker.free // worker.needs.batch, worker.last == like, worker.free
+    return worker.free // worker.batch, worker.last == like, worker.free

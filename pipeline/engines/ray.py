@@ -71,7 +71,7 @@ class RayEngine:
     @property
     def batch(self) -> int:
         with self._lock:
-            return max(1, sum(worker.needs.batch for worker in self._staff.working))
+            return max(1, sum(worker.batch for worker in self._staff.working))
 
     def wanted(self) -> int:
         with self._lock:

@@ -39,14 +39,14 @@ class Cluster:
             )
         self._folder = Path(tempfile.mkdtemp(prefix="nst-ray-"))
         os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
-        log = logging.FileHandler(self._folder / "driver.log", delay=True)
-        _log_to(log, "ray._private")
+        self._log = logging.FileHandler(self._folder / "driver.log", delay=True)
+        _log_to(self._log, "ray._private")
         try:
             self._join(address, listener) if (address := settings.ray_cluster) else self._start(listener)
-            _log_to(log, "ray")  # `ray.init` has removed the handlers of this one
         except UsageError:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._tidy()
             raise
+        _log_to(self._log, "ray")  # `ray.init` has removed the handlers of this one
         gpus = settings.device == "cuda" or (settings.device == "auto" and self._total("GPU") >= 1)
         self._kind, self._each = ("GPU", {"num_gpus": 1}) if gpus else ("CPU", {"num_cpus": 1})
 
@@ -79,6 +79,12 @@ class Cluster:
     def close(self) -> None:
         """Leave the cluster. One that was started here ends."""
         ray.shutdown()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        for name in ("ray", "ray._private"):
+            _log_to(logging.NullHandler(), name)
+        self._log.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self, listener: Listener) -> None:

@@ -34,6 +34,11 @@ class Worker:
         self._open = 0  # batches that have begun and have not ended
 
     @property
+    def batch(self) -> int:
+        """How many pairs of one shape it computes at once."""
+        return self.needs.batch
+
+    @property
     def free(self) -> int:
         """How many more tasks it can take now."""
         alone = any(task.alone for task in self.tasks.values())

@@ -40,9 +40,7 @@ class Busy:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` gives seconds."""
         self._clock, self._start = clock, clock()
-        self._batches: deque[tuple[float, float, str]] = (
-            deque()
-        )  # begin, end, device; the oldest first
+        self._batches: deque[tuple[float, float, str]] = deque()  # begin, end, device; the oldest first
         self._now: dict[str, tuple[float, int]] = {}  # by device, begin and pairs of its batch
 
     @property
