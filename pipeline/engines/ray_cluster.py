@@ -67,7 +67,6 @@ class Cluster:
             "max_restarts": 0,
             "max_task_retries": 0,
             "concurrency_groups": {"report": 1, "control": 1},
-            "runtime_env": {"env_vars": _THREADS},
         }
         return ray.remote(**options)(Actor).remote()
 
@@ -103,7 +102,9 @@ class Cluster:
 
 def _init(address: str, **options: Any) -> None:
     try:
-        ray.init(address, log_to_driver=False, configure_logging=False, **options)
+        # For the whole job: processes that Ray starts in advance can then be used.
+        variables = {"env_vars": _THREADS}
+        ray.init(address, runtime_env=variables, log_to_driver=False, configure_logging=False, **options)
     except AuthenticationError:
         raise UsageError(
             f"{address}: this Ray cluster asks for a token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
