@@ -5,6 +5,7 @@ python -m tests.ray_cluster CPUS
 It prints the address of the cluster, and ends it at the end of its input.
 """
 
+import os
 import sys
 import tempfile
 
@@ -13,6 +14,8 @@ import ray
 
 def main() -> None:
     """Start a cluster of one node with so many CPUs."""
+    # A node that is killed is noticed within seconds, not after 20.
+    os.environ |= {"RAY_health_check_initial_delay_ms": "500", "RAY_health_check_period_ms": "500"}
     with tempfile.TemporaryDirectory(prefix="nst-ray-") as folder:
         ray.init(
             "local",

@@ -20,3 +20,13 @@ def test_a_loss_of_an_earlier_result_that_is_not_finite_is_null(total: float) ->
     assert "NaN" not in out.getvalue()
     assert "Infinity" not in out.getvalue()
     assert json.loads(out.getvalue())["total"] is None
+
+
+def test_the_machine_that_made_a_picture_is_named_where_the_record_names_it() -> None:
+    out = io.StringIO()
+    log = JsonLines(out)
+    log.hear(PairDone("m", make_record().model_copy(update={"node": "gpu-1"}), computed=True))
+    log.hear(PairDone("m", make_record(), computed=False))  # of an earlier version of this program
+    named, unnamed = map(json.loads, out.getvalue().splitlines())
+    assert named["node"] == "gpu-1"
+    assert "node" not in unnamed

@@ -142,6 +142,20 @@ def test_the_busy_ratio_is_that_of_the_last_minute() -> None:
     assert found["nst_device_busy_ratio"] == found["nst_batch_pairs"] == 0
 
 
+def test_several_devices_are_counted_together() -> None:
+    now = 1000.0
+    metrics = Metrics(lambda: now)
+    for device in ("1", "2"):
+        metrics.hear(BatchBegan(4, device))
+    assert samples(metrics.text())["nst_batch_pairs"] == 8
+    now = 1020
+    metrics.hear(BatchEnded("1"))
+    assert samples(metrics.text())["nst_batch_pairs"] == 4
+    now = 1040
+    metrics.hear(BatchEnded("2"))
+    assert samples(metrics.text())["nst_device_busy_ratio"] == (20 / 40 + 40 / 40) / 2
+
+
 def test_the_inbox_is_shown_as_the_last_scan_found_it(metrics: Metrics) -> None:
     runner = Shop(hearing=[metrics])
     for name in "abc":

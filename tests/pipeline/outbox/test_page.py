@@ -136,6 +136,11 @@ def test_a_card_lists_changed_parameters_and_all_parameters_in_a_table() -> None
     assert shown(record()).text("changed") == "default parameters"
 
 
+def test_a_card_names_the_machine_that_made_the_picture_where_the_record_names_it() -> None:
+    assert "cpu, float32, gpu-1" in shown(record(node="gpu-1")).text("table")
+    assert "cpu, float32" in shown(record()).text("table")
+
+
 def test_style_weights_are_shown_if_there_are_several_styles() -> None:
     several = shown(record(styles=[source("a/x.png", 0.7), source("a/y.png", 0.3)]))
     captions = "Content cat.jpg Style x.png weight 0.7 Style y.png weight 0.3"
