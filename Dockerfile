@@ -12,7 +12,7 @@ WORKDIR /app
 COPY constraints.txt pyproject.toml ./
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
         extras = p['optional-dependencies']; \
-        print(*p['dependencies'], *extras['heic'], *extras['serve'], sep='\n')" \
+        print(*p['dependencies'], *extras['heic'], *extras['ray'], *extras['serve'], sep='\n')" \
         > requirements.txt \
     && pip install --no-cache-dir --constraint constraints.txt --requirement requirements.txt
 

@@ -165,7 +165,8 @@ def main() -> None:
             for place, url in ((bucket, endpoint_url), (folder, None)):
                 most = measure(place, url, cluster, actors, pairs // 4, each=0.0)
                 print(f"| {'bucket, 50 ms a request' if url else 'folder'} | {most:.1f} |", flush=True)
-            print("\n| engine | seconds from the command to the first pair |\n|---|---|")
+        print("\n| engine | seconds from the command to the first pair |\n|---|---|")
+        with started(os.cpu_count() or 1) as cluster:
             joined = ("--engine", "ray", "--ray-address", cluster)
             for name, arguments in (("local", ()), ("ray, joined", joined)):
                 print(f"| {name} | {seconds_to_begin(*arguments):.1f} |", flush=True)

@@ -100,7 +100,7 @@ class RayEngine:
     def cancel(self, manifest: str) -> None:
         with self._lock:
             self._waiting = [task for task in self._waiting if task.manifest != manifest]
-            for worker in self._staff.working:
+            for worker in self._staff.workers:
                 worker.cancel(manifest)
         self._on_change()
 

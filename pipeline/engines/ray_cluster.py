@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import AuthenticationError
+from ray.exceptions import AuthenticationError, RayError
 
 from pipeline.engines.ray_actor import Actor
 from pipeline.errors import UsageError
@@ -109,7 +109,7 @@ def _init(address: str, **options: Any) -> None:
         raise UsageError(
             f"{address}: this Ray cluster asks for a token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
         ) from None
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+    except (OSError, RayError, RuntimeError, ValueError) as error:
         raise UsageError(f"Ray can't be used at {address}: {_sentence(error)}") from None
 
 

@@ -76,12 +76,13 @@ class Stores:
         # Opened by its URL, so that it is one object, with one cache, for all manifests and tasks.
         urls = [*([surroundings.absolute("")] if surroundings else []), *allow]
         allowed = dict.fromkeys(self.open(url) for url in urls)
-        self._image_places |= dict.fromkeys(place.absolute("") for place in (store, *allowed))
+        # The bucket around a prefix is left out: not everybody may list it.
+        self._image_places |= dict.fromkeys(self.open(url).absolute("") for url in (base, *allow))
         return Sources(store, list(allowed), results_among, self._near)
 
     @property
     def image_places(self) -> tuple[str, ...]:
-        """The absolute URLs of all stores that `sources` was asked for so far."""
+        """The absolute URLs of all stores that `sources` was given so far."""
         return tuple(self._image_places)
 
     def _open(self, url: str) -> Store:
