@@ -68,7 +68,7 @@ def test_few_tasks_are_shared_between_workers_with_large_batches() -> None:
 
 def test_tasks_of_one_content_and_size_go_to_one_worker_once_all_have_work() -> None:
     places = [Place(32, 16), Place(32, 16)]
-    contents = ["a.png", "b.png"] * 12
+    contents = ["a.png", "b.png", "b.png", "a.png"] * 6
     dispatch([task(n, content) for n, content in enumerate(contents)], places)
     for place in places:
         assert len({each.pair.content for each in place.tasks.values()}) == 1
