@@ -20,7 +20,7 @@ from pipeline.engines.local import LocalEngine
 from pipeline.engines.making import make_engine
 from pipeline.errors import UsageError
 from pipeline.events import listener as events
-from pipeline.events.listener import BatchBegan, Evaluated, Note, PairDone
+from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Note, PairDone
 from pipeline.events.previews import Previews
 from pipeline.events.recording import RecordingListener
 from pipeline.outbox.outbox import Outbox
@@ -195,6 +195,7 @@ def test_the_pairs_of_a_machine_that_is_taken_away_are_done_without_a_death(
             engine.submit(task)
         listener.wait_for(BatchBegan, lambda _: len({e.device for e in listener.of(BatchBegan)}) > CPUS)
         os.killpg(node.pid, signal.SIGKILL)
+    listener.wait_for(BatchEnded)  # no task can end before the release, only the batch of a lost process
     (folder / "released").touch()
     found = [engine.take() for _ in listed]
     assert all(isinstance(outcome, Finished) for outcome in found)
