@@ -185,7 +185,14 @@ def test_a_cancelled_manifest_has_no_outcomes_and_a_stopped_engine_gives_the_end
 def test_the_pairs_of_a_machine_that_is_taken_away_are_done_without_a_death(
     on_ray: OnRay, cluster: str, folder: Path, listener: RecordingListener
 ) -> None:
-    start = [Path(sys.executable).parent / "ray", "start", "--address", cluster, "--num-cpus=1", "--block"]
+    start: list[str | Path] = [
+        Path(sys.executable).parent / "ray",
+        "start",
+        "--address",
+        cluster,
+        "--num-cpus=1",
+        "--block",
+    ]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(start, start_new_session=True, stdout=quiet, stderr=quiet) as node:
         held = Held(folder)
