@@ -48,7 +48,7 @@ TIMING = {
 }
 COUNTED = ("pictures", "later", "refused", "cut off", "left", "manifests", "doors killed", "runners killed")
 VIOLATIONS = ("lost", "twice", "halves", "wrong")
-_PATIENCE = 300  # seconds that the rest of the work may take after the last request
+_PATIENCE = 900  # seconds that the rest of the work may take after the last request
 
 
 class Processes:
