@@ -16,7 +16,7 @@ from PIL import Image
 from benchmarks.engine import seconds_for
 from benchmarks.machine import describe
 from manifests.demo_s3 import BUCKET, server
-from nst import PreparedPair, Stylizer
+from nst import PreparedPair, PreviewCallbacks, Stylizer
 from nst.result import Evaluation, Losses, OnEvaluation, Result
 from pipeline.events.log import JsonLines
 from pipeline.stores.aws import connect
@@ -32,7 +32,10 @@ class Device(Stylizer):
     busy = 0.0
 
     def run(
-        self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation = lambda index, evaluation: None
+        self,
+        pairs: Sequence[PreparedPair],
+        on_evaluation: OnEvaluation = lambda index, evaluation: None,
+        previews: PreviewCallbacks | None = None,
     ) -> list[Result]:
         """One result for each pair, after `SECONDS` for each."""
         losses = Losses(1.0, 1.0, 0.0, 2.0)

@@ -13,6 +13,7 @@ from nst.parameters import Parameters
 
 if TYPE_CHECKING:
     from nst.pair import PreparedPair, Style
+    from nst.previews import PreviewCallbacks
     from nst.result import Evaluation, Losses, Result
     from nst.stylizer import Stylizer
 
@@ -24,6 +25,7 @@ __all__ = [
     "NSTError",
     "Parameters",
     "PreparedPair",
+    "PreviewCallbacks",
     "Result",
     "Style",
     "Stylizer",
@@ -35,6 +37,7 @@ _LAZY = {
     "Evaluation": "nst.result",
     "Losses": "nst.result",
     "PreparedPair": "nst.pair",
+    "PreviewCallbacks": "nst.previews",
     "Result": "nst.result",
     "Style": "nst.pair",
     "Stylizer": "nst.stylizer",

@@ -32,6 +32,7 @@ from nst.lbfgs import LBFGS
 from nst.objective import Objective, Terms
 from nst.pair import PreparedPair
 from nst.parameters import ITERATIONS_PER_EPOCH
+from nst.previews import PreviewCallbacks, reduced
 from nst.result import Evaluation, Losses, OnEvaluation, Result
 from nst.tape import Row, Tape
 from nst.targets import Targets
@@ -64,9 +65,16 @@ def history(pixels: int) -> int:
 class BatchRun:
     """Transfers the styles of one batch of pairs of equal `group`. Use it once."""
 
-    def __init__(self, targets: Targets, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation) -> None:
+    def __init__(
+        self,
+        targets: Targets,
+        pairs: Sequence[PreparedPair],
+        on_evaluation: OnEvaluation,
+        previews: PreviewCallbacks | None = None,
+    ) -> None:
         """`on_evaluation` gets a pair's index and each of its evaluations."""
         self._targets, self._pairs, self._on_evaluation = targets, pairs, on_evaluation
+        self._previews = previews
         self._began = time.perf_counter()
         iterations = pairs[0].parameters.epochs * ITERATIONS_PER_EPOCH
         self._schedule = split(iterations, len(pairs[0].contents))
@@ -129,6 +137,7 @@ class BatchRun:
             for rows in tape.read():
                 active = self._report(rows, active, scale)
                 shares += [row.deepest_share for row in rows]
+            self._show_previews(canvas, optimiser.best)
             if not active:
                 break
         for rows in tape.read(everything=True):
@@ -156,6 +165,17 @@ class BatchRun:
             self._logs[index].append(evaluation)
             self._on_evaluation(index, evaluation)
         return [index for index in active if not rows[index].converged]
+
+    def _show_previews(self, canvas: Canvas, best: Tensor) -> None:
+        """Hand over the pictures of the variables `best`, `(B, N)`, of those pairs that the caller wants."""
+        indices = self._previews.wanted() if self._previews else ()
+        if not (self._previews and indices):
+            return
+        with torch.no_grad():
+            chosen = canvas.decode(torch.stack([best[index] for index in indices]))
+            small = reduced(chosen, self._previews.long_side)
+        for index, pixels in zip(indices, small, strict=True):
+            self._previews.show(index, _picture(pixels, self._pairs[index]))
 
     def _deliver(self, exact: Objective, image: Tensor) -> list[Result]:
         """Round to 8 bits, and compute the losses of the pixels that a reader of the saved file will get.
@@ -192,7 +212,11 @@ def _check_finite(losses: Sequence[float]) -> None:
 def _picture(pixels: Tensor, pair: PreparedPair) -> Image.Image:
     """`(3, H, W)` -> the pair's picture in 8 bits, with the content's colours if they are to be preserved."""
     picture = images.to_image(pixels)
-    return color.keep_chroma(picture, pair.contents[-1]) if pair.parameters.preserve_color else picture
+    if not pair.parameters.preserve_color:
+        return picture
+    # For a preview, the smallest content that is large enough takes the least time to resize.
+    content = next((c for c in pair.contents if c.width >= picture.width), pair.contents[-1])
+    return color.keep_chroma(picture, images.resize(content, picture.size))
 
 
 def _enlarged(image: Tensor, like: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from nst.device import pick_device, pick_dtype, set_up
 from nst.errors import NSTError
 from nst.pair import PreparedPair, Style
 from nst.parameters import Parameters
+from nst.previews import PreviewCallbacks
 from nst.result import Evaluation, OnEvaluation, Result
 from nst.scales import BatchRun
 from nst.targets import Targets
@@ -59,18 +60,22 @@ class Stylizer:
         return self.run([pair], lambda _, evaluation: on_evaluation(evaluation))[0]
 
     def run(
-        self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation = lambda index, evaluation: None
+        self,
+        pairs: Sequence[PreparedPair],
+        on_evaluation: OnEvaluation = lambda index, evaluation: None,
+        previews: PreviewCallbacks | None = None,
     ) -> list[Result]:
         """Stylize pairs of equal `group` as one batch, each as if it were alone; one result for each.
 
         `on_evaluation` gets a pair's index and each of its evaluations, on a GPU some evaluations late. An
-        exception that it raises ends the run. Raises `NSTError` if groups differ, or if the loss of one pair
-        is not finite: run its pairs in smaller batches to find out which.
+        exception that it raises ends the run. `previews` asks for pictures during the run; the results are
+        the same with and without them. Raises `NSTError` if groups differ, or if the loss of one pair is not
+        finite: run its pairs in smaller batches to find out which.
         """
         if len({pair.group for pair in pairs}) > 1:
             raise NSTError("pairs of different sizes, epochs, layers or pooling can't share a batch")
         try:
-            return BatchRun(self.targets, pairs, on_evaluation).results()
+            return BatchRun(self.targets, pairs, on_evaluation, previews).results()
         except RuntimeError:
             if self.device.type == "cuda":
                 # cuBLAS and cuDNN report a lost GPU as an error of their own; this raises the real one.

@@ -75,6 +75,7 @@ def _door(environment: Environment, settings: Settings, session: Session, hub: H
         timing=environment.timing,
         hub=hub,
         metrics=metrics,
+        previews=session.previews,
         stop=session.stop,
         suffix_of=lambda data: suffix_of_image(data, settings.caps.pixels),
         works=not settings.no_work,

@@ -47,6 +47,11 @@ class Timing:
 
     # Metrics.
     metrics_file: float = 5.0  # between two writes of the file
+
+    # Previews.
+    preview: float = 2.0  # between two previews of the pairs of a batch
+    watched: float = 10.0  # for so long after a request for a preview of a pair, previews of it are made
+
     # The door.
     look: float = 0.05  # before the first look at a folder for a result that another runner makes ...
     look_last: float = 1.0  # ... and the longest wait between two of them; each is half as long again

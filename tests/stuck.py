@@ -15,7 +15,9 @@ from pipeline.timing import Timing
 class Stuck(Stylizer):
     """Never finishes a batch."""
 
-    def run(self, pairs: Sequence[PreparedPair], on_evaluation: Any = None) -> list[Result]:
+    def run(
+        self, pairs: Sequence[PreparedPair], on_evaluation: Any = None, previews: Any = None
+    ) -> list[Result]:
         threading.Event().wait()
         raise AssertionError("unreachable")
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from pipeline.errors import Problem
 from pipeline.events.listener import Listener
+from pipeline.events.previews import Previews
 from pipeline.manifest.models import Pair
 from pipeline.outbox.record import Record
 
@@ -89,14 +90,16 @@ class Engine(Protocol):
     """Turns tasks into outcomes. All methods may be called from any thread.
 
     It reports to the listener that `start` was given when a batch begins and ends on the device, as events
-    `BatchBegan` and `BatchEnded`, and each evaluation in between, as `Evaluated`.
+    `BatchBegan` and `BatchEnded`, and each evaluation in between, as `Evaluated`. While it computes pairs
+    that are in `Previews.watched`, it puts a preview of each there every two seconds or so. For other pairs
+    it computes and copies nothing.
     """
 
     @property
     def batch(self) -> int:
         """How many pairs of one shape it computes at once."""
 
-    def start(self, listener: Listener, on_change: Callable[[], None]) -> None:
+    def start(self, listener: Listener, on_change: Callable[[], None], previews: Previews) -> None:
         """Get ready; call `on_change` whenever `wanted` may have grown. Raises `NSTError`."""
 
     def wanted(self) -> int:

@@ -13,6 +13,7 @@ from nst.result import Evaluation, Losses
 from pipeline.engines.base import Changed, Died, Failed, Finished, Outcome, Task, Unchanged, Unread
 from pipeline.errors import EngineLostError, StoreError, UnavailableError, problems_of
 from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Listener, Note
+from pipeline.events.previews import Previews
 from pipeline.outbox.record import DeliveredLosses, Record, RecordedImage, WeightFile, thumbnail_name
 from pipeline.stores.opening import Stores
 
@@ -22,7 +23,8 @@ class FakeEngine:
 
     `tasks` holds every task that was submitted. `before` is called with each task when its turn has come; it
     may wait, to hold the engine; it may return an outcome, which is given back instead of a picture; and it
-    may raise: an `EngineLostError` ends the engine with its task, any other `NSTError` fails the pair.
+    may raise: an `EngineLostError` ends the engine with its task, any other `NSTError` fails the pair. A pair
+    that is watched when its turn has come gets one preview, before that call.
     """
 
     def __init__(
@@ -35,8 +37,8 @@ class FakeEngine:
         self._outcomes: queue.SimpleQueue[Outcome | EngineLostError | None] = queue.SimpleQueue()
         self._changed, self._stopped = threading.Condition(), False
 
-    def start(self, listener: Listener, on_change: Callable[[], None]) -> None:
-        self._listener, self._on_change = listener, on_change
+    def start(self, listener: Listener, on_change: Callable[[], None], previews: Previews) -> None:
+        self._listener, self._on_change, self._previews = listener, on_change, previews
         listener.hear(Note("ready", details={"device": "none"}))
         threading.Thread(target=self._work, name="fake engine", daemon=True).start()
 
@@ -90,6 +92,8 @@ class FakeEngine:
 
     def _compute(self, task: Task) -> Outcome:
         self._listener.hear(BatchBegan(1))
+        if (task.manifest, task.pair.id) in self._previews.watched():
+            self._previews.put(task.manifest, task.pair.id, _encoded("JPEG"))
         try:
             return self._before(task) or self._result(task)
         finally:

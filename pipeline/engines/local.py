@@ -16,9 +16,11 @@ from pipeline.engines.encode import Encoder
 from pipeline.engines.outcomes import Outcomes, unencoded_bytes
 from pipeline.engines.pool import Pool, Waiting
 from pipeline.engines.prepare import Prepared, Preparer
+from pipeline.engines.previewing import preview_callbacks
 from pipeline.engines.stylizer import make_stylizer
 from pipeline.errors import EngineLostError, Problem, StoppedError, UnavailableError, problems_of
 from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Listener, Note, StoreUnavailable
+from pipeline.events.previews import Previews
 from pipeline.settings import Settings
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
@@ -46,9 +48,9 @@ class LocalEngine:
         self._cancelled: set[int] = set()  # numbers of tasks of this batch
         self._device: threading.Thread | None = None
 
-    def start(self, listener: Listener, on_change: Callable[[], None]) -> None:
+    def start(self, listener: Listener, on_change: Callable[[], None], previews: Previews) -> None:
         self._stylizer = self._make(self._settings)
-        self._listener, self._on_change = listener, on_change
+        self._listener, self._on_change, self._previews = listener, on_change, previews
         self._pool = Pool(self._stylizer.capacity)
         self._preparer = Preparer(self._stylizer.weights.sha256, self._settings.most_pixels)
         self._encoder = Encoder(self._stylizer)
@@ -223,9 +225,11 @@ class LocalEngine:
                 self._listener.hear(Evaluated(task.manifest, task.pair.id, evaluation))
 
         pairs = [entry.prepared.pair for entry in batch if entry.prepared]
+        tasks = [entry.task for entry in batch]
+        previews = preview_callbacks(tasks, self._previews, self._timing.preview, self._cancelled)
         self._listener.hear(BatchBegan(len(pairs)))
         try:
-            return self._stylizer.run(pairs, on_evaluation)
+            return self._stylizer.run(pairs, on_evaluation, previews)
         finally:
             self._listener.hear(BatchEnded())
 

@@ -14,7 +14,18 @@ import nst
 from nst.errors import NSTError
 from pipeline.errors import Problem
 from pipeline.manifest.wording import place_of
-from pipeline.server import events, health, images, jobs, listing, manifests, metrics, pages, results
+from pipeline.server import (
+    events,
+    health,
+    images,
+    jobs,
+    listing,
+    manifests,
+    metrics,
+    pages,
+    previews,
+    results,
+)
 from pipeline.server.access import Access
 from pipeline.server.bodies import Bodies, Limits
 from pipeline.server.door import Door, door_of
@@ -28,6 +39,7 @@ _ROUTERS = (
     images.router,
     results.router,
     events.router,
+    previews.router,
     health.router,
     metrics.router,
     pages.router,
@@ -95,8 +107,9 @@ async def _disconnected(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    what = (
-        f"{request.method} {request.url.path}: failed unexpectedly, which is a bug worth reporting: {error!r}"
-    )
-    door_of(request).warn(what)
+    where = f"{request.method} {request.url.path}"
+    if isinstance(error.__cause__, NSTError):  # after the beginning of the answer was sent
+        door_of(request).warn(f"{where}: the answer was not sent to its end: {error.__cause__}")
+    else:
+        door_of(request).warn(f"{where}: failed unexpectedly, which is a bug worth reporting: {error!r}")
     return problem_response(RefusedError(500, "failed unexpectedly, which is a bug worth reporting"))

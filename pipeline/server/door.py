@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 from fastapi import Request
 
 from pipeline.events.metrics import Metrics
+from pipeline.events.previews import Previews
 from pipeline.outbox.outbox import Outbox
 from pipeline.server.hub import Hub
 from pipeline.server.states import names_by_state
@@ -41,6 +42,7 @@ class Door:
     timing: Timing
     hub: Hub
     metrics: Metrics
+    previews: Previews
     stop: threading.Event
     suffix_of: Callable[[bytes], str]
     works: bool

@@ -3,15 +3,20 @@
 import hashlib
 import mimetypes
 import re
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 
 from fastapi import Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
+from pipeline.errors import ConflictError, NotFoundError, UnavailableError
 from pipeline.server.door import Door
 from pipeline.server.problems import RefusedError
+from pipeline.stores.base import Entry
 
-_LARGEST = 2**30  # bytes of a file
+_SIZE = 2**22  # bytes that are read from the store and sent at once
+_TRIES = 3  # with a file that is replaced between two requests to its store
 # A sandbox: no script, no form and no frame, and another origin than that of this server.
 _POLICY = (
     "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; "
@@ -25,16 +30,79 @@ _TYPES = {
     **{suffix: mimetypes.types_map[suffix] for suffix in (".png", ".jpg")},
     ".webp": "image/webp",
 }
+_CONDITIONS = {"if-none-match", "range"}  # headers that need the version of the file before its content
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
 async def file_response(door: Door, key: str, request: Request) -> Response:
-    """A file of the outbox, or the part of it that the request asks for.
+    """A file of the outbox, or the part of it that the request asks for; both are of one version.
 
-    Raises `RefusedError` for a range outside of it, and `StoreError`.
+    Raises `RefusedError` for a range outside of it, and `StoreError`. If the file is replaced after the
+    beginning was sent, the connection ends before the answer is whole.
     """
-    data = (await door.read(partial(door.outbox.store.fetch, key, _LARGEST)))[0]
-    etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+    for _ in range(_TRIES):
+        with suppress(ConflictError):
+            return await _answer(door, key, request)
+    raise UnavailableError(f"{key}: is replaced again and again; try again later")
+
+
+async def _answer(door: Door, key: str, request: Request) -> Response:
+    """The answer to a request. Raises `ConflictError` if the file is replaced in the meantime."""
+    store, first = door.outbox.store, None
+    if _CONDITIONS.isdisjoint(request.headers) and request.method != "HEAD":
+        first = await door.read(partial(store.part, key, 0, _SIZE))
+        entry = first.entry
+    else:
+        entry = await _found(door, key)
+    etag = _etag(entry)
+    headers, kind = _headers(key, etag)
+    if is_known(request, etag):
+        return Response(status_code=304, headers=headers)
+    part = _part(request, etag, entry.size)
+    wanted = range(entry.size) if part is None else part
+    if part is not None:
+        headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{entry.size}"
+    headers["Content-Length"] = str(len(wanted))
+    status = 200 if part is None else 206
+    if request.method == "HEAD":
+        return Response(None, status, headers, kind)
+    if first is None:
+        first = await door.read(partial(store.part, key, wanted.start, _size(wanted), entry.version))
+    if len(first.data) == len(wanted):
+        return Response(first.data, status, headers, kind)
+    return StreamingResponse(_stream(door, key, entry, first.data, wanted), status, headers, kind)
+
+
+async def _found(door: Door, key: str) -> Entry:
+    """The entry of a file. Raises `NotFoundError`."""
+    entry = await door.read(partial(door.outbox.store.entry, key))
+    if entry is None:
+        raise NotFoundError(f"{key}: no such file")
+    return entry
+
+
+async def _stream(door: Door, key: str, entry: Entry, first: bytes, wanted: range) -> AsyncIterator[bytes]:
+    """The bytes of a range, of which `first` was read already. Raises `StoreError`."""
+    yield first
+    left = wanted[len(first) :]
+    while left:
+        part = await door.read(partial(door.outbox.store.part, key, left.start, _size(left), entry.version))
+        yield part.data
+        left = left[len(part.data) :]
+
+
+def _size(left: range) -> int:
+    """How many bytes of a range are read at once."""
+    return max(1, min(_SIZE, len(left)))
+
+
+def _etag(entry: Entry) -> str:
+    """The ETag of a version of a file; it shows nothing of the store."""
+    return f'"{hashlib.sha256((entry.tag or entry.version).encode()).hexdigest()[:32]}"'
+
+
+def _headers(key: str, etag: str) -> tuple[dict[str, str], str]:
+    """The headers that each answer about a file has, and its type."""
     suffix = f".{key.rpartition('.')[2].lower()}"
     headers = {
         "ETag": etag,
@@ -44,17 +112,11 @@ async def file_response(door: Door, key: str, request: Request) -> Response:
     }
     if suffix not in _TYPES:
         headers["Content-Disposition"] = "attachment"
-    if _is_known(request, etag):
-        return Response(status_code=304, headers=headers)
-    kind = _TYPES.get(suffix, "application/octet-stream")
-    part = _part(request, etag, len(data))
-    if part is None:
-        return Response(data, 200, headers, kind)
-    headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{len(data)}"
-    return Response(data[part.start : part.stop], 206, headers, kind)
+    return headers, _TYPES.get(suffix, "application/octet-stream")
 
 
-def _is_known(request: Request, etag: str) -> bool:
+def is_known(request: Request, etag: str) -> bool:
+    """Whether the client has the content with this ETag already."""
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     return "*" in known or etag in known
 

@@ -113,6 +113,10 @@ class NotModifiedError(StoreError):
     """The object has not changed since it was read."""
 
 
+class OutsideError(StoreError):
+    """The range that was asked for begins behind the last byte of the object."""
+
+
 # Faults of the caller's credentials or clock, not of the request. They end when these are corrected.
 _CREDENTIALS = (CredentialRetrievalError, TokenRetrievalError, SSOError, NoCredentialsError)
 _CREDENTIALS_REASONS = {
@@ -164,6 +168,8 @@ def explained(where: str, error: Exception) -> StoreError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status == 304:
         return NotModifiedError(message)
+    if status == 416:
+        return OutsideError(message)
     if status in (409, 412):
         return ConflictError(message)
     if status == 404 and code != "NoSuchBucket":

@@ -25,6 +25,14 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Some bytes of a file, and the entry of the whole file that they are part of."""
+
+    data: bytes
+    entry: Entry
+
+
+@dataclass(frozen=True)
 class History:
     """What became of the holders before, of a claim on the same content under the same name."""
 
@@ -150,6 +158,13 @@ class Store(Protocol):
 
     def fetch(self, key: str, limit: int) -> tuple[bytes, str | None]:
         """The whole content, as `read`, and the tag of exactly this content; none unless `lists_tags`."""
+
+    def part(self, key: str, begin: int, size: int, version: str | None = None) -> Part:
+        """At most `size` bytes from byte `begin` on, fewer at the end of the file. `size` is above 0.
+
+        Raises `NotFoundError`, and `ConflictError` if the file has another version than `version`: parts of
+        the same version belong together. In a bucket, a part is one request.
+        """
 
     def write(self, key: str, data: bytes) -> str:
         """Write a file, completely or not at all. It is durable when this returns. Returns its tag."""

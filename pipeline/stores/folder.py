@@ -15,20 +15,19 @@ from pipeline.errors import (
     ConflictError,
     NotFoundError,
     StoreError,
-    TooLargeError,
     UsageError,
 )
-from pipeline.stores.base import Entry
+from pipeline.stores.base import Entry, Part
 from pipeline.stores.files import Files
 from pipeline.stores.folder_claim import FolderClaim
 from pipeline.stores.holding import Holding
 from pipeline.stores.lock import Lock, Locks
 from pipeline.stores.mounts import SYSTEM, Tables
+from pipeline.stores.reads import Reads, entry_of
 from pipeline.stores.search import Search, found_below
 from pipeline.stores.tree import Tree, explained, listed
 from pipeline.timing import Timing
 
-_HASHED = 2**26  # bytes of a claimed file that is identified by its content; a larger one is no manifest
 _TAG = "sha256:"
 
 
@@ -49,7 +48,7 @@ class FolderStore:
     ) -> None:
         """With `alone`, no other machine has a runner at this folder. `tables` says what is mounted."""
         self._tree = Tree(path, tables)
-        self._files = Files(self._tree)
+        self._files, self._reads = Files(self._tree), Reads(self._tree)
         self._locks = Locks(self._tree, timing, alone)
         self.url, self.root = self._tree.url, self._tree.root
         self.event_folder: Path | None = self.root
@@ -90,7 +89,7 @@ class FolderStore:
                 with contextlib.suppress(FileNotFoundError):  # deleted after it was listed
                     info = item.stat(follow_symlinks=False)
                     if stat.S_ISREG(info.st_mode) and not item.name.startswith("."):
-                        found.append(_entry(item.name, info))
+                        found.append(entry_of(item.name, info))
         return sorted(found, key=lambda entry: entry.name)
 
     def entry(self, key: str) -> Entry | None:
@@ -101,7 +100,7 @@ class FolderStore:
             except (FileNotFoundError, NotADirectoryError):
                 self._tree.check()
                 return None
-        return _entry(name, info) if stat.S_ISREG(info.st_mode) else None
+        return entry_of(name, info) if stat.S_ISREG(info.st_mode) else None
 
     def left_out(self, folder: str) -> list[str]:
         with self._tree.faults(folder):
@@ -116,27 +115,17 @@ class FolderStore:
     def tag(self, key: str) -> str | None:
         if not self.has(key):
             return None
-        with self._tree.faults(key):
-            try:
-                with open(key, "rb", opener=lambda *_: self._tree.open(key)) as file:
-                    return _TAG + hashlib.file_digest(file, "sha256").hexdigest()
-            except FileNotFoundError:  # deleted in the meantime
-                return None
+        digest = self._reads.digest(key)
+        return _TAG + digest if digest else None
 
     def read(self, key: str, limit: int) -> bytes:
-        path = self._tree.path(key)
-        # With an opener, the descriptor is closed also where it is that of a folder, which can't be read.
-        with self._tree.faults(key), open(path, "rb", opener=lambda *_: self._tree.open(key)) as file:
-            info = os.fstat(file.fileno())
-            if not stat.S_ISREG(info.st_mode):
-                kind = "a folder" if stat.S_ISDIR(info.st_mode) else "not a regular file"
-                raise StoreError(f"{path}: is {kind}; an ordinary file is needed")
-            if info.st_size > limit:
-                raise TooLargeError.of(str(path), info.st_size, limit)
-            return file.read(limit)
+        return self._reads.whole(key, limit)
 
     def fetch(self, key: str, limit: int) -> tuple[bytes, None]:
         return self.read(key, limit), None
+
+    def part(self, key: str, begin: int, size: int, version: str | None = None) -> Part:
+        return self._reads.part(key, begin, size, version)
 
     def write(self, key: str, data: bytes) -> str:
         self._files.write(key, data)
@@ -170,7 +159,7 @@ class FolderStore:
             with self._tree.faults(target):
                 # Where both names are one file, the rename below removes one of them.
                 left = self._tree.is_file(target) and not self._tree.are_one_file(source, target)
-            content = self._identity(target if left else source)
+            content = self._reads.identity(target if left else source)
             holding = Holding(owner=uuid4().hex, content=content, history=lock.before.inherited(content))
             # Before the file is moved or read, so that a death at any later moment is counted.
             lock.write(holding)
@@ -221,12 +210,6 @@ class FolderStore:
         self._tree.check()
         return sorted(matches)
 
-    def _identity(self, key: str) -> str:
-        """A digest of a file, or the size of one that is too large for a manifest."""
-        with self._tree.faults(key), open(self._tree.open(key), "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            return f"{size} bytes" if size > _HASHED else hashlib.file_digest(file, "sha256").hexdigest()
-
     def names(self, folder: str, most: int) -> list[str]:
         with self._tree.faults(folder):
             return [i.name + "/" * i.is_dir() for i in islice(self._listed(folder), most)]
@@ -241,8 +224,3 @@ class FolderStore:
             os.scandir(names) as listing,
         ):
             yield from listing
-
-
-def _entry(name: str, info: os.stat_result) -> Entry:
-    version = f"{info.st_ino}-{info.st_size}-{info.st_mtime_ns}"
-    return Entry(name, info.st_size, version, info.st_mtime)

@@ -10,43 +10,23 @@ fail or wait (`before`), read in which order calls were made (`calls`), and simu
 process that holds a claim (`abandon`).
 """
 
-import hashlib
-import itertools
 import posixpath
 import re
-import threading
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 from weakref import WeakValueDictionary
 
-from pipeline.errors import (
-    ClaimLostError,
-    ConflictError,
-    NotFoundError,
-    TakenAwayError,
-    TooLargeError,
-    UsageError,
-)
-from pipeline.stores.base import Entry, History
+from pipeline.errors import ConflictError, UsageError
+from pipeline.stores.base import Entry, Part
+from pipeline.stores.memory_claim import MemoryClaim, MemoryClaims, MemoryReservation
+from pipeline.stores.memory_files import MemoryFiles
 from pipeline.stores.search import Search
 from pipeline.timing import Timing
 
 _SCHEME = "memory://"
 
 Before = Callable[[str, str], None]
-
-
-@dataclass(frozen=True)
-class _File:
-    data: bytes
-    tag: str
-    modified: float
-
-    def entry(self, name: str) -> Entry:
-        return Entry(name, len(self.data), self.tag, self.modified, self.tag)
 
 
 class MemoryStore:
@@ -69,11 +49,8 @@ class MemoryStore:
         self.url, self.before = f"{_SCHEME}{name}", before
         self.idle_interval = timing.scan
         self.calls: list[tuple[str, str]] = []
-        self._files: dict[str, _File] = {}
-        self._claims: dict[str, MemoryClaim] = {}
-        self._histories: dict[str, tuple[str, History]] = {}  # by key: of which content, and what happened
-        self._reserved: dict[str, MemoryReservation] = {}
-        self._tags, self._lock = itertools.count(1), threading.RLock()
+        self._files = MemoryFiles(self.url)
+        self._claims = MemoryClaims(self._files)
         self._by_name[name] = self
 
     @classmethod
@@ -89,12 +66,7 @@ class MemoryStore:
 
         The next claim counts a death. `confirm` of the abandoned claim raises `ClaimLostError`.
         """
-        with self._lock:
-            if self._reserved.pop(key, None):
-                return
-            claim = self._claims.pop(key)
-            history = claim.history.after_stop() if claim.stopped else claim.history.after_death()
-            self._histories[key] = claim.content, history
+        self._claims.abandon(key)
 
     def exists(self) -> bool:
         self._begin("exists", "")
@@ -113,15 +85,17 @@ class MemoryStore:
     def entries(self, folder: str) -> list[Entry]:
         self._begin("entries", folder)
         start = f"{folder}/" if folder else ""
-        with self._lock:
-            files = sorted(self._files.items())
-        found = [(key.removeprefix(start), file) for key, file in files if key.startswith(start)]
-        return [file.entry(name) for name, file in found if "/" not in name and not name.startswith(".")]
+        found = []
+        for key in self._files.below(start):
+            name, file = key.removeprefix(start), self._files.get(key)
+            if file and "/" not in name and not name.startswith("."):
+                found.append(file.entry(key))
+        return found
 
     def entry(self, key: str) -> Entry | None:
         self._begin("entry", key)
-        with self._lock:
-            return self._files[key].entry(posixpath.basename(key)) if key in self._files else None
+        file = self._files.get(key)
+        return file.entry(key) if file else None
 
     def left_out(self, folder: str) -> list[str]:
         return []
@@ -129,80 +103,59 @@ class MemoryStore:
     def names(self, folder: str, most: int) -> list[str]:
         self._begin("names", folder)
         start = f"{folder}/" if folder else ""
-        with self._lock:
-            inner = [key.removeprefix(start) for key in self._files if key.startswith(start)]
+        inner = [key.removeprefix(start) for key in self._files.below(start)]
         return sorted({name + slash for name, slash, _ in (key.partition("/") for key in inner)})[:most]
 
     def tag(self, key: str) -> str | None:
         self._begin("tag", key)
-        with self._lock:
-            return self._files[key].tag if key in self._files else None
+        file = self._files.get(key)
+        return file.tag if file else None
 
     def read(self, key: str, limit: int) -> bytes:
         return self.fetch(key, limit)[0]
 
     def fetch(self, key: str, limit: int) -> tuple[bytes, str | None]:
         self._begin("read", key)
-        with self._lock:
-            file = self._find(key)
-        if len(file.data) > limit:
-            raise TooLargeError.of(f"{self.url}/{key}", len(file.data), limit)
+        file = self._files.find(key, limit)
         return file.data, file.tag
+
+    def part(self, key: str, begin: int, size: int, version: str | None = None) -> Part:
+        self._begin("part", key)
+        file = self._files.find(key)
+        if version not in (None, file.tag):
+            raise ConflictError(f"{self.url}/{key}: was changed while it was read")
+        return Part(file.data[begin : begin + size], file.entry(key))
 
     def write(self, key: str, data: bytes) -> str:
         self._begin("write", key)
-        return self._put(key, data)
+        return self._files.put(key, data)
 
     def replace(self, key: str, data: bytes, seen: str | None) -> str:
         self._begin("replace", key)
-        with self._lock:
-            self._check_seen(key, seen)
-            return self._put(key, data)
+        return self._files.replace(key, data, seen)
 
     def move(self, source: str, target: str) -> None:
         self._begin("move", source)
-        with self._lock:
-            self._rename(source, target)
+        self._files.rename(source, target)
 
     def remove(self, key: str, seen: str | None = None) -> None:
         self._begin("remove", key)
-        with self._lock:
-            if seen is None or (key in self._files and self._files[key].tag == seen):
-                self._files.pop(key, None)
+        self._files.remove(key, seen)
 
     def tidy(self, folder: str) -> None:
         self._begin("tidy", folder)
 
-    def claim(self, source: str, target: str) -> "MemoryClaim | None":
+    def claim(self, source: str, target: str) -> MemoryClaim | None:
         self._begin("claim", source)
-        with self._lock:
-            if target in self._claims:
-                return None
-            if target not in self._files:
-                if source not in self._files:
-                    return None
-                self._rename(source, target)
-            content = hashlib.sha256(self._files[target].data).hexdigest()
-            of_content, history = self._histories.pop(target, ("", History()))
-            if of_content != content:
-                history = History()
-            claim = self._claims[target] = MemoryClaim(self, source, target, content, history)
-        return claim
+        return self._claims.take(source, target, self._begin)
 
-    def reserve(self, folder: str) -> "MemoryReservation | None":
+    def reserve(self, folder: str) -> MemoryReservation | None:
         self._begin("reserve", folder)
-        with self._lock:
-            if folder in self._reserved:
-                return None
-            reservation = self._reserved[folder] = MemoryReservation(self._reserved, folder)
-        return reservation
+        return self._claims.reserve(folder)
 
     def glob(self, pattern: str, search: Search | None = None) -> list[str]:
         self._begin("glob", pattern)
-        with self._lock:
-            return (search or Search()).keys(
-                self.url, pattern, lambda start, most: [key for key in self._files if key.startswith(start)]
-            )
+        return (search or Search()).keys(self.url, pattern, lambda start, most: self._files.below(start))
 
     def reference(self, key: str) -> str:
         return key if self.key(self.absolute(key)) == key else f"{self.url}/{key}"
@@ -219,113 +172,3 @@ class MemoryStore:
     def _begin(self, verb: str, key: str) -> None:
         self.before(verb, key)
         self.calls.append((verb, key))
-
-    def _find(self, key: str) -> _File:
-        if key not in self._files:
-            raise NotFoundError(f"{self.url}/{key}: no such file")
-        return self._files[key]
-
-    def _put(self, key: str, data: bytes) -> str:
-        with self._lock:
-            file = self._files[key] = _File(data, f"v{next(self._tags)}", time.time())
-        return file.tag
-
-    def _check_seen(self, key: str, seen: str | None) -> None:
-        tag = self._files[key].tag if key in self._files else None
-        if tag != seen:
-            raise ConflictError(f"{self.url}/{key}: something else is there now")
-
-    def _rename(self, source: str, target: str) -> None:
-        file = self._find(source)
-        if target in self._files:
-            raise ConflictError(f"{self.url}/{target}: a newer file has this name")
-        del self._files[source]
-        self._files[target] = file
-
-
-class MemoryReservation:
-    """The reservation of a folder of a `MemoryStore`."""
-
-    def __init__(self, reserved: dict[str, "MemoryReservation"], folder: str) -> None:
-        self._reserved, self._folder = reserved, folder
-
-    def confirm(self) -> None:
-        if self._reserved.get(self._folder) is not self:
-            raise ClaimLostError(f"{self._folder}: another process publishes there")
-
-    def close(self) -> None:
-        if self._reserved.get(self._folder) is self:
-            del self._reserved[self._folder]
-
-
-class MemoryClaim:
-    """The claim on a file of a `MemoryStore`."""
-
-    def __init__(self, store: MemoryStore, source: str, key: str, content: str, history: History) -> None:
-        self._store, self._source, self._key, self._ended = store, source, key, False
-        self.content, self.history, self.stopped = content, history, False
-
-    def read(self, limit: int) -> bytes:
-        return self._store.read(self._key, limit)
-
-    def confirm(self) -> None:
-        with self._begun("confirm"):
-            self._check()
-
-    def present(self) -> bool:
-        with self._begun("present"):
-            return self._holds() and self._key in self._store._files
-
-    def note(self, history: History) -> None:
-        with self._begun("note"):
-            self._check()
-            self.history = history
-
-    def stopping(self) -> None:
-        with self._begun("stopping"):
-            self.stopped = True
-
-    def move_to(self, key: str, clearing: Sequence[str] = ()) -> None:
-        with self._begun("move_to", key):
-            if self._ended:
-                return
-            self._check()
-            files = self._store._files
-            for other in clearing:
-                files.pop(other, None)
-            files[key] = files.pop(self._key)
-            self._end()
-
-    def release(self) -> None:
-        with self._begun("release"):
-            # Where a newer file waits, this one stays where the next scan finds it.
-            if self._holds() and self._key in self._store._files and self._source not in self._store._files:
-                self._store._rename(self._key, self._source)
-            if self._holds() and self.history != History():
-                self._store._histories[self._key] = self.content, self.history.after_stop()
-            self._end()
-
-    def drop(self) -> None:
-        with self._begun("drop"):
-            self._end()
-
-    def _begun(self, verb: str, key: str | None = None) -> threading.RLock:
-        self._store._begin(verb, self._key if key is None else key)
-        return self._store._lock
-
-    def _check(self) -> None:
-        place = f"{self._store.url}/{self._key}"
-        if self._ended:
-            raise ClaimLostError(f"{place}: the claim has ended")
-        if not self._holds():
-            raise ClaimLostError(f"{place}: another runner has taken over")
-        if self._key not in self._store._files:
-            raise TakenAwayError(place)
-
-    def _holds(self) -> bool:
-        return self._store._claims.get(self._key) is self
-
-    def _end(self) -> None:
-        self._ended = True
-        if self._holds():
-            del self._store._claims[self._key]

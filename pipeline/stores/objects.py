@@ -32,12 +32,13 @@ _READS = 4  # attempts at a body during which the connection breaks; botocore do
 
 @dataclass(frozen=True)
 class Object:
-    """An object that was read. `age` is the same guess as in `Listed`."""
+    """An object that was read, or a part of it. `age` is the same guess as in `Listed`."""
 
     data: bytes
     etag: str
     modified: datetime  # by the clock of the server
     age: float
+    size: int  # bytes of the whole object
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,15 @@ class Objects:
         self.client, self.bucket, self.prefix = client, bucket, f"{prefix.strip('/')}/".lstrip("/")
         self.url = f"{SCHEME}{bucket}/{self.prefix}".rstrip("/")
 
-    def get(self, key: str, limit: int, **condition: str) -> Object:
-        """Read an object. Raises `NotFoundError`, and `TooLargeError` if it exceeds `limit` bytes."""
+    def get(self, key: str, limit: int, **headers: str) -> Object:
+        """Read an object, or with the header `Range` a part of it.
+
+        Raises `NotFoundError`, and `TooLargeError` if what the server sends exceeds `limit` bytes.
+        """
         for attempt in range(_READS):
-            answer = self._request("get_object", key, **condition)
+            answer = self._request("get_object", key, **headers)
             head = _head_of(answer)
-            if head.size > limit:
+            if answer["ContentLength"] > limit:
                 answer["Body"].close()
                 raise TooLargeError.of(f"{self.url}/{key}", head.size, limit, head.etag)
             try:
@@ -90,7 +94,7 @@ class Objects:
                 if attempt + 1 == _READS:
                     raise UnavailableError(f"{self.url}/{key}: the connection broke {_READS} times") from None
                 continue
-            return Object(data, head.etag, head.modified, _age(answer, head.modified))
+            return Object(data, head.etag, head.modified, _age(answer, head.modified), head.size)
         raise AssertionError("unreachable")
 
     def head(self, key: str) -> Head:
@@ -103,8 +107,7 @@ class Objects:
             # The answer to HEAD has no body, so that it does not say whether this is a temporary fault.
             answer = self._request("get_object", key, Range="bytes=0-0")
             answer["Body"].close()
-            size = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else 0
-            return Head(answer["ETag"], size, answer["LastModified"])
+            return _head_of(answer)
 
     def tag(self, key: str) -> str | None:
         """The ETag of an object; none if there is no such object."""
@@ -237,7 +240,9 @@ class Objects:
 
 
 def _head_of(answer: Any) -> Head:
-    return Head(answer["ETag"], answer["ContentLength"], answer["LastModified"])
+    # Where the answer is a part, the length is that of the part.
+    whole = answer.get("ContentRange", "").rpartition("/")[2]
+    return Head(answer["ETag"], int(whole or answer["ContentLength"]), answer["LastModified"])
 
 
 def _quoted(etag: str) -> str:

@@ -6,11 +6,11 @@ from typing import Any
 from uuid import uuid4
 
 from pipeline.errors import ConflictError, NotFoundError
-from pipeline.stores.aws import NotModifiedError
-from pipeline.stores.base import Entry
+from pipeline.stores.aws import NotModifiedError, OutsideError
+from pipeline.stores.base import Entry, Part
 from pipeline.stores.cache import Cache
 from pipeline.stores.lease import SUFFIX, Leases
-from pipeline.stores.objects import SCHEME, Objects
+from pipeline.stores.objects import SCHEME, Head, Objects
 from pipeline.stores.s3_claim import S3Claim, claimed, moved
 from pipeline.stores.search import Search
 from pipeline.timing import Timing
@@ -66,10 +66,9 @@ class S3Store:
 
     def entry(self, key: str) -> Entry | None:
         try:
-            head = self.objects.head(key)
+            return _entry_of(key, self.objects.head(key))
         except NotFoundError:
             return None
-        return _entry(posixpath.basename(key), head.size, head.etag, head.modified.timestamp())
 
     def left_out(self, folder: str) -> list[str]:
         return []  # all objects are ordinary
@@ -94,6 +93,18 @@ class S3Store:
                 return known.data, known.etag
         self._cache.keep(key, found)
         return found.data, found.etag
+
+    def part(self, key: str, begin: int, size: int, version: str | None = None) -> Part:
+        try:
+            found = self.objects.get(key, size, Range=f"bytes={begin}-{begin + size - 1}")
+            head, data = Head(found.etag, found.size, found.modified), found.data
+        except OutsideError:
+            head, data = self.objects.head(key), b""
+        entry = _entry_of(key, head)
+        # Not as a condition of the request: some servers ignore conditions.
+        if version not in (None, entry.version):
+            raise ConflictError(f"{self.url}/{key}: was changed while it was read")
+        return Part(data, entry)
 
     def write(self, key: str, data: bytes) -> str:
         return self.objects.put(key, data)
@@ -146,6 +157,10 @@ class S3Store:
 
 def _entry(name: str, size: int, etag: str, modified: float) -> Entry:
     return Entry(name, size, f"{etag} {modified}", modified, etag)
+
+
+def _entry_of(key: str, head: Head) -> Entry:
+    return _entry(posixpath.basename(key), head.size, head.etag, head.modified.timestamp())
 
 
 class S3Reservation:

@@ -54,7 +54,7 @@ class Owner:
 
     def start(self) -> None:
         """Start the engine. Raises `NSTError`."""
-        self._engine.start(self._session.listener, self._session.changed.set)
+        self._engine.start(self._session.listener, self._session.changed.set, self._session.previews)
         self._publisher.start()
 
     def work(self, feed: Feed) -> None:

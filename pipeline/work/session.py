@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from pipeline.errors import StoppedError
 from pipeline.events.listener import Event, FanOut, Listener, Note, Scanned
+from pipeline.events.previews import Previews
 from pipeline.settings import Caps
 from pipeline.stores.search import Search
 from pipeline.timing import Timing
@@ -39,12 +40,13 @@ class Pulse:
 
 
 class Session:
-    """The listener, the clocks, the caps, and the events by which threads stop and wake each other."""
+    """The listener, the clocks, the caps, previews, and events by which threads stop and wake each other."""
 
     def __init__(self, listener: Listener, timing: Timing = Timing(), caps: Caps = Caps()) -> None:
         self.timing, self.caps = timing, caps
-        self.pulse = Pulse()
-        self.listener: Listener = FanOut([listener, self.pulse])
+        self.pulse, self.previews = Pulse(), Previews(timing)
+        # Previews come first: once another listener knows that a pair has ended, there is no preview of it.
+        self.listener: Listener = FanOut([self.previews, listener, self.pulse])
         self.stop = threading.Event()  # end as soon as possible
         self.wake = threading.Event()  # scan the inbox now
         self.changed = threading.Event()  # an outcome has come, or the engine may want more tasks

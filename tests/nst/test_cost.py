@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nst import Parameters, PreparedPair, Style, Stylizer, images
+from nst import Parameters, PreparedPair, PreviewCallbacks, Style, Stylizer, images
 from nst.vgg import VGG19
 from nst.weights import Weights
 from tests.conftest import make_picture
@@ -39,10 +39,12 @@ def pair(seed: int) -> PreparedPair:
     )
 
 
-def counted(stylizer: Stylizer, *pairs: PreparedPair) -> Counter[str]:
+def counted(
+    stylizer: Stylizer, *pairs: PreparedPair, previews: PreviewCallbacks | None = None
+) -> Counter[str]:
     operations = Operations()
     with operations:
-        results = stylizer.run(pairs)
+        results = stylizer.run(pairs, previews=previews)
     assert all(len(result.evaluations) == STEPS for result in results)
     return operations.count
 
@@ -67,6 +69,26 @@ def test_a_batch_takes_as_many_network_operations_as_one_pair() -> None:
     alone, together = counted(stylizer, pair(1)), counted(stylizer, pair(1), pair(2), pair(3))
     for name in ("convolution", "convolution_backward", "bmm"):
         assert together[name] == alone[name]
+
+
+def test_nothing_is_computed_or_copied_for_previews_that_nobody_wants() -> None:
+    stylizer = Stylizer(device="cpu", dtype="fp32")
+    stylizer.run([pair(1)])
+    asked = []
+
+    def wanted() -> list[int]:
+        asked.append(True)
+        return []
+
+    plain = counted(stylizer, pair(2))
+    unwanted = counted(stylizer, pair(2), previews=PreviewCallbacks(wanted, lambda index, image: None))
+    wanted_always = counted(
+        stylizer, pair(2), previews=PreviewCallbacks(lambda: [0], lambda index, image: None)
+    )
+    assert len(asked) == STEPS
+    assert unwanted == plain
+    assert wanted_always != plain
+    assert wanted_always["convolution"] == plain["convolution"]
 
 
 def test_recomputing_convolutions_saves_memory_and_does_not_change_the_gradient(weights: Weights) -> None:

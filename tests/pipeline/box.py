@@ -46,7 +46,9 @@ class Instant(Stylizer):
     def capacity(self, pair: PreparedPair) -> int:
         return 1
 
-    def run(self, pairs: Sequence[PreparedPair], on_evaluation: Any = None) -> list[Result]:
+    def run(
+        self, pairs: Sequence[PreparedPair], on_evaluation: Any = None, previews: Any = None
+    ) -> list[Result]:
         losses = Losses(1.0, 1.0, 0.0, 2.0)
         evaluations = [Evaluation(1, 1, 32, losses, 0.1)]
         return [Result(pair.contents[-1], losses, evaluations, 0.1) for pair in pairs]

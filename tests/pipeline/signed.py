@@ -23,7 +23,9 @@ class Signed(Instant):
 
     _signature = (0, 0)  # process, number
 
-    def run(self, pairs: Sequence[PreparedPair], on_evaluation: Any = None) -> list[Result]:
+    def run(
+        self, pairs: Sequence[PreparedPair], on_evaluation: Any = None, previews: Any = None
+    ) -> list[Result]:
         return [self._result(pair) for pair in pairs]
 
     def _result(self, pair: PreparedPair) -> Result:

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-from nst import Parameters, PreparedPair, Stylizer
+from nst import Parameters, PreparedPair, PreviewCallbacks, Stylizer
 from nst.result import Evaluation, Losses, Result
 from pipeline.engines.base import Died, Failed, Finished, Outcome, Task, Unchanged
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import EngineLostError, UnavailableError
 from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, StoreUnavailable
+from pipeline.events.previews import Previews
 from pipeline.events.recording import RecordingListener
 from pipeline.manifest.models import Pair, StyleEntry
 from pipeline.settings import Settings
@@ -42,13 +43,16 @@ class SimulatedGpu(Stylizer):
         return 4
 
     def run(
-        self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation = lambda index, evaluation: None
+        self,
+        pairs: Sequence[PreparedPair],
+        on_evaluation: OnEvaluation = lambda index, evaluation: None,
+        previews: PreviewCallbacks | None = None,
     ) -> list[Result]:
         self.batches.append(len(pairs))
         assert len({pair.group for pair in pairs}) == 1
         if not self._fits(pairs):
             raise self.refusal
-        return self._stylizer.run(pairs, on_evaluation)
+        return self._stylizer.run(pairs, on_evaluation, previews)
 
 
 def tasks(folder: Path, contents: Sequence[str], epochs: int = 1) -> list[Task]:
@@ -92,7 +96,7 @@ def start(listener: RecordingListener) -> Iterator[Start]:
 
     def started(stylizer: Stylizer) -> LocalEngine:
         engine = LocalEngine(Settings(), Stores(), Timing(retry_first=0.01), lambda settings: stylizer)
-        engine.start(listener, changed.set)
+        engine.start(listener, changed.set, Previews())
         engines.append(engine)
         return engine
 
@@ -124,7 +128,9 @@ def test_a_pair_whose_loss_is_not_finite_fails_and_the_others_of_its_batch_are_d
     class Broken(SimulatedGpu):
         """The pair of seed 1 begins with a picture of NaN."""
 
-        def run(self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation = print) -> list[Result]:
+        def run(
+            self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation = print, previews: Any = None
+        ) -> list[Result]:
             nan = torch.full_like(pairs[0].starts, math.nan)
             broken = [replace(pair, starts=nan) if pair.parameters.seed == 1 else pair for pair in pairs]
             return super().run(broken, on_evaluation)
@@ -141,7 +147,9 @@ def test_the_loss_log_is_valid_json_although_single_evaluations_are_not_finite(
     class Interrupted(SimulatedGpu):
         """The first evaluation has no finite loss, the later ones have."""
 
-        def run(self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation = print) -> list[Result]:
+        def run(
+            self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation = print, previews: Any = None
+        ) -> list[Result]:
             (result,) = super().run(pairs, on_evaluation)
             first = replace(result.evaluations[0], losses=Losses(math.nan, math.inf, -math.inf, math.nan))
             return [replace(result, evaluations=[first, *result.evaluations[1:]])]

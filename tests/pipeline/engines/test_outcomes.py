@@ -15,6 +15,7 @@ from pipeline.engines.base import Failed, Finished, Task
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.outcomes import Outcomes
 from pipeline.errors import Problem
+from pipeline.events.previews import Previews
 from pipeline.events.recording import RecordingListener
 from pipeline.settings import Settings
 from pipeline.stores.opening import Stores
@@ -39,7 +40,9 @@ class Large(Instant):
 
     picture = Image.new("RGB", (4096, 4096))
 
-    def run(self, pairs: Sequence[PreparedPair], on_evaluation: Any = None) -> list[Result]:
+    def run(
+        self, pairs: Sequence[PreparedPair], on_evaluation: Any = None, previews: Any = None
+    ) -> list[Result]:
         losses = Losses(1.0, 1.0, 0.0, 2.0)
         evaluations = Held([Evaluation(1, 1, 32, losses, 0.1)])
         return [Result(self.picture, losses, evaluations, 0.1) for _ in pairs]
@@ -51,7 +54,7 @@ class Started:
     def __init__(self, stylizer: Stylizer, task: Task) -> None:
         self.changed = threading.Event()
         self.engine = LocalEngine(Settings(), Stores(), make=lambda settings: stylizer)
-        self.engine.start(RecordingListener(), self.changed.set)
+        self.engine.start(RecordingListener(), self.changed.set, Previews())
         self._task = task
 
     def submitted_until_full(self) -> int:

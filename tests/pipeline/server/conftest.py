@@ -74,6 +74,7 @@ class Served:
             timing=self.timing,
             hub=self.hub,
             metrics=self.metrics,
+            previews=self.session.previews,
             stop=self.session.stop,
             suffix_of=lambda data: suffix_of_image(data, self.settings.caps.pixels),
             works=self.works,

@@ -14,7 +14,7 @@ MOST = 1000
 
 
 def an_object(size: int) -> Object:
-    return Object(b"x" * size, "etag", datetime(2026, 1, 1, tzinfo=UTC), 0.0)
+    return Object(b"x" * size, "etag", datetime(2026, 1, 1, tzinfo=UTC), 0.0, size)
 
 
 @pytest.fixture

@@ -51,6 +51,38 @@ def test_a_file_above_the_limit_is_an_error(store: Store) -> None:
         store.read("large", LIMIT)
 
 
+def test_a_part_has_the_bytes_of_its_range_and_the_entry_of_the_whole_file(store: Store) -> None:
+    data = bytes(range(100))
+    store.write("folder/a", data)
+    entry = store.entry("folder/a")
+    assert entry
+    for version in (None, entry.version):
+        for begin, size in ((0, 10), (0, 100), (0, 1000), (37, 1), (90, 10), (90, 50), (100, 5), (500, 5)):
+            part = store.part("folder/a", begin, size, version)
+            assert (part.data, part.entry) == (data[begin : begin + size], entry)
+
+
+def test_an_empty_file_has_an_empty_part(store: Store) -> None:
+    store.write("a", b"")
+    part = store.part("a", 0, 10)
+    assert (part.data, part.entry.size) == (b"", 0)
+    assert part.entry == store.entry("a")
+
+
+def test_parts_of_two_versions_are_not_mixed(store: Store) -> None:
+    store.write("a", b"one " * 100)
+    first = store.part("a", 0, 200)
+    for newer in (b"two " * 100, b"shorter"):
+        store.write("a", newer)
+        with pytest.raises(ConflictError, match="a"):
+            store.part("a", 200, 200, first.entry.version)
+    assert store.part("a", 0, 200).data == b"shorter"
+    store.remove("a")
+    for version in (None, first.entry.version):
+        with pytest.raises(NotFoundError):
+            store.part("a", 0, 200, version)
+
+
 def test_a_listing_has_the_visible_files_of_one_folder(store: Store) -> None:
     for key in ("b", "a", ".hidden", "folder/c", "folder/deep/d"):
         store.write(key, key.encode())

@@ -146,6 +146,7 @@ VERBS: dict[str, Callable[[FolderStore], object]] = {
     "reserve": lambda store: store.reserve("sub/new"),
     "tidy": lambda store: store.tidy("sub"),
     "read": lambda store: store.read("sub/there", LIMIT),
+    "part": lambda store: store.part("sub/there", 0, LIMIT).data,
 }
 
 

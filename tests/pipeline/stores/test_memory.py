@@ -2,7 +2,8 @@ import pytest
 
 from pipeline.errors import ClaimLostError, UnavailableError, UsageError
 from pipeline.stores.base import History
-from pipeline.stores.memory import MemoryClaim, MemoryStore
+from pipeline.stores.memory import MemoryStore
+from pipeline.stores.memory_claim import MemoryClaim
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
 

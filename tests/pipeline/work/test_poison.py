@@ -39,7 +39,9 @@ class Deadly(Instant):
         super().__init__(stylizer)
         self._end = end
 
-    def run(self, pairs: Sequence[PreparedPair], on_evaluation: Any = None) -> list[Result]:
+    def run(
+        self, pairs: Sequence[PreparedPair], on_evaluation: Any = None, previews: Any = None
+    ) -> list[Result]:
         self._check(pairs)
         return super().run(pairs)
 
@@ -111,7 +113,9 @@ class Mortal(Instant):
         self._box, self._done = box, len(box.results("m"))
         self._count = 0
 
-    def run(self, pairs: Sequence[PreparedPair], on_evaluation: Any = None) -> list[Result]:
+    def run(
+        self, pairs: Sequence[PreparedPair], on_evaluation: Any = None, previews: Any = None
+    ) -> list[Result]:
         self._count += 1
         if self._count == 2:
             while len(self._box.results("m")) == self._done:
