@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo demo-s3 test check format reference chaos power-loss mutations fuzz audit bench-cpu bench-gpu clean
+.PHONY: install demo demo-s3 test check format reference chaos crowd power-loss mutations fuzz audit bench-cpu bench-gpu clean
 
 install: $(INSTALLED)
 
@@ -39,6 +39,10 @@ reference: install
 
 chaos: install
 	@$(BIN)/python -m tests.chaos
+
+# Kills an HTTP door while 200 clients use it; see tests/crowd.py.
+crowd: install
+	@$(BIN)/python -m tests.crowd
 
 # Replays a power loss after every step on disk; see tests/power_loss.py.
 power-loss: install
