@@ -14,7 +14,21 @@ import nst
 from nst.errors import NSTError
 from pipeline.errors import Problem
 from pipeline.manifest.wording import place_of
-from pipeline.server import events, health, images, jobs, listing, manifests, metrics, pages, results
+from pipeline.server import (
+    events,
+    health,
+    images,
+    jobs,
+    listing,
+    manifests,
+    metrics,
+    newest,
+    page,
+    pages,
+    pairs,
+    progress,
+    results,
+)
 from pipeline.server.access import Access
 from pipeline.server.bodies import Bodies, Limits
 from pipeline.server.door import Door, door_of
@@ -25,11 +39,15 @@ _ROUTERS = (
     jobs.router,
     listing.router,
     manifests.router,
+    pairs.router,
     images.router,
     results.router,
+    newest.router,
     events.router,
+    progress.router,
     health.router,
     metrics.router,
+    page.router,
     pages.router,
 )
 _SENTENCES = {404: "there is nothing at this address; /docs lists what there is"}
