@@ -84,7 +84,7 @@ function showErrors() {
   const shown = errors.slice(0, MOST_ERRORS).map((error, index) => ({ ...error, index }));
   fill(byId("manifest-error-list"), shown, (e) => `${e.index} ${e.place} ${e.message}`, makeError);
   const more = errors.length - shown.length;
-  setText(byId("error-pager"), more ? `${counted(more)} more are listed with their pairs.` : "");
+  setText(byId("manifest-error-more"), more ? `${counted(more)} more are listed with their pairs.` : "");
 }
 
 const makeError = ({ id, place, message }) =>

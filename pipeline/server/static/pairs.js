@@ -121,6 +121,6 @@ function runningPart(pair) {
 }
 
 function failedPart(pair) {
-  const place = pair.place ? element("p", { className: "quiet" }, element("code", {}, pair.place)) : "";
-  return [mat("Failed"), element("p", { className: "error" }, pair.message), place];
+  const place = pair.place ? element("code", { className: "quiet" }, pair.place) : "";
+  return [element("div", { className: "frame message" }, element("p", { className: "error" }, pair.message)), place];
 }

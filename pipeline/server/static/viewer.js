@@ -4,7 +4,7 @@ import { json, request } from "./api.js";
 import { curveOf } from "./curve.js";
 import { byId, element } from "./dom.js";
 import { show } from "./images.js";
-import { addressOf, counted, loss, pairName, plural, shortName, took } from "./words.js";
+import { addressOf, counted, loss, pairName, plural, shortName, took, weight } from "./words.js";
 
 /** @typedef {{manifest: string, pair: string, picture: string, thumbnail: string}} Result */
 
@@ -70,7 +70,7 @@ async function showRecord(result) {
     "Total loss": loss(record.losses.total),
     "Content loss": loss(record.losses.content),
     "Style loss": loss(record.losses.style),
-    "Style weight": loss(record.parameters.style_weight),
+    "Style weight": weight(record.parameters.style_weight),
     Size: `${counted(record.width)} × ${counted(record.height)}`,
     Work: `${plural(record.evaluations, "evaluation")}, ${took(record.seconds)}`,
   };

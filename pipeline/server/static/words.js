@@ -33,6 +33,9 @@ export function loss(value) {
   return Math.abs(value) >= 1000 && Math.abs(value) < 1e6 ? counted(Math.round(value)) : value.toPrecision(4).replace("e+", "e");
 }
 
+/** A weight, as a manifest would give it. */
+export const weight = (value) => (value >= 0.001 && value < 1e12 ? GROUPED.format(value) : value.toExponential());
+
 /** The address of the view of a manifest. */
 export const addressOf = (manifest) => `#/manifest/${encodeURIComponent(manifest)}`;
 

@@ -33,6 +33,8 @@ from pipeline.work.feed import InboxFeed
 from pipeline.work.owner import Owner
 from pipeline.work.session import Session
 from tests.conftest import make_png
+from tests.pipeline.server.browser import chromium as chromium
+from tests.pipeline.server.browser import visit as visit
 
 # The door does not look at the stores by itself within the time of a test, so that a missed event shows.
 QUICK = Timing(
