@@ -62,8 +62,7 @@ class Door:
         self.watching = Watching(partial(self.read, listed), self.hub, seconds)
         seconds = self.timing.listed_bucket if self.inbox.atomic else self.timing.counted
         self.listed = Kept(listed, seconds)
-        seconds = self.timing.listed_bucket if self.outbox.store.atomic else self.timing.counted
-        self.folders = Folders(self.outbox.store, seconds)
+        self.folders = Folders(self.outbox.store, self.timing)
         self.expanded = Expanded(self.sources, self.settings.caps)
         self.thumbnails = Thumbnails(self.outbox.store, self.small)
         self._readers = ThreadPoolExecutor(_READERS, "door")

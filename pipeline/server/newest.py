@@ -10,11 +10,12 @@ from pydantic import BaseModel, Field
 
 from pipeline.server.documented import refusals
 from pipeline.server.door import Door, door_of
-from pipeline.server.folders import Shown
+from pipeline.server.folders import Ended, Shown
 
 router = APIRouter(tags=["results"])
 
 _MOST_OPEN = 64  # manifests that are worked on whose folders are listed
+_MOST_EMPTY = 100  # manifests without results whose folders are listed
 
 
 class ShownResult(BaseModel):
@@ -48,14 +49,19 @@ async def newest(
 
 def _newest(door: Door, limit: int) -> list[ShownResult]:
     listed, finished = door.listed.get(), door.hub.finished()
+    ended: dict[str, Ended] = {
+        name: (state, max(at, finished.get(name, 0.0)))
+        for state in ("failed", "done")
+        for name, at in listed[state].items()
+    }
     opened = list(listed["processing"])[:_MOST_OPEN]
-    ended = {**listed["failed"], **listed["done"]}
-    times = {name: max(at, finished.get(name, 0)) for name, at in ended.items()}
-    found: list[tuple[str, str, Shown]] = []
-    for name in [*opened, *heapq.nlargest(limit, times.keys() - {*opened}, key=lambda n: (times[n], n))]:
-        if len(found) >= limit and name not in opened:
+    found = [(name, *item) for name in opened for item in door.folders.results(name).items()]
+    # A manifest that was refused has no results, so that more of them may be needed than results.
+    latest = heapq.nlargest(limit + _MOST_EMPTY, ended, key=lambda name: (ended[name][1], name))
+    for name in latest:
+        if len(found) >= limit:
             break
-        found += [(name, pair, shown) for pair, shown in door.folders.results(name).items()]
+        found += [(name, *item) for item in door.folders.results(name, ended[name]).items()]
     best = heapq.nlargest(limit, found, key=lambda item: (item[2].finished, item[1]))
     return [shown_result(*item) for item in best]
 

@@ -3,9 +3,8 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
-from playwright.sync_api import JSHandle, Page, expect
+from playwright.sync_api import JSHandle, Page, Request, expect
 
 from nst.result import Evaluation, Losses
 from pipeline.engines.base import Failed
@@ -202,8 +201,13 @@ def test_a_job_that_fails_shows_why_and_what_to_do(serve: Serve, visit: Visit, t
 def test_a_form_that_is_sent_twice_is_one_job(serve: Serve, visit: Visit, tmp_path: Path) -> None:
     served = serve(works=False)
     page = visit(served)
-    keys: list[Any] = []
-    page.on("request", lambda r: r.url.endswith("/stylize") and keys.append(r.headers["idempotency-key"]))
+    keys: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.url.endswith("/stylize"):
+            keys.append(request.headers["idempotency-key"])
+
+    page.on("request", note)
     page.route("**/stylize", lambda route: route.abort(), times=1)
     make(page, tmp_path)
     expect(page.locator("#new-error")).to_contain_text("The server can't be reached")
