@@ -36,6 +36,7 @@ export function follow(job) {
   byId("job-frame").classList.remove("formed");
   byId("job-picture").removeAttribute("src");
   show({ state: "waiting", errors: [] });
+  showCounts();
   watchPreview(byId("job-frame"), id, PAIR);
   byId("job").scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
   pace.soon();

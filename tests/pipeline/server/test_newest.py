@@ -117,6 +117,8 @@ def test_listings_are_shared_for_some_seconds(serve: Serve) -> None:
     assert len([call for call in served.outbox.calls if call[0] == "entries"]) == 1
     served.client.put("/manifests/new", json=manifest())
     assert served.client.get("/manifests").json()["counts"]["waiting"] == 1
+    served.client.delete("/manifests/new")
+    assert served.client.get("/manifests").json()["counts"]["failed"] == 1
 
 
 def test_a_small_picture_is_a_jpeg_of_at_most_512_pixels(serve: Serve) -> None:

@@ -198,6 +198,17 @@ def test_a_job_that_fails_shows_why_and_what_to_do(serve: Serve, visit: Visit, t
     expect(page.locator("#count-failed")).to_have_text("1")
 
 
+def test_the_same_pictures_become_another_picture_when_they_are_sent_again(
+    serve: Serve, visit: Visit, tmp_path: Path
+) -> None:
+    served = serve(works=False)
+    page = visit(served)
+    make(page, tmp_path)
+    expect(page.locator("#count-waiting")).to_have_text("1")
+    page.get_by_role("button", name="Make the picture").click()
+    expect(page.locator("#count-waiting")).to_have_text("2")
+
+
 def test_a_form_that_is_sent_twice_is_one_job(serve: Serve, visit: Visit, tmp_path: Path) -> None:
     served = serve(works=False)
     page = visit(served)

@@ -118,6 +118,7 @@ def test_previews_are_asked_for_every_two_seconds_for_eight_pairs_at_once(
 
 def test_nothing_is_asked_for_while_nobody_sees_the_page(at_rest: tuple[Served, Page]) -> None:
     _, page = at_rest
+    asked = counted(page)
     page.evaluate(
         """() => {
             Object.defineProperty(document, "hidden", { get: () => window.away, configurable: true });
@@ -125,11 +126,31 @@ def test_nothing_is_asked_for_while_nobody_sees_the_page(at_rest: tuple[Served, 
             document.dispatchEvent(new Event("visibilitychange"));
         }"""
     )
-    asked = counted(page)
     page.clock.run_for(120_000)
     assert asked.total() == 0
     with page.expect_request("**/events"):
         page.evaluate("() => { window.away = false; document.dispatchEvent(new Event('visibilitychange')); }")
+
+
+def test_what_is_read_again_after_events_is_not_read_too_often(serve: Serve, visit: Visit) -> None:
+    page = visit(serve(works=False))
+    page.clock.install()
+    page.clock.pause_at(page.evaluate("Date.now() / 1000 + 5"))
+    page.evaluate(
+        """async () => {
+            const { Pace } = await import("/static/pace.js");
+            window.calls = 0;
+            window.pace = new Pace(async () => void (calls += 1), 1000, 5000);
+        }"""
+    )
+    for _ in range(10):
+        page.evaluate("pace.soon()")
+        page.clock.run_for(90)
+    assert page.evaluate("calls") == 1
+    page.clock.run_for(200)
+    assert page.evaluate("calls") == 2  # what was asked for meanwhile, once
+    page.clock.run_for(5000)
+    assert page.evaluate("calls") == 3
 
 
 def test_the_time_left_follows_from_what_was_done_in_the_last_while(serve: Serve, visit: Visit) -> None:
