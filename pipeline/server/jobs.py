@@ -95,6 +95,7 @@ async def stylize(
     with door.hub.following(name) as followed:
         async with submission_of(request) as submission:
             new = await door.take_in(partial(door.taking.take, name, submission, repeatable))
+        door.listed.forget()
         door.announce()
         outcome = None if new else await look(door, name)
         if outcome is None and seconds > 0:

@@ -88,6 +88,7 @@ async def _put(request: Request, name: str) -> JSONResponse:
         raise RefusedError(415, "send the manifest as application/json")
     async with received(request) as body:
         await door.take_in(partial(_take_in, door, name, body))
+    door.listed.forget()
     door.announce()
     state = ManifestState(name=name, state="waiting", results=f"/results/{name}/")
     return JSONResponse(state.model_dump(), 201, {"Location": f"/manifests/{name}"})
@@ -140,6 +141,7 @@ async def _act(
             raise RefusedError(409, str(error)) from None
 
     await door.read(act)
+    door.listed.forget()
     return await _state(door, name)
 
 

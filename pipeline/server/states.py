@@ -43,11 +43,14 @@ def state_of(inbox: Store, name: str) -> State | None:
     return None
 
 
-def names_by_state(inbox: Store) -> dict[State, list[str]]:
-    """The names of all manifests, sorted, by the state that they are in. Raises `StoreError`."""
+def times_by_state(inbox: Store) -> dict[State, dict[str, float]]:
+    """The names of all manifests, sorted, by the state that they are in. Raises `StoreError`.
+
+    With each name, when its file was last modified, in seconds since the epoch.
+    """
     listed = {state: inbox.entries(folder) for state, folder in FOLDERS.items()}
     return {
-        state: sorted(without_suffix(entry.name) for entry in entries if is_manifest(entry.name))
+        state: dict(sorted((without_suffix(e.name), e.modified) for e in entries if is_manifest(e.name)))
         for state, entries in listed.items()
     }
 
