@@ -63,6 +63,7 @@ def run(
     outbox: options.Outbox = None,
     name: options.Name = None,
     replace: options.Replace = False,
+    shard: options.Shard = None,
     allow: options.Allow = None,
     endpoint_url: options.Endpoint = None,
     weights: options.Weights = None,
@@ -73,18 +74,22 @@ def run(
 ) -> None:
     """Work on manifest files; their images are relative to each file's folder."""
     from pipeline.work import watch
+    from pipeline.work.array_jobs import chosen_shard
     from pipeline.work.session import Session
 
     environment: Environment = context.obj
     settings = load_settings(**_flags(context))
     _check_names(manifests, name)
+    if shard is not None and len(manifests) > 1:
+        raise UsageError("--shard divides one manifest; call this command once for each manifest")
+    part = None if shard is None else chosen_shard(shard, os.environ)
     stores = environment.stores(settings)
     target = Outbox(stores.outbox(needed("outbox", settings.outbox)))
     engine = environment.engine(settings, stores, environment.timing)
     listener = environment.listener(settings)
     try:
         session = Session(listener, environment.timing, settings.caps)
-        code = watch.run(manifests, engine, target, stores, settings.allow, session, name, replace)
+        code = watch.run(manifests, engine, target, stores, settings.allow, session, name, replace, part)
     finally:
         listener.close()
     raise typer.Exit(code)

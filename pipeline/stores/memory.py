@@ -30,7 +30,7 @@ from pipeline.errors import (
     TooLargeError,
     UsageError,
 )
-from pipeline.stores.base import Entry, History
+from pipeline.stores.base import PARTS, Entry, History
 from pipeline.stores.search import Search
 from pipeline.timing import Timing
 
@@ -189,12 +189,14 @@ class MemoryStore:
             claim = self._claims[target] = MemoryClaim(self, source, target, content, history)
         return claim
 
-    def reserve(self, folder: str) -> "MemoryReservation | None":
-        self._begin("reserve", folder)
+    def reserve(self, folder: str, part: str = "") -> "MemoryReservation | None":
+        key, parts = f"{folder}/{PARTS}/{part}" if part else folder, f"{folder}/{PARTS}/"
+        self._begin("reserve", key)
         with self._lock:
-            if folder in self._reserved:
+            taken = self._reserved.keys()
+            if key in taken or folder in taken or (not part and any(k.startswith(parts) for k in taken)):
                 return None
-            reservation = self._reserved[folder] = MemoryReservation(self._reserved, folder)
+            reservation = self._reserved[key] = MemoryReservation(self._reserved, key)
         return reservation
 
     def glob(self, pattern: str, search: Search | None = None) -> list[str]:

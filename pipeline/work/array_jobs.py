@@ -43,8 +43,8 @@ def _slurm(variables: Variables) -> Shard | None:
     if rest or between or not 0 <= place < count:
         raise UsageError(
             f"--shard auto: the tasks of this array, from SLURM_ARRAY_TASK_MIN {first} to "
-            f"SLURM_ARRAY_TASK_MAX {last}, are {count} (SLURM_ARRAY_TASK_COUNT), which are not evenly spaced; "
-            "use an array such as 1-16, or give --shard I/N"
+            f"SLURM_ARRAY_TASK_MAX {last}, are {count} (SLURM_ARRAY_TASK_COUNT), which are not evenly "
+            "spaced; use an array such as 1-16, or give --shard I/N"
         )
     return Shard(place + 1, count)
 

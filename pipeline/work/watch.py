@@ -10,6 +10,7 @@ from pipeline.errors import StoreError, UsageError, printable, problems_of
 from pipeline.events.listener import Note
 from pipeline.inbox.inbox import Inbox
 from pipeline.inbox.triggers import Schedule, Trigger
+from pipeline.manifest.shard import Shard
 from pipeline.outbox.outbox import Outbox
 from pipeline.stores.opening import Stores
 from pipeline.work.feed import FileFeed, InboxFeed
@@ -17,6 +18,7 @@ from pipeline.work.job import Job, job_of_file
 from pipeline.work.opener import SEARCHING, report_refused
 from pipeline.work.owner import Owner
 from pipeline.work.session import Session
+from pipeline.work.sharding import become_shard
 from pipeline.work.signals import supervise
 
 _QUIETER = 1.5  # the factor by which the wait between two scans grows while nothing happens
@@ -31,11 +33,13 @@ def run(
     session: Session,
     name: str | None = None,
     replace: bool = False,
+    shard: Shard | None = None,
 ) -> int:
     """Work on manifest files, whose images are relative to each file's folder; returns the exit code.
 
     Results go to the folder `name` of the outbox, or else to that of the file's name. Raises `UsageError`
-    if it has the results of a manifest from another place, unless `replace` is true.
+    if it has the results of a manifest from another place, unless `replace` is true. With `shard`, only the
+    pairs of this shard are worked on; without any, there is nothing to do.
     """
     jobs: list[Job] = []
     refused = 0
@@ -44,7 +48,12 @@ def run(
             try:
                 job = _open(path, stores, allow, outbox, session, name)
                 stack.callback(job.close)
-                _check_origin(job, outbox, replace)
+                if shard:
+                    _check_origin(job, outbox, replace)
+                    become_shard(job, shard, outbox, session, replace)
+                else:
+                    _reserve(job, outbox)
+                    _check_origin(job, outbox, replace)
                 jobs.append(job)
             except UsageError:
                 raise  # before anything is computed: the user has to decide
@@ -53,22 +62,29 @@ def run(
                 report_refused(name or path.stem, problems_of(error), session.listener)
         if not jobs:
             return 1
+        if not any(job.pairs for job in jobs):
+            session.listener.hear(Note(f"shard {shard} has no pairs", details={"manifest": jobs[0].name}))
+            return 0
         return _work_on(jobs, Owner(engine, outbox, session), session, refused)
 
 
 def _open(
     path: Path, stores: Stores, allow: Sequence[str], outbox: Outbox, session: Session, name: str | None
 ) -> Job:
-    """The job of a manifest file, with its folder reserved in the outbox. Raises `NSTError`."""
+    """The job of a manifest file. Raises `NSTError`."""
     sources = stores.sources(str(path.parent), allow, outbox.results_among)
     with session.reporting_slowness(SEARCHING, manifest=path.stem):
         job = job_of_file(path, sources, session.caps, session.search())
     job.name = name or job.name
+    return job
+
+
+def _reserve(job: Job, outbox: Outbox) -> None:
+    """Reserve the folder of a job in the outbox. Raises `StoreError`."""
     job.reservation = outbox.store.reserve(job.name)
     if job.reservation is None:
         place = f"{outbox.store.url}/{job.name}"
         raise StoreError(f"{place}: another process publishes there; give another folder with --name")
-    return job
 
 
 def _check_origin(job: Job, outbox: Outbox, replace: bool) -> None:

@@ -74,7 +74,9 @@ def test_slurm_arrays_with_gaps_are_refused(variables: dict[str, str]) -> None:
 
 def test_auto_is_refused_outside_of_array_jobs_and_where_schedulers_disagree() -> None:
     for variables in ({}, {"NST_SHARDS": "4"}, {"JOB_COMPLETION_INDEX": ""}):
-        with pytest.raises(UsageError, match="no task of an array job.*Slurm, AWS Batch, .*; give --shard I/N"):
+        with pytest.raises(
+            UsageError, match=r"no task of an array job.*Slurm, AWS Batch, .*; give --shard I/N"
+        ):
             chosen_shard("auto", variables)
     both = zeroed(*BATCH, (1, 4)) | slurm(2, 1, 4, 4)
     assert chosen_shard("auto", both) == Shard(2, 4)
