@@ -54,6 +54,9 @@ Dtype = Annotated[
 Once = Annotated[
     bool, typer.Option("--once", help="Stop when nothing is left; with --schedule, after its next time.")
 ]
+Idle = Annotated[
+    float | None, typer.Option("--idle", help="Stop after so many seconds without work; 0: without waiting.")
+]
 Schedule = Annotated[
     str | None, typer.Option("--schedule", help="Scan the inbox only at these times, as in '0 2 * * *'.")
 ]

@@ -1,5 +1,6 @@
 """The two ways to work: on manifest files once, and on an inbox in rounds, until a signal comes."""
 
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -133,21 +134,28 @@ class Watch:
         self._owner = Owner(engine, outbox, session)
         self._feed = InboxFeed(inbox, sources, outbox, trigger, session)
 
-    def run(self, once: bool, schedule: Schedule | None) -> int:
-        """Work until a signal comes, or with `once` until nothing is left; returns the exit code."""
+    def run(self, once: bool, schedule: Schedule | None, idle: float | None = None) -> int:
+        """Work until a signal comes; returns the exit code.
+
+        With `once`, one round: until nothing is left. With `idle`, until there was no work for so many
+        seconds. Before either end, what the trigger has of manifests that have ended is acknowledged.
+        """
         leave = [self._feed.hand_back, self._owner.hand_back]
         mark = [self._feed.mark_stopping, self._owner.mark_stopping]
         close = self._trigger.close
-        code = supervise(self._session, lambda: self._work(once, schedule), mark, leave, close)
+        code = supervise(self._session, lambda: self._work(once, schedule, idle), mark, leave, close)
         failed = self._owner.problems + self._feed.problems + self._feed.faults.count
         return code or int(failed > 0)
 
-    def _work(self, once: bool, schedule: Schedule | None) -> None:
+    def _work(self, once: bool, schedule: Schedule | None, idle: float | None) -> None:
         try:
             self._owner.start()
             urls = {"inbox": self._inbox.store.url, "outbox": self._outbox.store.url}
             self._session.listener.hear(Note("watching", details=urls))
-            self._rounds(once, schedule)
+            if idle is None:
+                self._rounds(once, schedule)
+            else:
+                self._rounds_until_idle(idle)
         finally:
             self._owner.close()
             self._feed.hand_back()
@@ -164,12 +172,43 @@ class Watch:
             busy = self._round()
             self._show_ends()
             if once:
+                self._acknowledge()
                 return
-            # Requests cost money: the longer nothing happens, the more seldom the inbox is scanned.
-            interval = session.timing.scan if busy else min(_QUIETER * interval, self._longest_interval())
+            interval = self._next_interval(interval, busy)
             self._trigger.idle(True)
             if not schedule:
                 self._wait(interval)
+
+    def _rounds_until_idle(self, idle: float) -> None:
+        """Work until there was none for so many seconds."""
+        session, interval = self._session, self._session.timing.scan
+        due, acknowledged = 0.0, False
+        while not session.stop.is_set():
+            self._trigger.idle(False)
+            busy = self._round()
+            self._show_ends()
+            # The time is measured from the end of the work.
+            if busy or not due:
+                due, acknowledged = time.monotonic() + idle, False
+            if time.monotonic() < due:
+                interval = self._next_interval(interval, busy)
+                self._trigger.idle(True)
+                self._wait(min(interval, due - time.monotonic()))
+            elif not acknowledged:
+                # Another round follows, because a message may have come with a manifest.
+                self._acknowledge()
+                acknowledged = True
+            else:
+                return
+
+    def _next_interval(self, interval: float, busy: bool) -> float:
+        """Requests cost money: the longer nothing happens, the more seldom the inbox is scanned."""
+        return self._session.timing.scan if busy else min(_QUIETER * interval, self._longest_interval())
+
+    def _acknowledge(self) -> None:
+        """Collect all that waits in the trigger, and let it see which manifests have ended."""
+        while not self._session.stop.is_set() and self._trigger.collect():
+            self._show_ends()
 
     def _round(self) -> bool:
         """Work until nothing is ready, no file is being written, and no store is unavailable.
