@@ -1,4 +1,4 @@
-"""Sabotages of shards and of `--idle`: who may work on a folder, who writes the page, what is acknowledged."""
+"""Sabotages of shards and of `--idle`: who may work on a folder, who writes the page, what is deleted."""
 
 from tests.mutating import Mutation
 
