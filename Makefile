@@ -39,6 +39,7 @@ reference: install
 
 chaos: install
 	@$(BIN)/python -m tests.chaos
+	@$(BIN)/python -m tests.chaos_shards
 
 # Replays a power loss after every step on disk; see tests/power_loss.py.
 power-loss: install

@@ -33,6 +33,7 @@ class S3Store:
         self._timing = timing
         self._leases = Leases(self.objects, timing)
         self._cache = Cache(_CACHED)
+        self._obeys = False  # whether the server is known to obey conditions
         self._listed: dict[str, str] = {}  # ETags of the last listing, by key
 
     def exists(self) -> bool:
@@ -120,11 +121,12 @@ class S3Store:
     def reserve(self, folder: str, part: str = "") -> "S3Reservation | None":
         if not part:
             return S3Reservation()
-        if not self.exclusive():
+        if not (self._obeys or self.exclusive()):
             raise UsageError(
                 f"{self.url}: the server ignores conditional writes, so that two processes could work on one "
                 "shard; use one process, without --shard"
             )
+        self._obeys = True
         lease = self._leases.take(f"{folder}/{PARTS}/{part}{SUFFIX}", "")
         return S3Reservation(lease) if lease else None
 

@@ -12,7 +12,7 @@ from pipeline.stores.base import Reservation
 from pipeline.work.job import Job
 from pipeline.work.session import Session
 
-_PATIENCE = 1.5  # times the duration of a lease, for which a process that holds the same shard is waited for
+_PATIENCE = 3  # times the duration of a lease, for which a process that holds the same shard is waited for
 
 
 def become_shard(job: Job, shard: Shard, outbox: Outbox, session: Session, replace: bool) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -53,8 +52,7 @@ def start(commands: Path, task: int, tasks: int, *arguments: object) -> "subproc
 
 def test_the_syntax_of_the_script_is_right() -> None:
     subprocess.run(["bash", "-n", SCRIPT], check=True)
-    if shutil.which("shellcheck"):
-        subprocess.run(["shellcheck", SCRIPT], check=True)
+    subprocess.run([Path(sys.executable).parent / "shellcheck", SCRIPT], check=True)
 
 
 def test_the_tasks_of_an_array_share_a_manifest(commands: Path, tmp_path: Path) -> None:
