@@ -21,7 +21,7 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -101,7 +101,7 @@ class Round:
         listed = [{"id": f"p{number}", "seed": number, **images} for number in range(PAIRS)]
         (self.folder / "m.json").write_text(json.dumps({"pairs": listed}))
 
-    def _start_all(self, stylizer: Stylizer, seen_as: list[Callable[[Store], Any]]) -> list[int]:
+    def _start_all(self, stylizer: Stylizer, seen_as: Sequence[Callable[[Store], Any]]) -> list[int]:
         """Run all shards at the same time; their exit codes. `seen_as` makes the outbox of each."""
         children = []
         for number, outbox_of in enumerate(seen_as, 1):

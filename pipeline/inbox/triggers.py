@@ -45,9 +45,9 @@ class Trigger:
         """Called after each scan with the names of all manifests that wait or are processed."""
 
     def collect(self) -> bool:
-        """Called before the end of the work: keep what is there of events that nobody has taken, some of it.
+        """Called at the end of the work: receive some of the events that wait and that no other runner has.
 
-        Returns whether there was any. The scans that follow show which of their manifests have ended.
+        Returns whether there were any. The scans that follow show which of their manifests have ended.
         """
         return False
 
