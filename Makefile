@@ -47,6 +47,7 @@ reference: install
 
 chaos: install
 	@$(BIN)/python -m tests.chaos
+	@$(BIN)/python -m tests.chaos_shards
 
 # Kills an HTTP door while 200 clients use it; see tests/crowd.py.
 crowd: install
