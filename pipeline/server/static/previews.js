@@ -44,10 +44,11 @@ function ask() {
   for (const frame of frames.keys()) if (!frame.isConnected) endPreview(frame);
   if (document.hidden) return;
   const now = performance.now();
+  const free = MOST - [...frames.values()].filter((preview) => preview.busy).length;
   const due = [...frames]
     .filter(([frame, preview]) => onScreen.has(frame) && !preview.busy && now >= preview.asked + EVERY - 200)
     .sort(([, a], [, b]) => a.asked - b.asked);
-  for (const [frame, preview] of due.slice(0, MOST)) {
+  for (const [frame, preview] of due.slice(0, free)) {
     preview.asked = now;
     load(frame, preview);
   }
