@@ -64,6 +64,7 @@ def test_the_document_describes_each_route(serve: Serve) -> None:
         "/manifests/{name}/retry",
         "/manifests/{name}/events",
         "/manifests/{name}/pairs",
+        "/manifests/{name}/pairs/{pair}/preview",
         "/images/{path}",
         "/results",
         "/results/{name}/{path}",
