@@ -51,7 +51,7 @@ SERVER = (
         "pipeline/server/files.py",
         '"sandbox; ',
         '"',
-        "server/test_results.py::test_files_have_their_type_and_run_nothing",
+        "server/test_result_routes.py::test_files_have_their_type_and_run_nothing",
     ),
     Mutation(
         "a result may be mixed from two versions",
@@ -70,7 +70,7 @@ SERVER = (
     ),
     Mutation(
         "a request of the door rests before it is worked on",
-        "pipeline/inbox/inbox.py",
+        "pipeline/inbox/writing.py",
         "if is_request(without_suffix(entry.name)) and",
         "if False and",
         "inbox/test_inbox.py::test_a_request_of_the_door_is_ready_as_soon_as_it_is_whole",

@@ -77,10 +77,11 @@ def test_pictures_that_are_shown_are_freed(guarded: Served, visit: Visit) -> Non
     page = visit(guarded)
     page.evaluate(
         """() => {
-            window.kept = new Set();
+            const kept = new Set();
+            const count = () => (document.body.kept = kept.size);
             const [make, free] = [URL.createObjectURL, URL.revokeObjectURL];
-            URL.createObjectURL = (blob) => { const made = make(blob); kept.add(made); return made; };
-            URL.revokeObjectURL = (address) => { kept.delete(address); free(address); };
+            URL.createObjectURL = (blob) => { const made = make(blob); kept.add(made); count(); return made; };
+            URL.revokeObjectURL = (address) => { kept.delete(address); count(); free(address); };
         }"""
     )
     enter(page, TOKEN)
@@ -91,4 +92,4 @@ def test_pictures_that_are_shown_are_freed(guarded: Served, visit: Visit) -> Non
     page.locator(".tile").first.click()
     expect(page.locator("#viewer-save")).to_have_attribute("href", re.compile("^blob:"))
     page.keyboard.press("Escape")
-    page.wait_for_function("kept.size === 0")
+    expect(page.locator("body")).to_have_js_property("kept", 0)
