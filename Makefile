@@ -59,7 +59,7 @@ power-loss: install
 
 # Breaks one promise after the other in a copy, and expects its test to fail.
 mutations: install
-	@$(BIN)/python -m pytest --numprocesses 0 tests/test_mutations.py
+	@$(BIN)/python -m pytest --numprocesses 2 -m 'long or not long' tests/test_mutations.py
 
 # Each of the two runs takes ten minutes.
 fuzz: install

@@ -52,7 +52,8 @@ SHARDS = (
         "pipeline/work/watch.py",
         "while not self._session.stop.is_set() and self._trigger.collect():",
         "while False:",
-        "inbox/test_sqs.py::test_a_runner_that_ends_by_itself_has_acknowledged_all_manifests_that_are_done",
+        "inbox/test_sqs.py::"
+        "test_a_runner_that_ends_by_itself_has_acknowledged_all_manifests_that_are_done[options0]",
     ),
     Mutation(
         "a scan that fails acknowledges messages",

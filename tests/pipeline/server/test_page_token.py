@@ -80,7 +80,12 @@ def test_pictures_that_are_shown_are_freed(guarded: Served, visit: Visit) -> Non
             const kept = new Set();
             const count = () => (document.body.kept = kept.size);
             const [make, free] = [URL.createObjectURL, URL.revokeObjectURL];
-            URL.createObjectURL = (blob) => { const made = make(blob); kept.add(made); count(); return made; };
+            URL.createObjectURL = (blob) => {
+                const made = make(blob);
+                kept.add(made);
+                count();
+                return made;
+            };
             URL.revokeObjectURL = (address) => { kept.delete(address); count(); free(address); };
         }"""
     )
