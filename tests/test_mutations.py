@@ -8,7 +8,7 @@ from tests.mutating import FAILED, PASSED, ROOT, Mutation, copy, mutated, run
 from tests.mutations import MUTATIONS
 
 _PARTS = 6  # of the tests that notice mutations, so that several processes share them
-# All of them take ten minutes of a core. The test suite has every third one, `make mutations` the others, too.
+# All of them take ten minutes of a core. The test suite has every third one, `make mutations` has all.
 _SUITE = 3
 
 
