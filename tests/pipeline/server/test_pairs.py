@@ -9,7 +9,9 @@ from pipeline.errors import Problem
 from pipeline.events.listener import ManifestEnded
 from tests.conftest import make_png
 from tests.pipeline.server.conftest import Gate, Serve, Served
+from tests.pipeline.server.test_events import stream, until
 from tests.pipeline.server.test_manifests import manifest, upload_images
+from tests.pipeline.server.test_page_form import evaluated
 
 
 def pairs(served: Served, name: str = "m", **query: Any) -> dict[str, Any]:
@@ -50,8 +52,6 @@ def test_each_pair_has_its_state_while_a_manifest_is_worked_on(serve: Serve, gat
 
 
 def test_a_pair_that_is_computed_has_its_progress(serve: Serve, gate: Gate) -> None:
-    from tests.pipeline.server.test_page_form import evaluated
-
     served = held(serve, gate)
     evaluated(served, "m", 50, "p2")
     running = pairs(served, state="running")["pairs"]
@@ -59,8 +59,9 @@ def test_a_pair_that_is_computed_has_its_progress(serve: Serve, gate: Gate) -> N
     found = served.client.get("/progress").json()
     assert found["manifests"] == [{"name": "m", "pairs": 4, "done": 1, "failed": 1}]
     assert found["running"] == [{"manifest": "m", "pair": "p2", "step": 50, "steps": 200, "total": 2.0}]
-    gate.opened.set()
-    served.listener.wait_for(ManifestEnded)
+    with stream(served) as events:
+        gate.opened.set()
+        until(events, "manifest failed")
     found = served.client.get("/progress").json()
     assert (found["works"], found["ready"], found["manifests"], found["running"]) == (True, True, [], [])
 
