@@ -1,22 +1,20 @@
 """In which state a manifest is, from the stores alone."""
 
-import json
 from typing import Literal
 
 from pipeline.errors import NotFoundError, Problem
+from pipeline.inbox.error_file import read_errors
 from pipeline.inbox.layout import (
     DONE,
     FAILED,
     PROCESSING,
     done_key,
-    error_key,
     failed_key,
     is_manifest,
     processing_key,
     waiting_key,
     without_suffix,
 )
-from pipeline.manifest.reading import MAX_BYTES
 from pipeline.stores.base import Store
 
 State = Literal["waiting", "processing", "done", "failed"]
@@ -58,11 +56,8 @@ def times_by_state(inbox: Store) -> dict[State, dict[str, float]]:
 def errors_of(inbox: Store, name: str) -> list[Problem]:
     """What the error file of a failed manifest says; nothing if there is none. Raises `StoreError`."""
     try:
-        text = inbox.read(error_key(name), MAX_BYTES)
+        return read_errors(inbox, name)
     except NotFoundError:
         return []
-    try:
-        found = json.loads(text)["errors"]
-        return [Problem(str(e.get("place", "")), str(e["message"]), e.get("id")) for e in found]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except ValueError:
         return [Problem("", "the error file is damaged; retry the manifest to see what is wrong")]
