@@ -109,6 +109,9 @@ def test_a_file_that_misses_its_place_does_not_replace_the_page(
 
 def test_everything_can_be_done_with_the_keyboard(served: Served, visit: Visit, tmp_path: Path) -> None:
     page = visit(served)
+    # While somebody listens, no dialog opens. Otherwise playwright intercepts dialogs only within
+    # `expect_file_chooser`, and a key may be pressed before that has begun.
+    page.on("filechooser", lambda chooser: None)
     expect(page.locator("#count-done")).to_have_text("0")
     for file, name in zip(pictures(tmp_path), ("content", "style"), strict=True):
         reach(page, name)
