@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from io import TextIOWrapper
 from typing import Annotated, Any
@@ -74,12 +75,9 @@ def run(
     stores = environment.stores(settings)
     target = Outbox(stores.outbox(needed("outbox", settings.outbox)))
     engine = environment.engine(settings, stores, environment.timing)
-    listener = environment.listener(settings)
-    try:
+    with closing(environment.listener(settings)) as listener:
         session = Session(listener, environment.timing, settings.caps)
         code = watch.run(manifests, engine, target, stores, settings.allow, session, name, replace, part)
-    finally:
-        listener.close()
     raise typer.Exit(code)
 
 
@@ -111,12 +109,9 @@ def watch(
     times = schedule_of(schedule, settings)
     check_idle(idle, once, times)
     places = open_places(environment, settings)
-    listener = environment.listener(settings)
-    try:
+    with closing(environment.listener(settings)) as listener:
         session = Session(listener, environment.timing, settings.caps)
         code = make_runner(environment, settings, places, session).run(once, times, idle)
-    finally:
-        listener.close()
     raise typer.Exit(code)
 
 
@@ -152,11 +147,8 @@ def serve(
     environment: Environment = context.obj
     settings = load_settings(**_flags(context))
     times = schedule_of(schedule, settings)
-    listener = environment.listener(settings)
-    try:
+    with closing(environment.listener(settings)) as listener:
         code = serve(environment, settings, times, listener)
-    finally:
-        listener.close()
     raise typer.Exit(code)
 
 

@@ -1,9 +1,10 @@
 """The files of the page at `/`: HTML, a style sheet, an icon, and ES modules, as the package has them."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from pipeline.server.etags import etag_of
 
 _FOLDER = Path(__file__).with_name("static")
 _TYPES = {
@@ -25,7 +26,7 @@ class StaticFile:
 
 def _read(path: Path) -> StaticFile:
     data = path.read_bytes()
-    return StaticFile(data, _TYPES[path.suffix], f'"{hashlib.sha256(data).hexdigest()[:32]}"')
+    return StaticFile(data, _TYPES[path.suffix], etag_of(data))
 
 
 _FILES = {path.name: _read(path) for path in sorted(_FOLDER.iterdir()) if path.suffix in _TYPES}

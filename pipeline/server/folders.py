@@ -6,12 +6,12 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pipeline.server.kept import kept_for
 from pipeline.stores.base import Entry, Store
 from pipeline.timing import Timing
 
 PICTURES = (".png", ".jpg", ".webp")  # of the files of pictures
 _MOST_FOLDERS, _MOST_RESULTS = 256, 100_000  # that are kept
-_REST = 10.0  # a listing is used for this many times the seconds that it took: a factor
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Folders:
             return kept.results
         found = _results(self._store.entries(manifest))
         now = time.monotonic()
-        seconds = max(self._seconds, _REST * (now - began)) if self._seconds else 0.0
-        self._keep(manifest, _Listing(found, ended, now + seconds, now + self._longest))
+        until = now + kept_for(self._seconds, now - began)
+        self._keep(manifest, _Listing(found, ended, until, now + self._longest))
         return found
 
     def _keep(self, manifest: str, listing: "_Listing") -> None:

@@ -156,15 +156,13 @@ class Hub:
     def counts(self, manifest: str) -> Counts | None:
         """How far the work on a manifest has come; none if this process does not work on it."""
         with self._lock:
-            return self._counts.get(manifest)
+            counts = self._counts.get(manifest)
+            return _copied(counts) if counts else None
 
     def opened(self) -> dict[str, Counts]:
         """How far the work on each manifest has come that this process works on."""
         with self._lock:
-            return {
-                name: replace(counts, running=dict(counts.running), problems=dict(counts.problems))
-                for name, counts in self._counts.items()
-            }
+            return {name: _copied(counts) for name, counts in self._counts.items()}
 
     def finished(self) -> dict[str, float]:
         """When a pair was done last, in seconds since the epoch, of the manifests with the newest results."""
@@ -183,6 +181,7 @@ class Hub:
             case Evaluated(manifest, pair, evaluation) if manifest in self._counts:
                 self._counts[manifest].running[pair] = evaluation
             case PairDone(manifest, record):
+                self._evaluated.pop((manifest, record.id), None)
                 self._finished[manifest] = time.time()
                 self._finished.move_to_end(manifest)
                 if len(self._finished) > _FINISHED:
@@ -237,3 +236,8 @@ class Hub:
                     followed.ended = True
             if followed.record or followed.ended:
                 followed.alarm.ring()
+
+
+def _copied(counts: Counts) -> Counts:
+    """The counts as they are now. The hub changes its own ones."""
+    return replace(counts, running=dict(counts.running), problems=dict(counts.problems))

@@ -10,6 +10,11 @@ T = TypeVar("T")
 _REST = 10.0  # a value is kept for this many times the seconds that it took: a factor
 
 
+def kept_for(seconds: float, took: float) -> float:
+    """For how long a value is kept: so many seconds, and longer if it took long; 0 if `seconds` is 0."""
+    return max(seconds, _REST * took) if seconds else 0.0
+
+
 class Kept(Generic[T]):
     """Keeps the result of an action. All methods may be called from several threads."""
 
@@ -27,7 +32,7 @@ class Kept(Generic[T]):
             if self._found is None or began >= self._until:
                 self._found = (self._action(),)
                 took = time.monotonic() - began
-                kept = max(self._seconds, _REST * took) if self._seconds else 0.0
+                kept = kept_for(self._seconds, took)
                 self._until = began + took + kept if changes == self._changes else 0.0
             return self._found[0]
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from pipeline.server.documented import refusals
 from pipeline.server.door import door_of
+from pipeline.server.paging import address_after
 from pipeline.server.problems import RefusedError
 from pipeline.server.states import FOLDERS, State
 
@@ -48,7 +49,7 @@ async def manifests(
     following = None
     if begin + limit < len(places):
         last = f"{_ORDER[page[-1][0]]}/{page[-1][1]}"
-        following = str(request.url.include_query_params(after=last).replace(scheme="", netloc=""))
+        following = address_after(request, last)
     return ManifestList(
         counts={s: len(names) for s, names in found.items()},
         manifests=[ManifestEntry(name=name, state=_ORDER[index]) for index, name in page],

@@ -5,6 +5,7 @@ from fastapi.responses import Response
 
 from pipeline.server.assets import INDEX, STATIC, StaticFile
 from pipeline.server.bodies import POLICY
+from pipeline.server.etags import is_known
 from pipeline.server.problems import RefusedError
 
 router = APIRouter()
@@ -34,6 +35,6 @@ async def static(request: Request, name: str) -> Response:
 
 def _answer(request: Request, file: StaticFile) -> Response:
     headers = {"ETag": file.etag, "Cache-Control": "no-cache", "Content-Security-Policy": _POLICY}
-    if request.headers.get("if-none-match") == file.etag:
+    if is_known(request, file.etag):
         return Response(status_code=304, headers=headers)
     return Response(file.data, 200, headers, file.kind)

@@ -16,8 +16,8 @@ from pipeline.server.door import Door, door_of
 from pipeline.server.hub import Counts
 from pipeline.server.names import known_name
 from pipeline.server.newest import shown_result
-from pipeline.server.problems import RefusedError
-from pipeline.server.states import State, errors_of, state_of
+from pipeline.server.paging import address_after
+from pipeline.server.states import State, errors_of, found_state
 
 router = APIRouter(tags=["manifests"])
 
@@ -63,19 +63,15 @@ async def pairs(
     found_state, found = await door.read(partial(_all, door, name))
     begin = next((n for n, entry in enumerate(found, 1) if entry.id == after), 0) if after else 0
     wanted = [entry for entry in found[begin:] if state in (None, entry.state)]
-    page, following = wanted[:limit], None
-    if len(wanted) > limit:
-        url = request.url.include_query_params(after=page[-1].id)
-        following = str(url.replace(scheme="", netloc=""))
+    page = wanted[:limit]
+    following = address_after(request, page[-1].id) if len(wanted) > limit else None
     counts = Counter(entry.state for entry in found)
     return PairList(state=found_state, counts=dict(counts), pairs=page, next=following)
 
 
 def _all(door: Door, name: str) -> tuple[State, Sequence[PairEntry]]:
-    state = state_of(door.inbox, name)
-    if state is None:
-        raise RefusedError(404, "there is no manifest of this name")
-    counts = door.hub.opened().get(name, Counts(0))
+    state = found_state(door.inbox, name)
+    counts = door.hub.counts(name) or Counts(0)
     problems = dict(counts.problems)
     if state == "failed":
         problems |= {problem.id: problem for problem in errors_of(door.inbox, name) if problem.id}

@@ -10,6 +10,7 @@ from pipeline.errors import StoreError, UnavailableError
 from pipeline.outbox.pages import INDEX
 from pipeline.server.documented import KNOWN, refusals
 from pipeline.server.door import door_of
+from pipeline.server.etags import is_known
 from pipeline.server.files import file_response
 from pipeline.server.folders import PICTURES
 from pipeline.server.names import result_key
@@ -73,7 +74,7 @@ async def thumbnail(request: Request, name: str, file: str) -> Response:
         if etag is None:
             raise missing
         headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-        if request.headers.get("if-none-match") == etag:
+        if is_known(request, etag):
             return Response(status_code=304, headers=headers)
         return Response(await door.read(partial(door.thumbnails.jpeg, key, etag)), 200, headers, "image/jpeg")
     except UnavailableError:

@@ -15,6 +15,7 @@ from pipeline.inbox.layout import (
     waiting_key,
     without_suffix,
 )
+from pipeline.server.problems import RefusedError
 from pipeline.stores.base import Store
 
 State = Literal["waiting", "processing", "done", "failed"]
@@ -39,6 +40,14 @@ def state_of(inbox: Store, name: str) -> State | None:
         if inbox.tag(done_key(name)) is not None:
             return "done"
     return None
+
+
+def found_state(inbox: Store, name: str) -> State:
+    """The state of a manifest. Raises `RefusedError` if there is none of this name, and `StoreError`."""
+    state = state_of(inbox, name)
+    if state is None:
+        raise RefusedError(404, "there is no manifest of this name")
+    return state
 
 
 def times_by_state(inbox: Store) -> dict[State, dict[str, float]]:

@@ -1,10 +1,10 @@
 """Small JPEGs of pictures in the outbox, for pages that show many of them."""
 
-import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
+from pipeline.server.etags import etag_of
 from pipeline.stores.base import Store
 
 _LARGEST = 2**30  # bytes of a picture
@@ -23,9 +23,7 @@ class Thumbnails:
     def etag(self, key: str) -> str | None:
         """The ETag of the small picture of a file; none if there is no such file. Raises `StoreError`."""
         entry = self._store.entry(key)
-        if entry is None:
-            return None
-        return f'"{hashlib.sha256(f"{key} {entry.version}".encode()).hexdigest()[:32]}"'
+        return etag_of(f"{key} {entry.version}") if entry else None
 
     def jpeg(self, key: str, etag: str) -> bytes:
         """The small picture of a file. Raises `ImageError`, `StoreError`."""
