@@ -17,7 +17,6 @@ import json
 import os
 import random
 import signal
-import sys
 import tempfile
 import traceback
 from collections import Counter
@@ -27,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from manifests.demo_s3 import KEYS, server
+from manifests.demo_s3 import server
 from nst import Stylizer
 from pipeline.engines.local import LocalEngine
 from pipeline.events.log import JsonLines
@@ -39,6 +38,7 @@ from pipeline.stores.base import Store
 from pipeline.stores.opening import Stores
 from pipeline.work import watch
 from pipeline.work.session import Session
+from tests.campaign import begin, end, print_row
 from tests.conftest import make_png
 from tests.pipeline.box import BROKEN, Box, in_bucket, in_folder
 from tests.pipeline.signed import LIMIT, Signed, check_signatures
@@ -154,14 +154,8 @@ class Round:
 
 def main() -> None:
     """Print the table."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(10**6)
-    os.environ |= {"AWS_ACCESS_KEY_ID": KEYS["accessKey"], "AWS_SECRET_ACCESS_KEY": KEYS["secretKey"]}
-    os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
     signed, bad = Signed(Stylizer(device="cpu", dtype="fp32")), list[str]()
-    print(f"seed {seed}\n")
-    heads = ["place", "manifests", "shards", "killed", "pairs", *Round.KINDS]
-    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
+    rounds, seed = begin(20, ["place", "manifests", "shards", "killed", "pairs", *Round.KINDS])
     with tempfile.TemporaryDirectory() as root, server(Path(root)) as endpoint:
         bucket = partial(in_bucket, Path(root), connect("s3", endpoint))
         for name, make in (("folder", partial(in_folder, Path(root))), ("bucket", bucket)):
@@ -171,10 +165,9 @@ def main() -> None:
                 each.run(signed, chance)
             counts = [rounds, rounds * SHARDS, sum(each.killed for each in found), rounds * PAIRS]
             counts += [sum(len(each.found[kind]) for each in found) for kind in Round.KINDS]
-            print(f"| {' | '.join([name, *map(str, counts)])} |", flush=True)
+            print_row([name, *counts])
             bad += [f"{kind}: {text}" for each in found for kind in Round.KINDS for text in each.found[kind]]
-    print("\n".join(bad))
-    sys.exit(bool(bad))
+    end(bad)
 
 
 if __name__ == "__main__":

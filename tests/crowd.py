@@ -18,7 +18,6 @@ import asyncio
 import json
 import os
 import random
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -27,16 +26,16 @@ from pathlib import Path
 
 from PIL import Image
 
-from manifests.demo_s3 import BUCKET, KEYS, server
+from manifests.demo_s3 import BUCKET, server
 from pipeline.inbox.inbox import Inbox
 from pipeline.inbox.layout import is_request
 from pipeline.outbox.outbox import Outbox
 from pipeline.stores.base import Store
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
+from tests.campaign import begin, end, print_row
 from tests.pipeline.server.clients import PAIRS, Clients
-from tests.pipeline.server.test_program import free_port
-from tests.process import Event, Runner
+from tests.process import Event, Runner, free_port
 
 CLIENTS = 200
 TIMING = {
@@ -151,13 +150,7 @@ async def visit(
 
 def main() -> None:
     """Print the table, and what was wrong."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 600.0
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(10**6)
-    os.environ |= {"AWS_ACCESS_KEY_ID": KEYS["accessKey"], "AWS_SECRET_ACCESS_KEY": KEYS["secretKey"]}
-    os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
-    print(f"seed {seed}; {CLIENTS} clients, twice {seconds:g} seconds\n")
-    heads = ["place", *COUNTED, *VIOLATIONS, "MiB", "open files"]
-    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
+    seconds, seed = begin(600, ["place", *COUNTED, *VIOLATIONS, "MiB", "open files"])
     remarks: list[str] = []
     with tempfile.TemporaryDirectory() as root, server(Path(root)) as endpoint_url:
         for place, base in (("folder", root), ("bucket", f"s3://{BUCKET}")):
@@ -169,11 +162,9 @@ def main() -> None:
             clients, use = asyncio.run(visit(arguments, inbox, seconds, seed))
             judge(clients, inbox, outbox)
             remarks += clients.remarks
-            numbers = [str(clients.counts[name]) for name in (*COUNTED, *VIOLATIONS)]
-            cells = [place, *numbers, f"{use[0]} / {use[1]}", f"{use[2]} / {use[3]}"]
-            print(f"| {' | '.join(cells)} |", flush=True)
-    print("\n".join(remarks))
-    sys.exit(bool(remarks))
+            numbers = [clients.counts[name] for name in (*COUNTED, *VIOLATIONS)]
+            print_row([place, *numbers, f"{use[0]} / {use[1]}", f"{use[2]} / {use[3]}"])
+    end(remarks)
 
 
 if __name__ == "__main__":
