@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo demo-s3 test check format reference chaos power-loss mutations fuzz audit bench-cpu bench-gpu clean
+.PHONY: install demo demo-s3 serve test check format reference chaos crowd power-loss mutations fuzz audit bench-cpu bench-gpu clean
 
 install: $(INSTALLED)
 
@@ -20,6 +20,14 @@ demo: install
 
 demo-s3: install
 	@$(BIN)/python -m manifests.demo_s3
+
+# The name differs from that of the demo, because `make demo` refuses to write to results of an inbox.
+serve: install
+	@mkdir -p inbox/images
+	@cp manifests/images/*.jpg inbox/images/
+	@cp manifests/demo.json inbox/samples.json
+	@echo "Open http://localhost:5002/ in a browser. Ctrl-C stops the server."
+	@$(BIN)/nst-pipeline serve --inbox inbox --outbox outbox
 
 test: install
 	@$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
@@ -39,6 +47,11 @@ reference: install
 
 chaos: install
 	@$(BIN)/python -m tests.chaos
+	@$(BIN)/python -m tests.chaos_shards
+
+# Kills an HTTP door while 200 clients use it; see tests/crowd.py.
+crowd: install
+	@$(BIN)/python -m tests.crowd
 
 # Replays a power loss after every step on disk; see tests/power_loss.py.
 power-loss: install
@@ -46,7 +59,7 @@ power-loss: install
 
 # Breaks one promise after the other in a copy, and expects its test to fail.
 mutations: install
-	@$(BIN)/python -m pytest --numprocesses 0 tests/test_mutations.py
+	@$(BIN)/python -m pytest --numprocesses 2 -m 'long or not long' tests/test_mutations.py
 
 # Each of the two runs takes ten minutes.
 fuzz: install
@@ -70,4 +83,5 @@ bench-gpu: install
 	@$(BIN)/python -m benchmarks.gpu
 
 clean:
-	rm -rf .venv .audit .fuzz outbox/demo sbom.json
+	rm -rf .venv .audit .fuzz outbox/demo outbox/samples sbom.json
+	rm -rf inbox/images inbox/samples.json inbox/*/samples.json

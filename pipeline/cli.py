@@ -5,16 +5,12 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from contextlib import closing
 from functools import partial
 from io import TextIOWrapper
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 import nst
 from nst.errors import NSTError
@@ -23,14 +19,9 @@ from pipeline.environment import Environment
 from pipeline.errors import UsageError, printable
 from pipeline.inbox.inbox import Inbox
 from pipeline.manifest.models import json_schema
-from pipeline.manifest.names import plain_file_name
 from pipeline.outbox.outbox import Outbox
 from pipeline.settings import Settings, load_settings, needed
-
-if TYPE_CHECKING:
-    from pipeline.inbox.triggers import Schedule
-
-_NAMES_SHOWN = 10
+from pipeline.usage import check_idle, check_names, schedule_of
 
 app = typer.Typer(
     help="Neural style transfer in batches: manifests in, pictures and loss logs out.",
@@ -63,6 +54,7 @@ def run(
     outbox: options.Outbox = None,
     name: options.Name = None,
     replace: options.Replace = False,
+    shard: options.Shard = None,
     allow: options.Allow = None,
     endpoint_url: options.Endpoint = None,
     weights: options.Weights = None,
@@ -75,20 +67,19 @@ def run(
 ) -> None:
     """Work on manifest files; their images are relative to each file's folder."""
     from pipeline.work import watch
+    from pipeline.work.array_jobs import chosen_shard
     from pipeline.work.session import Session
 
     environment: Environment = context.obj
     settings = load_settings(**_flags(context))
-    _check_names(manifests, name)
+    check_names(manifests, name, shard)
+    part = None if shard is None else chosen_shard(shard, os.environ)
     stores = environment.stores(settings)
     target = Outbox(stores.outbox(needed("outbox", settings.outbox)))
     computing = environment.engine(settings, stores, environment.timing)
-    listener = environment.listener(settings)
-    try:
+    with closing(environment.listener(settings)) as listener:
         session = Session(listener, environment.timing, settings.caps)
-        code = watch.run(manifests, computing, target, stores, settings.allow, session, name, replace)
-    finally:
-        listener.close()
+        code = watch.run(manifests, computing, target, stores, settings.allow, session, name, replace, part)
     raise typer.Exit(code)
 
 
@@ -100,6 +91,7 @@ def watch(
     allow: options.Allow = None,
     endpoint_url: options.Endpoint = None,
     once: options.Once = False,
+    idle: options.Idle = None,
     schedule: options.Schedule = None,
     queue: options.Queue = None,
     poll: options.Poll = False,
@@ -118,14 +110,12 @@ def watch(
 
     environment: Environment = context.obj
     settings = load_settings(**_flags(context))
-    times = _times(schedule, settings)
+    times = schedule_of(schedule, settings)
+    check_idle(idle, once, times)
     places = open_places(environment, settings)
-    listener = environment.listener(settings)
-    try:
+    with closing(environment.listener(settings)) as listener:
         session = Session(listener, environment.timing, settings.caps)
-        code = make_runner(environment, settings, places, session).run(once, times)
-    finally:
-        listener.close()
+        code = make_runner(environment, settings, places, session).run(once, times, idle)
     raise typer.Exit(code)
 
 
@@ -162,12 +152,9 @@ def serve(
 
     environment: Environment = context.obj
     settings = load_settings(**_flags(context))
-    times = _times(schedule, settings)
-    listener = environment.listener(settings)
-    try:
+    times = schedule_of(schedule, settings)
+    with closing(environment.listener(settings)) as listener:
         code = serve(environment, settings, times, listener)
-    finally:
-        listener.close()
     raise typer.Exit(code)
 
 
@@ -205,20 +192,25 @@ def schema() -> None:
 
 @app.command()
 def status(
-    context: typer.Context, inbox: options.Inbox = None, endpoint_url: options.Endpoint = None
+    context: typer.Context,
+    inbox: options.Inbox = None,
+    outbox: options.Outbox = None,
+    endpoint_url: options.Endpoint = None,
 ) -> None:
-    """List what waits, is worked on, is done, and has failed."""
-    found = _opened(context, inbox, endpoint_url).status()
-    if not sys.stdout.isatty():
-        print(json.dumps(asdict(found)))
-        return
-    table = Table("state", "manifests", "names")
-    for state in ("waiting", "processing", "done"):
-        names = getattr(found, state)
-        table.add_row(state, str(len(names)), Text(printable(", ".join(names[:_NAMES_SHOWN]))))
-    errors = [printable(f"{name}: {error}") for name, error in found.failed.items()]
-    table.add_row("failed", str(len(errors)), Text("\n".join(errors)))
-    Console().print(table)
+    """List what waits, is worked on, is done, and has failed; with --outbox, how far sharded runs are."""
+    from pipeline.outbox.progress import progress
+    from pipeline.status import print_status
+
+    settings = load_settings(inbox=inbox, outbox=outbox, endpoint_url=endpoint_url)
+    sharded = None
+    # The variable alone does not count beside an inbox: in most outboxes there are no shards to search for.
+    if settings.outbox and (outbox or not settings.inbox):
+        store = context.obj.stores(settings).open(settings.outbox)
+        if not store.exists():
+            raise UsageError(f"outbox {settings.outbox}: no such folder")
+        sharded = progress(store)
+    asked = settings.inbox or sharded is None
+    print_status(_opened(context, inbox, endpoint_url).status() if asked else None, sharded)
 
 
 @app.command()
@@ -275,27 +267,6 @@ def main(environment: Environment = Environment()) -> None:
 def _flags(context: typer.Context) -> dict[str, Any]:
     """The options of a command that are settings."""
     return {name: value for name, value in context.params.items() if name in Settings.model_fields}
-
-
-def _times(schedule: str | None, settings: Settings) -> "Schedule | None":
-    from pipeline.inbox.triggers import Schedule
-
-    if settings.queue and schedule:
-        raise UsageError("--queue does not go with --schedule; leave one of them out")
-    return Schedule(schedule) if schedule else None
-
-
-def _check_names(manifests: Sequence[Path], name: str | None) -> None:
-    """Raises `UsageError` unless each manifest has a folder of the outbox to itself."""
-    stems = {path.stem for path in manifests}
-    if name is not None and len(manifests) > 1:
-        raise UsageError("--name names the folder of one manifest; call this command once for each manifest")
-    if len(stems) < len(manifests):
-        raise UsageError("two manifests of the same name would write into one folder; rename one")
-    try:
-        plain_file_name(name or "name")
-    except ValueError as error:
-        raise UsageError(f"--name {name}: {str(error).replace('an id', 'a name')}") from None
 
 
 def _opened(context: typer.Context, inbox: str | None, endpoint_url: str | None) -> Inbox:

@@ -33,6 +33,12 @@ Replace = Annotated[
     bool,
     typer.Option("--replace", help="Write to that folder although a manifest from elsewhere has done so."),
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", help="Only every N-th pair, from the I-th: I/N; or auto, in a task of an array job."
+    ),
+]
 Allow = Annotated[
     list[str] | None,
     typer.Option("--allow", help="One more folder or s3:// URL that images may come from. [NST_ALLOW]"),
@@ -56,6 +62,9 @@ RayAddress = Annotated[
 ]
 Once = Annotated[
     bool, typer.Option("--once", help="Stop when nothing is left; with --schedule, after its next time.")
+]
+Idle = Annotated[
+    float | None, typer.Option("--idle", help="Stop after so many seconds without work; 0: without waiting.")
 ]
 Schedule = Annotated[
     str | None, typer.Option("--schedule", help="Scan the inbox only at these times, as in '0 2 * * *'.")

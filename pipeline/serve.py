@@ -58,7 +58,7 @@ def _until(stop: threading.Event) -> None:
 
 def _door(environment: Environment, settings: Settings, session: Session, hub: Hub, metrics: Metrics) -> Door:
     # Imports torch, which takes seconds, by the decoder.
-    from pipeline.engines.intake import suffix_of_image
+    from pipeline.engines.intake import small_picture, suffix_of_image
 
     # Opened once more: a store remembers what the runner has listed last.
     places = open_places(environment, settings)
@@ -78,6 +78,7 @@ def _door(environment: Environment, settings: Settings, session: Session, hub: H
         previews=session.previews,
         stop=session.stop,
         suffix_of=lambda data: suffix_of_image(data, settings.caps.pixels),
+        small=small_picture,
         works=not settings.no_work,
         announce=announce,
         warn=session.warn,

@@ -65,7 +65,8 @@ class Timing:
     look_last: float = 1.0  # ... and the longest wait between two of them; each is half as long again
     look_bucket: float = 3.0  # the same two for a bucket: requests cost money
     look_bucket_last: float = 30.0
-    counted: float = 1.0  # for so long a count of the waiting manifests in a folder is used
+    counted: float = 1.0  # for so long a count of the manifests in a folder, or a listing of them, is used
+    listed_bucket: float = 5.0  # for so long a listing of manifests or of results in a bucket is used
     headers: float = 15.0  # for the headers of a request, and between two requests on a connection
     body_part: float = 30.0  # between two parts of the body of a request
     body: float = 600.0  # for the whole body

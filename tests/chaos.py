@@ -15,7 +15,6 @@ python -m tests.chaos [KILLS] [SEED]
 
 import os
 import random
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,9 +23,10 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from manifests.demo_s3 import KEYS, server
+from manifests.demo_s3 import server
 from nst import Stylizer
 from pipeline.stores.aws import connect
+from tests.campaign import begin, end, print_row
 from tests.faulty import STALL, proxy
 from tests.pipeline.box import BRIEF, Box, in_bucket, in_folder
 from tests.pipeline.hazards import Hazards
@@ -101,22 +101,15 @@ def places(root: Path) -> Iterator[list[Place]]:
 
 def main() -> None:
     """Print the table."""
-    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 500
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(10**6)
-    os.environ |= {"AWS_ACCESS_KEY_ID": KEYS["accessKey"], "AWS_SECRET_ACCESS_KEY": KEYS["secretKey"]}
-    os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
     signed, bad = Signed(Stylizer(device="cpu", dtype="fp32")), list[str]()
-    print(f"seed {seed}\n")
-    heads = ["place", "runners", *Verdict.COUNTED, *Verdict.VIOLATIONS]
-    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
+    kills, seed = begin(500, ["place", "runners", *Verdict.COUNTED, *Verdict.VIOLATIONS])
     with tempfile.TemporaryDirectory() as root, places(Path(root)) as found:
         for place in found:
             for runners in (1, 4):
                 verdict = campaign(place, signed, runners, kills, random.Random(seed))
                 bad += verdict.violations()
-                print(f"| {' | '.join([place.name, str(runners), *verdict.row()])} |", flush=True)
-    print("\n".join(bad))
-    sys.exit(bool(bad))
+                print_row([place.name, runners, *verdict.row()])
+    end(bad)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ FLOORS = (
         "pipeline.check",
         "pipeline.bench",
         "pipeline.serve",
+        "pipeline.status",
+        "pipeline.usage",
     ),
     ("pipeline.server",),
     ("pipeline.work",),

@@ -7,6 +7,14 @@ import pytest
 from tests.mutating import FAILED, PASSED, ROOT, Mutation, copy, mutated, run
 from tests.mutations import MUTATIONS
 
+_PARTS = 6  # of the tests that notice mutations, so that several processes share them
+# All of them take ten minutes of a core. The test suite has every fifth one, `make mutations` has all.
+_SUITE = 5
+
+
+def _for_suite(number: int, every: int) -> tuple[pytest.MarkDecorator, ...]:
+    return () if number % every == 0 else (pytest.mark.long,)
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -28,12 +36,16 @@ def test_a_text_that_is_not_there_once_is_reported(tmp_path: Path, text: str) ->
         Mutation("name", "code.py", text, "", "test").file(tmp_path)
 
 
-def test_without_a_mutation_the_tests_pass(place: Path) -> None:
-    code, output = run(place, sorted({mutation.node for mutation in MUTATIONS}))
+@pytest.mark.parametrize("part", [pytest.param(n, marks=_for_suite(n, _PARTS)) for n in range(_PARTS)])
+def test_without_a_mutation_the_tests_pass(place: Path, part: int) -> None:
+    code, output = run(place, sorted({mutation.node for mutation in MUTATIONS})[part::_PARTS])
     assert code == PASSED and "skipped" not in output, output
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+@pytest.mark.parametrize(
+    "mutation",
+    [pytest.param(m, id=m.name, marks=_for_suite(n, _SUITE)) for n, m in enumerate(MUTATIONS)],
+)
 def test_a_mutation_makes_its_test_fail(place: Path, mutation: Mutation) -> None:
     with mutated(place, mutation):
         code, output = run(place, [mutation.node])

@@ -56,9 +56,9 @@ class Encoder:
         return self._thumbnails[name]
 
 
-def thumbnail(image: Image.Image) -> bytes:
-    """A JPEG whose sides have at most 256 pixels."""
-    small = images.resize(image, images.scaled(image.size, min(THUMBNAIL, max(image.size))))
+def thumbnail(image: Image.Image, most: int = THUMBNAIL) -> bytes:
+    """A JPEG whose sides have at most so many pixels."""
+    small = images.resize(image, images.scaled(image.size, min(most, max(image.size))))
     out = io.BytesIO()
     small.save(out, "JPEG", quality=85)
     return out.getvalue()

@@ -1,10 +1,11 @@
-"""Decodes an image that somebody uploads, to see whether it can be used at all."""
+"""Decodes images for the HTTP door: those that somebody uploads, and pictures to show them small."""
 
 import io
 
 from PIL import Image, UnidentifiedImageError
 
 from nst import images
+from pipeline.engines.encode import thumbnail
 from pipeline.engines.prepare import DECODING
 
 _SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "TIFF": ".tif"}
@@ -25,3 +26,12 @@ def suffix_of_image(data: bytes, most_pixels: int) -> str:
     except UnidentifiedImageError:
         return ""  # of a format that is read without Pillow, such as HEIC
     return _SUFFIXES.get(form, f".{form.lower()}" if form.isalnum() else "")
+
+
+def small_picture(picture: bytes) -> bytes:
+    """A small JPEG of a picture, whose sides have at most 512 pixels.
+
+    It shares the memory for decoding with the pairs of this process. Raises `ImageError`.
+    """
+    with DECODING.taken(images.decoding_bytes(picture, _LONG_SIDE)):
+        return thumbnail(images.decode(picture, _LONG_SIDE).rgb, _LONG_SIDE)

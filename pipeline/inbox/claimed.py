@@ -1,18 +1,14 @@
 """A manifest that this process has claimed, and the ways in which the claim ends."""
 
-import json
-import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.errors import ClaimLostError, Problem, StoreError, TakenAwayError, UnavailableError, printable
-from pipeline.inbox.layout import SUFFIX, as_argument, done_key, error_key, failed_key, processing_key
+from pipeline.errors import ClaimLostError, Problem, StoreError, TakenAwayError, UnavailableError
+from pipeline.inbox.error_file import error_file
+from pipeline.inbox.layout import done_key, error_key, failed_key, processing_key
 from pipeline.inbox.unfinished import State, Unfinished
 from pipeline.manifest.reading import MAX_BYTES
 from pipeline.stores.base import Claim, Entry, History, Store
-
-CANCELLED = Problem("", "cancelled by hand")
 
 
 @dataclass(frozen=True)
@@ -105,31 +101,3 @@ class ClaimedManifest:
         # The program never leaves a manifest there without an error file.
         unchanged = self._earlier is not None and file.version == self._earlier.version
         return not unchanged or self._store.entry(error_key(self.name)) is None
-
-
-def error_file(store: Store, name: str, problems: Sequence[Problem]) -> bytes:
-    """The content of `failed/NAME.error.json`: what is wrong, where, and what to do about it."""
-    shown, url = (_shell_word(text) for text in (as_argument(name), store.absolute("")))
-    dashes = "-- " if name.startswith("-") else ""  # otherwise the name would be taken for an option
-    file = f"{printable(name)}{SUFFIX}"
-    first = f"correct the images, or {file} beside this file, if they are wrong; then"
-    if list(problems) == [CANCELLED]:
-        first = "to work on it again"
-    errors = {
-        "manifest": file,
-        "errors": [problem.to_json() for problem in problems],
-        "remedy": f"{first}: nst-pipeline retry --inbox {url} {dashes}{shown}",
-    }
-    return json.dumps(errors, indent=1, ensure_ascii=False).encode()
-
-
-def _shell_word(text: str) -> str:
-    """A text as one printable word for a shell."""
-    if text.isprintable():
-        return shlex.quote(text)
-    special = {"'", "\\"}
-    parts = (
-        c if c.isprintable() and c not in special else "".join(f"\\x{byte:02x}" for byte in os.fsencode(c))
-        for c in text
-    )
-    return f"$'{''.join(parts)}'"

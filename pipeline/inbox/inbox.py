@@ -1,14 +1,14 @@
 """The inbox: which manifests are ready, and how they are claimed, cancelled and retried."""
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from pipeline.errors import ConflictError, NotFoundError, Problem, StoreError, UsageError
-from pipeline.inbox.claimed import CANCELLED, ClaimedManifest, error_file
+from pipeline.errors import ConflictError, NotFoundError, StoreError, UsageError
+from pipeline.inbox.claimed import ClaimedManifest
+from pipeline.inbox.error_file import CANCELLED, error_file, read_errors
 from pipeline.inbox.layout import (
     DONE,
     FAILED,
@@ -255,12 +255,10 @@ class Inbox:
 
     def _first_error(self, name: str) -> str:
         try:
-            errors = json.loads(self.store.read(error_key(name), MAX_BYTES))
-            first, *others = errors["errors"]
-            more = f" (and {len(others)} more)" if others else ""
-            return str(Problem(first.get("place", ""), first["message"])) + more
-        except (StoreError, ValueError, LookupError, TypeError):
+            first, *others = read_errors(self.store, name)
+        except (StoreError, ValueError):
             return "no error file beside it"
+        return f"{first} (and {len(others)} more)" if others else str(first)
 
 
 def _file_names(manifests: Mapping[str, Entry]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from pipeline.stores.base import Store
 from pipeline.timing import Timing
 
 _WAIT = 20  # seconds for which one request waits for messages; the longest that SQS allows
+_WAIT_AT_END = 2  # seconds without a message, after which there is none
 _HELD = 100  # messages; no more are received until some of these are deleted
 _BATCH = 10  # messages in a request, the most that SQS allows
 _SCANS = 2  # in a row that must not find a manifest: one scan may miss one that is just being moved
@@ -67,6 +68,7 @@ class QueueEvents(Trigger):
         self._warned: set[str] = set()
         self._idle = threading.Event()
         self._idle.set()
+        self._collecting = False  # whether the work ends, so that every message is kept
         self._lock, self._closed = threading.Lock(), threading.Event()
         threading.Thread(target=self._listen, name="queue", daemon=True).start()
 
@@ -90,6 +92,18 @@ class QueueEvents(Trigger):
                     for key, _ in entries:
                         self._held.pop(key, None)
 
+    def collect(self) -> bool:
+        self._collecting = True
+        found = 0
+        try:
+            while found < _HELD and (messages := self._receive(_BATCH, _WAIT_AT_END)):
+                found += len(messages)
+                for message in messages:
+                    self._keep_or_delete(message)
+        except StoreError as error:
+            self._warn_once(str(error), str(error))
+        return found > 0
+
     def idle(self, idle: bool) -> None:
         if idle:
             self._idle.set()
@@ -108,7 +122,8 @@ class QueueEvents(Trigger):
         while not self._closed.is_set():
             self._renew()
             try:
-                messages = self._receive() if self._wait_until_ready() else []
+                # One message at a time, so that several messages wake several runners.
+                messages = self._receive(1, _WAIT) if self._wait_until_ready() else []
             except StoreError as error:
                 self._warn_once(str(error), f"{error}; the inbox is scanned without the queue")
                 self._closed.wait(self._timing.queue_retry)
@@ -124,11 +139,11 @@ class QueueEvents(Trigger):
         self._closed.wait(self._renewal)
         return False
 
-    def _receive(self) -> list[dict[str, Any]]:
+    def _receive(self, most: int, wait: int) -> list[dict[str, Any]]:
         answer = self._request(
             "receive_message",
-            MaxNumberOfMessages=1,  # so that several messages wake several runners
-            WaitTimeSeconds=min(_WAIT, int(self._renewal)),
+            MaxNumberOfMessages=most,
+            WaitTimeSeconds=min(wait, int(self._renewal)),
             VisibilityTimeout=self._timing.queue_hidden,
         )
         found: list[dict[str, Any]] = answer.get("Messages", [])
@@ -146,7 +161,7 @@ class QueueEvents(Trigger):
             self._change("delete_message_batch", [(key, received)])
             return
         with self._lock:
-            wanted = self._idle.is_set() and not self._closed.is_set()
+            wanted = (self._idle.is_set() or self._collecting) and not self._closed.is_set()
             if wanted:
                 self._held[key] = received
         if wanted:

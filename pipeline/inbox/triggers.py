@@ -44,6 +44,13 @@ class Trigger:
     def seen(self, names: set[str]) -> None:
         """Called after each scan with the names of all manifests that wait or are processed."""
 
+    def collect(self) -> bool:
+        """Called at the end of the work: receive some of the events that wait and that no other runner has.
+
+        Returns whether there were any. The scans that follow show which of their manifests have ended.
+        """
+        return False
+
     def idle(self, idle: bool) -> None:
         """Called with true when there is no work, and with false when there may be work again."""
 

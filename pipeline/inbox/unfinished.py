@@ -4,7 +4,6 @@ A program that pauses while it writes goes on writing to the same file after it 
 person may also correct the file there.
 """
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,9 +12,9 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from pipeline.errors import ConflictError, NotFoundError, Problem, StoreError, UnavailableError, printable
+from pipeline.inbox.error_file import read_errors
 from pipeline.inbox.layout import FAILED, error_key, failed_key, kept_key, manifest_name, waiting_key
 from pipeline.manifest.document import is_of_unfinished
-from pipeline.manifest.reading import MAX_BYTES
 from pipeline.stores.base import Entry, Store
 from pipeline.timing import Timing
 
@@ -162,9 +161,8 @@ class Unfinished:
     def _was_unfinished(self, name: str) -> bool:
         """Whether an error file says that its manifest may not be written to its end. Raises `StoreError`."""
         try:
-            errors = json.loads(self._store.read(error_key(name), MAX_BYTES))["errors"]
-            return any(is_of_unfinished(error["message"]) for error in errors)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return any(is_of_unfinished(problem.message) for problem in read_errors(self._store, name))
+        except ValueError:
             return False
 
     def _end(self) -> float:

@@ -10,11 +10,14 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 
 from pipeline.errors import UsageError
+from pipeline.server.assets import STATIC
 from pipeline.server.problems import RefusedError
 from pipeline.settings import Settings
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _SAFE = {"GET", "HEAD"}
+# The page asks for the token itself.
+_PUBLIC = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json", "/", *STATIC})
 _SHORTEST_TOKEN = 16  # characters
 
 
@@ -24,7 +27,7 @@ class Access:
 
     host: str
     token: str | None = None
-    public: Collection[str] = ("/healthz", "/readyz", "/docs", "/openapi.json")  # paths that need no token
+    public: Collection[str] = _PUBLIC  # paths that need no token
 
     def check(self, headers: Headers, method: str, path: str) -> None:
         """Raises `RefusedError` if a request must not be answered."""

@@ -22,8 +22,12 @@ from pipeline.server import (
     listing,
     manifests,
     metrics,
+    newest,
+    page,
     pages,
+    pairs,
     previews,
+    progress,
     results,
 )
 from pipeline.server.access import Access
@@ -36,12 +40,16 @@ _ROUTERS = (
     jobs.router,
     listing.router,
     manifests.router,
+    pairs.router,
     images.router,
     results.router,
+    newest.router,
     events.router,
     previews.router,
+    progress.router,
     health.router,
     metrics.router,
+    page.router,
     pages.router,
 )
 _SENTENCES = {404: "there is nothing at this address; /docs lists what there is"}

@@ -13,9 +13,13 @@ from fastapi import Request
 from pipeline.events.metrics import Metrics
 from pipeline.events.previews import Previews
 from pipeline.outbox.outbox import Outbox
+from pipeline.server.expanded import Expanded
+from pipeline.server.folders import Folders
 from pipeline.server.hub import Hub
-from pipeline.server.states import names_by_state
+from pipeline.server.kept import Kept
+from pipeline.server.states import times_by_state
 from pipeline.server.taking import Backlog, Taking
+from pipeline.server.thumbnails import Thumbnails
 from pipeline.server.watching import Watching
 from pipeline.settings import Settings
 from pipeline.stores.base import Store
@@ -31,8 +35,9 @@ _READERS, _TAKERS = 16, 2  # threads that wait for stores; threads that decode a
 class Door:
     """The stores, the settings, and the threads in which everything happens that takes time.
 
-    `suffix_of` decodes an image and returns the suffix of its format. `works` says whether a runner works in
-    this process; `announce` wakes it. `warn` reports something to the operator.
+    `suffix_of` decodes an image and returns the suffix of its format; `small` makes a small JPEG of a
+    picture. `works` says whether a runner works in this process; `announce` wakes it. `warn` reports
+    something to the operator.
     """
 
     inbox: Store
@@ -45,6 +50,7 @@ class Door:
     previews: Previews
     stop: threading.Event
     suffix_of: Callable[[bytes], str]
+    small: Callable[[bytes], bytes]
     works: bool
     announce: Callable[[], None]
     warn: Callable[[str], None]
@@ -54,8 +60,13 @@ class Door:
         self.backlog = Backlog(self.inbox, self.settings.most_waiting, seconds)
         self.taking = Taking(self.inbox, self.outbox, self.settings.caps, self.backlog, self.suffix_of)
         seconds = self.timing.scan_bucket if self.inbox.atomic else self.timing.scan
-        listed = partial(self.read, partial(names_by_state, self.inbox))
-        self.watching = Watching(listed, self.hub, seconds)
+        listed = partial(times_by_state, self.inbox)
+        self.watching = Watching(partial(self.read, listed), self.hub, seconds)
+        seconds = self.timing.listed_bucket if self.inbox.atomic else self.timing.counted
+        self.listed = Kept(listed, seconds)
+        self.folders = Folders(self.outbox.store, self.timing)
+        self.expanded = Expanded(self.sources, self.settings.caps)
+        self.thumbnails = Thumbnails(self.outbox.store, self.small)
         self._readers = ThreadPoolExecutor(_READERS, "door")
         self._takers = ThreadPoolExecutor(_TAKERS, "take in")
 

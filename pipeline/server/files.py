@@ -1,6 +1,5 @@
 """Serves files of the outbox, with ETags, ranges and types, so that nothing in them runs in a browser."""
 
-import hashlib
 import mimetypes
 import re
 from collections.abc import AsyncIterator
@@ -12,6 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from pipeline.errors import ConflictError, NotFoundError, UnavailableError
 from pipeline.server.door import Door
+from pipeline.server.etags import etag_of, is_known
 from pipeline.server.problems import RefusedError
 from pipeline.stores.base import Entry
 
@@ -54,7 +54,7 @@ async def _answer(door: Door, key: str, request: Request) -> Response:
         entry = first.entry
     else:
         entry = await _found(door, key)
-    etag = _etag(entry)
+    etag = etag_of(entry.tag or entry.version)
     headers, kind = _headers(key, etag)
     if is_known(request, etag):
         return Response(status_code=304, headers=headers)
@@ -96,11 +96,6 @@ def _size(left: range) -> int:
     return max(1, min(_SIZE, len(left)))
 
 
-def _etag(entry: Entry) -> str:
-    """The ETag of a version of a file; it shows nothing of the store."""
-    return f'"{hashlib.sha256((entry.tag or entry.version).encode()).hexdigest()[:32]}"'
-
-
 def _headers(key: str, etag: str) -> tuple[dict[str, str], str]:
     """The headers that each answer about a file has, and its type."""
     suffix = f".{key.rpartition('.')[2].lower()}"
@@ -113,12 +108,6 @@ def _headers(key: str, etag: str) -> tuple[dict[str, str], str]:
     if suffix not in _TYPES:
         headers["Content-Disposition"] = "attachment"
     return headers, _TYPES.get(suffix, "application/octet-stream")
-
-
-def is_known(request: Request, etag: str) -> bool:
-    """Whether the client has the content with this ETag already."""
-    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    return "*" in known or etag in known
 
 
 def _part(request: Request, etag: str, size: int) -> range | None:

@@ -5,13 +5,14 @@ import json
 import math
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
+from nst.result import Evaluation
 from pipeline.errors import Problem
 from pipeline.events.listener import (
     Evaluated,
@@ -27,6 +28,7 @@ from pipeline.events.log import line_of
 from pipeline.outbox.record import Record
 
 _KEPT = 4096  # events
+_FINISHED = 256  # manifests whose newest result is remembered
 _EVALUATIONS = 0.5  # seconds between two events about evaluations of one pair
 
 
@@ -68,6 +70,8 @@ class Counts:
     pairs: int
     done: int = 0
     failed: int = 0
+    running: dict[str, Evaluation] = field(default_factory=dict)  # the last evaluation of each pair
+    problems: dict[str, Problem] = field(default_factory=dict)  # of pairs that have failed
 
 
 @dataclass
@@ -92,6 +96,7 @@ class Hub:
         self._followed: dict[str, list[Followed]] = {}
         self._alarms: set[Alarm] = set()  # of those who want every event
         self._counts: dict[str, Counts] = {}
+        self._finished: OrderedDict[str, float] = OrderedDict()
         self._evaluated: dict[tuple[str, str], float] = {}  # when an evaluation of a pair was kept last
 
     def hear(self, event: Event) -> None:
@@ -151,7 +156,18 @@ class Hub:
     def counts(self, manifest: str) -> Counts | None:
         """How far the work on a manifest has come; none if this process does not work on it."""
         with self._lock:
-            return self._counts.get(manifest)
+            counts = self._counts.get(manifest)
+            return _copied(counts) if counts else None
+
+    def opened(self) -> dict[str, Counts]:
+        """How far the work on each manifest has come that this process works on."""
+        with self._lock:
+            return {name: _copied(counts) for name, counts in self._counts.items()}
+
+    def finished(self) -> dict[str, float]:
+        """When a pair was done last, in seconds since the epoch, of the manifests with the newest results."""
+        with self._lock:
+            return dict(self._finished)
 
     def say(self, manifest: str, name: str, details: dict[str, Any]) -> None:
         """Keep an event that no listener hears, and wake those who want every event."""
@@ -162,10 +178,22 @@ class Hub:
         match event:
             case ManifestStarted(manifest, pairs):
                 self._counts[manifest] = Counts(pairs)
-            case PairDone(manifest) if manifest in self._counts:
-                self._counts[manifest].done += 1
-            case Failed(manifest) if manifest in self._counts:
-                self._counts[manifest].failed += 1
+            case Evaluated(manifest, pair, evaluation) if manifest in self._counts:
+                self._counts[manifest].running[pair] = evaluation
+            case PairDone(manifest, record):
+                self._evaluated.pop((manifest, record.id), None)
+                self._finished[manifest] = time.time()
+                self._finished.move_to_end(manifest)
+                if len(self._finished) > _FINISHED:
+                    self._finished.popitem(last=False)
+                if counts := self._counts.get(manifest):
+                    counts.done += 1
+                    counts.running.pop(record.id, None)
+            case Failed(manifest, problem) if manifest in self._counts:
+                counts = self._counts[manifest]
+                counts.failed += 1
+                counts.running.pop(problem.id or "", None)
+                counts.problems[problem.id or ""] = problem
             case ManifestEnded(manifest) | ManifestLeft(manifest):
                 self._counts.pop(manifest, None)
                 self._evaluated = {key: at for key, at in self._evaluated.items() if key[0] != manifest}
@@ -208,3 +236,8 @@ class Hub:
                     followed.ended = True
             if followed.record or followed.ended:
                 followed.alarm.ring()
+
+
+def _copied(counts: Counts) -> Counts:
+    """The counts as they are now. The hub changes its own ones."""
+    return replace(counts, running=dict(counts.running), problems=dict(counts.problems))

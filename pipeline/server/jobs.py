@@ -95,6 +95,7 @@ async def stylize(
     with door.hub.following(name) as followed:
         async with submission_of(request) as submission:
             new = await door.take_in(partial(door.taking.take, name, submission, repeatable))
+        door.listed.forget()
         door.announce()
         outcome = None if new else await look(door, name)
         if outcome is None and seconds > 0:
@@ -112,9 +113,9 @@ async def stylize(
 )
 async def job(request: Request, id: str) -> JobState | Response:  # noqa: A002
     """The state of a job; or its picture, if the client accepts images only and the job is done."""
-    door, found = door_of(request), await _found(request, id)
+    found, outcome = await _found(request, id)
     if found.state == "done" and request.headers.get("accept", "").strip().lower().startswith("image/"):
-        return await _answer(door, id, await look(door, id), request)
+        return await _answer(door_of(request), id, outcome, request)
     return found
 
 
@@ -129,14 +130,14 @@ async def job(request: Request, id: str) -> JobState | Response:  # noqa: A002
 )
 async def picture(request: Request, id: str) -> Response:  # noqa: A002
     """The picture of a job that is done."""
-    found = await _found(request, id)
+    found, outcome = await _found(request, id)
     if found.state != "done":
         raise RefusedError(404, f"the job is {found.state}, so that there is no picture")
-    return await _answer(door_of(request), id, await look(door_of(request), id), request)
+    return await _answer(door_of(request), id, outcome, request)
 
 
-async def _found(request: Request, name: str) -> JobState:
-    """The state of a job. Raises `RefusedError` if there is none."""
+async def _found(request: Request, name: str) -> tuple[JobState, Outcome | None]:
+    """The state of a job, and its outcome if it has ended. Raises `RefusedError` if there is no such job."""
     door = door_of(request)
     if not is_request(name):
         raise RefusedError(404, "there is no job of this name")
@@ -147,13 +148,13 @@ async def _found(request: Request, name: str) -> JobState:
 
     record, state = await door.read(seen)
     if record:
-        return _state(name, Outcome(record))
+        return _state(name, Outcome(record)), Outcome(record)
     if state is None:
         raise RefusedError(404, "there is no job of this name; its files may have been removed")
     ended = await look(door, name) if state == "failed" else None
     if state == "done":
         raise RefusedError(404, "the results of this job were removed")
-    return _state(name, ended, "processing" if state == "processing" else "waiting")
+    return _state(name, ended, "processing" if state == "processing" else "waiting"), ended
 
 
 def _state(

@@ -1,7 +1,6 @@
 """The list of all manifests, in pages, so that many of them do not make a large answer."""
 
 from bisect import bisect_right
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -9,8 +8,9 @@ from pydantic import BaseModel, Field
 
 from pipeline.server.documented import refusals
 from pipeline.server.door import door_of
+from pipeline.server.paging import address_after
 from pipeline.server.problems import RefusedError
-from pipeline.server.states import FOLDERS, State, names_by_state
+from pipeline.server.states import FOLDERS, State
 
 router = APIRouter(tags=["manifests"])
 
@@ -41,14 +41,15 @@ async def manifests(
     limit: Annotated[int, Query(ge=1, le=1000, description="How many at most.")] = 100,
 ) -> ManifestList:
     """The manifests that wait, are worked on, are done and have failed, in this order, by name."""
-    found = await door_of(request).read(partial(names_by_state, door_of(request).inbox))
+    door = door_of(request)
+    found = await door.read(door.listed.get)
     places = [(_ORDER.index(s), name) for s in _ORDER if state in (None, s) for name in found[s]]
     begin = bisect_right(places, _place(after)) if after else 0
     page = places[begin : begin + limit]
     following = None
     if begin + limit < len(places):
         last = f"{_ORDER[page[-1][0]]}/{page[-1][1]}"
-        following = str(request.url.include_query_params(after=last).replace(scheme="", netloc=""))
+        following = address_after(request, last)
     return ManifestList(
         counts={s: len(names) for s, names in found.items()},
         manifests=[ManifestEntry(name=name, state=_ORDER[index]) for index, name in page],

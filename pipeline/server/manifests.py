@@ -19,7 +19,7 @@ from pipeline.server.documented import Responses, refusals
 from pipeline.server.door import Door, door_of
 from pipeline.server.names import known_name, new_name
 from pipeline.server.problems import Fault, RefusedError, faults
-from pipeline.server.states import State, errors_of, state_of
+from pipeline.server.states import State, errors_of, found_state
 from pipeline.stores.search import Search
 
 router = APIRouter(tags=["manifests"])
@@ -88,6 +88,7 @@ async def _put(request: Request, name: str) -> JSONResponse:
         raise RefusedError(415, "send the manifest as application/json")
     async with received(request) as body:
         await door.take_in(partial(_take_in, door, name, body))
+    door.listed.forget()
     door.announce()
     state = ManifestState(name=name, state="waiting", results=f"/results/{name}/")
     return JSONResponse(state.model_dump(), 201, {"Location": f"/manifests/{name}"})
@@ -127,9 +128,7 @@ async def _act(
     door = door_of(request)
 
     def act() -> None:
-        state = state_of(door.inbox, name)
-        if state is None:
-            raise RefusedError(404, "there is no manifest of this name")
+        state = found_state(door.inbox, name)
         if state not in states:
             raise RefusedError(409, f"{name}: is {state}, so that it can't be {_DONE_TO[action]}")
         # One inbox for each action: it remembers what it has listed.
@@ -140,6 +139,7 @@ async def _act(
             raise RefusedError(409, str(error)) from None
 
     await door.read(act)
+    door.listed.forget()
     return await _state(door, name)
 
 
@@ -147,16 +147,11 @@ _DONE_TO = {"cancel": "cancelled", "retry": "retried"}
 
 
 async def _state(door: Door, name: str) -> ManifestState:
-    found = await door.read(partial(_seen, door, name))
-    if found is None:
-        raise RefusedError(404, "there is no manifest of this name")
-    return found
+    return await door.read(partial(_seen, door, name))
 
 
-def _seen(door: Door, name: str) -> ManifestState | None:
-    state = state_of(door.inbox, name)
-    if state is None:
-        return None
+def _seen(door: Door, name: str) -> ManifestState:
+    state = found_state(door.inbox, name)
     found = ManifestState(name=name, state=state, results=f"/results/{name}/")
     if state == "failed":
         return found.model_copy(update={"errors": faults(errors_of(door.inbox, name))})
@@ -164,7 +159,9 @@ def _seen(door: Door, name: str) -> ManifestState | None:
         return found
     if counts := door.hub.counts(name):
         return found.model_copy(update={"pairs": counts.pairs, "done": counts.done, "failed": counts.failed})
-    return found.model_copy(update={"pairs": _listed_pairs(door, name), "done": _records(door, name)})
+    return found.model_copy(
+        update={"pairs": _listed_pairs(door, name), "done": len(door.folders.results(name))}
+    )
 
 
 def _listed_pairs(door: Door, name: str) -> int | None:
@@ -174,9 +171,3 @@ def _listed_pairs(door: Door, name: str) -> int | None:
     except (NotFoundError, ManifestError):
         return None
     return None if document.product else len(document.pairs)
-
-
-def _records(door: Door, name: str) -> int:
-    """How many results a manifest has."""
-    names = [entry.name for entry in door.outbox.store.entries(name)]
-    return sum(file.endswith(".json") for file in names)

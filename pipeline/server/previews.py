@@ -1,13 +1,11 @@
 """The picture of a pair as it forms: a small JPEG, which is made only while somebody asks for it."""
 
-import hashlib
-
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from pipeline.server.documented import KNOWN, refusals
 from pipeline.server.door import door_of
-from pipeline.server.files import is_known
+from pipeline.server.etags import etag_of, is_known
 from pipeline.server.names import known_name
 from pipeline.server.problems import RefusedError
 
@@ -35,7 +33,7 @@ async def preview(request: Request, name: str, pair: str) -> Response:
     if jpeg is None:
         detail = "there is no preview of this pair; while it is computed here, ask again after two seconds"
         raise RefusedError(404, detail)
-    etag = f'"{hashlib.sha256(jpeg).hexdigest()[:32]}"'
+    etag = etag_of(jpeg)
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if is_known(request, etag):
         return Response(status_code=304, headers=headers)

@@ -1,13 +1,18 @@
 """Results: the files of the outbox, so that its pages work in a browser, also those in a bucket."""
 
+from functools import partial
+
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
+from nst.errors import ImageError
 from pipeline.errors import StoreError, UnavailableError
 from pipeline.outbox.pages import INDEX
 from pipeline.server.documented import KNOWN, refusals
 from pipeline.server.door import door_of
+from pipeline.server.etags import is_known
 from pipeline.server.files import file_response
+from pipeline.server.folders import PICTURES
 from pipeline.server.names import result_key
 from pipeline.server.problems import RefusedError
 
@@ -21,6 +26,11 @@ _FILE = {
     }
     | {"application/json": {"schema": {}}, "application/x-ndjson": {"schema": {"type": "string"}}},
     "headers": {"ETag": {"schema": {"type": "string"}, "description": "Differs for another content."}},
+}
+_SMALL = {
+    "description": "A JPEG whose sides have at most 512 pixels.",
+    "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
+    "headers": {"ETag": {"schema": {"type": "string"}, "description": "Differs for another picture."}},
 }
 _PART = {**_FILE, "description": "The part of the file that `Range` asks for."}
 
@@ -46,6 +56,31 @@ async def folder(request: Request, name: str) -> Response:
     """The page of a manifest, whose links are relative to its folder."""
     result_key(name, INDEX)
     return RedirectResponse(f"{request.url.path.rpartition('/')[2]}/", 307)
+
+
+@router.get(
+    "/thumbnails/{name}/{file}",
+    response_class=Response,
+    responses={200: _SMALL, 304: KNOWN, **refusals(404)},
+)
+async def thumbnail(request: Request, name: str, file: str) -> Response:
+    """A small JPEG of a picture in the results of a manifest."""
+    door, key = door_of(request), result_key(name, file)
+    missing = RefusedError(404, "there is no picture of this name")
+    if not file.lower().endswith(PICTURES):
+        raise missing
+    try:
+        etag = await door.read(partial(door.thumbnails.etag, key))
+        if etag is None:
+            raise missing
+        headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+        if is_known(request, etag):
+            return Response(status_code=304, headers=headers)
+        return Response(await door.read(partial(door.thumbnails.jpeg, key, etag)), 200, headers, "image/jpeg")
+    except UnavailableError:
+        raise
+    except (ImageError, StoreError):
+        raise missing from None
 
 
 router.add_api_route("/results/{name}/{path:path}", result, methods=["HEAD"], include_in_schema=False)

@@ -1,22 +1,21 @@
 """In which state a manifest is, from the stores alone."""
 
-import json
 from typing import Literal
 
 from pipeline.errors import NotFoundError, Problem
+from pipeline.inbox.error_file import read_errors
 from pipeline.inbox.layout import (
     DONE,
     FAILED,
     PROCESSING,
     done_key,
-    error_key,
     failed_key,
     is_manifest,
     processing_key,
     waiting_key,
     without_suffix,
 )
-from pipeline.manifest.reading import MAX_BYTES
+from pipeline.server.problems import RefusedError
 from pipeline.stores.base import Store
 
 State = Literal["waiting", "processing", "done", "failed"]
@@ -43,11 +42,22 @@ def state_of(inbox: Store, name: str) -> State | None:
     return None
 
 
-def names_by_state(inbox: Store) -> dict[State, list[str]]:
-    """The names of all manifests, sorted, by the state that they are in. Raises `StoreError`."""
+def found_state(inbox: Store, name: str) -> State:
+    """The state of a manifest. Raises `RefusedError` if there is none of this name, and `StoreError`."""
+    state = state_of(inbox, name)
+    if state is None:
+        raise RefusedError(404, "there is no manifest of this name")
+    return state
+
+
+def times_by_state(inbox: Store) -> dict[State, dict[str, float]]:
+    """The names of all manifests, sorted, by the state that they are in. Raises `StoreError`.
+
+    With each name, when its file was last modified, in seconds since the epoch.
+    """
     listed = {state: inbox.entries(folder) for state, folder in FOLDERS.items()}
     return {
-        state: sorted(without_suffix(entry.name) for entry in entries if is_manifest(entry.name))
+        state: dict(sorted((without_suffix(e.name), e.modified) for e in entries if is_manifest(e.name)))
         for state, entries in listed.items()
     }
 
@@ -55,11 +65,8 @@ def names_by_state(inbox: Store) -> dict[State, list[str]]:
 def errors_of(inbox: Store, name: str) -> list[Problem]:
     """What the error file of a failed manifest says; nothing if there is none. Raises `StoreError`."""
     try:
-        text = inbox.read(error_key(name), MAX_BYTES)
+        return read_errors(inbox, name)
     except NotFoundError:
         return []
-    try:
-        found = json.loads(text)["errors"]
-        return [Problem(str(e.get("place", "")), str(e["message"]), e.get("id")) for e in found]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except ValueError:
         return [Problem("", "the error file is damaged; retry the manifest to see what is wrong")]

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from nst.errors import ImageError
@@ -33,14 +33,6 @@ from pipeline.stores.base import Store
 PAIR = "picture"  # the id of the only pair of a request
 _PRIORITY = 100  # before bulk work
 _BUSY = 30  # seconds of `Retry-After` while too many manifests wait
-
-
-@dataclass(frozen=True)
-class Images:
-    """The bytes of the images of a request."""
-
-    content: bytes
-    styles: Sequence[bytes]
 
 
 class Backlog:
@@ -90,41 +82,31 @@ class Taking:
         another request had the same key.
         """
         self._backlog.check(request=True)
-        images = Images(submission.content[0].file.read(), [style.file.read() for style in submission.styles])
-        self._validate(submission, [""] * (1 + len(images.styles)), name)
+        images = [file.file.read() for file in (*submission.content, *submission.styles)]
+        self._check(_document(submission, [""] * len(images), name))  # first, because decoding takes longer
         suffixes = self._suffixes(images)
         files = [f"content{suffixes[0]}", *(f"style-{n}{s}" for n, s in enumerate(suffixes[1:], start=1))]
-        document = self._validate(submission, files, name)
         with self.alone(name):
-            if repeatable and self._was_taken(name, submission.digest([images.content, *images.styles])):
+            if repeatable and self._was_taken(name, submission.digest(images)):
                 return False
-            self._write(name, dict(zip(files, [images.content, *images.styles], strict=True)), document)
+            document = _document(submission, files, name)
+            self._write(name, dict(zip(files, images, strict=True)), document)
             return True
 
-    def _validate(self, submission: Submission, files: Sequence[str], name: str) -> bytes:
-        """The manifest of a request. Raises `RefusedError` with each problem and the field that it is in."""
-        content, *styles = [request_key(name, file) for file in files]
-        document: dict[str, Any] = {"priority": _PRIORITY, "id": PAIR, "content": content}
-        if weights := submission.weights():
-            document["styles"] = [{"image": s, "weight": w} for s, w in zip(styles, weights, strict=True)]
-        elif len(styles) > 1:
-            document["styles"] = [{"image": style} for style in styles]
-        else:
-            document["style"] = styles[0]
-        text = json.dumps({**document, **submission.parameters()}, indent=1).encode()
+    def _check(self, document: bytes) -> None:
+        """Raises `RefusedError` with each problem of the manifest of a request and the field it is in."""
         try:
-            expand(parse(text), lambda pattern: [], self._caps)
+            expand(parse(document), lambda pattern: [], self._caps)
         except ManifestError as error:
             problems = [replace(problem, place=_field(problem.place)) for problem in error.problems]
             detail = f"the form is not valid: {'; '.join(map(str, problems))}"
             raise RefusedError(422, detail, problems) from None
-        return text
 
-    def _suffixes(self, images: Images) -> list[str]:
+    def _suffixes(self, images: Sequence[bytes]) -> list[str]:
         """Decode all images. Raises `RefusedError` with the field of each that can't be decoded."""
-        fields = [CONTENT, *(f"{STYLE}[{n}]" for n in range(len(images.styles)))]
+        fields = [CONTENT, *(f"{STYLE}[{n}]" for n in range(len(images) - 1))]
         suffixes, problems = [], []
-        for place, data in zip(fields, [images.content, *images.styles], strict=True):
+        for place, data in zip(fields, images, strict=True):
             try:
                 suffixes.append(self._suffix_of(data))
             except ImageError as error:
@@ -176,6 +158,19 @@ class Taking:
             with self._changed:
                 self._names.discard(name)
                 self._changed.notify_all()
+
+
+def _document(submission: Submission, files: Sequence[str], name: str) -> bytes:
+    """The manifest of a request whose content and styles have these file names."""
+    content, *styles = [request_key(name, file) for file in files]
+    document: dict[str, Any] = {"priority": _PRIORITY, "id": PAIR, "content": content}
+    if weights := submission.weights():
+        document["styles"] = [{"image": s, "weight": w} for s, w in zip(styles, weights, strict=True)]
+    elif len(styles) > 1:
+        document["styles"] = [{"image": style} for style in styles]
+    else:
+        document["style"] = styles[0]
+    return json.dumps({**document, **submission.parameters()}, indent=1).encode()
 
 
 def _field(place: str) -> str:

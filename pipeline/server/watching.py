@@ -1,14 +1,14 @@
 """Events of a door without a runner: what changes in the inbox while somebody listens."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from pipeline.errors import StoreError
 from pipeline.server.hub import Hub
 from pipeline.server.states import State
 
-Listed = dict[State, list[str]]
+Listed = Mapping[State, Iterable[str]]
 
 
 class Watching:

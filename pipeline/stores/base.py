@@ -7,6 +7,8 @@ from typing import Protocol
 
 from pipeline.stores.search import Search
 
+PARTS = ".shards"  # the folder within a folder for what concerns only a part of it; hidden from listings
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -105,7 +107,10 @@ class Claim(Protocol):
 
 
 class Reservation(Protocol):
-    """The exclusive right to write to one folder. It ends with `close`, or when this process dies."""
+    """The exclusive right to write to one folder, or to a part of it.
+
+    It ends with `close`, or when this process dies.
+    """
 
     def confirm(self) -> None:
         """Check that the reservation still holds. Raises `ClaimLostError`."""
@@ -192,10 +197,14 @@ class Store(Protocol):
         the file: another content under the same name begins with an empty one.
         """
 
-    def reserve(self, folder: str) -> Reservation | None:
+    def reserve(self, folder: str, part: str = "") -> Reservation | None:
         """Keep other processes from reserving the same folder; none if one of them has reserved it.
 
-        In a bucket this always succeeds.
+        With `part`, which is a file name, keep them from reserving this part or the whole folder. They may
+        reserve other parts. The whole folder cannot be reserved while a part of it is.
+
+        In a bucket, the whole folder can always be reserved, and reserving it excludes nobody. A part is
+        reserved by a lease there. Raises `UsageError` for a part if the server ignores conditional writes.
         """
 
     def glob(self, pattern: str, search: Search | None = None) -> list[str]:

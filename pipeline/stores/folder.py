@@ -17,7 +17,7 @@ from pipeline.errors import (
     StoreError,
     UsageError,
 )
-from pipeline.stores.base import Entry, Part
+from pipeline.stores.base import PARTS, Entry, Part
 from pipeline.stores.files import Files
 from pipeline.stores.folder_claim import FolderClaim
 from pipeline.stores.holding import Holding
@@ -173,16 +173,22 @@ class FolderStore:
             raise
         return FolderClaim(self, source, target, lock, holding)
 
-    def reserve(self, folder: str) -> Lock | None:
+    def reserve(self, folder: str, part: str = "") -> Lock | None:
         with self._tree.faults(folder):
-            lock = self._locks.take(folder)
+            lock = self._locks.take(f"{folder}/{PARTS}/{part}" if part else folder)
         if lock is None:
             return None
         try:
             lock.write(Holding(owner=uuid4().hex))
+            # After this lock was taken: of two processes that begin together, at least one sees the other.
+            with self._tree.faults(folder):
+                others = self._locks.held(folder) if part else self._locks.any_held(f"{folder}/{PARTS}")
         except BaseException:
             lock.close()
             raise
+        if others:
+            lock.close()
+            return None
         return lock
 
     def reference(self, key: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import PurePath
 
 from pipeline.errors import ClaimLostError, StoreError
 from pipeline.stores.holding import Holding
-from pipeline.stores.tree import Tree
+from pipeline.stores.tree import Tree, listed
 from pipeline.timing import Timing
 
 _LONGEST = 2**20  # bytes of the text
@@ -43,10 +43,7 @@ class Locks:
         taken only after it has not changed for `timing.lease` seconds by the monotonic clock of this machine.
         The clocks of two machines are never compared.
         """
-        # The file itself is not locked: NFS needs a writable descriptor for that, and on SMB the lock
-        # would keep this process from reading the file.
-        name = PurePath(key).name
-        lock = str(PurePath(key).with_name(_LOCK + hashlib.sha256(os.fsencode(name)).hexdigest()[:24]))
+        lock = _lock_file(key)
         descriptor = self._locked(lock)
         if descriptor is None:
             return None
@@ -60,6 +57,40 @@ class Locks:
             raise
         self._keep(taken)
         return taken
+
+    def held(self, key: str) -> bool:
+        """Whether a runner holds the lock on the name of a file, or may hold it. Raises `OSError`.
+
+        The lock is not taken. For an instant, `take` in another process finds it taken all the same.
+        """
+        return self._is_held(_lock_file(key))
+
+    def any_held(self, folder: str) -> bool:
+        """Whether this is so for any name in a folder, which need not exist. Raises `OSError`."""
+        with (
+            contextlib.suppress(FileNotFoundError),
+            self._tree.folder(folder) as place,
+            listed(place) as names,
+        ):
+            found = [name for name in os.listdir(names) if name.startswith(_LOCK)]
+            return any(self._is_held(f"{folder}/{name}") for name in found)
+        return False
+
+    def _is_held(self, lock: str) -> bool:
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            with self._tree.place(lock) as (folder, name):
+                descriptor = os.open(name, flags, dir_fd=folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        try:
+            # Shared, so that several processes can ask at the same time.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return self._may_live(lock, descriptor, Holding.from_bytes(os.pread(descriptor, _LONGEST, 0)))
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
 
     def _locked(self, lock: str) -> int | None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -124,6 +155,16 @@ class Locks:
                     return
             for lock in held:
                 lock.renew()
+
+
+def _lock_file(key: str) -> str:
+    """The file that is locked in the place of another one.
+
+    That one itself is not locked: NFS needs a writable descriptor for that, and on SMB the lock would keep
+    this process from reading it.
+    """
+    name = os.fsencode(PurePath(key).name)
+    return str(PurePath(key).with_name(_LOCK + hashlib.sha256(name).hexdigest()[:24]))
 
 
 class Lock:

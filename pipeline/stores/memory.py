@@ -18,7 +18,7 @@ from typing import ClassVar
 from weakref import WeakValueDictionary
 
 from pipeline.errors import ConflictError, UsageError
-from pipeline.stores.base import Entry, Part
+from pipeline.stores.base import PARTS, Entry, Part
 from pipeline.stores.memory_claim import MemoryClaim, MemoryClaims, MemoryReservation
 from pipeline.stores.memory_files import MemoryFiles
 from pipeline.stores.search import Search
@@ -149,9 +149,9 @@ class MemoryStore:
         self._begin("claim", source)
         return self._claims.take(source, target, self._begin)
 
-    def reserve(self, folder: str) -> MemoryReservation | None:
-        self._begin("reserve", folder)
-        return self._claims.reserve(folder)
+    def reserve(self, folder: str, part: str = "") -> MemoryReservation | None:
+        self._begin("reserve", f"{folder}/{PARTS}/{part}" if part else folder)
+        return self._claims.reserve(folder, part)
 
     def glob(self, pattern: str, search: Search | None = None) -> list[str]:
         self._begin("glob", pattern)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from pipeline.errors import ClaimLostError, TakenAwayError
-from pipeline.stores.base import History
+from pipeline.stores.base import PARTS, History
 from pipeline.stores.memory_files import MemoryFiles
 
 Begin = Callable[[str, str], None]  # gets the verb and the key of a call before it has any effect
@@ -36,12 +36,14 @@ class MemoryClaims:
             claim = self.held[target] = MemoryClaim(self, source, target, content, history, begin)
         return claim
 
-    def reserve(self, folder: str) -> "MemoryReservation | None":
-        """Reserve a folder; none if it is reserved already."""
+    def reserve(self, folder: str, part: str) -> "MemoryReservation | None":
+        """Reserve a folder or a part of it, as `Store.reserve` does."""
+        key, parts = f"{folder}/{PARTS}/{part}" if part else folder, f"{folder}/{PARTS}/"
         with self.files.locked():
-            if folder in self.reserved:
+            taken = self.reserved.keys()
+            if key in taken or folder in taken or (not part and any(k.startswith(parts) for k in taken)):
                 return None
-            reservation = self.reserved[folder] = MemoryReservation(self.reserved, folder)
+            reservation = self.reserved[key] = MemoryReservation(self.reserved, key)
         return reservation
 
     def abandon(self, key: str) -> None:

@@ -1,15 +1,16 @@
 """A bucket, or the objects under a prefix of it, as a store: conditional writes make claims exclusive."""
 
 import posixpath
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pipeline.errors import ConflictError, NotFoundError
+from pipeline.errors import ConflictError, NotFoundError, StoreError, UsageError
 from pipeline.stores.aws import NotModifiedError, OutsideError
-from pipeline.stores.base import Entry, Part
+from pipeline.stores.base import PARTS, Entry, Part
 from pipeline.stores.cache import Cache
-from pipeline.stores.lease import SUFFIX, Leases
+from pipeline.stores.lease import SUFFIX, Lease, Leases
 from pipeline.stores.objects import SCHEME, Head, Objects
 from pipeline.stores.s3_claim import S3Claim, claimed, moved
 from pipeline.stores.search import Search
@@ -32,6 +33,7 @@ class S3Store:
         self._timing = timing
         self._leases = Leases(self.objects, timing)
         self._cache = Cache(_CACHED)
+        self._obeys = False  # whether the server is known to obey conditions
         self._listed: dict[str, str] = {}  # ETags of the last listing, by key
 
     def exists(self) -> bool:
@@ -95,14 +97,14 @@ class S3Store:
         return found.data, found.etag
 
     def part(self, key: str, begin: int, size: int, version: str | None = None) -> Part:
-        condition = {"IfMatch": _etag_of(version)} if version else {}
         try:
-            found = self.objects.get(key, size, Range=f"bytes={begin}-{begin + size - 1}", **condition)
+            found = self.objects.get(key, size, Range=f"bytes={begin}-{begin + size - 1}")
             head, data = Head(found.etag, found.size, found.modified), found.data
         except OutsideError:
             head, data = self.objects.head(key), b""
         entry = _entry_of(key, head)
-        if version not in (None, entry.version):  # some servers ignore the condition
+        # Not as a condition of the request: some servers ignore conditions.
+        if version not in (None, entry.version):
             raise ConflictError(f"{self.url}/{key}: was changed while it was read")
         return Part(data, entry)
 
@@ -127,8 +129,17 @@ class S3Store:
         lease = self._leases.take(target + SUFFIX, self._listed.get(source, ""))
         return claimed(self.objects, lease, source, target) if lease else None
 
-    def reserve(self, folder: str) -> "S3Reservation":
-        return S3Reservation()
+    def reserve(self, folder: str, part: str = "") -> "S3Reservation | None":
+        if not part:
+            return S3Reservation()
+        if not (self._obeys or self.exclusive()):
+            raise UsageError(
+                f"{self.url}: the server ignores conditional writes, so that two processes could work on one "
+                "shard; use one process, without --shard"
+            )
+        self._obeys = True
+        lease = self._leases.take(f"{folder}/{PARTS}/{part}{SUFFIX}", "")
+        return S3Reservation(lease) if lease else None
 
     def glob(self, pattern: str, search: Search | None = None) -> list[str]:
         return (search or Search()).keys(self.url, pattern, self.objects.keys)
@@ -163,15 +174,17 @@ def _entry_of(key: str, head: Head) -> Entry:
     return _entry(posixpath.basename(key), head.size, head.etag, head.modified.timestamp())
 
 
-def _etag_of(version: str) -> str:
-    return version.rpartition(" ")[0]
-
-
 class S3Reservation:
-    """Has no effect."""
+    """Has no effect without a lease."""
+
+    def __init__(self, lease: Lease | None = None) -> None:
+        self._lease = lease
 
     def confirm(self) -> None:
-        pass
+        if self._lease:
+            self._lease.confirm()
 
     def close(self) -> None:
-        pass
+        if self._lease:
+            with suppress(StoreError):  # it lapses by itself
+                self._lease.delete()

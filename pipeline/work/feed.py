@@ -184,9 +184,9 @@ class InboxFeed:
             found = self.faults.attempt("the inbox", self._inbox.scan)
         self._ready = deque(found or [])
         waiting, processing = self._inbox.waiting, self._inbox.processing
-        if found is not None:
+        if found is not None:  # a scan that failed does not show which manifests have ended
             self._listener.hear(Scanned(len(waiting), len(processing)))
-        self._trigger.seen(waiting | processing)
+            self._trigger.seen(waiting | processing)
         self._opener.scanned({ready.name for ready in self._ready if not ready.in_processing})
         self._scanned, self._scan_took = began, time.monotonic() - began
 

@@ -14,6 +14,7 @@ from pipeline.manifest.models import Pair
 from pipeline.manifest.reading import MAX_BYTES, parse
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.results import Results
+from pipeline.outbox.whole import SharedEnd
 from pipeline.settings import Caps
 from pipeline.stores.base import Reservation
 from pipeline.stores.listed import ListedStates
@@ -44,10 +45,13 @@ class Job:
     lock: threading.RLock = field(default_factory=threading.RLock)  # held while it is changed or ended
     reservation: Reservation | None = None  # of its folder in the outbox, until `close`
     origin: str = ""  # the place of the manifest, which is written to the outbox
+    shared: SharedEnd | None = None  # if these pairs are a shard, and other processes work on the others
+    computed: int = 0  # pairs, by this process
     put_off_until: float = 0.0  # on the monotonic clock: it could not be ended, so a scan skips it until then
 
     def __post_init__(self) -> None:
-        self.ids = [pair.id for pair in self.pairs]  # in the order of the manifest
+        # Of the whole manifest, in its order, also where `pairs` become a shard of it.
+        self.ids = [pair.id for pair in self.pairs]
 
     @property
     def settled(self) -> int:

@@ -33,7 +33,7 @@ class Lookup:
         results = self._outbox.open(job.name, ids, timing, self._session.warn)
         self._outbox.note_origin(job.name, job.origin, results.new, job.confirm)
         job.put_last(lambda pair: results.done_before(pair.id))
-        if sum(map(results.done_before, ids)) >= _MANY:
+        if sum(results.done_before(pair.id) for pair in job.pairs) >= _MANY:
             job.states = ListedStates(job.sources, timing)
         job.results = results
         return results

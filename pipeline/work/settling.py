@@ -12,6 +12,7 @@ from pipeline.inbox.claimed import ClaimedManifest
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.pages import Kept
 from pipeline.outbox.results import Found
+from pipeline.outbox.whole import SharedEnd
 from pipeline.stores.patience import Patience
 from pipeline.work.job import Job
 from pipeline.work.session import Session
@@ -32,6 +33,7 @@ class Settling:
         """`cancel` is called with the name of a manifest whose claim was lost."""
         self._outbox, self._listener, self._timing = outbox, session.listener, session.timing
         self._patience, self._cancel, self._changed = patience, cancel, session.changed
+        self._pulse = session.pulse
         self.problems = 0
 
     def publish(self, job: Job, finished: Finished, earlier: Found) -> Kept | Problem | None:
@@ -57,6 +59,7 @@ class Settling:
             return None
         except Exception as error:
             return problems_of(error, pair.place, pair.id)[0]
+        job.computed += 1
         self._listener.hear(PairDone(job.name, kept.record, computed=True))
         return kept
 
@@ -131,8 +134,8 @@ class Settling:
 
     def _add_to_page(self, job: Job, result: Kept | Problem, reused: bool) -> None:
         """Write the page of a pair if all of its pairs have settled, and the manifest has several pages."""
-        if job.results is None:
-            return  # the outbox cannot have a folder of this name, so that there are no pages either
+        if job.results is None or job.shared:
+            return  # no folder can have this name, or other processes have the other pairs of the page
         pair = result.id if isinstance(result, Problem) else result.record.id
         number = job.results.pages.settle(pair or "", result, reused)
         if number is not None:
@@ -140,6 +143,9 @@ class Settling:
 
     def _end(self, job: Job) -> None:
         job.confirm()
+        if job.shared:
+            self._end_shard(job, job.shared)
+            return
         if job.results:
             self.wait_for(job, partial(job.results.pages.put_index, job.problems, job.confirm))
         if job.ended:
@@ -150,6 +156,23 @@ class Settling:
             job.claimed.complete()
         job.close()
         self._listener.hear(ManifestEnded(job.name, len(job.problems), self._outbox.page_url(job.name)))
+
+    def _end_shard(self, job: Job, shared: SharedEnd) -> None:
+        """End the work on a shard; if no pair of any shard is left, the whole manifest has ended."""
+
+        def confirm() -> None:
+            self._pulse.beat()  # the pages of many pairs take long
+            job.confirm()
+
+        state = self.wait_for(job, partial(shared.end, job.problems, job.computed > 0, confirm))
+        if state is None or job.ended:
+            return
+        job.close()
+        if state.left:
+            reason = f"shard {shared.shard} has ended; {state.left:,} pairs of other shards are left"
+            self._listener.hear(ManifestLeft(job.name, reason))
+        else:
+            self._listener.hear(ManifestEnded(job.name, state.failed, self._outbox.page_url(job.name)))
 
 
 def _end_claim(claimed: ClaimedManifest) -> None:

@@ -1,5 +1,6 @@
 """The two ways to work: on manifest files once, and on an inbox in rounds, until a signal comes."""
 
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,7 @@ from pipeline.errors import StoreError, UsageError, printable, problems_of
 from pipeline.events.listener import Note
 from pipeline.inbox.inbox import Inbox
 from pipeline.inbox.triggers import Schedule, Trigger
+from pipeline.manifest.shard import Shard
 from pipeline.outbox.outbox import Outbox
 from pipeline.stores.opening import Stores
 from pipeline.work.feed import FileFeed, InboxFeed
@@ -17,6 +19,7 @@ from pipeline.work.job import Job, job_of_file
 from pipeline.work.opener import SEARCHING, report_refused
 from pipeline.work.owner import Owner
 from pipeline.work.session import Session
+from pipeline.work.sharding import become_shard
 from pipeline.work.signals import supervise
 
 _QUIETER = 1.5  # the factor by which the wait between two scans grows while nothing happens
@@ -31,11 +34,13 @@ def run(
     session: Session,
     name: str | None = None,
     replace: bool = False,
+    shard: Shard | None = None,
 ) -> int:
     """Work on manifest files, whose images are relative to each file's folder; returns the exit code.
 
     Results go to the folder `name` of the outbox, or else to that of the file's name. Raises `UsageError`
-    if it has the results of a manifest from another place, unless `replace` is true.
+    if it has the results of a manifest from another place, unless `replace` is true. With `shard`, only the
+    pairs of this shard are worked on; without any, there is nothing to do.
     """
     jobs: list[Job] = []
     refused = 0
@@ -44,7 +49,12 @@ def run(
             try:
                 job = _open(path, stores, allow, outbox, session, name)
                 stack.callback(job.close)
-                _check_origin(job, outbox, replace)
+                if shard:
+                    _check_origin(job, outbox, replace)
+                    become_shard(job, shard, outbox, session, replace)
+                else:
+                    _reserve(job, outbox)
+                    _check_origin(job, outbox, replace)
                 jobs.append(job)
             except UsageError:
                 raise  # before anything is computed: the user has to decide
@@ -53,22 +63,29 @@ def run(
                 report_refused(name or path.stem, problems_of(error), session.listener)
         if not jobs:
             return 1
+        if not any(job.pairs for job in jobs):
+            session.listener.hear(Note(f"shard {shard} has no pairs", details={"manifest": jobs[0].name}))
+            return 0
         return _work_on(jobs, Owner(engine, outbox, session), session, refused)
 
 
 def _open(
     path: Path, stores: Stores, allow: Sequence[str], outbox: Outbox, session: Session, name: str | None
 ) -> Job:
-    """The job of a manifest file, with its folder reserved in the outbox. Raises `NSTError`."""
+    """The job of a manifest file. Raises `NSTError`."""
     sources = stores.sources(str(path.parent), allow, outbox.results_among)
     with session.reporting_slowness(SEARCHING, manifest=path.stem):
         job = job_of_file(path, sources, session.caps, session.search())
     job.name = name or job.name
+    return job
+
+
+def _reserve(job: Job, outbox: Outbox) -> None:
+    """Reserve the folder of a job in the outbox. Raises `StoreError`."""
     job.reservation = outbox.store.reserve(job.name)
     if job.reservation is None:
         place = f"{outbox.store.url}/{job.name}"
         raise StoreError(f"{place}: another process publishes there; give another folder with --name")
-    return job
 
 
 def _check_origin(job: Job, outbox: Outbox, replace: bool) -> None:
@@ -117,21 +134,28 @@ class Watch:
         self._owner = Owner(engine, outbox, session)
         self._feed = InboxFeed(inbox, sources, outbox, trigger, session)
 
-    def run(self, once: bool, schedule: Schedule | None) -> int:
-        """Work until a signal comes, or with `once` until nothing is left; returns the exit code."""
+    def run(self, once: bool, schedule: Schedule | None, idle: float | None = None) -> int:
+        """Work until a signal comes; returns the exit code.
+
+        With `once`, one round: until nothing is left. With `idle`, until there was no work for so many
+        seconds. Before either end, what the trigger has of manifests that have ended is acknowledged.
+        """
         leave = [self._feed.hand_back, self._owner.hand_back]
         mark = [self._feed.mark_stopping, self._owner.mark_stopping]
         close = self._trigger.close
-        code = supervise(self._session, lambda: self._work(once, schedule), mark, leave, close)
+        code = supervise(self._session, lambda: self._work(once, schedule, idle), mark, leave, close)
         failed = self._owner.problems + self._feed.problems + self._feed.faults.count
         return code or int(failed > 0)
 
-    def _work(self, once: bool, schedule: Schedule | None) -> None:
+    def _work(self, once: bool, schedule: Schedule | None, idle: float | None) -> None:
         try:
             self._owner.start()
             urls = {"inbox": self._inbox.store.url, "outbox": self._outbox.store.url}
             self._session.listener.hear(Note("watching", details=urls))
-            self._rounds(once, schedule)
+            if idle is None:
+                self._rounds(once, schedule)
+            else:
+                self._rounds_until_idle(idle)
         finally:
             self._owner.close()
             self._feed.hand_back()
@@ -148,12 +172,43 @@ class Watch:
             busy = self._round()
             self._show_ends()
             if once:
+                self._acknowledge()
                 return
-            # Requests cost money: the longer nothing happens, the more seldom the inbox is scanned.
-            interval = session.timing.scan if busy else min(_QUIETER * interval, self._longest_interval())
+            interval = self._next_interval(interval, busy)
             self._trigger.idle(True)
             if not schedule:
                 self._wait(interval)
+
+    def _rounds_until_idle(self, idle: float) -> None:
+        """Work until there was none for so many seconds."""
+        session, interval = self._session, self._session.timing.scan
+        due, acknowledged = 0.0, False
+        while not session.stop.is_set():
+            self._trigger.idle(False)
+            busy = self._round()
+            self._show_ends()
+            # The time is measured from the end of the work.
+            if busy or not due:
+                due, acknowledged = time.monotonic() + idle, False
+            if time.monotonic() < due:
+                interval = self._next_interval(interval, busy)
+                self._trigger.idle(True)
+                self._wait(min(interval, due - time.monotonic()))
+            elif not acknowledged:
+                # Another round follows, because a message may have come with a manifest.
+                self._acknowledge()
+                acknowledged = True
+            else:
+                return
+
+    def _next_interval(self, interval: float, busy: bool) -> float:
+        """Requests cost money: the longer nothing happens, the more seldom the inbox is scanned."""
+        return self._session.timing.scan if busy else min(_QUIETER * interval, self._longest_interval())
+
+    def _acknowledge(self) -> None:
+        """Collect all that waits in the trigger, and let it see which manifests have ended."""
+        while not self._session.stop.is_set() and self._trigger.collect():
+            self._show_ends()
 
     def _round(self) -> bool:
         """Work until nothing is ready, no file is being written, and no store is unavailable.

@@ -5,7 +5,8 @@ same, no test holds the promise that was broken.
 """
 
 from tests.mutations.server import SERVER
+from tests.mutations.shards import SHARDS
 from tests.mutations.stores import STORES
 from tests.mutations.work import WORK
 
-MUTATIONS = (*STORES, *WORK, *SERVER)
+MUTATIONS = (*STORES, *WORK, *SHARDS, *SERVER)

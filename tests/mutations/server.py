@@ -51,11 +51,26 @@ SERVER = (
         "pipeline/server/files.py",
         '"sandbox; ',
         '"',
-        "server/test_results.py::test_files_have_their_type_and_run_nothing",
+        "server/test_result_routes.py::test_files_have_their_type_and_run_nothing",
+    ),
+    Mutation(
+        "a result may be mixed from two versions",
+        "pipeline/server/files.py",
+        "left.start, _size(left), entry.version",
+        "left.start, _size(left)",
+        "server/test_large_results.py::"
+        "test_a_file_that_is_replaced_while_it_is_sent_is_not_mixed_with_the_newer_one[2]",
+    ),
+    Mutation(
+        "previews are made although nobody watches",
+        "pipeline/engines/previewing.py",
+        "(task.manifest, task.pair.id) in watched and",
+        "watched is not None and",
+        "engines/test_previewing.py::test_nothing_is_copied_while_nobody_watches",
     ),
     Mutation(
         "a request of the door rests before it is worked on",
-        "pipeline/inbox/inbox.py",
+        "pipeline/inbox/writing.py",
         "if is_request(without_suffix(entry.name)) and",
         "if False and",
         "inbox/test_inbox.py::test_a_request_of_the_door_is_ready_as_soon_as_it_is_whole",

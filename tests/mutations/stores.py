@@ -87,8 +87,8 @@ STORES = (
     Mutation(
         "a cancelled manifest is still published",
         "pipeline/stores/folder_claim.py",
-        "if not self.present():\n            raise ClaimLostError",
-        "if False:\n            raise ClaimLostError",
+        "if not self.present():\n            raise TakenAwayError",
+        "if False:\n            raise TakenAwayError",
         "stores/test_folder.py::test_a_claim_is_lost_when_its_file_is_gone_but_not_when_the_whole_folder_is",
     ),
     Mutation(

@@ -56,8 +56,26 @@ def test_an_outbox_that_is_a_file_is_reported(root: Path, call: Call, outbox: st
             "--name ../x: a name is a plain file name, without / ",
         ),
         ("run {in}/m.json --outbox {out} --name .x", "--name .x: a name must not begin or end with a dot"),
+        ("run {in}/m.json --outbox {out} --shard 0/4", "shard 0/4: the first of 4 shards is 1"),
+        (
+            "run {in}/m.json --outbox {out} --shard 5/4",
+            "shard 5/4: the first of 4 shards is 1, the last is 4",
+        ),
+        ("run {in}/m.json --outbox {out} --shard a/b", "--shard a/b: give I/N, as in 1/4 for the first of "),
+        ("run {in}/m.json --outbox {out} --shard auto", "--shard auto: this process is no task of an array "),
+        ("run {in}/m.json {in}/n.json --outbox {out} --shard 1/2", "--shard divides one manifest; call this"),
         ("run {in}/m.json --outbox s3://x", "s3://x: an S3 URL is s3://BUCKET/PREFIX"),
         ("run {in}/m.json --outbox s3://bucket/x --endpoint-url nonsense", "check the AWS_* variables and"),
+        ("watch --inbox {in} --outbox {out} --idle -1", "--idle -1: give a number of seconds, 0 or more"),
+        ("watch --inbox {in} --outbox {out} --idle nan", "--idle nan: give a number of seconds, 0 or more"),
+        (
+            "watch --inbox {in} --outbox {out} --idle 5 --once",
+            "--idle does not go with --once; leave one of ",
+        ),
+        (
+            "watch --inbox {in} --outbox {out} --idle 5 --schedule @daily",
+            "--idle does not go with --schedule; leave one of them out",
+        ),
         ("retry --inbox {in} nothing", "nothing: no failed manifest of this name"),
     ],
 )

@@ -198,3 +198,53 @@ def test_an_upload_starts_a_runner_s_scan(queue: Queue, aws: str) -> None:
         ]
         == "0"
     )
+
+
+def watching(queue: Queue, aws: str, *options: str) -> Runner:
+    """A runner whose engine computes nothing."""
+    places = ["--inbox", queue.inbox.url, "--outbox", queue.inbox.url.replace("/in", "/out")]
+    arguments = [*places, "--endpoint-url", aws, "--queue", queue.url, *options]
+    return Runner("watch", *arguments, engine="fake", timing={"queue_hidden": 4})
+
+
+def drop(queue: Queue, *names: str) -> None:
+    queue.inbox.write("a.png", make_png(32, 32))
+    for name in names:
+        queue.inbox.write(f"{name}.json", json.dumps({"content": "a.png", "style": "a.png"}).encode())
+
+
+@pytest.mark.parametrize("options", [["--once"], ["--idle", "0.5"]])
+def test_a_runner_that_ends_by_itself_has_acknowledged_all_manifests_that_are_done(
+    queue: Queue, aws: str, options: list[str]
+) -> None:
+    names = [f"m{number}" for number in range(12)]
+    drop(queue, *names)
+    for name in names:  # a queue may have several messages about one manifest
+        queue.send(notification(queue, f"in/{name}.json"))
+    with watching(queue, aws, *options) as runner:
+        assert runner.finish() == 0
+    assert runner.count("manifest done") == 12
+    assert queue.messages() == 0
+
+
+def test_messages_of_manifests_that_others_work_on_are_left_in_the_queue(queue: Queue, aws: str) -> None:
+    drop(queue, "mine", "other")
+    other = S3Store(queue.inbox.url, queue.inbox.objects.client)
+    list(other.entries(""))
+    claim = other.claim("other.json", "processing/other.json")
+    assert claim
+    with watching(queue, aws, "--once") as runner:
+        assert runner.finish() == 0
+    found = [json.loads(message["Body"]) for message in queue.visible(1)]
+    assert [body["Records"][0]["s3"]["object"]["key"] for body in found] == ["in%2Fother.json"]
+    claim.release()
+
+
+def test_an_idle_runner_works_on_what_comes_in_time_and_ends_then(queue: Queue, aws: str) -> None:
+    with watching(queue, aws, "--idle", "4") as runner:
+        runner.wait_for("watching")
+        for name in ("first", "second"):
+            drop(queue, name)
+            runner.wait_for("manifest done", manifest=name)
+        assert runner.finish() == 0
+    assert queue.messages() == 0

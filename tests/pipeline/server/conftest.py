@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.engines.base import Outcome, Task
 from pipeline.engines.fake import FakeEngine
-from pipeline.engines.intake import suffix_of_image
+from pipeline.engines.intake import small_picture, suffix_of_image
 from pipeline.events.listener import FanOut, Note
 from pipeline.events.metrics import Metrics
 from pipeline.events.recording import RecordingListener
@@ -33,9 +33,13 @@ from pipeline.work.feed import InboxFeed
 from pipeline.work.owner import Owner
 from pipeline.work.session import Session
 from tests.conftest import make_png
+from tests.pipeline.server.browser import chromium as chromium
+from tests.pipeline.server.browser import visit as visit
 
 # The door does not look at the stores by itself within the time of a test, so that a missed event shows.
-QUICK = Timing(scan=0.0, scan_rest=0.0, cancelled=0.01, look_bucket_last=3600, scan_bucket=0.0)
+QUICK = Timing(
+    scan=0.0, scan_rest=0.0, cancelled=0.01, look_bucket_last=3600, scan_bucket=0.0, listed_bucket=0.0
+)
 CONTENT, STYLE = make_png(seed=1), make_png(64, 64, seed=2)
 FORM = {"content_image": ("content.jpg", CONTENT), "style_image": ("style.jpg", STYLE)}
 
@@ -77,6 +81,7 @@ class Served:
             previews=self.session.previews,
             stop=self.session.stop,
             suffix_of=lambda data: suffix_of_image(data, self.settings.caps.pixels),
+            small=small_picture,
             works=self.works,
             announce=self.announce,
             warn=self.session.warn,

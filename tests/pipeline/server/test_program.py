@@ -16,7 +16,7 @@ from PIL import Image
 from tests.conftest import make_picture
 from tests.pipeline.calling import Call
 from tests.pipeline.server.conftest import FORM
-from tests.process import Runner
+from tests.process import Runner, free_port
 
 LINE = (
     'curl -X POST "http://localhost:5002/stylize" -F "content_image=@content.jpg" '
@@ -46,12 +46,6 @@ def start(places: list[str | Path]) -> Iterator[Start]:
     yield make
     for runner in runners:
         runner.kill()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("line", [LINE, LINE.replace("-o ", f"{FIELDS} -o ")])

@@ -308,6 +308,39 @@ def test_a_folder_is_reserved_by_one_at_a_time(store: Store) -> None:
     third.close()
 
 
+def test_parts_of_a_folder_are_reserved_each_by_one_at_a_time(store: Store) -> None:
+    first, second = store.reserve("results", "1-of-2"), store.reserve("results", "2-of-2")
+    assert first
+    assert second
+    assert store.reserve("results", "1-of-2") is None
+    assert store.reserve("other", "1-of-2")
+    first.confirm()
+    first.close()
+    second.confirm()
+    again = store.reserve("results", "1-of-2")
+    assert again
+    with pytest.raises(ClaimLostError):
+        first.confirm()
+    again.confirm()
+    assert list(store.entries("results")) == []
+
+
+# A bucket does not keep others from the whole folder.
+@pytest.mark.parametrize("store", ["folder", "memory"], indirect=True)
+def test_a_folder_and_a_part_of_it_are_not_reserved_at_the_same_time(store: Store) -> None:
+    part = store.reserve("results", "1-of-2")
+    assert part
+    assert store.reserve("results") is None
+    assert store.reserve("results", "2-of-2")  # the try has left nothing behind
+    part.close()
+    assert store.reserve("results") is None
+    whole = store.reserve("other")
+    assert whole
+    assert store.reserve("other", "1-of-2") is None
+    whole.close()
+    assert store.reserve("other", "1-of-2")
+
+
 # Not on moto, which checks a condition and writes in two steps.
 @pytest.mark.parametrize("store", ["folder", "memory", "seaweed"], indirect=True)
 def test_each_file_is_claimed_by_exactly_one_of_eight_threads(store: Store) -> None:

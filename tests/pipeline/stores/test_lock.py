@@ -144,6 +144,21 @@ def test_a_reservation_of_another_machine_is_respected(root: Path, network: Tabl
     assert FolderStore(root, Timing(lease=0.0), tables=network).reserve("results/m")
 
 
+@pytest.mark.parametrize(("held", "asked"), [("", "1-of-2"), ("1-of-2", "")])
+def test_a_part_and_the_whole_folder_exclude_each_other_until_a_dead_process_was_silent_for_long_enough(
+    root: Path, network: Tables, held: str, asked: str
+) -> None:
+    store = FolderStore(root)
+    first = store.reserve("results/m", held)
+    assert first
+    (lock,) = root.rglob(".lock-*")
+    text = Holding.from_bytes(lock.read_bytes()).model_copy(update={"machine": "another"}).to_bytes()
+    first.close()
+    lock.write_bytes(text)
+    assert FolderStore(root, tables=network).reserve("results/m", asked) is None
+    assert store.reserve("results/m", asked)  # no other machine can have this folder
+
+
 def test_one_thread_renews_all_locks_of_a_store(root: Path) -> None:
     before = threading.active_count()
     store = FolderStore(root, Timing(lock_renewal=0.01))

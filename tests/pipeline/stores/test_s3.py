@@ -36,6 +36,27 @@ def test_a_server_that_ignores_conditions_is_detected(client: Any, ignored: str)
     assert list(careless.entries("processing")) == []
 
 
+def test_a_part_is_not_reserved_where_the_server_ignores_conditions(client: Any) -> None:
+    def put_object(**given: Any) -> Any:
+        conditions = ("IfNoneMatch", "IfMatch")
+        return client.put_object(**{name: value for name, value in given.items() if name not in conditions})
+
+    careless = S3Store("s3://bucket/out", Altered(client, put_object=put_object))
+    with pytest.raises(UsageError, match=r"s3://bucket/out: the server ignores conditional writes.*--shard"):
+        careless.reserve("m", "1-of-2")
+    assert careless.reserve("m")
+
+
+def test_the_part_of_a_process_that_died_is_free_after_the_duration_of_a_lease(client: Any) -> None:
+    assert S3Store("s3://bucket", client).reserve("m", "1-of-2")
+    other = S3Store("s3://bucket", client, Timing(lease=0.0))
+    assert S3Store("s3://bucket", client).reserve("m", "1-of-2") is None
+    taken = other.reserve("m", "1-of-2")
+    assert taken
+    taken.close()
+    assert list(other.entries("m/.shards")) == []
+
+
 def test_a_bucket_has_no_file_events_and_is_scanned_seldom(client: Any) -> None:
     store = S3Store("s3://bucket", client, Timing(scan_bucket=7.0))
     assert store.event_folder is None

@@ -10,8 +10,10 @@ from nst import Parameters
 from pipeline.engines.base import Task
 from pipeline.errors import UnavailableError
 from pipeline.events.listener import ManifestEnded, ManifestLeft, Note, Scanned, StoreUnavailable
+from pipeline.inbox.triggers import Trigger
 from pipeline.manifest.models import Pair
-from pipeline.work.feed import FileFeed
+from pipeline.outbox.outbox import Outbox
+from pipeline.work.feed import FileFeed, InboxFeed
 from pipeline.work.job import Job
 from tests.pipeline.work.conftest import QUICK, Shop
 
@@ -276,3 +278,30 @@ def test_files_are_worked_on_one_after_the_other_by_priority(shop: Make) -> None
     while given := feed.next(1, claim=True):
         order += given.job.name
     assert order == "bbaacc"
+
+
+class Seeing(Trigger):
+    """Remembers what scans have shown."""
+
+    def __init__(self) -> None:
+        self.shown: list[set[str]] = []
+
+    def seen(self, names: set[str]) -> None:
+        self.shown.append(names)
+
+
+def test_a_scan_that_fails_shows_a_trigger_nothing(shop: Make) -> None:
+    runner, trigger = shop(), Seeing()
+    sources = runner.stores.sources(runner.inbox.url)
+    feed = InboxFeed(runner.box, sources, Outbox(runner.outbox), trigger, runner.session)
+    runner.drop("m")
+
+    def unavailable(verb: str, key: str) -> None:
+        raise UnavailableError("the inbox cannot be reached")
+
+    runner.inbox.before = unavailable
+    feed.scan()
+    assert trigger.shown == []
+    runner.inbox.before = lambda verb, key: None
+    feed.scan()
+    assert trigger.shown == [{"m"}]

@@ -1,0 +1,55 @@
+"""`failed/NAME.error.json`: what is wrong with a manifest, where, and what to do about it."""
+
+import json
+import os
+import shlex
+from collections.abc import Sequence
+
+from pipeline.errors import Problem, printable
+from pipeline.inbox.layout import SUFFIX, as_argument, error_key
+from pipeline.manifest.reading import MAX_BYTES
+from pipeline.stores.base import Store
+
+CANCELLED = Problem("", "cancelled by hand")
+
+
+def error_file(store: Store, name: str, problems: Sequence[Problem]) -> bytes:
+    """The content of the error file."""
+    shown, url = (_shell_word(text) for text in (as_argument(name), store.absolute("")))
+    dashes = "-- " if name.startswith("-") else ""  # otherwise the name would be taken for an option
+    file = f"{printable(name)}{SUFFIX}"
+    first = f"correct the images, or {file} beside this file, if they are wrong; then"
+    if list(problems) == [CANCELLED]:
+        first = "to work on it again"
+    errors = {
+        "manifest": file,
+        "errors": [problem.to_json() for problem in problems],
+        "remedy": f"{first}: nst-pipeline retry --inbox {url} {dashes}{shown}",
+    }
+    return json.dumps(errors, indent=1, ensure_ascii=False).encode()
+
+
+def read_errors(store: Store, name: str) -> list[Problem]:
+    """What the error file of a failed manifest says.
+
+    Raises `NotFoundError` if there is none, another `StoreError` if it cannot be read, and `ValueError` if it
+    is damaged.
+    """
+    text = store.read(error_key(name), MAX_BYTES)
+    try:
+        errors = json.loads(text)["errors"]
+        return [Problem(str(e.get("place", "")), str(e["message"]), e.get("id")) for e in errors]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise ValueError(f"{error_key(name)}: is damaged") from None
+
+
+def _shell_word(text: str) -> str:
+    """A text as one printable word for a shell."""
+    if text.isprintable():
+        return shlex.quote(text)
+    special = {"'", "\\"}
+    parts = (
+        c if c.isprintable() and c not in special else "".join(f"\\x{byte:02x}" for byte in os.fsencode(c))
+        for c in text
+    )
+    return f"$'{''.join(parts)}'"

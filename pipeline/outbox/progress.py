@@ -1,0 +1,53 @@
+"""How far the shards of each manifest in an outbox are, for `status`."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from pipeline.manifest.shard import Shard
+from pipeline.outbox.pages import INDEX
+from pipeline.outbox.record import record_name
+from pipeline.outbox.shards import SharedNotes
+from pipeline.stores.base import Store
+
+_THREADS = 16  # that look for plans: in a bucket, each takes one request
+_MOST = 1_000_000  # folders of an outbox
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the shards of one manifest have done. A pair that has failed and is done now counts as done."""
+
+    pairs: int
+    done: int
+    failed: int
+    shards: int
+    missing: list[int]  # the shards, from 1, with a pair that is neither done nor has failed
+    page: bool  # whether there is a page
+
+
+def progress(store: Store) -> dict[str, Progress]:
+    """The progress of each manifest of which shards have begun, by its name. Raises `StoreError`."""
+    folders = [name.removesuffix("/") for name in store.names("", _MOST) if name.endswith("/")]
+    with ThreadPoolExecutor(_THREADS, "plans") as pool:
+        found = zip(folders, pool.map(lambda name: _progress(store, name), folders), strict=True)
+        return {name: each for name, each in found if each}
+
+
+def _progress(store: Store, manifest: str) -> Progress | None:
+    notes = SharedNotes(store, manifest)
+    plan = notes.plan()
+    if plan is None:
+        return None
+    ids, (failures, _) = notes.ids(plan), notes.failures()
+    names = {entry.name for entry in store.entries(manifest)}
+    done = {pair for pair in ids if record_name(pair) in names}
+    failed = set(ids).intersection(failures) - done
+    missing = list(_missing(ids, done | failed, plan.shards))
+    return Progress(len(ids), len(done), len(failed), plan.shards, missing, INDEX in names)
+
+
+def _missing(ids: list[str], settled: set[str], shards: int) -> Iterator[int]:
+    for number in range(1, shards + 1):
+        if not settled.issuperset(Shard(number, shards).of(ids)):
+            yield number

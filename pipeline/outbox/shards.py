@@ -1,0 +1,147 @@
+"""What the shards of one manifest note in its folder of the outbox, for each other and for `status`.
+
+    NAME/.shards/plan.json              what is divided, and into how many shards; written by the first one
+    NAME/.shards/ids-DIGEST.json        the ids of all pairs, in the order of the manifest
+    NAME/.shards/failed-3-of-16.json    the pairs of this shard that failed; none if it has failed none
+
+Nothing else is shared: which pairs are done, the records say.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline.errors import ConflictError, NotFoundError, Problem, UsageError, printable
+from pipeline.manifest.models import Pair
+from pipeline.manifest.shard import Shard
+from pipeline.outbox.writing import Confirm, Writer, waiting_for_outbox
+from pipeline.stores.base import PARTS, Entry, Store
+
+_FORMAT = 1
+_PLAN = f"{PARTS}/plan.json"
+_FAILED = "failed-"
+_LONGEST = 2**28  # bytes of each of these files
+_DIGITS = 12  # of a digest that a person reads
+
+
+class Plan(BaseModel):
+    """What is divided: the pairs of one expansion. `digest` is that of `digest_of`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format: int = _FORMAT
+    digest: str
+    pairs: int
+    shards: int
+    manifest: str  # the place of the document, as in `Outbox.origin`
+
+    def __str__(self) -> str:
+        return (
+            f"{self.pairs:,} pairs of {self.manifest} in {self.shards:,} shards "
+            f"(digest {self.digest[:_DIGITS]})"
+        )
+
+    def agrees(self, other: "Plan") -> bool:
+        """Whether shards of both may work on one folder."""
+        return (self.digest, self.shards) == (other.digest, other.shards)
+
+
+def digest_of(pairs: Iterable[Pair]) -> str:
+    """The SHA-256 of everything that says what is computed, and in which order."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        digest.update(pair.model_dump_json(exclude={"place"}).encode() + b"\n")
+    return digest.hexdigest()
+
+
+class SharedNotes:
+    """Reads and writes these files. All methods may raise `StoreError`."""
+
+    def __init__(self, store: Store, manifest: str) -> None:
+        self._store, self._manifest = store, manifest
+
+    def plan(self) -> Plan | None:
+        """The plan that was noted; none if there is none. Raises `UsageError` for one of another version."""
+        key = f"{self._manifest}/{_PLAN}"
+        try:
+            plan = Plan.model_validate_json(self._store.read(key, _LONGEST))
+        except NotFoundError:
+            return None
+        except ValidationError:
+            plan = None
+        if plan is None or plan.format != _FORMAT:
+            raise UsageError(
+                f"{self._store.url}/{key}: is damaged, or of a newer version of this program; delete it if "
+                "no shard works any more"
+            )
+        return plan
+
+    def ids(self, plan: Plan) -> list[str]:
+        """The ids of all pairs. Raises `NotFoundError`."""
+        return [str(found) for found in json.loads(self._store.read(self._ids_key(plan), _LONGEST))]
+
+    def join(self, plan: Plan, ids: Sequence[str], replace: bool) -> None:
+        """Note what is divided, unless another shard has done so.
+
+        Raises `UsageError` if that one divides something else, unless `replace` is true.
+        """
+        found = self.plan() or self._create(plan, ids)
+        if plan.agrees(found) and plan.manifest == found.manifest:
+            return
+        if not replace:
+            raise UsageError(
+                printable(
+                    f"{self._store.url}/{self._manifest}: shards of something else have begun there, "
+                    f"{found}, and this one is of {plan}; give all of them the same manifest, images and "
+                    "number of shards, or another folder with --name NAME, or --replace if none of the "
+                    "others works any more"
+                )
+            )
+        if not plan.agrees(found):
+            self._put_ids(plan, ids)
+            self._store.write(f"{self._manifest}/{_PLAN}", plan.model_dump_json().encode())
+
+    def note_failures(self, shard: Shard, problems: Sequence[Problem], confirm: Confirm) -> None:
+        """Note which pairs of a shard have failed, in place of what was noted of it before."""
+        name = f"{PARTS}/{_FAILED}{shard.number}-of-{shard.count}.json"
+        writer = Writer(self._store, self._manifest)
+        with waiting_for_outbox():
+            seen = self._store.tag(f"{self._manifest}/{name}")
+        if problems:
+            text = json.dumps([problem.to_json() for problem in problems]).encode()
+            writer.put(name, text, seen, confirm)
+        else:
+            writer.remove(name, seen, confirm)
+
+    def failures(self) -> tuple[dict[str, Problem], list[Entry]]:
+        """The pairs that have failed, as far as shards have noted it, and the files that say so."""
+        folder = f"{self._manifest}/{PARTS}"
+        files = [entry for entry in self._store.entries(folder) if entry.name.startswith(_FAILED)]
+        found = dict[str, Problem]()
+        for file in files:
+            with contextlib.suppress(NotFoundError, ValueError, TypeError, KeyError):
+                for each in json.loads(self._store.read(f"{folder}/{file.name}", _LONGEST)):
+                    found[each["id"]] = Problem(each.get("place", ""), each["message"], each["id"])
+        return found, files
+
+    def _create(self, plan: Plan, ids: Sequence[str]) -> Plan:
+        """Note the plan; the one that is there now, which another shard may have noted before."""
+        self._put_ids(plan, ids)
+        # A move replaces nothing, in a folder neither, where a write with a condition takes two steps.
+        draft = f"{self._manifest}/{PARTS}/.plan-{uuid4().hex}"
+        self._store.write(draft, plan.model_dump_json().encode())
+        try:
+            self._store.move(draft, f"{self._manifest}/{_PLAN}")
+        except ConflictError:
+            self._store.remove(draft)
+        return self.plan() or plan
+
+    def _put_ids(self, plan: Plan, ids: Sequence[str]) -> None:
+        self._store.write(self._ids_key(plan), json.dumps(list(ids)).encode())
+
+    def _ids_key(self, plan: Plan) -> str:
+        return f"{self._manifest}/{PARTS}/ids-{plan.digest[:_DIGITS]}.json"

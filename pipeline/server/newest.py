@@ -1,0 +1,78 @@
+"""The newest results of all manifests, for a page that shows what has been made."""
+
+import heapq
+from functools import partial
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+
+from pipeline.server.documented import refusals
+from pipeline.server.door import Door, door_of
+from pipeline.server.folders import Ended, Shown
+
+router = APIRouter(tags=["results"])
+
+_MOST_OPEN = 64  # manifests that are worked on whose folders are listed
+_MOST_EMPTY = 100  # manifests without results whose folders are listed
+
+
+class ShownResult(BaseModel):
+    """A pair that is done."""
+
+    manifest: str
+    pair: str
+    picture: str = Field(description="Where its picture is.")
+    thumbnail: str = Field(description="Where a small JPEG of it is.")
+    finished: float = Field(description="When its record was written, in seconds since the epoch.")
+
+
+class NewestResults(BaseModel):
+    """Results, the newest first."""
+
+    results: list[ShownResult]
+
+
+@router.get("/results", responses=refusals())
+async def newest(
+    request: Request, limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = 24
+) -> NewestResults:
+    """The newest results.
+
+    They are those of the manifests that are worked on, that this process has worked on last, and that have
+    the newest files. Listings are used for some seconds.
+    """
+    door = door_of(request)
+    return NewestResults(results=await door.read(partial(_newest, door, limit)))
+
+
+def _newest(door: Door, limit: int) -> list[ShownResult]:
+    listed, finished = door.listed.get(), door.hub.finished()
+    ended: dict[str, Ended] = {
+        name: (state, max(at, finished.get(name, 0.0)))
+        for state in ("failed", "done")
+        for name, at in listed[state].items()
+    }
+    opened = list(listed["processing"])[:_MOST_OPEN]
+    found = [(name, *item) for name in opened for item in door.folders.results(name).items()]
+    # A manifest that was refused has no results, so that more of them may be needed than results.
+    latest = heapq.nlargest(limit + _MOST_EMPTY, ended, key=lambda name: (ended[name][1], name))
+    for name in latest:
+        if len(found) >= limit:
+            break
+        found += [(name, *item) for item in door.folders.results(name, ended[name]).items()]
+    best = heapq.nlargest(limit, found, key=lambda item: (item[2].finished, item[1]))
+    return [shown_result(*item) for item in best]
+
+
+def shown_result(manifest: str, pair: str, shown: Shown) -> ShownResult:
+    """A result with the addresses of its files."""
+    file = f"{quote(manifest, safe='')}/{quote(shown.picture, safe='')}"
+    return ShownResult(
+        manifest=manifest,
+        pair=pair,
+        picture=f"/results/{file}",
+        thumbnail=f"/thumbnails/{file}",
+        finished=shown.finished,
+    )

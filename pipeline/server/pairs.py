@@ -1,0 +1,109 @@
+"""The pairs of a manifest with their states, in pages."""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+
+from pipeline.errors import NotFoundError, Problem, printable
+from pipeline.inbox.layout import processing_key, waiting_key
+from pipeline.manifest.reading import MAX_BYTES
+from pipeline.server.documented import refusals
+from pipeline.server.door import Door, door_of
+from pipeline.server.hub import Counts
+from pipeline.server.names import known_name
+from pipeline.server.newest import shown_result
+from pipeline.server.paging import address_after
+from pipeline.server.states import State, errors_of, found_state
+
+router = APIRouter(tags=["manifests"])
+
+PairState = Literal["waiting", "running", "done", "failed"]
+
+
+class PairEntry(BaseModel):
+    """A pair of a manifest."""
+
+    id: str
+    state: PairState
+    step: int | None = Field(None, description="While it is computed here: the number of the evaluation.")
+    steps: int | None = Field(None, description="How many evaluations there are at most.")
+    picture: str | None = Field(None, description="Where its picture is, once it is done.")
+    thumbnail: str | None = Field(None, description="Where a small JPEG of it is.")
+    message: str | None = Field(None, description="Why it has failed, and what to do.")
+    place: str | None = Field(None, description="Where the manifest names it, if it has failed.")
+
+
+class PairList(BaseModel):
+    """Some of the pairs of a manifest, and the number of all that are known."""
+
+    state: State = Field(description="The state of the manifest.")
+    counts: dict[PairState, int]
+    pairs: list[PairEntry]
+    next: str | None = Field(None, description="The address of those that follow, if there are more.")
+
+
+@router.get("/manifests/{name}/pairs", responses=refusals(404))
+async def pairs(
+    request: Request,
+    name: str,
+    state: Annotated[PairState | None, Query(description="Only pairs in this state.")] = None,
+    after: Annotated[str, Query(max_length=300, description="Only pairs after this one.")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000, description="How many at most.")] = 100,
+) -> PairList:
+    """The pairs of a manifest in its order, with their states.
+
+    While it waits or is worked on, these are all of its pairs. Afterwards they are those with a result or an
+    error. What runs, and what has failed before the manifest ends, is known for the runner of this process.
+    """
+    door, name = door_of(request), known_name(name)
+    found_state, found = await door.read(partial(_all, door, name))
+    begin = next((n for n, entry in enumerate(found, 1) if entry.id == after), 0) if after else 0
+    wanted = [entry for entry in found[begin:] if state in (None, entry.state)]
+    page = wanted[:limit]
+    following = address_after(request, page[-1].id) if len(wanted) > limit else None
+    counts = Counter(entry.state for entry in found)
+    return PairList(state=found_state, counts=dict(counts), pairs=page, next=following)
+
+
+def _all(door: Door, name: str) -> tuple[State, Sequence[PairEntry]]:
+    state = found_state(door.inbox, name)
+    counts = door.hub.counts(name) or Counts(0)
+    problems = dict(counts.problems)
+    if state == "failed":
+        problems |= {problem.id: problem for problem in errors_of(door.inbox, name) if problem.id}
+    results = door.folders.results(name)
+    ids = dict.fromkeys(_listed(door, name, state))
+    ids |= dict.fromkeys([*counts.running, *problems, *results])
+
+    def entry(pair: str) -> PairEntry:
+        if evaluation := counts.running.get(pair):
+            return PairEntry(id=pair, state="running", step=evaluation.step, steps=evaluation.steps)
+        if problem := problems.get(pair):
+            return _failed(pair, problem)
+        if found := results.get(pair):
+            shown = shown_result(name, pair, found)
+            return PairEntry(id=pair, state="done", picture=shown.picture, thumbnail=shown.thumbnail)
+        return PairEntry(id=pair, state="waiting")
+
+    return state, [entry(pair) for pair in ids if pair]
+
+
+def _failed(pair: str, problem: Problem) -> PairEntry:
+    return PairEntry(
+        id=pair, state="failed", message=printable(problem.message), place=printable(problem.place)
+    )
+
+
+def _listed(door: Door, name: str, state: State) -> list[str]:
+    """The ids of the pairs that the document of a manifest has, as long as it waits or is worked on."""
+    if state not in ("waiting", "processing"):
+        return []
+    try:
+        key = (waiting_key if state == "waiting" else processing_key)(name)
+        return door.expanded.ids(door.inbox.read(key, MAX_BYTES))
+    except NotFoundError:  # it has moved since
+        return []

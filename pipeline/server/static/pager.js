@@ -1,0 +1,50 @@
+/** Buttons that lead through a list that the server gives in parts. */
+
+import { element, notice } from "./dom.js";
+
+export class Pager {
+  /**
+   * @param {() => Element} place where the buttons are
+   * @param {(path: string) => Promise<string|null>} show shows a part; returns the address of the next one
+   */
+  constructor(place, show) {
+    [this.place, this.show] = [place, show];
+    /** @type {string[]} the parts up to the one that is shown */
+    this.paths = [];
+  }
+
+  /** Show the first part. */
+  begin(path) {
+    this.paths = [path];
+    return this.again();
+  }
+
+  /** Show the same part as before. */
+  async again() {
+    const paths = this.paths;
+    const next = await this.show(paths.at(-1));
+    if (paths === this.paths) this.render(next);
+  }
+
+  async go(paths) {
+    this.paths = paths;
+    try {
+      await this.again();
+    } catch (error) {
+      notice(error.message);
+    }
+    this.place().parentElement.querySelector("h2, h3")?.scrollIntoView({ block: "nearest" });
+  }
+
+  render(next) {
+    const focused = this.place().contains(document.activeElement) ? document.activeElement.textContent : "";
+    const earlier = this.paths.length > 1;
+    const buttons = [];
+    if (earlier) buttons.push(element("button", { type: "button", onclick: () => this.go(this.paths.slice(0, -1)) }, "Previous"));
+    if (earlier || next) buttons.push(element("span", { className: "quiet" }, `Part ${this.paths.length}`));
+    if (next) buttons.push(element("button", { type: "button", onclick: () => this.go([...this.paths, next]) }, "Next"));
+    this.place().replaceChildren(...buttons);
+    const wanted = buttons.find((button) => button.textContent === focused) ?? buttons.find((each) => each.localName === "button");
+    if (focused) wanted?.focus();
+  }
+}

@@ -1,0 +1,79 @@
+/** One result, large: its picture, its images, its loss curve and its parameters. */
+
+import { json, request } from "./api.js";
+import { curveOf } from "./curve.js";
+import { byId, element } from "./dom.js";
+import { show } from "./images.js";
+import { addressOf, counted, loss, pairName, plural, shortName, took, weight } from "./words.js";
+
+/** @typedef {{manifest: string, pair: string, picture: string, thumbnail: string}} Result */
+
+let address = ""; // of the bytes of the picture
+let current = null;
+
+/** Show a result. @param {Result} result */
+export async function view(result) {
+  current = result;
+  const name = pairName(result.manifest, result.pair);
+  byId("viewer-heading").textContent = name;
+  byId("viewer-manifest").textContent = shortName(result.manifest);
+  byId("viewer-manifest").href = addressOf(result.manifest);
+  for (const id of ["viewer-sources", "viewer-curve", "viewer-facts"]) byId(id).replaceChildren();
+  byId("viewer-save").removeAttribute("href");
+  const image = byId("viewer-picture");
+  image.alt = name;
+  image.removeAttribute("src");
+  byId("viewer").showModal();
+  byId("viewer-heading").focus();
+  show(image, result.thumbnail);
+  await Promise.allSettled([showPicture(result), showRecord(result)]);
+}
+
+/** The address of the record of a result. */
+export const recordOf = ({ manifest, pair }) => `/results/${encodeURIComponent(manifest)}/${encodeURIComponent(pair)}.json`;
+
+/** Prepare the viewer. */
+export function prepareViewer() {
+  const dialog = byId("viewer");
+  byId("viewer-close").addEventListener("click", () => dialog.close());
+  byId("viewer-manifest").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  dialog.addEventListener("close", () => {
+    current = null;
+    URL.revokeObjectURL(address);
+    byId("viewer-picture").removeAttribute("src");
+  });
+}
+
+async function showPicture(result) {
+  const blob = await (await request(result.picture)).blob();
+  if (current !== result) return;
+  URL.revokeObjectURL(address);
+  address = URL.createObjectURL(blob);
+  byId("viewer-picture").src = address;
+  byId("viewer-save").href = address;
+  byId("viewer-save").download = decodeURIComponent(result.picture.split("/").at(-1));
+}
+
+async function showRecord(result) {
+  const record = await json(recordOf(result));
+  if (current !== result) return;
+  const folder = `/results/${encodeURIComponent(result.manifest)}/`;
+  for (const [role, source] of [["Photograph", record.content], ...record.styles.map((style) => ["Painting", style])]) {
+    const image = element("img", { alt: `${role}: ${source.reference.split("/").at(-1)}` });
+    show(image, folder + source.thumbnail);
+    byId("viewer-sources").append(element("figure", {}, image, element("figcaption", { className: "quiet" }, role)));
+  }
+  const curve = curveOf(record.curve);
+  if (curve) byId("viewer-curve").replaceChildren(curve);
+  const facts = {
+    "Total loss": loss(record.losses.total),
+    "Content loss": loss(record.losses.content),
+    "Style loss": loss(record.losses.style),
+    "Style weight": weight(record.parameters.style_weight),
+    Size: `${counted(record.width)} × ${counted(record.height)}`,
+    Work: `${plural(record.evaluations, "evaluation")}, ${took(record.seconds)}`,
+  };
+  const rows = Object.entries(facts).map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value)));
+  byId("viewer-facts").replaceChildren(...rows);
+}

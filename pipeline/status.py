@@ -1,0 +1,51 @@
+"""What `status` prints: a table on a terminal, one JSON object elsewhere."""
+
+import json
+import sys
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.errors import printable
+from pipeline.inbox.inbox import Status
+from pipeline.outbox.progress import Progress
+
+_SHOWN = 10  # names, or numbers of shards
+
+
+def print_status(found: Status | None, sharded: dict[str, Progress] | None) -> None:
+    """Print the state of an inbox, and how far the shards in an outbox are; none of what is not asked for."""
+    if not sys.stdout.isatty():
+        fields = asdict(found) if found else {}
+        if sharded is not None:
+            fields["sharded"] = {name: asdict(each) for name, each in sharded.items()}
+        print(json.dumps(fields))
+        return
+    if found:
+        Console().print(_inbox_table(found))
+    if sharded is not None:
+        Console().print(_shards_table(sharded))
+
+
+def _inbox_table(found: Status) -> Table:
+    table = Table("state", "manifests", "names")
+    for state in ("waiting", "processing", "done"):
+        names = getattr(found, state)
+        table.add_row(state, str(len(names)), Text(printable(", ".join(names[:_SHOWN]))))
+    errors = [printable(f"{name}: {error}") for name, error in found.failed.items()]
+    table.add_row("failed", str(len(errors)), Text("\n".join(errors)))
+    return table
+
+
+def _shards_table(sharded: dict[str, Progress]) -> Table:
+    table = Table("manifest", "pairs", "done", "failed", "shards", "missing shards", "page")
+    for name, each in sharded.items():
+        missing = ", ".join(map(str, each.missing[:_SHOWN]))
+        if len(each.missing) > _SHOWN:
+            missing += f" and {len(each.missing) - _SHOWN:,} more"
+        counts = (each.pairs, each.done, each.failed, each.shards)
+        page = "yes" if each.page else "no"
+        table.add_row(Text(printable(name)), *(f"{count:,}" for count in counts), missing, page)
+    return table

@@ -1,0 +1,54 @@
+import pytest
+
+from pipeline.errors import StoreError
+from pipeline.server.kept import Kept
+
+
+def counting() -> tuple[list[int], Kept[int]]:
+    calls: list[int] = []
+
+    def action() -> int:
+        calls.append(len(calls))
+        return calls[-1]
+
+    return calls, Kept(action, 3600)
+
+
+def test_a_value_is_computed_once_until_it_is_forgotten() -> None:
+    calls, kept = counting()
+    assert [kept.get(), kept.get()] == [0, 0]
+    kept.forget()
+    assert [kept.get(), kept.get()] == [1, 1]
+    assert len(calls) == 2
+
+
+def test_without_a_time_nothing_is_kept() -> None:
+    values = iter(range(9))
+    kept = Kept(lambda: next(values), 0)
+    assert [kept.get(), kept.get()] == [0, 1]
+
+
+def test_a_value_that_was_forgotten_while_it_was_computed_is_not_kept() -> None:
+    values = iter(range(9))
+
+    def action() -> int:
+        kept.forget()
+        return next(values)
+
+    kept = Kept(action, 3600)
+    assert [kept.get(), kept.get()] == [0, 1]
+
+
+def test_an_error_is_not_kept() -> None:
+    values: list[int | None] = [None, 7]
+
+    def action() -> int:
+        value = values.pop(0)
+        if value is None:
+            raise StoreError("away")
+        return value
+
+    kept = Kept(action, 3600)
+    with pytest.raises(StoreError, match="away"):
+        kept.get()
+    assert kept.get() == 7

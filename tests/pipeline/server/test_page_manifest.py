@@ -1,0 +1,149 @@
+"""The view of one manifest, in a real browser: its pairs, its errors, and what a person does about them."""
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from pipeline.engines.base import Failed, Outcome, Task
+from pipeline.errors import Problem
+from pipeline.events.listener import ManifestEnded
+from tests.pipeline.server.browser import Visit
+from tests.pipeline.server.conftest import QUICK, Gate, Serve, Served
+from tests.pipeline.server.test_manifests import manifest, upload_images
+from tests.pipeline.server.test_page_form import evaluated
+
+REMEDY = "b.png: damaged or truncated; replace it with a whole file"
+HTML = '<b>bold<img src=x onerror="document.title=1">'  # a file name may have all but a slash
+
+
+def put(served: Served, name: str, document: dict[str, Any]) -> None:
+    upload_images(served)
+    assert served.client.put(f"/manifests/{name}", json=document).status_code == 201
+
+
+def ended(served: Served, name: str, problems: int = 0) -> None:
+    served.listener.wait_for(ManifestEnded, lambda e: (e.manifest, e.problems) == (name, problems))
+
+
+def button(page: Page, name: str) -> Any:
+    return page.locator("#manifest").get_by_role("button", name=name, exact=True)
+
+
+def test_a_failed_pair_shows_its_message_and_is_retried(serve: Serve, visit: Visit) -> None:
+    problems = [Problem("pairs[1]", REMEDY, "p1")]
+
+    def before(task: Task) -> Outcome | None:
+        return Failed(task, problems.pop()) if task.pair.id == "p1" and problems else None
+
+    served = serve(before=before)
+    put(served, "m", manifest(3))
+    ended(served, "m", problems=1)
+    page = visit(served)
+    page.get_by_role("link", name="1 failed").click()
+    expect(page.get_by_role("heading", name="Failed: 1")).to_be_focused()
+    page.locator("#list-items").get_by_role("link", name="m").click()
+    expect(page.get_by_role("heading", name="m", exact=True)).to_be_focused()
+    expect(page.locator("#manifest-state")).to_have_text("Failed")
+    errors = page.get_by_role("region", name="1 error")
+    expect(errors).to_contain_text(f"p1 pairs[1]{REMEDY}")
+    expect(errors).to_contain_text("then retry")
+    expect(page.locator("#pairs li")).to_have_count(3)
+    page.get_by_role("button", name="Failed 1").click()
+    expect(page.locator("#pairs li")).to_have_count(1)
+    expect(page.locator("#pairs li")).to_contain_text(REMEDY)
+    button(page, "Retry").click()
+    expect(page.locator("#manifest-state")).to_have_text("Done")
+    expect(errors).to_be_hidden()
+    expect(button(page, "Retry")).to_be_hidden()
+    expect(page.locator("#count-failed")).to_have_text("0")
+
+
+def test_a_manifest_that_is_worked_on_shows_its_progress_and_is_cancelled(serve: Serve, visit: Visit) -> None:
+    gate = Gate()
+    served = serve(before=lambda task: gate(task) if task.pair.id == "p1" else None)
+    put(served, "m", manifest(4))
+    assert gate.reached.wait(60)
+    page = visit(served, "/#/manifest/m")
+    expect(page.locator("#manifest-text")).to_contain_text("1 of 4 pairs")
+    evaluated(served, "m", 1, "p1")
+    evaluated(served, "m", 100, "p1")
+    expect(page.locator("#pairs .running progress")).to_have_js_property("value", 0.5)
+    expect(page.locator("#manifest-bar")).to_have_js_property("value", 1.5 / 4)
+    expect(page.locator("#pairs .waiting")).to_have_count(2)
+    button(page, "Cancel").click()
+    expect(page.locator("#manifest-state")).to_have_text("Failed")
+    expect(page.get_by_role("region", name="Cancelled")).to_contain_text("Retry to work on it again")
+    gate.opened.set()
+
+
+def test_a_manifest_that_waits_is_cancelled_and_retried(serve: Serve, visit: Visit) -> None:
+    served = serve(works=False)
+    put(served, "m", manifest(2))
+    page = visit(served, "/#/manifest/m")
+    expect(page.locator("#manifest-state")).to_have_text("Waiting")
+    expect(page.locator("#pairs .waiting")).to_have_count(2)
+    button(page, "Cancel").click()
+    expect(page.locator("#manifest-state")).to_have_text("Failed")
+    button(page, "Retry").click()
+    expect(page.locator("#manifest-state")).to_have_text("Waiting")
+
+
+def test_a_pair_that_is_done_shows_its_picture_and_its_loss_curve(served: Served, visit: Visit) -> None:
+    put(served, "m", manifest(2))
+    ended(served, "m")
+    record = json.loads(served.outbox.read("m/p1.json", 10**6))
+    record["curve"] = [[1, 1000.0], [10, None], [20, 10.0]]
+    served.outbox.write("m/p1.json", json.dumps(record).encode())
+    page = visit(served, "/#/manifest/m")
+    expect(page.get_by_role("img", name="Total loss from 1,000 to 10.00 in 20 evaluations")).to_be_visible()
+    expect(page.get_by_alt_text("p1")).to_have_js_property("naturalWidth", 32)
+    page.get_by_role("button", name="Show p1 large").click()
+    viewer = page.get_by_role("dialog", name="p1")
+    expect(viewer.locator("#viewer-picture")).to_have_attribute("src", re.compile("^blob:"))
+    expect(viewer.get_by_alt_text("Photograph: a.png")).to_have_js_property("naturalWidth", 32)
+    expect(viewer.get_by_role("definition").filter(has_text="1,000,000")).to_be_visible()
+    expect(viewer.get_by_role("link", name="Save picture")).to_have_attribute("download", "p1.png")
+    viewer.get_by_role("button", name="Close").click()
+    expect(viewer).to_be_hidden()
+    expect(page.get_by_role("button", name="Show p1 large")).to_be_focused()
+
+
+def test_names_and_errors_with_html_in_them_are_shown_as_text(serve: Serve, visit: Visit) -> None:
+    served = serve(works=False)
+    errors = {"errors": [{"place": HTML, "message": HTML, "id": HTML}]}
+    served.inbox.write(f"failed/{HTML}.json", b"{}")
+    served.inbox.write(f"failed/{HTML}.error.json", json.dumps(errors).encode())
+    page = visit(served, "/#/manifests/failed")
+    page.get_by_role("link", name=HTML).click()
+    expect(page.get_by_role("heading", name=HTML)).to_have_count(2)  # of the manifest and of the pair
+    expect(page.locator("#manifest-error-list")).to_have_text(f"{HTML} {HTML}{HTML}")
+    expect(page.locator("#pairs")).to_contain_text(HTML)
+    expect(page.locator("b b, img[src=x]")).to_have_count(0)
+    assert page.title() == f"{HTML} · Style transfer"
+
+
+def test_a_manifest_that_is_not_there_is_named_so(serve: Serve, visit: Visit) -> None:
+    page = visit(serve(works=False), "/#/manifest/nothing")
+    expect(page.locator("#manifest-state")).to_contain_text("There is no manifest of this name")
+
+
+def test_a_door_without_a_runner_shows_states_and_asks_for_no_preview(serve: Serve, visit: Visit) -> None:
+    gate = Gate()
+    runner = serve(before=lambda task: gate(task) if task.pair.id == "p1" else None)
+    door = serve(works=False, at=runner, timing=replace(QUICK, scan_bucket=0.05))
+    page = visit(door)
+    asked: list[str] = []
+    page.on("request", lambda r: asked.append(r.url) if r.url.endswith("/preview") else None)
+    expect(page.locator("#count-waiting")).to_have_text("0")
+    put(runner, "m", manifest(2))
+    assert gate.reached.wait(60)
+    expect(page.locator("#count-processing")).to_have_text("1")
+    expect(page.locator("#running")).to_contain_text("1 of 2 pairs")
+    gate.opened.set()
+    expect(page.locator("#count-done")).to_have_text("1")
+    expect(page.locator("#running li")).to_have_count(0)
+    expect(page.locator("#wall li")).to_have_count(2)
+    assert asked == []
