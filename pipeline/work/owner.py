@@ -1,10 +1,12 @@
 """The owner of manifests: hands out their pairs, and takes back what an engine made of them.
 
 Only the owner holds claims. The thread that calls `work` hands out tasks, and notices when a person has taken
-a manifest away. The publishing thread takes the outcomes, one after the other.
+a manifest away. Another thread takes the outcomes, and several publish them, because a store may need long
+for each file.
 """
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
@@ -32,6 +34,7 @@ from pipeline.work.session import Session
 from pipeline.work.settling import Settling
 from pipeline.work.tasks import HandedOut, Tasks
 
+_PUBLISHERS = 8  # threads; with one, a bucket that answers after 50 ms gets 5 pictures a second
 _BEGUN = 3  # batches that may have been begun when a runner died: one computed, two prepared
 
 
@@ -44,7 +47,8 @@ class Owner:
         self._settling = Settling(outbox, session, self._patience, engine.cancel)
         self._open = OpenJobs(self._settling, session)
         self._tasks = Tasks(engine, self._settling)
-        self._publisher = threading.Thread(target=self._publish, name="publish", daemon=True)
+        self._taker = threading.Thread(target=self._take, name="take", daemon=True)
+        self._publishers = threading.Semaphore(_PUBLISHERS)  # those that have nothing to do
         self._failure: BaseException | None = None  # that ended the work
 
     @property
@@ -55,7 +59,7 @@ class Owner:
     def start(self) -> None:
         """Start the engine. Raises `NSTError`."""
         self._engine.start(self._session.listener, self._session.changed.set, self._session.previews)
-        self._publisher.start()
+        self._taker.start()
 
     def work(self, feed: Feed) -> None:
         """Hand out pairs until the feed has no more and all have come back, or until the session stops.
@@ -77,10 +81,10 @@ class Owner:
     def close(self) -> None:
         """Publish what is finished, stop the engine, and hand back every manifest that has not ended."""
         if self._failure:
-            self._session.end_soon()  # the publishing thread must not wait for a store any more
+            self._session.end_soon()  # the publishing threads must not wait for a store any more
         self._engine.stop()
-        if self._publisher.is_alive():
-            self._publisher.join()
+        if self._taker.is_alive():
+            self._taker.join()
         self.hand_back()
         self._engine.close()
 
@@ -155,23 +159,41 @@ class Owner:
         )
         self._tasks.add(HandedOut(job, task, earlier))
 
-    def _publish(self) -> None:
-        """The publishing thread."""
+    def _take(self) -> None:
+        """In a thread: take outcomes, and let other threads publish them."""
         try:
-            while outcome := self._engine.take():
-                self._receive(outcome)
-                self._tasks.forget(outcome.task.number)
-                self._session.changed.set()
+            with ThreadPoolExecutor(_PUBLISHERS, "publish") as publishers:
+                while outcome := self._engine.take():
+                    handed_out = self._tasks.came_back(outcome.task.number)
+                    if handed_out is None or handed_out.job.ended:
+                        self._tasks.forget(outcome.task.number)
+                    elif isinstance(outcome, Changed):  # in order, and before more is handed out
+                        self._tasks.add_single(handed_out)
+                        self._tasks.forget(outcome.task.number)
+                    else:
+                        self._publishers.acquire()  # what is not published yet waits in the engine
+                        publishers.submit(self._publish, outcome, handed_out)
+                    self._session.changed.set()
+        except BaseException as error:
+            self._fail(error)
+        self._session.changed.set()
+
+    def _publish(self, outcome: Outcome, handed_out: HandedOut) -> None:
+        try:
+            self._receive(outcome, handed_out)
+            self._tasks.forget(outcome.task.number)
         except StoppedError:
             pass
         except BaseException as error:
-            self._failure = error
+            self._fail(error)
+        self._publishers.release()
         self._session.changed.set()
 
-    def _receive(self, outcome: Outcome) -> None:
-        handed_out = self._tasks.came_back(outcome.task.number)
-        if handed_out is None or handed_out.job.ended:
-            return
+    def _fail(self, error: BaseException) -> None:
+        """End the work because of this error, unless another one was first."""
+        self._failure = self._failure or error
+
+    def _receive(self, outcome: Outcome, handed_out: HandedOut) -> None:
         job, earlier = handed_out.job, handed_out.earlier
         match outcome:
             case Finished():
@@ -182,8 +204,6 @@ class Owner:
                 self._settle(handed_out, earlier.kept, earlier.reused)
             case Failed(_, problem):
                 self._settle(handed_out, problem)
-            case Changed():
-                self._tasks.add_single(handed_out)
             case Unread(_, reason):
                 self._settling.put_off(job, reason)
             case Died(_, reason):
@@ -198,11 +218,11 @@ class Owner:
 
         This comes before the manifest ends, so that a death in between is not counted for the pair.
         """
-        job = handed_out.job
-        if job.caution is None or job.ended:
+        job, caution = handed_out.job, handed_out.job.caution
+        if caution is None or job.ended:
             return
-        settled = partial(job.caution.settled, done, _BEGUN * self._engine.batch)
-        if self._settling.wait_for(job, settled if handed_out.task.alone else job.caution.found_done):
+        settled = partial(caution.settled, done, _BEGUN * self._engine.batch)
+        if self._settling.wait_for(job, settled if handed_out.task.alone else caution.found_done):
             job.caution = None
 
     def _try_again(self, handed_out: HandedOut, reason: str) -> None:

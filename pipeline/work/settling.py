@@ -1,5 +1,6 @@
 """What becomes of pairs and manifests: results are published, pairs settled, manifests ended."""
 
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -34,6 +35,7 @@ class Settling:
         self._outbox, self._listener, self._timing = outbox, session.listener, session.timing
         self._patience, self._cancel, self._changed = patience, cancel, session.changed
         self._pulse = session.pulse
+        self._counting = threading.Lock()
         self.problems = 0
 
     def publish(self, job: Job, finished: Finished, earlier: Found) -> Kept | Problem | None:
@@ -59,7 +61,8 @@ class Settling:
             return None
         except Exception as error:
             return problems_of(error, pair.place, pair.id)[0]
-        job.computed += 1
+        with job.lock:
+            job.computed += 1
         self._listener.hear(PairDone(job.name, kept.record, computed=True))
         return kept
 
@@ -73,7 +76,7 @@ class Settling:
                 return
             if isinstance(result, Problem):
                 job.problems.append(result)
-                self.problems += 1
+                self._count_problem()
                 self._listener.hear(Failed(job.name, result))
             else:
                 job.done += 1
@@ -99,7 +102,7 @@ class Settling:
 
     def put_off(self, job: Job, reason: str) -> None:
         """Hand a manifest back, and do not try it again for a while, which counts as a problem."""
-        self.problems += 1
+        self._count_problem()
         self._put_off(job, reason)
 
     def _put_off(self, job: Job, reason: str) -> None:
@@ -124,13 +127,17 @@ class Settling:
             self.leave(job, error)
         except Exception as error:
             for problem in problems_of(error):
-                self.problems += 1
+                self._count_problem()
                 self._listener.hear(Note(str(problem), "error", {"manifest": job.name}))
         return None
 
     def wait_for(self, job: Job, action: Callable[[], T]) -> T | None:
         """The same, but a store that is unavailable is waited for."""
         return self.attempt(job, partial(self._patience.wait_for, action))
+
+    def _count_problem(self) -> None:
+        with self._counting:
+            self.problems += 1
 
     def _add_to_page(self, job: Job, result: Kept | Problem, reused: bool) -> None:
         """Write the page of a pair if all of its pairs have settled, and the manifest has several pages."""

@@ -4,6 +4,7 @@ See `pipeline.work.caution` for what a suspect is.
 """
 
 import itertools
+import threading
 from collections import deque
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,11 +30,15 @@ class HandedOut:
 
 
 class Tasks:
-    """Sends tasks to an engine, and remembers them until their outcome is there."""
+    """Sends tasks to an engine, and remembers them until their outcome is there.
+
+    `add_single`, `send`, `came_back` and `forget` may be called from any thread, the others from one.
+    """
 
     def __init__(self, engine: Engine, settling: Settling) -> None:
         self._engine, self._settling = engine, settling
         self._sent: dict[int, HandedOut] = {}
+        self._lock = threading.Lock()  # guards the next three
         self._singles: deque[HandedOut] = deque()  # that wait until no other pair is with the engine
         self._without_outcome: set[int] = set()  # numbers of those that the engine still has
         self._numbers = itertools.count(1)
@@ -41,13 +46,15 @@ class Tasks:
     @property
     def blocked(self) -> bool:
         """Whether no other pair may be handed out, because of a pair that must be computed alone."""
-        return bool(self._singles) or any(handed_out.single for handed_out in list(self._sent.values()))
+        with self._lock:
+            return bool(self._singles) or any(handed_out.single for handed_out in self._sent.values())
 
     @property
     def newcomers(self) -> int:
         """How many tasks of first turns the engine has."""
-        found = (self._sent.get(number) for number in list(self._without_outcome))
-        return sum(handed_out.task.newcomer for handed_out in found if handed_out)
+        with self._lock:
+            found = (self._sent.get(number) for number in self._without_outcome)
+            return sum(handed_out.task.newcomer for handed_out in found if handed_out)
 
     def next_number(self) -> int:
         """A number that no other task has."""
@@ -71,12 +78,12 @@ class Tasks:
     def add_single(self, handed_out: HandedOut) -> None:
         """Keep a pair back until no other pair is with the engine."""
         task = replace(handed_out.task, number=self.next_number(), alone=True, check_only=False)
-        self._singles.append(replace(handed_out, task=task))
+        with self._lock:
+            self._singles.append(replace(handed_out, task=task))
 
     def send_single(self) -> None:
         """Send the next pair that has to be computed alone, if no other pair is with the engine."""
-        while self._singles and not self._sent:
-            handed_out = self._singles.popleft()
+        while handed_out := self._next_single():
             job = handed_out.job
             if job.caution and not job.ended:
                 self._settling.wait_for(job, partial(job.caution.begin, handed_out.task.pair))
@@ -85,23 +92,29 @@ class Tasks:
 
     def send(self, handed_out: HandedOut) -> None:
         """Give a task to the engine."""
-        self._sent[handed_out.task.number] = handed_out
-        self._without_outcome.add(handed_out.task.number)
+        with self._lock:
+            self._sent[handed_out.task.number] = handed_out
+            self._without_outcome.add(handed_out.task.number)
         self._engine.submit(handed_out.task)
 
     def came_back(self, number: int) -> HandedOut | None:
         """The task whose outcome is there; none if it was forgotten."""
-        self._without_outcome.discard(number)
-        return self._sent.get(number)
+        with self._lock:
+            self._without_outcome.discard(number)
+            return self._sent.get(number)
 
     def forget(self, number: int) -> None:
         """Forget a task, after everything was done with its outcome."""
-        self._sent.pop(number, None)
+        with self._lock:
+            self._sent.pop(number, None)
 
     def forget_ended(self) -> None:
         """Forget the tasks of manifests that have ended here."""
-        self._singles = deque(single for single in self._singles if not single.job.ended)
-        for number, handed_out in list(self._sent.items()):
-            if handed_out.job.ended:
-                self._without_outcome.discard(number)
-                self._sent.pop(number, None)
+        with self._lock:
+            self._singles = deque(single for single in self._singles if not single.job.ended)
+            self._sent = {n: sent for n, sent in self._sent.items() if not sent.job.ended}
+            self._without_outcome &= self._sent.keys()
+
+    def _next_single(self) -> HandedOut | None:
+        with self._lock:
+            return self._singles.popleft() if self._singles and not self._sent else None

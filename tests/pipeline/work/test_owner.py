@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.engines.base import Died, Outcome, Task
 from pipeline.errors import ClaimLostError, EngineLostError, StoreError, UnavailableError
-from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, Note, PairDone
+from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, Note, PairDone, StoreUnavailable
 from tests.pipeline.work.conftest import QUICK, Shop
 
 Make = Callable[..., Shop]
@@ -20,9 +20,11 @@ def test_the_record_is_the_last_file_of_a_pair_and_the_page_the_last_of_a_manife
     runner = shop()
     runner.drop("m", 2)
     runner.work()
-    written = [key for verb, key in runner.outbox.calls if verb == "replace" and "thumbs" not in key]
-    names = [f"m/{pair}.{end}" for pair in ("p0", "p1") for end in ("loss.jsonl", "png", "json")]
-    assert written == [*names, "m/index.html"]
+    *written, last = [key for verb, key in runner.outbox.calls if verb == "replace" and "thumbs" not in key]
+    for pair in ("m/p0", "m/p1"):
+        files = [f"{pair}.{end}" for end in ("loss.jsonl", "png", "json")]
+        assert [key for key in written if key.startswith(pair)] == files
+    assert last == "m/index.html"
     assert runner.manifests("done") == ["m.json"]
 
 
@@ -51,7 +53,41 @@ def test_a_pair_that_fails_sets_its_manifest_aside_and_the_others_are_done(shop:
     runner.work()
     assert runner.errors("m") == [{"place": "pairs[1]", "message": "a.png: is bad", "id": "p1"}]
     assert runner.owner.problems == 1
-    assert [event.record.id for event in runner.listener.of(PairDone)] == ["p0", "p2"]
+    assert sorted(event.record.id for event in runner.listener.of(PairDone)) == ["p0", "p2"]
+
+
+def test_pairs_are_published_side_by_side(shop: Make) -> None:
+    both = threading.Barrier(2, timeout=60)  # it breaks if one waits alone
+
+    def meet(verb: str, key: str) -> None:
+        if verb == "replace" and key.endswith(".png"):
+            both.wait()
+
+    runner = shop()
+    runner.outbox.before = meet
+    runner.drop("m", 4)
+    runner.work()
+    assert runner.manifests("done") == ["m.json"]
+    assert sorted(event.record.id for event in runner.listener.of(PairDone)) == ["p0", "p1", "p2", "p3"]
+
+
+def test_an_outbox_that_is_unavailable_to_several_pairs_is_reported_once(shop: Make) -> None:
+    both = threading.Barrier(2, timeout=60)
+
+    def fail_once(verb: str, key: str) -> None:
+        if verb == "replace" and key in pictures:
+            pictures.remove(key)
+            both.wait()
+            raise UnavailableError("outbox: no space is left")
+
+    pictures = {"m/p0.png", "m/p1.png"}
+    runner = shop()
+    runner.outbox.before = fail_once
+    runner.drop("m", 2)
+    runner.work()
+    assert runner.manifests("done") == ["m.json"]
+    waits = runner.listener.of(StoreUnavailable)
+    assert sorted(event.again for event in waits) == [False, True]
 
 
 def test_a_pair_that_an_engine_died_with_is_tried_again_alone(shop: Make) -> None:

@@ -33,7 +33,8 @@ def again(runner: Shop, shop: Make, **options: Any) -> Shop:
 
 
 def computed(runner: Shop) -> list[str]:
-    return [event.record.id for event in runner.listener.of(PairDone) if event.computed]
+    """The pairs that were computed, sorted: pairs are published in any order."""
+    return sorted(event.record.id for event in runner.listener.of(PairDone) if event.computed)
 
 
 def files(store: MemoryStore) -> dict[str, str | None]:
@@ -50,7 +51,7 @@ def test_a_fault_of_the_outbox_is_waited_for_and_reported_once(shop: Make, verb:
             raise StoreError("outbox: access is denied")
 
     runner = shop()
-    runner.drop("m", 3)
+    runner.drop("m", 1)
     runner.work()
     runner.inbox.move("done/m.json", "m.json")
     runner.inbox.write("a.png", b"another image")
@@ -60,7 +61,7 @@ def test_a_fault_of_the_outbox_is_waited_for_and_reported_once(shop: Make, verb:
     other.work()
     assert runner.manifests("done") == ["m.json"]
     assert other.listener.of(Failed) == []
-    assert computed(other) == ["p0", "p1", "p2"]
+    assert computed(other) == ["p0"]
     reports = other.listener.of(StoreUnavailable)
     assert [event.again for event in reports] == [False, True, True, True]
 
@@ -173,7 +174,7 @@ def test_two_versions_do_not_undo_each_other(shop: Make) -> None:
     written = files(older.outbox)
     second = again(older, shop)
     problems = [event.problem for event in second.listener.of(Failed)]
-    assert [problem.id for problem in problems] == ["p0", "p1"]
+    assert sorted(problem.id or "" for problem in problems) == ["p0", "p1"]
     assert "a newer version of this program wrote it" in problems[0].message
     assert {key: tag for key, tag in files(older.outbox).items() if key != "m/index.html"} == {
         key: tag for key, tag in written.items() if key != "m/index.html"
