@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -14,6 +15,10 @@ from pipeline.stores.base import History
 from tests.pipeline.work.conftest import QUICK, Shop
 
 Make = Callable[..., Shop]
+
+
+def _is_of(pair: str, event: PairDone) -> bool:
+    return event.record.id == pair
 
 
 @pytest.mark.parametrize("way", ["deleted", "moved", "cancelled"])
@@ -30,7 +35,7 @@ def test_taking_a_manifest_out_of_processing_stops_the_work_on_it(shop: Make, wa
     thread = runner.in_background()
     assert begun.wait(60)
     for pair in ("p0", "p1"):
-        runner.listener.wait_for(PairDone, lambda event, pair=pair: event.record.id == pair)
+        runner.listener.wait_for(PairDone, partial(_is_of, pair))
     if way == "deleted":
         runner.inbox.remove("processing/m.json")
     elif way == "moved":
