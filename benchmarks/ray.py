@@ -6,24 +6,22 @@ python -m benchmarks.ray [ACTORS [PAIRS]]
 import io
 import json
 import os
-import secrets
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from PIL import Image
 
-# Ray reads its token when it is imported.
-os.environ.setdefault("RAY_AUTH_MODE", "token")
-os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 os.environ["NST_DEVICE"] = "cpu"
 
+from tests.ray_cluster import cluster  # first, because it sets the token that Ray reads when it is imported
+
+# isort: split
 from benchmarks.machine import describe
 from manifests.demo_s3 import BUCKET, server
 from pipeline.engines.base import Engine, Task
@@ -86,7 +84,7 @@ def slow_stores(endpoint_url: str | None, latency: float) -> Stores:
 
 
 def measure(
-    place: str, endpoint_url: str | None, cluster: str, actors: int, pairs: int, each: float
+    place: str, endpoint_url: str | None, address: str, actors: int, pairs: int, each: float
 ) -> float:
     """Pictures a second from one manifest of so many pairs, with `each` seconds of a device for a picture."""
     folder = f"{place}/{uuid4().hex}"
@@ -110,7 +108,7 @@ def measure(
         return FakeEngine(slow_stores(endpoint_url, LATENCY), compute)
 
     stores, listener = slow_stores(endpoint_url, LATENCY), Timed()
-    settings = Settings(ray_address=cluster, endpoint_url=endpoint_url, device="cpu")
+    settings = Settings(ray_address=address, endpoint_url=endpoint_url, device="cpu")
     engine, timing = Whole(settings, stores, Timing(), make), Timing(settled=0.0)
     engine.actors = actors
     session = Session(listener, timing)
@@ -119,16 +117,6 @@ def measure(
     code = Watch(box, engine, outbox, stores, [], Trigger(), session).run(once=True, schedule=None)
     assert code == 0
     return pairs / (listener.ended - listener.began)
-
-
-@contextmanager
-def started(cpus: int) -> Iterator[str]:
-    """The address of a Ray cluster that has so many places for actors."""
-    command = [sys.executable, "-m", "tests.ray_cluster", str(cpus)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        yield process.stdout.readline().strip()
-        process.communicate()
 
 
 def seconds_to_begin(*arguments: str) -> float:
@@ -154,20 +142,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as endpoint_url:
         bucket = f"s3://{BUCKET}"
         print("| actors | pairs | pictures a second | of so many times one actor |\n|---|---|---|---|")
-        with started(1) as cluster:
-            one = measure(bucket, endpoint_url, cluster, 1, pairs // 20, SECONDS)
+        with cluster(1) as address:
+            one = measure(bucket, endpoint_url, address, 1, pairs // 20, SECONDS)
             print(f"| 1 | {pairs // 20} | {one:.3f} | |", flush=True)
-        with started(actors) as cluster:
-            all_of_them = measure(bucket, endpoint_url, cluster, actors, pairs, SECONDS)
+        with cluster(actors) as address:
+            all_of_them = measure(bucket, endpoint_url, address, actors, pairs, SECONDS)
             share = all_of_them / one / actors
             print(f"| {actors} | {pairs} | {all_of_them:.3f} | {share:.1%} |", flush=True)
             print("\n| outbox | pictures that the owner publishes a second |\n|---|---|")
             for place, url in ((bucket, endpoint_url), (folder, None)):
-                most = measure(place, url, cluster, actors, pairs // 4, each=0.0)
+                most = measure(place, url, address, actors, pairs // 4, each=0.0)
                 print(f"| {'bucket, 50 ms a request' if url else 'folder'} | {most:.1f} |", flush=True)
         print("\n| engine | seconds from the command to the first pair |\n|---|---|")
-        with started(os.cpu_count() or 1) as cluster:
-            joined = ("--engine", "ray", "--ray-address", cluster)
+        with cluster(os.cpu_count() or 1) as address:
+            joined = ("--engine", "ray", "--ray-address", address)
             for name, arguments in (("local", ()), ("ray, joined", joined)):
                 print(f"| {name} | {seconds_to_begin(*arguments):.1f} |", flush=True)
         print(f"| ray, started here | {seconds_to_begin('--engine', 'ray'):.1f} |")

@@ -1,15 +1,54 @@
-"""A Ray cluster in a process of its own; `tests.pipeline.engines.conftest` starts it.
+"""Ray clusters and further nodes of them, each in a separate process.
 
-python -m tests.ray_cluster CPUS
-
-It prints the address of the cluster, and ends it at the end of its input.
+`cluster` runs `python -m tests.ray_cluster CPUS`. That prints the address of its cluster, and ends the cluster
+at the end of its input.
 """
 
 import os
+import secrets
+import signal
+import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# Ray reads its token when it is imported.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 import ray
+
+
+@contextmanager
+def cluster(cpus: int) -> Iterator[str]:
+    """The address of a cluster of one node that has so many places for actors, and no GPU."""
+    command = [sys.executable, "-m", "tests.ray_cluster", str(cpus)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout
+        yield process.stdout.readline().strip()
+        process.communicate()
+
+
+class Node:
+    """One more node of a cluster, with one place for an actor."""
+
+    def __init__(self, address: str) -> None:
+        ray_command = Path(sys.executable).parent / "ray"
+        self._process = subprocess.Popen(
+            [ray_command, "start", "--address", address, "--num-cpus=1", "--block"],
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def kill(self) -> None:
+        """Take it away with all its processes, as a spot instance is taken away."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
 
 def main() -> None:

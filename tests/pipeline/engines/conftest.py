@@ -1,9 +1,5 @@
 """A Ray cluster that the tests of one process share, and engines on it."""
 
-import os
-import secrets
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -20,21 +16,16 @@ if TYPE_CHECKING:
     from pipeline.engines.ray_actor import Make
 
 CPUS = 2
-# Ray reads its token when it is imported.
-os.environ.setdefault("RAY_AUTH_MODE", "token")
-os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
     """The address of a cluster of one node without GPUs."""
-    command = [sys.executable, "-m", "tests.ray_cluster", str(CPUS)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout
-        yield process.stdout.readline().strip()
-        process.communicate()
+    # Only here: Ray takes long to import, and other tests of this folder don't need it.
+    from tests.ray_cluster import cluster
+
+    with cluster(CPUS) as address:
+        yield address
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -33,6 +32,7 @@ from tests.conftest import SHALLOW, make_picture
 from tests.pipeline.engines.conftest import CPUS
 from tests.pipeline.engines.test_local import tasks
 from tests.process import Runner
+from tests.ray_cluster import Node
 
 ray = pytest.importorskip("ray")
 # Actors can't import this module.
@@ -185,23 +185,13 @@ def test_a_cancelled_manifest_has_no_outcomes_and_a_stopped_engine_gives_the_end
 def test_the_pairs_of_a_machine_that_is_taken_away_are_done_without_a_death(
     on_ray: OnRay, cluster: str, folder: Path, listener: RecordingListener
 ) -> None:
-    start: list[str | Path] = [
-        Path(sys.executable).parent / "ray",
-        "start",
-        "--address",
-        cluster,
-        "--num-cpus=1",
-        "--block",
-    ]
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(start, start_new_session=True, stdout=quiet, stderr=quiet) as node:
-        held = Held(folder)
-        engine = on_ray(fake(held))
-        listener.wait_for(Note, lambda _: len(ready_notes(listener)) > CPUS)
-        for task in (listed := tasks(folder, ["content.png"] * 9)):
-            engine.submit(task)
-        listener.wait_for(BatchBegan, lambda _: len({e.device for e in listener.of(BatchBegan)}) > CPUS)
-        os.killpg(node.pid, signal.SIGKILL)
+    node, held = Node(cluster), Held(folder)
+    engine = on_ray(fake(held))
+    listener.wait_for(Note, lambda _: len(ready_notes(listener)) > CPUS)
+    for task in (listed := tasks(folder, ["content.png"] * 9)):
+        engine.submit(task)
+    listener.wait_for(BatchBegan, lambda _: len({e.device for e in listener.of(BatchBegan)}) > CPUS)
+    node.kill()
     listener.wait_for(BatchEnded)  # no task can end before the release, only the batch of a lost process
     (folder / "released").touch()
     found = [engine.take() for _ in listed]
