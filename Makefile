@@ -48,6 +48,7 @@ reference: install
 chaos: install
 	@$(BIN)/python -m tests.chaos
 	@$(BIN)/python -m tests.chaos_shards
+	@$(BIN)/python -m tests.chaos_ray
 
 # Kills an HTTP door while 200 clients use it; see tests/crowd.py.
 crowd: install

@@ -40,8 +40,17 @@ def _held(settings: Settings, stores: Stores, timing: Timing) -> Engine:
     return RayEngine(settings, stores, timing, lambda settings, stores, timing: FakeEngine(stores, before))
 
 
+def _signed(settings: Settings, stores: Stores, timing: Timing) -> Engine:
+    """Actors whose results are signed, and take some time."""
+    from pipeline.engines.ray import RayEngine
+    from tests.signed_engine import SignedEngine
+
+    return RayEngine(settings, stores, timing, lambda settings, stores, timing: SignedEngine(stores))
+
+
 ENGINES = {
     "held": _held,
+    "signed": _signed,
     "local": Environment().engine,
     "stuck": _stuck,
     "fake": lambda settings, stores, timing: FakeEngine(stores),

@@ -1,7 +1,7 @@
 """Ray clusters and further nodes of them, each in a separate process.
 
-`cluster` runs `python -m tests.ray_cluster CPUS`. That prints the address of its cluster, and ends the cluster
-at the end of its input.
+`cluster` runs `python -m tests.ray_cluster CPUS`, which prints the address of its cluster. At the end of its
+input it ends the cluster.
 """
 
 import os
