@@ -38,8 +38,8 @@ from tests.pipeline.signed import check_signatures
 from tests.process import Event, Runner
 from tests.ray_cluster import Node, cluster
 
-MANIFESTS, PAIRS = ("a", "b", "c"), [f"p{number}" for number in range(30)]
-TIMING = {"settled": 0.0, "lease": 4.0, "lease_renewal": 1.0, "lock_renewal": 1.0}
+MANIFESTS, PAIRS = ("a", "b", "c"), [f"p{number}" for number in range(60)]
+TIMING = {"settled": 0.0, "lease": 4.0, "lease_renewal": 1.0, "lock_renewal": 1.0, "ray_refused": 0.5}
 _EXITS = (0, 1, -signal.SIGKILL)
 _ACTOR = b"ray::Actor"  # the title that Ray gives to the process of an actor
 
@@ -47,7 +47,7 @@ _ACTOR = b"ray::Actor"  # the title that Ray gives to the process of an actor
 class Harm(Protocol):
     """Kills something now and then."""
 
-    seconds: float  # between two kills, at most
+    seconds: float  # between two kills, at most; and from the first pair of a runner to the first kill
     runner: Runner  # that works now
 
     def kill(self) -> bool:
@@ -57,7 +57,7 @@ class Harm(Protocol):
 class Actors:
     """Kills actors."""
 
-    seconds = 1.0
+    seconds = 4.0
     runner: Runner
 
     def __init__(self, address: str, chance: random.Random) -> None:
@@ -81,7 +81,7 @@ def _is_actor(process: int) -> bool:
 class Nodes:
     """Kills the second node of the cluster, and adds another one."""
 
-    seconds = 8.0  # a node needs some to begin
+    seconds = 10.0  # a new node needs some until it has an actor
     runner: Runner
 
     def __init__(self, address: str, chance: random.Random) -> None:
@@ -98,7 +98,7 @@ class Nodes:
 class Owners:
     """Kills the runner."""
 
-    seconds = 12.0  # it needs some to begin
+    seconds = 4.0
     runner: Runner
 
     def __init__(self, address: str, chance: random.Random) -> None:
@@ -142,7 +142,7 @@ class Row:
             command += ["--endpoint-url", box.endpoint_url]
         with Runner(*command, "--ray-address", self.address, timing=TIMING, engine="signed") as runner:
             self.harm.runner = runner
-            while not _ended(runner, self.chance.uniform(0, self.harm.seconds)):
+            while runner.begins() and not _ended(runner, self.chance.uniform(0, self.harm.seconds)):
                 self.killed += self.harm.kill()
             code = runner.finish()
         if code not in _EXITS:

@@ -57,6 +57,15 @@ class Runner:
             if found["event"] == event and details.items() <= found.items():
                 return found
 
+    def begins(self) -> bool:
+        """Wait until work on a pair begins; false if the process ends before."""
+        while (line := self._lines.get(timeout=60)) is not None:
+            self.events.append(json.loads(line))
+            if self.events[-1]["event"] == "pair started":
+                return True
+        self._lines.put(None)  # for `finish`
+        return False
+
     def wait_for_all(self, *events: Mapping[str, str]) -> None:
         """Wait until there has been a log line with the details of each of these, in any order."""
         while not all(any(each.items() <= seen.items() for seen in self.events) for each in events):

@@ -182,6 +182,36 @@ def test_a_cancelled_manifest_has_no_outcomes_and_a_stopped_engine_gives_the_end
     assert engine.take() is None
 
 
+class Shown(FakeEngine):
+    """Waits with each task until somebody watches its pair, and then gives a preview of it."""
+
+    def __init__(self, stores: Stores) -> None:
+        super().__init__(stores, self._show)
+
+    def start(self, listener: events.Listener, on_change: Callable[[], None], previews: Previews) -> None:
+        self._here = previews
+        super().start(listener, on_change, previews)
+
+    def _show(self, task: Task) -> None:
+        while (task.manifest, task.pair.id) not in self._here.watched():
+            time.sleep(0.01)
+        self._here.put(task.manifest, task.pair.id, b"a JPEG")
+
+
+def test_a_preview_of_a_pair_that_somebody_watches_comes_from_its_actor(
+    on_ray: OnRay, folder: Path, listener: RecordingListener
+) -> None:
+    previews = Previews()
+    engine = on_ray(lambda settings, stores, timing: Shown(stores), start=False)
+    engine.start(listener, lambda: None, previews)
+    (task,) = tasks(folder, ["content.png"])
+    engine.submit(task)
+    while (jpeg := previews.watch("m", task.pair.id)) is None:
+        time.sleep(0.01)
+    assert jpeg == b"a JPEG"
+    assert isinstance(engine.take(), Finished)
+
+
 def test_the_pairs_of_a_machine_that_is_taken_away_are_done_without_a_death(
     on_ray: OnRay, cluster: str, folder: Path, listener: RecordingListener
 ) -> None:
