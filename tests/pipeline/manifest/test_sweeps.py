@@ -8,7 +8,9 @@ import pytest
 
 from nst.parameters import Parameters
 from pipeline.manifest.names import folded, plain_file_name
-from tests.pipeline.manifest.documents import PAIR, PRODUCT, expanded, problem, problems
+from tests.pipeline.manifest.documents import PAIR, PRODUCT, Glob, expanded, problem, problems
+
+MIB = 2**20
 
 # Two values of each parameter.
 TWO: dict[str, list[Any]] = {
@@ -188,26 +190,36 @@ def test_all_bad_values_are_reported_together() -> None:
     assert [each.place for each in found] == places
 
 
+def peak_of(document: object, glob: Glob) -> tuple[str, int]:
+    """The problem of a document, and the most bytes that were in use while it was found."""
+    tracemalloc.start()
+    try:
+        return problem(document, glob), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("parameters", [2, 4])
 def test_too_many_combinations_are_refused_before_any_is_made_or_an_image_is_listed(parameters: int) -> None:
-    names = ["style_weight", "seed", "content_weight", "tv_weight"][:parameters]
-    document = {"product": {"content": ["*"], "style": ["*"], **{key: list(range(1000)) for key in names}}}
-
     def glob(pattern: str) -> list[str]:
         raise AssertionError("a pattern was searched")
 
-    tracemalloc.start()
-    text = problem(document, glob)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    names = ["style_weight", "seed", "content_weight", "tv_weight"][:parameters]
+    given = {name: list(range(1000)) for name in names}
+    text, peak = peak_of({"product": {"content": ["*"], "style": ["*"], **given}}, glob)
     count = 1000**parameters
     assert text == f"product: gives {count} pairs; a manifest may have at most 100000, so split it"
-    assert peak < 16 * 2**20
+    assert peak < 16 * MIB
 
 
 def test_the_images_count_with_the_combinations() -> None:
-    document = {"product": {"content": ["a", "b"], "style": ["s"], "seed": list(range(50_001))}}
-    assert problem(document).startswith("product: gives 100002 pairs; a manifest may have at most 100000")
+    def glob(pattern: str) -> list[str]:
+        return [f"{n}.png" for n in range(100)]
+
+    product = {"content": ["*"], "style": ["*"], "seed": list(range(100))}
+    text, peak = peak_of({"product": product}, glob)
+    assert text == "product: gives 1000000 pairs; a manifest may have at most 100000, so split it"
+    assert peak < 16 * MIB
 
 
 def test_a_list_that_is_too_long_is_refused() -> None:
