@@ -89,7 +89,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: float) -> str:
-    """A number in full, with an exponent if that saves three characters or more: 1e5, but 1000."""
+    """A number in full, with an exponent if that saves two characters or more: 1e5, but 1000."""
     plain = repr(value).removesuffix(".0")
     short = str(Decimal(plain).normalize()).lower().replace("+", "")
-    return short if len(short) + 2 < len(plain) else plain
+    return short if len(short) + 1 < len(plain) else plain
