@@ -1,7 +1,7 @@
 """Expands a `Manifest` into its pairs: matches patterns, forms products, applies defaults, names pairs."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from nst.parameters import Parameters
 from pipeline.errors import ManifestError, Problem, StoreError, UnavailableError
 from pipeline.manifest.models import MOST_PAIRS, Manifest, Pair, StyleEntry
 from pipeline.manifest.names import complete_names, folded
+from pipeline.manifest.sweeps import cells, count_cells
 from pipeline.manifest.wording import reworded, shown
 from pipeline.settings import Caps
 
@@ -24,14 +25,18 @@ _CAPPED = {"max_size": "NST_MOST_SIZE", "epochs": "NST_MOST_EPOCHS"}
 
 
 class _Draft(NamedTuple):
-    """A pair that may have no name yet, and the parameters that it gives itself."""
+    """A pair that may have no name yet, and where in the manifest the parameters are that it gives itself.
+
+    `end` is what its name ends in, if it is of a sweep.
+    """
 
     id: str | None
     place: str
     content: str
     styles: tuple[StyleEntry, ...]
     parameters: Parameters
-    own: frozenset[str] = frozenset()
+    own: Mapping[str, str] = {}
+    end: str = ""
 
     @property
     def details(self) -> str:
@@ -47,12 +52,13 @@ def expand(manifest: Manifest, glob: Glob, caps: Caps = Caps()) -> list[Pair]:
     matches nothing, for two pairs of the same id, for too many pairs, and for what exceeds the caps of the
     operator. Raises `UnavailableError` if the images cannot be listed now.
     """
-    drafts = _without_repetitions([*_listed(manifest), *_products(manifest, glob)])
+    drafts = _without_repetitions([*_listed(manifest), *_products(manifest, glob, caps)])
     _check_number(len(drafts), "product" if manifest.product else "pairs", caps)
     if above := list(_above_caps(drafts, caps)):
         raise ManifestError(above)
     images = [[draft.content, *(style.image for style in draft.styles)] for draft in drafts]
-    names = complete_names([draft.id for draft in drafts], images, lambda index: drafts[index].details)
+    ends = [draft.end for draft in drafts]
+    names = complete_names([draft.id for draft in drafts], images, ends, lambda index: drafts[index].details)
     if twice := _named_twice(names, [draft.place for draft in drafts]):
         raise ManifestError(twice)
     return [
@@ -68,7 +74,9 @@ def _without_repetitions(drafts: list[_Draft]) -> list[_Draft]:
     known: dict[object, _Draft] = {}
     for index, draft in enumerate(drafts):
         key = index if draft.id else (draft.content, draft.styles, texts[id(draft.parameters)])
-        known.setdefault(key, draft)
+        first = known.setdefault(key, draft)
+        if draft.end and not first.end:  # a pair of a sweep keeps its name
+            known[key] = first._replace(end=draft.end)
     return list(known.values())
 
 
@@ -91,7 +99,7 @@ def _listed(manifest: Manifest) -> Iterator[_Draft]:
                 problems += error.problems
                 continue
         styles = entry.styles or [StyleEntry(image=str(entry.style))]
-        yield _Draft(entry.id, place, entry.content, tuple(styles), known[key], frozenset(own))
+        yield _Draft(entry.id, place, entry.content, tuple(styles), known[key], dict.fromkeys(own, place))
     if problems:
         raise ManifestError(problems)
 
@@ -103,17 +111,20 @@ def _parameters(values: dict[str, Any], place: str) -> Parameters:
         raise ManifestError([Problem(place, reworded(error.errors()[0]["msg"]))]) from None
 
 
-def _products(manifest: Manifest, glob: Glob) -> Iterator[_Draft]:
-    """Every content of `product` with every style."""
+def _products(manifest: Manifest, glob: Glob, caps: Caps) -> Iterator[_Draft]:
+    """Every content of `product` with every style, in each cell of the sweep."""
     if manifest.product is None:
         return
+    count = count_cells(manifest.product.parameters)
+    _check_number(count, "product", caps)  # before any image is listed
     matches = _Matches(glob)
     contents = matches.of(manifest.product.content, "product.content")
     styles = matches.of(manifest.product.style, "product.style")
-    _check_number(len(contents) * len(styles), "product", Caps())
+    _check_number(len(contents) * len(styles) * count, "product", caps)
     entries = [(StyleEntry(image=style),) for style in styles]
-    for content, entry in product(contents, entries):
-        yield _Draft(None, "product", content, entry, manifest.defaults)
+    each = cells(manifest.product.parameters, manifest.defaults)
+    for content, entry, cell in product(contents, entries, each):
+        yield _Draft(None, "product", content, entry, cell.parameters, cell.places, cell.name)
 
 
 class _Matches:
@@ -176,15 +187,14 @@ def _check_number(count: int, place: str, caps: Caps) -> None:
 
 def _above_caps(drafts: list[_Draft], caps: Caps) -> Iterator[Problem]:
     """What exceeds a cap, once for each place in the manifest."""
-    inherited: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for draft in drafts:
         for name, variable in _CAPPED.items():
             value, most = getattr(draft.parameters, name), getattr(caps, name)
-            if value <= most or (name not in draft.own and name in inherited):
+            place = draft.own.get(name, "defaults")
+            if value <= most or (name, place) in seen:
                 continue
-            if name not in draft.own:
-                inherited.add(name)
-            place = draft.place if name in draft.own else "defaults"
+            seen.add((name, place))
             message = f"{name} {value} is above what this operator allows, {most} ({variable})"
             yield Problem(place, message)
 

@@ -91,12 +91,27 @@ class PairEntry(Parameters):
 
 
 class Product(_Strict):
-    """Every content with every style; entries are paths or patterns."""
+    """Every content with every style. Each parameter may be here too, with one value or a list of values.
 
-    content: list[Reference] = Field(min_length=1, max_length=MOST_PAIRS, description="Content images.")
-    style: list[Reference] = Field(
-        min_length=1, max_length=MOST_PAIRS, description="Style images, for every content."
+    A list is a sweep: there is a pair for each of its values, and for each combination of several lists.
+    """
+
+    # All other keys are parameters, which `parse` checks one by one before.
+    model_config = ConfigDict(extra="allow")
+
+    content: list[Reference] = Field(
+        min_length=1, max_length=MOST_PAIRS, description="Content images: paths or patterns."
     )
+    style: list[Reference] = Field(
+        min_length=1,
+        max_length=MOST_PAIRS,
+        description="Style images, for every content: paths or patterns.",
+    )
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters that it gives: one value for all of its pairs, or a list of values."""
+        return self.model_extra or {}
 
 
 class Manifest(_Strict):
@@ -158,8 +173,25 @@ class Pair(_Strict):
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of version 1, for editors."""
     schema = TypeAdapter(Manifest | SinglePair).json_schema()
+    kinds = schema["$defs"]
+    parameters, product = kinds["Parameters"]["properties"], kinds["Product"]
+    product["properties"] |= {name: one_or_several(value) for name, value in parameters.items()}
+    product["additionalProperties"] = False
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "nst-pipeline manifest, version 1",
         **schema,
     }
+
+
+def one_or_several(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter in `product`: a value, or a list of different values."""
+    value = {key: schema[key] for key in schema.keys() - {"default", "description", "title"}}
+    several = {
+        "type": "array",
+        "items": value,
+        "minItems": 1,
+        "maxItems": MOST_PAIRS,
+        "uniqueItems": True,
+    }
+    return {"anyOf": [value, several], "description": schema["description"]}

@@ -19,6 +19,7 @@ _DEVICES = re.compile(rf"{_DEVICE}(\.|$)")
 LONGEST_NAME = 180  # bytes; with the suffixes that are added it must not exceed 255
 # Hexadecimal digits of a digest. With fewer, two of the 100,000 pairs of a manifest might get the same one.
 _DIGITS = 12
+_LONGEST_END = 120  # bytes of what a name ends in, so that some of the images' names is left before it
 
 
 def plain_file_name(name: str) -> str:
@@ -52,15 +53,18 @@ def shortened(name: str, most: int) -> str:
 
 
 def complete_names(
-    given: Sequence[str | None], images: Sequence[Sequence[str]], details: Callable[[int], str]
+    given: Sequence[str | None],
+    images: Sequence[Sequence[str]],
+    ends: Sequence[str],
+    details: Callable[[int], str],
 ) -> list[str]:
-    """The given names; a pair without one is named after the stems of its images.
+    """The given names; a pair without one is named after the stems of its images, and its end if it has one.
 
     A name that is made here and is the same as another one gets a digest of the paths of the images. If the
     paths are the same, too, the digest also covers `details`: it describes the pair at an index, apart from
     its images. Only names that are given can be the same.
     """
-    stems = [name or _joined(paths) for name, paths in zip(given, images, strict=True)]
+    stems = [name or _joined(paths, end) for name, paths, end in zip(given, images, ends, strict=True)]
     names = list(stems)
     for described in (lambda index: "", details):
         count = Counter(map(folded, names))
@@ -69,9 +73,11 @@ def complete_names(
     return names
 
 
-def _joined(paths: Sequence[str]) -> str:
+def _joined(paths: Sequence[str], end: str) -> str:
     name = "-".join(map(_stem, paths)).strip(". ") or "pair"
-    return shortened(f"_{name}" if _DEVICES.match(name) else name, LONGEST_NAME)
+    name = f"_{name}" if _DEVICES.match(name) else name
+    last = f"-{shortened(end, _LONGEST_END)}" if end else ""
+    return shortened(name, LONGEST_NAME - len(last.encode())) + last
 
 
 def _with_digest(name: str, texts: Sequence[str]) -> str:

@@ -6,8 +6,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import MOST_PROBLEMS, ManifestError, Problem
 from pipeline.manifest.document import MAX_BYTES, load_object
-from pipeline.manifest.models import MOST_PAIRS, Manifest, PairEntry, Priority, Reference
-from pipeline.manifest.wording import place_of, problem_of
+from pipeline.manifest.models import MOST_PAIRS, Manifest, PairEntry, Priority, Product, Reference
+from pipeline.manifest.sweeps import VALUES
+from pipeline.manifest.wording import place_of, problem_of, shown
 
 __all__ = ["MAX_BYTES", "load_object", "parse", "priority_of"]
 
@@ -64,13 +65,34 @@ class _Found:
             stand_in = PairEntry(content="a", style="b")
             checked["pairs"] = self._checked(pairs, ("pairs",), _PAIR) or [stand_in] * bool(pairs)
         if isinstance(product := document.get("product"), dict):
-            checked["product"] = dict(product)
-            for key in ("content", "style"):
-                if isinstance(listed := product.get(key), list):
-                    place = ("product", key)
-                    good = self._checked(listed, place, _REFERENCE) or ["a"] * bool(listed)
-                    checked["product"][key] = good
+            checked["product"] = self._checked_product(product)
         return checked
+
+    def _checked_product(self, product: dict[str, Any]) -> dict[str, Any]:
+        checked = dict(product)
+        for key, value in product.items():
+            place = ("product", key)
+            if key not in VALUES and key not in Product.model_fields:
+                self._add(problem_of({"loc": place, "type": "extra_forbidden", "msg": ""}, self._single))
+            elif key in VALUES and not isinstance(value, list):
+                checked[key] = self._validated(value, place, VALUES[key])
+            elif key in VALUES:
+                checked[key] = self._checked(value, place, VALUES[key])
+                self._check_sweep(value, checked[key], place)
+            elif isinstance(value, list):
+                checked[key] = self._checked(value, place, _REFERENCE) or ["a"] * bool(value)
+        return checked
+
+    def _check_sweep(self, given: list[Any], values: list[Any], place: tuple[str, ...]) -> None:
+        """Add what is wrong with a list of values of a parameter, each of which is valid."""
+        if not given:
+            self._add(Problem(place_of(place), "should not be empty; found []"))
+        first: dict[object, int] = {}
+        for index, value in enumerate(values):
+            other = first.setdefault(tuple(value.items()) if isinstance(value, dict) else value, index)
+            if other != index:
+                message = f"is the same value as {place_of((*place, other))}; delete one of the two"
+                self._add(Problem(place_of((*place, index)), f"{message}; found {shown(given[index])}"))
 
     def _checked(self, items: list[Any], place: tuple[str, ...], kind: TypeAdapter[Any]) -> list[Any]:
         """The validated items, or none of them if one has an error."""
@@ -78,13 +100,17 @@ class _Found:
             message = f"should have at most {MOST_PAIRS} items; found {len(items)}; split it"
             self._add(Problem(place_of(place), message))
             return []
-        good, before = [], self.count
-        for index, item in enumerate(items):
-            try:
-                good.append(kind.validate_python(item, strict=True))
-            except ValidationError as error:
-                self.add(error, (*place, index))
+        before = self.count
+        good = [self._validated(item, (*place, index), kind) for index, item in enumerate(items)]
         return good if self.count == before else []
+
+    def _validated(self, value: Any, place: tuple[str | int, ...], kind: TypeAdapter[Any]) -> Any:
+        """The validated value; none if it has an error."""
+        try:
+            return kind.validate_python(value, strict=True)
+        except ValidationError as error:
+            self.add(error, place)
+            return None
 
     def add(self, error: ValidationError, place: tuple[str | int, ...] = ()) -> None:
         """Add the errors of the value at a place in the document."""
@@ -94,5 +120,6 @@ class _Found:
         self.count += error.error_count()
 
     def _add(self, problem: Problem) -> None:
-        self.problems.append(problem)
+        if len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(problem)
         self.count += 1

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.manifest.models import json_schema
+from pipeline.manifest.models import json_schema, one_or_several
 
 BEGIN = "<!-- begin: written by python -m pipeline.manifest.reference -->"
 END = "<!-- end: written by python -m pipeline.manifest.reference -->"
@@ -54,9 +54,14 @@ def updated(text: str) -> str:
 
 
 def _resolved(schema: Schema, found: Mapping[str, Schema]) -> Schema:
-    """An object whose keys refer to other objects only: the types of other values are written out."""
-    keys = {}
+    """An object whose keys refer to other objects only: the types of other values are written out.
+
+    Keys that may have a list of values of a parameter are left out. The description of the object names them.
+    """
+    keys, parameters = {}, found["Parameters"]["properties"]
     for key, value in schema["properties"].items():
+        if key in parameters and value == one_or_several(parameters[key]):
+            continue
         target = found[_referenced_name(value)] if "$ref" in value else {"properties": {}}
         keys[key] = (
             value if "properties" in target else {**target, **{k: v for k, v in value.items() if k != "$ref"}}

@@ -58,12 +58,23 @@ def problem_of(details: dict[str, Any], single: bool) -> Problem:
         return Problem(place, f"unknown key; {hint}")
     if kind == "missing":
         return Problem(place, "is missing")
+    if isinstance(details["input"], list) and (remedy := _remedy_of_list(path)):
+        return Problem(place, f"{remedy}; found {shown(details['input'])}")
     message = _CLEARER_MESSAGES.get(kind, reworded(message))
     if kind == "greater_than_equal" and 0 < details["ctx"]["ge"] < 1e-3:
         message = f"should be greater than or equal to {details['ctx']['ge']:g}"  # and not 20 zeros
     if kind == "value_error" and isinstance(details["input"], dict):
         return Problem(place, message)
     return Problem(place, f"{message}; found {shown(details['input'])}")
+
+
+def _remedy_of_list(path: tuple[int | str, ...]) -> str:
+    """What to do about a list where none belongs; empty if there is nothing to say about it."""
+    if path == ("product",):
+        return "should be one object; put other products into other manifests"
+    if path[-1] in Parameters.model_fields and path[0] != "product":
+        return "should be one value; a list of values is a sweep, which belongs in 'product'"
+    return ""
 
 
 def place_of(path: tuple[int | str, ...]) -> str:
@@ -76,7 +87,7 @@ def _known_keys(path: tuple[int | str, ...]) -> list[str]:
     if path[0] == "defaults":
         return list(Parameters.model_fields)
     if path[0] == "product":
-        return list(Product.model_fields)
+        return [*Product.model_fields, *Parameters.model_fields]
     if path[0] == "pairs" and len(path) > 1:
         return list((StyleEntry if "styles" in path else PairEntry).model_fields)
     return [field.alias or name for name, field in Manifest.model_fields.items()]

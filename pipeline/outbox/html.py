@@ -11,9 +11,12 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NOT_IN_HTML = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
-def document(heading: str, totals: Mapping[str, str], main: str, navigation: str = "") -> str:
-    """A whole page, with its heading and totals at the top. `main` and `navigation` are HTML."""
-    style = _CSS + _NAVIGATION_CSS if navigation else _CSS
+def document(heading: str, totals: Mapping[str, str], main: str, navigation: str = "", css: str = "") -> str:
+    """A whole page, with its heading and totals at the top. `main` and `navigation` are HTML.
+
+    `css` is added to the style sheet.
+    """
+    style = _CSS + (_NAVIGATION_CSS if navigation else "") + css
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -84,6 +87,16 @@ def number(value: float) -> str:
 def power(exponent: int) -> str:
     """A power of ten."""
     return f"10{str(exponent).translate(_SUPERSCRIPT)}"
+
+
+def value_text(value: object) -> str:
+    """The value of a parameter."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {weight:g}" for name, weight in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    # 15 digits show the number as the manifest gives it.
+    return f"{value:,.15g}" if isinstance(value, float) else str(value)
 
 
 def duration(seconds: float) -> str:

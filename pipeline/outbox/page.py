@@ -6,8 +6,10 @@ from urllib.parse import quote
 
 from nst.parameters import Parameters
 from pipeline.errors import Problem
-from pipeline.outbox.html import document, duration, facts, failures, number, power, summary, text
+from pipeline.outbox.grid import CSS, grids
+from pipeline.outbox.html import document, duration, facts, failures, number, power, summary, text, value_text
 from pipeline.outbox.record import Record, RecordedImage
+from pipeline.outbox.sweep import Sweep, arranged
 
 _DEFAULTS = Parameters()
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34, 334, 32, 122  # edges of the plot, in a view box of 340 x 142
@@ -20,23 +22,35 @@ def page(
     part: str = "",
     navigation: str = "",
 ) -> str:
-    """An HTML page: the problems, then a card for each record, in their order.
+    """An HTML page: the problems, then a card for each record or the grids of a sweep, in their order.
 
     It is the whole `NAME/index.html`, or one of several pages: `part` then says which, and `navigation` is
     HTML that leads to the others.
     """
     seconds, devices = sum(record.seconds for record in records), {record.device for record in records}
-    cards = "\n".join(map(_card, records))
+    parts = list(arranged(records))
+    shown = "\n".join(_section(each) if isinstance(each, Sweep) else _card(each) for each in parts)
     main = f"""{failures(problems)}
-{cards or '<p class="quiet">No pictures.</p>'}"""
+{shown or '<p class="quiet">No pictures.</p>'}"""
     heading = f"{manifest}, {part}" if part else manifest
-    return document(heading, summary(len(records), len(problems), seconds, devices), main, navigation)
+    css = CSS if any(isinstance(each, Sweep) for each in parts) else ""
+    return document(heading, summary(len(records), len(problems), seconds, devices), main, navigation, css)
+
+
+def _section(sweep: Sweep) -> str:
+    first, count = sweep.records[0], len(sweep.records)
+    names = " and ".join(_file_name(style) for style in first.styles)
+    heading = text(f"{_file_name(first.content)} in the style of {names}")
+    return f"""<section class="sweep">
+<header><h2>{heading}</h2>{_sources(first)}</header>
+{grids(sweep)}
+<details class="pictures"><summary>Losses, parameters and files of these {count:,} pictures</summary>
+{"".join(map(_card, sweep.records))}
+</details>
+</section>"""
 
 
 def _card(record: Record) -> str:
-    several = len(record.styles) > 1
-    sources = [_image_figure("Content", record.content)]
-    sources += [_image_figure("Style", s, f"<br>weight {s.weight:g}" * several) for s in record.styles]
     names = " and ".join(_file_name(style) for style in record.styles)
     alt = text(f"{_file_name(record.content)} in the style of {names}")
     picture, width, height = quote(record.picture), record.width, record.height
@@ -46,7 +60,7 @@ def _card(record: Record) -> str:
 width="{width}" height="{height}" style="--w:{width};--h:{height}"
 loading="lazy" decoding="async"></a>
 <div class="details">
-<div class="sources">{"".join(sources)}</div>
+{_sources(record)}
 {_curve_svg(record.curve)}
 {facts("measured", _measured(record))}
 <p class="links"><a href="{picture}">Picture, {width} × {height}</a>
@@ -59,11 +73,18 @@ loading="lazy" decoding="async"></a>
 
 def _changed_parameters(record: Record) -> str:
     items = "".join(
-        f"<li>{name.replace('_', ' ')} <b>{_parameter_text(value)}</b></li>"
+        f"<li>{name.replace('_', ' ')} <b>{value_text(value)}</b></li>"
         for name, value in record.parameters
         if value != getattr(_DEFAULTS, name)
     )
     return f'<ul class="changed">{items or "<li>default parameters</li>"}</ul>'
+
+
+def _sources(record: Record) -> str:
+    several = len(record.styles) > 1
+    sources = [_image_figure("Content", record.content)]
+    sources += [_image_figure("Style", s, f"<br>weight {s.weight:g}" * several) for s in record.styles]
+    return f'<div class="sources">{"".join(sources)}</div>'
 
 
 def _image_figure(role: str, source: RecordedImage, note: str = "") -> str:
@@ -90,7 +111,7 @@ def _parameters(record: Record) -> dict[str, str]:
     return {
         "content": record.content.reference,
         "style": ", ".join(style.reference for style in record.styles),
-        **{name.replace("_", " "): _parameter_text(value) for name, value in record.parameters},
+        **{name.replace("_", " "): value_text(value) for name, value in record.parameters},
         "weights": record.weights.source,
         "device": ", ".join(filter(None, (record.device, record.dtype, record.node))),
     }
@@ -139,12 +160,3 @@ def _height(log: float, low: float, span: float) -> float:
 
 def _file_name(source: RecordedImage) -> str:
     return source.reference.rpartition("/")[2] or source.reference
-
-
-def _parameter_text(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {weight:g}" for name, weight in value.items())
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    # 15 digits show the number as the manifest gives it.
-    return f"{value:,.15g}" if isinstance(value, float) else str(value)

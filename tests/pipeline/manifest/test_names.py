@@ -26,7 +26,10 @@ def test_a_plain_name_is_returned_unchanged(name: str) -> None:
 
 def made(*images: tuple[str, ...], details: Sequence[str] = ()) -> list[str]:
     """The names of pairs that have no id."""
-    return complete_names([None for _ in images], images, lambda index: details[index] if details else "")
+    ends = [""] * len(images)
+    return complete_names(
+        [None for _ in images], images, ends, lambda index: details[index] if details else ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,7 @@ def test_a_digest_depends_on_nothing_but_the_paths() -> None:
 
 def test_a_name_that_is_made_is_changed_if_a_given_one_is_the_same() -> None:
     images = [("p/x.png", "s.png"), ("a.png", "b.png")]
-    first, second = complete_names([None, "X-s"], images, lambda index: "")
+    first, second = complete_names([None, "X-s"], images, ["", ""], lambda index: "")
     assert first.startswith("x-s-")
     assert second == "X-s"
 

@@ -4,6 +4,7 @@ A JSON Schema cannot say the following. The parser, or `expand`, checks it:
 
 * about the text: its size, that no key stands twice in an object, and that it has no unpaired surrogates;
 * of an `id`: that it has no unprintable characters outside of ASCII, and at most 180 bytes;
+* of a sweep: that two of its values are the same layers, of which names or weights of 0 differ;
 * what several keys say together: the products of the weights of terms and layers, in `defaults` and, with the
   defaults, in each pair; that a pair has a weight above 0; that no id is given twice; the number of pairs;
 * what a pattern matches, and that it has `**` at most twice; the caps of an operator.
@@ -40,6 +41,8 @@ VALID = [
     {"pairs": [PAIR], "product": None},
     {**SINGLE, "style_layers": {"conv1_1": 1, "relu2_1": 0}},
     {**SINGLE, "id": "console"},
+    {"product": {**PRODUCT, "style_weight": [1, 2.5], "seed": 3, "init": ["random"], "max_size": [99.0]}},
+    {"product": {**PRODUCT, "style_layers": [{"conv1_1": 1}, {"relu1_1": 2}], "preserve_color": [True]}},
 ]
 WRONG: list[dict[str, Any]] = json.loads("""
     [{"zzzz": 1}, {"style_weight": -1}, {"style_weight": "1"}, {"epochs": 0}, {"epochs": 2.5},
@@ -50,11 +53,21 @@ WRONG: list[dict[str, Any]] = json.loads("""
      {"style_layers": {"relu6_1": 1}}, {"style_layers": {"conv1_1": 1, "relu1_1": 1}},
      {"style_weight": 1e-50}, {"id": "a\\n"}, {"id": "con"}, {"id": "Nul .x"}, {"id": "a."}, {"style": ""}]
 """)
+WRONG_PRODUCTS: list[dict[str, Any]] = json.loads("""
+    [{"style_weight": []}, {"style_weight": [1, 1.0]}, {"style_weight": [1, "2"]}, {"style_weight": [[1]]},
+     {"style_weight": null}, {"epochs": [0]}, {"epochs": 0}, {"init": ["blank"]}, {"seeds": [1]},
+     {"id": "a"}, {"styles": [{"image": "b"}]}, {"content_layers": [{"relu4_1": 1}, {}]}]
+""")
 INVALID = [
     *({"pairs": [{**PAIR, **wrong}]} for wrong in WRONG),
     *({**SINGLE, **wrong} for wrong in (*WRONG, {"version": 2})),
     *json.loads('[{"pairs": [{"content": "a"}]}, {"content": "a"}, {"pairs": []}, {}, []]'),
     {"product": {**PRODUCT, "style": []}},
+    *({"product": {**PRODUCT, **wrong}} for wrong in WRONG_PRODUCTS),
+    {"product": [PRODUCT, PRODUCT]},
+    {"defaults": {"seed": [1, 2]}, "product": PRODUCT},
+    {**SINGLE, "seed": [1, 2]},
+    {"pairs": [{**PAIR, "seed": [1, 2]}]},
     {**SINGLE, "version": True},
     {**SINGLE, "pairs": [PAIR]},
     {**SINGLE, "defaults": {"content_weight": 0, "style_weight": 0.0}},
@@ -94,6 +107,10 @@ def is_beyond_a_schema(document: Any) -> bool:
     ids = [pair.get("id") or "a" for pair in document.get("pairs", [document])]
     if not all(name.isprintable() and len(name.encode()) <= 180 for name in ids):
         return True
+    product = document.get("product") or {}
+    for layers in (product.get("content_layers"), product.get("style_layers")):
+        if isinstance(layers, list) and len({_same_layers(each) for each in layers}) < len(layers):
+            return True
     found = {**Parameters().model_dump(), **document.get("defaults", {})}
     products = [
         (found[f"{term}_weight"], found[f"{term}_weight"] * factor)
@@ -103,6 +120,10 @@ def is_beyond_a_schema(document: Any) -> bool:
     ]
     apart = any(weight and not 1e-30 <= product <= 1e16 for weight, product in products)
     return apart or max(found["tv_weight"], *(product for _, product in products)) < 1e-10
+
+
+def _same_layers(layers: dict[str, float]) -> frozenset[tuple[str, float]]:
+    return frozenset((name.replace("conv", "relu"), weight) for name, weight in layers.items() if weight)
 
 
 def test_schema_and_parser_agree_about_any_document() -> None:

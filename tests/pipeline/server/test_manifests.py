@@ -44,6 +44,30 @@ def test_a_manifest_that_is_posted_gets_a_new_name(serve: Serve) -> None:
     assert [served.client.get(place).json()["state"] for place in places] == ["waiting"] * 2
 
 
+def test_each_picture_of_a_sweep_has_an_address_and_the_page_shows_them_as_a_grid(served: Served) -> None:
+    upload_images(served)
+    product = {"content": ["a.*"], "style": ["b.png"], "style_weight": [1e5, 1e6], "seed": [1, 2]}
+    layers = {"style_layers": [{"relu1_1": 1, "relu2_1": 0.5}]}
+    assert served.client.put("/manifests/m", json={"product": {**product, **layers}}).status_code == 201
+    ended(served, "m")
+    found = served.client.get("/manifests/m/pairs").json()["pairs"]
+    ends = [
+        f"style_weight={w}-seed={n}-style_layers=relu1_1,relu2_1x0.5" for w in ("1e5", "1e6") for n in (1, 2)
+    ]
+    assert [(pair["id"], pair["state"]) for pair in found] == [(f"a-b-{end}", "done") for end in ends]
+    assert all(served.client.get(pair["picture"]).status_code == 200 for pair in found)
+    assert '<th scope="row">' in served.client.get("/results/m/index.html").text
+
+
+def test_a_sweep_with_too_many_pairs_is_refused(serve: Serve) -> None:
+    served = serve(works=False)
+    many = list(range(1000))
+    product = {"content": ["*"], "style": ["*"], "seed": many, "style_weight": many, "tv_weight": many}
+    answer = served.client.put("/manifests/m", json={"product": product})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["message"].startswith("gives 1000000000 pairs; a manifest may have")
+
+
 def test_every_problem_of_a_manifest_is_told_with_its_place(serve: Serve) -> None:
     served = serve(works=False)
     pairs = [{**PAIR, "epochs": 0}, {"content": "a.png"}, {**PAIR, "stile": "b.png"}]
