@@ -39,7 +39,7 @@ def _progress(store: Store, manifest: str) -> Progress | None:
     plan = notes.plan()
     if plan is None:
         return None
-    ids, (failures, _) = notes.ids(plan), notes.failures()
+    ids, (failures, _) = notes.ids(plan), notes.failures(plan)
     names = {entry.name for entry in store.entries(manifest)}
     done = {pair for pair in ids if record_name(pair) in names}
     failed = set(ids).intersection(failures) - done

@@ -43,9 +43,9 @@ class SharedEnd:
         `computed` if this process has computed a pair; otherwise a page that is newer than all records stays.
         Raises `UnavailableError`, and `ClaimLostError` also where shards of something else have begun.
         """
-        self._notes.note_failures(self.shard, problems, confirm)
+        self._notes.note_failures(self._plan, self.shard, problems, confirm)
         with waiting_for_outbox():
-            failed, files = self._notes.failures()
+            failed, files = self._notes.failures(self._plan)
             entries = {entry.name: entry for entry in self._store.entries(self._manifest)}
             noted = self._notes.plan()
         if noted is None or not noted.agrees(self._plan):

@@ -13,10 +13,26 @@ SHARDS = (
         "test_shards.py::test_shards_of_another_expansion_are_refused_and_both_are_named[folder]",
     ),
     Mutation(
+        "failures of a plan that was replaced count",
+        "pipeline/outbox/shards.py",
+        "re.escape(plan.short_digest)",
+        "'[0-9a-f]+'",
+        "outbox/test_shared_notes.py::test_failures_of_a_plan_that_was_replaced_do_not_count[other-pairs]",
+    ),
+    Mutation(
+        "failures that an earlier version noted do not count",
+        "pipeline/outbox/shards.py",
+        "entry.modified >= begun",
+        "False",
+        "outbox/test_shared_notes.py::"
+        "test_failures_in_files_without_a_digest_count_if_they_are_newer_than_the_plan",
+    ),
+    Mutation(
         "a shard sees what is left before it notes what has failed",
         "pipeline/outbox/whole.py",
-        "self._notes.note_failures(self.shard, problems, confirm)",
-        "list(self._store.entries(self._manifest)); self._notes.note_failures(self.shard, [], confirm)",
+        "self._notes.note_failures(self._plan, self.shard, problems, confirm)",
+        "list(self._store.entries(self._manifest)); "
+        "self._notes.note_failures(self._plan, self.shard, [], confirm)",
         _MOMENT,
     ),
     Mutation(

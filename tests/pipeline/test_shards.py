@@ -213,6 +213,22 @@ def test_shards_of_another_expansion_are_refused_and_both_are_named(
     assert run(manifest, "--shard", "3/4")[0] == 0
 
 
+def test_a_failure_before_replace_does_not_count_for_a_shard_that_has_not_run_since(
+    call_fake: Call, run: Call, tmp_path: Path, results: Any, out: str, request: pytest.FixtureRequest
+) -> None:
+    manifest = project(tmp_path / "in", pairs=2, broken=(1,))
+    assert run(manifest, "--shard", "2/2")[0] == 1
+    project(tmp_path / "in", pairs=2)
+    code, text = run(manifest, "--shard", "1/2", "--replace")
+    assert (code, computed(text)) == (0, ["p0"])
+    assert "1 pairs of other shards are left" in text
+    assert "index.html" not in names(results)
+    code, text = call_fake("status", "--outbox", out, *endpoint(out, request))
+    assert json.loads(text)["sharded"]["m"]["missing"] == [2]
+    assert computed(run(manifest, "--shard", "2/2")[1]) == ["p1"]
+    assert "index.html" in names(results)
+
+
 def test_another_number_of_shards_is_refused(run: Call, manifest: Path) -> None:
     assert run(manifest, "--shard", "1/4")[0] == 0
     code, text = run(manifest, "--shard", "1/1")
