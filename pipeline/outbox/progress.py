@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from nst.errors import NSTError
 from pipeline.manifest.shard import Shard
 from pipeline.outbox.pages import INDEX
 from pipeline.outbox.record import record_name
@@ -26,12 +27,22 @@ class Progress:
     page: bool  # whether there is a page
 
 
-def progress(store: Store) -> dict[str, Progress]:
-    """The progress of each manifest of which shards have begun, by its name. Raises `StoreError`."""
+def progress(store: Store) -> dict[str, Progress | NSTError]:
+    """The progress of each manifest of which shards have begun, by its name; an error if it cannot be read.
+
+    Raises `StoreError` if the folders of the store cannot be listed.
+    """
     folders = [name.removesuffix("/") for name in store.names("", _MOST) if name.endswith("/")]
     with ThreadPoolExecutor(_THREADS, "plans") as pool:
-        found = zip(folders, pool.map(lambda name: _progress(store, name), folders), strict=True)
+        found = zip(folders, pool.map(lambda name: _progress_or_error(store, name), folders), strict=True)
         return {name: each for name, each in found if each}
+
+
+def _progress_or_error(store: Store, manifest: str) -> Progress | NSTError | None:
+    try:
+        return _progress(store, manifest)
+    except NSTError as error:
+        return error
 
 
 def _progress(store: Store, manifest: str) -> Progress | None:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Sequence
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from pipeline.errors import ConflictError, NotFoundError, Problem, UsageError, printable
 from pipeline.manifest.models import Pair
@@ -26,6 +26,7 @@ from pipeline.stores.base import PARTS, Entry, Store
 
 _FORMAT = 1
 _PLAN = "plan.json"
+_IDS = TypeAdapter(list[str])
 _LONGEST = 2**28  # bytes of each of these files
 _DIGITS = 12  # of `Plan.short_digest`
 
@@ -87,8 +88,15 @@ class SharedNotes:
         return plan
 
     def ids(self, plan: Plan) -> list[str]:
-        """The ids of all pairs. Raises `NotFoundError`."""
-        return [str(found) for found in json.loads(self._store.read(self._ids_key(plan), _LONGEST))]
+        """The ids of all pairs. Raises `UsageError` if the file with them is missing or damaged."""
+        key = self._ids_key(plan)
+        try:
+            return _IDS.validate_json(self._store.read(key, _LONGEST))
+        except (NotFoundError, ValidationError):
+            raise UsageError(
+                f"{self._store.url}/{key}: is missing or damaged; delete {_PLAN} beside it if no shard works "
+                "any more, and repeat any shard, which writes both again"
+            ) from None
 
     def join(self, plan: Plan, ids: Sequence[str], replace: bool) -> None:
         """Note what is divided, unless another shard has done so.

@@ -309,6 +309,45 @@ def test_status_on_a_terminal_is_a_table(
     assert re.search(r"m +│ 7 +│ 1 +│ 0 +│ 12 +│ 2, 3, 4, 5, 6, 7 +│ no", text)
 
 
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("plan.json", b"{", "plan.json: is damaged, or of a newer version of this program"),
+        ("ids", b'["p0", ', ".json: is missing or damaged; delete plan.json beside it"),
+        ("ids", b"7", ".json: is missing or damaged; delete plan.json beside it"),
+        ("ids", None, ".json: is missing or damaged; delete plan.json beside it"),
+    ],
+)
+def test_status_reports_a_damaged_folder_and_lists_the_others(
+    call_fake: Call,
+    manifest: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    damage: bytes | None,
+    message: str,
+) -> None:
+    store = FolderStore(tmp_path / "out")
+    for folder in ("m", "other"):
+        command = ("run", manifest, "--outbox", tmp_path / "out", "--name", folder, "--shard", "1/2")
+        assert call_fake(*command)[0] == 0
+    (key,) = [f"m/.shards/{each}" for each in names(store, "m/.shards") if each.startswith(name)]
+    if damage is None:
+        store.remove(key)
+    else:
+        store.write(key, damage)
+    code, text = call_fake("status", "--outbox", tmp_path / "out")
+    found = json.loads(text)["sharded"]
+    assert (code, found["other"]["missing"]) == (0, [2])
+    assert found["m"]["error"].startswith(f"{store.url}/{key}")
+    assert message in found["m"]["error"]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "300")
+    _, table = call_fake("status", "--outbox", tmp_path / "out")
+    assert found["m"]["error"] in table
+    assert re.search(r"other +│ 7 +│ 4 ", table)
+
+
 BRIEF = Timing(lease=1.0, lease_renewal=0.05)
 
 

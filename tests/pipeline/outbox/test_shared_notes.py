@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import Problem
 from pipeline.manifest.shard import Shard
-from pipeline.outbox.progress import progress
+from pipeline.outbox.progress import Progress, progress
 from pipeline.outbox.shards import Plan, SharedNotes
 from pipeline.stores.memory import MemoryStore
 
@@ -28,6 +28,12 @@ def failed(store: MemoryStore, current: Plan) -> dict[str, str]:
     return {pair: problem.message for pair, problem in found.items()}
 
 
+def missing(store: MemoryStore) -> list[int]:
+    found = progress(store)["m"]
+    assert isinstance(found, Progress)
+    return found.missing
+
+
 @pytest.mark.parametrize("earlier", [plan("b"), plan(shards=16)], ids=["other-pairs", "other-number"])
 def test_failures_of_a_plan_that_was_replaced_do_not_count(earlier: Plan) -> None:
     store = MemoryStore("replaced-failures")
@@ -37,10 +43,10 @@ def test_failures_of_a_plan_that_was_replaced_do_not_count(earlier: Plan) -> Non
     note(store, earlier, "p1", "failed before")
     notes.join(plan(), IDS, replace=True)
     assert failed(store, plan()) == {}
-    assert progress(store)["m"].missing == [1, 2]
+    assert missing(store) == [1, 2]
     note(store, plan(), "p1", "failed now")
     assert failed(store, plan()) == {"p1": "failed now"}
-    assert progress(store)["m"].missing == [1]
+    assert missing(store) == [1]
 
 
 def test_failures_in_files_without_a_digest_count_if_they_are_newer_than_the_plan() -> None:
