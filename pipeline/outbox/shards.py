@@ -104,7 +104,7 @@ class SharedNotes:
         Raises `UsageError` if that one divides something else, unless `replace` is true.
         """
         found = self.plan() or self._create(plan, ids)
-        if plan.agrees(found) and plan.manifest == found.manifest:
+        if plan == found:
             return
         if not replace:
             raise UsageError(
@@ -115,9 +115,8 @@ class SharedNotes:
                     "others works any more"
                 )
             )
-        if not plan.agrees(found):
-            self._put_ids(plan, ids)
-            self._store.write(f"{self._manifest}/{PARTS}/{_PLAN}", plan.model_dump_json().encode())
+        self._put_ids(plan, ids)
+        self._store.write(f"{self._manifest}/{PARTS}/{_PLAN}", plan.model_dump_json().encode())
 
     def note_failures(self, plan: Plan, shard: Shard, problems: Sequence[Problem], confirm: Confirm) -> None:
         """Note which pairs of a shard have failed, in place of what was noted of it before."""

@@ -247,6 +247,8 @@ def test_an_equal_manifest_from_another_place_is_refused(run: Call, manifest: Pa
     assert str(manifest) in text
     assert run(other, "--shard", "2/2", "--name", "o")[0] == 0
     assert run(other, "--shard", "2/2", "--replace")[0] == 0
+    assert run(other, "--shard", "1/2")[0] == 0  # --replace has noted the new place
+    assert run(manifest, "--shard", "1/2")[0] == 2
 
 
 def test_auto_takes_the_shard_from_the_scheduler(
