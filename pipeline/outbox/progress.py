@@ -11,7 +11,7 @@ from pipeline.outbox.record import record_name
 from pipeline.outbox.shards import SharedNotes
 from pipeline.stores.base import Store
 
-_THREADS = 16  # that look for plans: in a bucket, each takes one request
+_THREADS = 16  # that read plans: in a bucket, each takes one request
 _MOST = 1_000_000  # folders of an outbox
 
 

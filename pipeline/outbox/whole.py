@@ -27,7 +27,7 @@ class State:
 class SharedEnd:
     """What one shard does at its end.
 
-    First it notes what has failed, and then it looks for what is left. So of two shards that end at the same
+    First it notes what has failed, and then it counts what is left. So of two shards that end at the same
     time, at least one finds that nothing is left, and writes the page; if both do, they write the same.
     """
 
