@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nst.errors import NSTError
 from pipeline.errors import printable
 from pipeline.inbox.inbox import Status
 from pipeline.outbox.progress import Progress
@@ -15,18 +16,24 @@ from pipeline.outbox.progress import Progress
 _SHOWN = 10  # names, or numbers of shards
 
 
-def print_status(found: Status | None, sharded: dict[str, Progress] | None) -> None:
+def print_status(found: Status | None, sharded: dict[str, Progress | NSTError] | None) -> None:
     """Print the state of an inbox, and how far the shards in an outbox are; none of what is not asked for."""
     if not sys.stdout.isatty():
         fields = asdict(found) if found else {}
         if sharded is not None:
-            fields["sharded"] = {name: asdict(each) for name, each in sharded.items()}
+            fields["sharded"] = {
+                name: {"error": printable(str(each))} if isinstance(each, NSTError) else asdict(each)
+                for name, each in sharded.items()
+            }
         print(json.dumps(fields))
         return
     if found:
         Console().print(_inbox_table(found))
     if sharded is not None:
         Console().print(_shards_table(sharded))
+        for error in sharded.values():
+            if isinstance(error, NSTError):
+                Console().print(Text(printable(str(error))))
 
 
 def _inbox_table(found: Status) -> Table:
@@ -39,9 +46,11 @@ def _inbox_table(found: Status) -> Table:
     return table
 
 
-def _shards_table(sharded: dict[str, Progress]) -> Table:
+def _shards_table(sharded: dict[str, Progress | NSTError]) -> Table:
     table = Table("manifest", "pairs", "done", "failed", "shards", "missing shards", "page")
     for name, each in sharded.items():
+        if isinstance(each, NSTError):
+            continue
         missing = ", ".join(map(str, each.missing[:_SHOWN]))
         if len(each.missing) > _SHOWN:
             missing += f" and {len(each.missing) - _SHOWN:,} more"

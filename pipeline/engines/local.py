@@ -8,25 +8,22 @@ from contextlib import suppress
 import torch
 
 from nst.device import device_name, dtype_name, is_out_of_memory
-from nst.errors import NSTError
 from nst.result import Evaluation, Result
 from nst.stylizer import Stylizer
-from pipeline.engines.base import Changed, Died, Failed, Outcome, Task, Unchanged, Unread
+from pipeline.engines.base import Changed, Died, Outcome, Task, Unchanged
 from pipeline.engines.encode import Encoder
-from pipeline.engines.outcomes import Outcomes, unencoded_bytes
+from pipeline.engines.outcomes import Outcomes, failed, unencoded_bytes
 from pipeline.engines.pool import Pool, Waiting
 from pipeline.engines.prepare import Prepared, Preparer
+from pipeline.engines.prepare_threads import PrepareThreads
 from pipeline.engines.previewing import preview_callbacks
 from pipeline.engines.stylizer import make_stylizer
-from pipeline.errors import EngineLostError, Problem, StoppedError, UnavailableError, problems_of
-from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Listener, Note, StoreUnavailable
+from pipeline.errors import EngineLostError, StoppedError
+from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Listener, Note
 from pipeline.events.previews import Previews
 from pipeline.settings import Settings
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
-
-_PREPARERS = 2  # threads
-_DOUBLINGS = 30  # of the wait for unavailable images, at most: it must remain a number after days
 
 
 class LocalEngine:
@@ -54,7 +51,9 @@ class LocalEngine:
         self._pool = Pool(self._stylizer.capacity)
         self._preparer = Preparer(self._stylizer.weights.sha256, self._settings.most_pixels)
         self._encoder = Encoder(self._stylizer)
-        self._preparing = ThreadPoolExecutor(_PREPARERS, "prepare")
+        self._preparing = PrepareThreads(
+            self._pool, self._changed, self._prepare, self._outcomes, listener, on_change, self._timing
+        )
         self._encoding = ThreadPoolExecutor(1, "encode")
         self._device = threading.Thread(target=self._work, name="device", daemon=True)
         self._device.start()
@@ -72,7 +71,7 @@ class LocalEngine:
     def submit(self, task: Task) -> None:
         with self._changed:
             self._pool.add(task)
-        self._prepare_soon()
+        self._preparing.begin()
 
     def flush(self) -> None:
         with self._changed:
@@ -97,67 +96,21 @@ class LocalEngine:
         self._stop.set()
         with self._changed:
             self._changed.notify_all()
-        # Behind the pictures that are being encoded, which are not lost.
         with suppress(RuntimeError, AttributeError):
+            self._preparing.stop()
+            # Behind the pictures that are being encoded, which are not lost.
             self._encoding.submit(self._outcomes.put, None)
 
     def close(self) -> None:
         self.stop()
         if self._device:
             self._device.join()
-            self._preparing.shutdown(cancel_futures=True)
+            self._preparing.close()
             self._encoding.shutdown()
 
-    def _prepare_soon(self) -> None:
-        with suppress(RuntimeError):  # the engine was closed meanwhile
-            self._preparing.submit(self._prepare)
-
-    def _prepare(self) -> None:
-        """In a preparing thread: read, decode and resize the images of the task that goes first."""
-        with self._changed:
-            entry = self._pool.begin()
-        if entry is None or self._stop.is_set():
-            return  # cancelled, or stopped
-        task = entry.task
-        found: Prepared | Unchanged | Changed | Unread | Failed
-        try:
-            sources = self._stores.sources(task.base, task.allowed)
-            found = self._preparer.prepare_unless_known(task, sources)
-        except UnavailableError as error:
-            if task.waits:
-                self._prepare_later(entry, error)
-                return
-            found = Unread(task, str(error))
-        except Exception as error:
-            found = Failed(task, _problem(task, error))
-        with self._changed:
-            if isinstance(found, Prepared):
-                entry.prepared, entry.tries = found, 0
-            elif self._pool.find(task.number):
-                self._pool.remove(task.number)
-                self._outcomes.put(found)
-            self._changed.notify_all()
-        self._on_change()
-
-    def _prepare_later(self, entry: Waiting, error: UnavailableError) -> None:
-        """Try again after a while. Other tasks use the thread and the device in the meantime."""
-        self._listener.hear(StoreUnavailable(str(error), again=entry.tries > 0))
-
-        def again() -> None:
-            with self._changed:
-                entry.begun = False
-            self._prepare_soon()
-
-        with self._changed:
-            seconds = min(
-                self._timing.retry_first * 2 ** min(entry.tries, _DOUBLINGS), self._timing.retry_last
-            )
-            entry.tries += 1
-            self._changed.notify_all()
-        timer = threading.Timer(seconds, again)
-        timer.daemon = True
-        timer.start()
-        self._on_change()
+    def _prepare(self, task: Task) -> Prepared | Unchanged | Changed:
+        sources = self._stores.sources(task.base, task.allowed)
+        return self._preparer.prepare_unless_known(task, sources)
 
     def _work(self) -> None:
         """In the device's thread: one batch after the other."""
@@ -190,7 +143,7 @@ class LocalEngine:
         return batch
 
     def _transfer(self, batch: Sequence[Waiting]) -> None:
-        problem = None
+        failure = None
         try:
             results = self._results(batch)
         except _CancelledError:
@@ -199,16 +152,16 @@ class LocalEngine:
             fatal = isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error)
             if fatal or isinstance(error, StoppedError):
                 raise
-            problem = _problem(batch[0].task, error)
+            failure = failed(batch[0].task, error)
         # The traceback held memory, which is free only out here.
-        if problem is None:
+        if failure is None:
             for entry, result in zip(batch, results, strict=True):
                 if entry.prepared and entry.task.number not in self._cancelled:
                     size = unencoded_bytes(entry.prepared, result)
                     self._outcomes.expect(size)
                     self._encoding.submit(self._encode, entry, result, size)
         elif len(batch) == 1:
-            self._outcomes.put(Failed(batch[0].task, problem))
+            self._outcomes.put(failure)
         else:
             # The memory is too small, or one of the pairs is bad: smaller batches show which.
             self._transfer(batch[: len(batch) // 2])
@@ -239,18 +192,10 @@ class LocalEngine:
         try:
             outcome = self._encoder.encode(entry.task, entry.prepared, result)
         except Exception as error:
-            outcome = Failed(entry.task, _problem(entry.task, error))
+            outcome = failed(entry.task, error)
         self._outcomes.put_encoded(outcome, size)
         self._on_change()
 
 
 class _CancelledError(Exception):
     """Every pair of the batch was cancelled."""
-
-
-def _problem(task: Task, error: Exception) -> Problem:
-    if is_out_of_memory(error):
-        p = task.pair.parameters
-        scale = f" or style_scale from {p.style_scale:g}" if p.style_scale > 1 else ""
-        error = NSTError(f"too large for the memory at hand; lower max_size from {p.max_size}{scale}")
-    return problems_of(error, task.pair.place, task.pair.id)[0]

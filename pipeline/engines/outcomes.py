@@ -3,10 +3,12 @@
 import queue
 import threading
 
+from nst.device import is_out_of_memory
+from nst.errors import NSTError
 from nst.result import Result
-from pipeline.engines.base import Finished, Outcome
+from pipeline.engines.base import Failed, Finished, Outcome, Task
 from pipeline.engines.prepare import Prepared
-from pipeline.errors import EngineLostError
+from pipeline.errors import EngineLostError, problems_of
 
 # An engine that reaches one of these wants no more tasks until results are taken.
 _MOST = 64  # results
@@ -54,6 +56,15 @@ class Outcomes:
         with self._lock:
             self._bytes -= _encoded_bytes(item)
         return item
+
+
+def failed(task: Task, error: Exception) -> Failed:
+    """The outcome of a task that ended with an error. Lack of memory gets a message with the remedy."""
+    if is_out_of_memory(error):
+        p = task.pair.parameters
+        scale = f" or style_scale from {p.style_scale:g}" if p.style_scale > 1 else ""
+        error = NSTError(f"too large for the memory at hand; lower max_size from {p.max_size}{scale}")
+    return Failed(task, problems_of(error, task.pair.place, task.pair.id)[0])
 
 
 def unencoded_bytes(prepared: Prepared, result: Result) -> int:

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from nst.errors import NSTError
 from pipeline.manifest.shard import Shard
 from pipeline.outbox.pages import INDEX
 from pipeline.outbox.record import record_name
 from pipeline.outbox.shards import SharedNotes
 from pipeline.stores.base import Store
 
-_THREADS = 16  # that look for plans: in a bucket, each takes one request
+_THREADS = 16  # that read plans: in a bucket, each takes one request
 _MOST = 1_000_000  # folders of an outbox
 
 
@@ -26,12 +27,22 @@ class Progress:
     page: bool  # whether there is a page
 
 
-def progress(store: Store) -> dict[str, Progress]:
-    """The progress of each manifest of which shards have begun, by its name. Raises `StoreError`."""
+def progress(store: Store) -> dict[str, Progress | NSTError]:
+    """The progress of each manifest of which shards have begun, by its name; an error if it cannot be read.
+
+    Raises `StoreError` if the folders of the store cannot be listed.
+    """
     folders = [name.removesuffix("/") for name in store.names("", _MOST) if name.endswith("/")]
     with ThreadPoolExecutor(_THREADS, "plans") as pool:
-        found = zip(folders, pool.map(lambda name: _progress(store, name), folders), strict=True)
+        found = zip(folders, pool.map(lambda name: _progress_or_error(store, name), folders), strict=True)
         return {name: each for name, each in found if each}
+
+
+def _progress_or_error(store: Store, manifest: str) -> Progress | NSTError | None:
+    try:
+        return _progress(store, manifest)
+    except NSTError as error:
+        return error
 
 
 def _progress(store: Store, manifest: str) -> Progress | None:
@@ -39,7 +50,7 @@ def _progress(store: Store, manifest: str) -> Progress | None:
     plan = notes.plan()
     if plan is None:
         return None
-    ids, (failures, _) = notes.ids(plan), notes.failures()
+    ids, (failures, _) = notes.ids(plan), notes.failures(plan)
     names = {entry.name for entry in store.entries(manifest)}
     done = {pair for pair in ids if record_name(pair) in names}
     failed = set(ids).intersection(failures) - done

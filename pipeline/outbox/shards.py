@@ -1,19 +1,22 @@
 """What the shards of one manifest note in its folder of the outbox, for each other and for `status`.
 
-    NAME/.shards/plan.json              what is divided, and into how many shards; written by the first one
-    NAME/.shards/ids-DIGEST.json        the ids of all pairs, in the order of the manifest
-    NAME/.shards/failed-3-of-16.json    the pairs of this shard that failed; none if it has failed none
+    NAME/.shards/plan.json                     what is divided, and into how many shards; by the first one
+    NAME/.shards/ids-DIGEST.json               the ids of all pairs, in the order of the manifest
+    NAME/.shards/failed-DIGEST-3-of-16.json    the pairs of this shard that failed; no file if none did
 
+DIGEST is the beginning of the digest of all pairs: failures of a replaced plan do not count for this one.
 Nothing else is shared: which pairs are done, the records say.
 """
 
 import contextlib
 import hashlib
 import json
+import math
+import re
 from collections.abc import Iterable, Sequence
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from pipeline.errors import ConflictError, NotFoundError, Problem, UsageError, printable
 from pipeline.manifest.models import Pair
@@ -22,10 +25,10 @@ from pipeline.outbox.writing import Confirm, Writer, waiting_for_outbox
 from pipeline.stores.base import PARTS, Entry, Store
 
 _FORMAT = 1
-_PLAN = f"{PARTS}/plan.json"
-_FAILED = "failed-"
+_PLAN = "plan.json"
+_IDS = TypeAdapter(list[str])
 _LONGEST = 2**28  # bytes of each of these files
-_DIGITS = 12  # of a digest that a person reads
+_DIGITS = 12  # of `Plan.short_digest`
 
 
 class Plan(BaseModel):
@@ -41,9 +44,13 @@ class Plan(BaseModel):
 
     def __str__(self) -> str:
         return (
-            f"{self.pairs:,} pairs of {self.manifest} in {self.shards:,} shards "
-            f"(digest {self.digest[:_DIGITS]})"
+            f"{self.pairs:,} pairs of {self.manifest} in {self.shards:,} shards (digest {self.short_digest})"
         )
+
+    @property
+    def short_digest(self) -> str:
+        """The first digits of `digest`, for the names of files and for messages."""
+        return self.digest[:_DIGITS]
 
     def agrees(self, other: "Plan") -> bool:
         """Whether shards of both may work on one folder."""
@@ -66,7 +73,7 @@ class SharedNotes:
 
     def plan(self) -> Plan | None:
         """The plan that was noted; none if there is none. Raises `UsageError` for one of another version."""
-        key = f"{self._manifest}/{_PLAN}"
+        key = f"{self._manifest}/{PARTS}/{_PLAN}"
         try:
             plan = Plan.model_validate_json(self._store.read(key, _LONGEST))
         except NotFoundError:
@@ -81,8 +88,15 @@ class SharedNotes:
         return plan
 
     def ids(self, plan: Plan) -> list[str]:
-        """The ids of all pairs. Raises `NotFoundError`."""
-        return [str(found) for found in json.loads(self._store.read(self._ids_key(plan), _LONGEST))]
+        """The ids of all pairs. Raises `UsageError` if the file with them is missing or damaged."""
+        key = self._ids_key(plan)
+        try:
+            return _IDS.validate_json(self._store.read(key, _LONGEST))
+        except (NotFoundError, ValidationError):
+            raise UsageError(
+                f"{self._store.url}/{key}: is missing or damaged; delete {_PLAN} beside it if no shard works "
+                "any more, and repeat any shard, which writes both again"
+            ) from None
 
     def join(self, plan: Plan, ids: Sequence[str], replace: bool) -> None:
         """Note what is divided, unless another shard has done so.
@@ -90,7 +104,7 @@ class SharedNotes:
         Raises `UsageError` if that one divides something else, unless `replace` is true.
         """
         found = self.plan() or self._create(plan, ids)
-        if plan.agrees(found) and plan.manifest == found.manifest:
+        if plan == found:
             return
         if not replace:
             raise UsageError(
@@ -101,13 +115,12 @@ class SharedNotes:
                     "others works any more"
                 )
             )
-        if not plan.agrees(found):
-            self._put_ids(plan, ids)
-            self._store.write(f"{self._manifest}/{_PLAN}", plan.model_dump_json().encode())
+        self._put_ids(plan, ids)
+        self._store.write(f"{self._manifest}/{PARTS}/{_PLAN}", plan.model_dump_json().encode())
 
-    def note_failures(self, shard: Shard, problems: Sequence[Problem], confirm: Confirm) -> None:
+    def note_failures(self, plan: Plan, shard: Shard, problems: Sequence[Problem], confirm: Confirm) -> None:
         """Note which pairs of a shard have failed, in place of what was noted of it before."""
-        name = f"{PARTS}/{_FAILED}{shard.number}-of-{shard.count}.json"
+        name = f"{PARTS}/failed-{plan.short_digest}-{shard.number}-of-{shard.count}.json"
         writer = Writer(self._store, self._manifest)
         with waiting_for_outbox():
             seen = self._store.tag(f"{self._manifest}/{name}")
@@ -117,16 +130,29 @@ class SharedNotes:
         else:
             writer.remove(name, seen, confirm)
 
-    def failures(self) -> tuple[dict[str, Problem], list[Entry]]:
-        """The pairs that have failed, as far as shards have noted it, and the files that say so."""
-        folder = f"{self._manifest}/{PARTS}"
-        files = [entry for entry in self._store.entries(folder) if entry.name.startswith(_FAILED)]
+    def failures(self, plan: Plan) -> tuple[dict[str, Problem], list[Entry]]:
+        """The pairs that shards of this plan have noted as failed, and the files that say so."""
+        files = self._failure_files(plan)
         found = dict[str, Problem]()
         for file in files:
             with contextlib.suppress(NotFoundError, ValueError, TypeError, KeyError):
-                for each in json.loads(self._store.read(f"{folder}/{file.name}", _LONGEST)):
+                key = f"{self._manifest}/{PARTS}/{file.name}"
+                for each in json.loads(self._store.read(key, _LONGEST)):
                     found[each["id"]] = Problem(each.get("place", ""), each["message"], each["id"])
         return found, files
+
+    def _failure_files(self, plan: Plan) -> list[Entry]:
+        """The files in which shards of this plan have noted failures, from the oldest to the newest."""
+        listed = list(self._store.entries(f"{self._manifest}/{PARTS}"))
+        # Earlier versions wrote no digest into the name: only the time shows which plan a file is for.
+        begun = min((entry.modified for entry in listed if entry.name == _PLAN), default=math.inf)
+        name = re.compile(rf"failed-({re.escape(plan.short_digest)}-)?\d+-of-{plan.shards}\.json")
+        files = [
+            entry
+            for entry in listed
+            if (match := name.fullmatch(entry.name)) and (match[1] or entry.modified >= begun)
+        ]
+        return sorted(files, key=lambda entry: entry.modified)
 
     def _create(self, plan: Plan, ids: Sequence[str]) -> Plan:
         """Note the plan; the one that is there now, which another shard may have noted before."""
@@ -135,7 +161,7 @@ class SharedNotes:
         draft = f"{self._manifest}/{PARTS}/.plan-{uuid4().hex}"
         self._store.write(draft, plan.model_dump_json().encode())
         try:
-            self._store.move(draft, f"{self._manifest}/{_PLAN}")
+            self._store.move(draft, f"{self._manifest}/{PARTS}/{_PLAN}")
         except ConflictError:
             self._store.remove(draft)
         return self.plan() or plan
@@ -144,4 +170,4 @@ class SharedNotes:
         self._store.write(self._ids_key(plan), json.dumps(list(ids)).encode())
 
     def _ids_key(self, plan: Plan) -> str:
-        return f"{self._manifest}/{PARTS}/ids-{plan.digest[:_DIGITS]}.json"
+        return f"{self._manifest}/{PARTS}/ids-{plan.short_digest}.json"

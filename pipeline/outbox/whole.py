@@ -27,7 +27,7 @@ class State:
 class SharedEnd:
     """What one shard does at its end.
 
-    First it notes what has failed, and then it looks for what is left. So of two shards that end at the same
+    First it notes what has failed, and then it counts what is left. So of two shards that end at the same
     time, at least one finds that nothing is left, and writes the page; if both do, they write the same.
     """
 
@@ -43,9 +43,9 @@ class SharedEnd:
         `computed` if this process has computed a pair; otherwise a page that is newer than all records stays.
         Raises `UnavailableError`, and `ClaimLostError` also where shards of something else have begun.
         """
-        self._notes.note_failures(self.shard, problems, confirm)
+        self._notes.note_failures(self._plan, self.shard, problems, confirm)
         with waiting_for_outbox():
-            failed, files = self._notes.failures()
+            failed, files = self._notes.failures(self._plan)
             entries = {entry.name: entry for entry in self._store.entries(self._manifest)}
             noted = self._notes.plan()
         if noted is None or not noted.agrees(self._plan):

@@ -2,7 +2,7 @@
 
 from tests.mutating import Mutation
 
-_MOMENT = "test_shards.py::test_of_two_shards_that_end_at_the_same_moment_one_writes_the_page"
+_MOMENT = "outbox/test_shared_end.py::test_of_two_shards_that_end_at_the_same_moment_one_writes_the_page"
 
 SHARDS = (
     Mutation(
@@ -10,13 +10,29 @@ SHARDS = (
         "pipeline/outbox/shards.py",
         "if not replace:",
         "if False:",
-        "test_shards.py::test_shards_of_another_expansion_are_refused_and_both_are_named[folder]",
+        "shards/test_shards.py::test_shards_of_another_expansion_are_refused_and_both_are_named[folder]",
+    ),
+    Mutation(
+        "failures of a plan that was replaced count",
+        "pipeline/outbox/shards.py",
+        "re.escape(plan.short_digest)",
+        "'[0-9a-f]+'",
+        "outbox/test_shared_notes.py::test_failures_of_a_plan_that_was_replaced_do_not_count[other-pairs]",
+    ),
+    Mutation(
+        "failures that an earlier version noted do not count",
+        "pipeline/outbox/shards.py",
+        "entry.modified >= begun",
+        "False",
+        "outbox/test_shared_notes.py::"
+        "test_failures_in_files_without_a_digest_count_if_they_are_newer_than_the_plan",
     ),
     Mutation(
         "a shard sees what is left before it notes what has failed",
         "pipeline/outbox/whole.py",
-        "self._notes.note_failures(self.shard, problems, confirm)",
-        "list(self._store.entries(self._manifest)); self._notes.note_failures(self.shard, [], confirm)",
+        "self._notes.note_failures(self._plan, self.shard, problems, confirm)",
+        "list(self._store.entries(self._manifest)); "
+        "self._notes.note_failures(self._plan, self.shard, [], confirm)",
         _MOMENT,
     ),
     Mutation(
@@ -24,14 +40,14 @@ SHARDS = (
         "pipeline/outbox/whole.py",
         "all(file.modified < page.modified for file in files)",
         "True",
-        "test_shards.py::test_a_page_that_is_older_than_a_record_is_written_again[folder]",
+        "shards/test_shards.py::test_a_page_that_is_older_than_a_record_is_written_again[folder]",
     ),
     Mutation(
         "the last shard writes no page",
         "pipeline/outbox/whole.py",
         "if not left and (computed",
         "if left and (computed",
-        "test_shards.py::test_each_shard_computes_its_pairs_and_the_last_one_writes_the_page[folder]",
+        "shards/test_shards.py::test_each_shard_computes_its_pairs_and_the_last_one_writes_the_page[folder]",
     ),
     Mutation(
         "a shard and a run of the whole manifest work at the same time",

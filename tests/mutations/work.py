@@ -150,7 +150,7 @@ WORK = (
         "a batch that does not fit fails",
         "pipeline/engines/local.py",
         "self._transfer(batch[: len(batch) // 2])\n            self._transfer(batch[len(batch) // 2 :])",
-        "for entry in batch:\n                self._outcomes.put(Failed(entry.task, problem))",
+        "for entry in batch:\n                self._outcomes.put(type(failure)(entry.task, failure.problem))",
         "engines/test_local.py::test_a_batch_that_is_too_large_is_halved",
     ),
     # Input, and what is written.

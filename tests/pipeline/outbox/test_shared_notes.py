@@ -1,0 +1,65 @@
+"""What shards of one manifest note for each other: the plan, and which pairs have failed."""
+
+import json
+
+import pytest
+
+from pipeline.errors import Problem
+from pipeline.manifest.shard import Shard
+from pipeline.outbox.progress import Progress, progress
+from pipeline.outbox.shards import Plan, SharedNotes
+from pipeline.stores.memory import MemoryStore
+
+IDS = ["p0", "p1"]
+
+
+def plan(digest: str = "a", shards: int = 2) -> Plan:
+    return Plan(digest=digest * 64, pairs=len(IDS), shards=shards, manifest="m.json")
+
+
+def note(store: MemoryStore, noted: Plan, pair: str, message: str) -> None:
+    problem = Problem(f"pairs[{pair}]", message, pair)
+    SharedNotes(store, "m").note_failures(noted, Shard(1, noted.shards), [problem], lambda: None)
+
+
+def failed(store: MemoryStore, current: Plan) -> dict[str, str]:
+    """The messages of the pairs that have failed."""
+    found, _ = SharedNotes(store, "m").failures(current)
+    return {pair: problem.message for pair, problem in found.items()}
+
+
+def missing(store: MemoryStore) -> list[int]:
+    found = progress(store)["m"]
+    assert isinstance(found, Progress)
+    return found.missing
+
+
+@pytest.mark.parametrize("earlier", [plan("b"), plan(shards=16)], ids=["other-pairs", "other-number"])
+def test_failures_of_a_plan_that_was_replaced_do_not_count(earlier: Plan) -> None:
+    store = MemoryStore("replaced-failures")
+    notes = SharedNotes(store, "m")
+    notes.join(earlier, IDS, replace=False)
+    note(store, earlier, "p0", "failed before")
+    note(store, earlier, "p1", "failed before")
+    notes.join(plan(), IDS, replace=True)
+    assert failed(store, plan()) == {}
+    assert missing(store) == [1, 2]
+    note(store, plan(), "p1", "failed now")
+    assert failed(store, plan()) == {"p1": "failed now"}
+    assert missing(store) == [1]
+
+
+def test_failures_in_files_without_a_digest_count_if_they_are_newer_than_the_plan() -> None:
+    store = MemoryStore("earlier-version")
+
+    def note_without_digest(name: str, pair: str) -> None:
+        text = json.dumps([{"id": pair, "place": "", "message": "an earlier version"}])
+        store.write(f"m/.shards/{name}", text.encode())
+
+    note_without_digest("failed-2-of-2.json", "p1")  # of a plan before this one
+    SharedNotes(store, "m").join(plan(), IDS, replace=False)
+    note_without_digest("failed-1-of-2.json", "p0")
+    note_without_digest("failed-2-of-16.json", "p1")
+    assert failed(store, plan()) == {"p0": "an earlier version"}
+    note(store, plan(), "p0", "this version")
+    assert failed(store, plan()) == {"p0": "this version"}
