@@ -31,7 +31,7 @@ def test_files_have_their_type_and_run_nothing(filled: Served, file: str, kind: 
     assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, TEXT, kind)
     assert answer.headers["x-content-type-options"] == "nosniff"
     policy = [part.strip() for part in answer.headers["content-security-policy"].split(";")]
-    assert {"sandbox", "default-src 'none'", "frame-ancestors 'none'"} <= set(policy)
+    assert {"sandbox allow-same-origin", "default-src 'none'", "frame-ancestors 'none'"} <= set(policy)
     assert not any(part.startswith("script-src") for part in policy)
     assert ("content-disposition" in answer.headers) == (kind == "application/octet-stream")
 
