@@ -65,7 +65,8 @@ class Access:
     def _check_origin(self, headers: Headers, method: str) -> None:
         foreign = RefusedError(403, "pages of other sites must not use this server")
         for origin in headers.getlist("origin"):
-            if urlsplit(origin).netloc.lower() != headers["host"].lower() or "://" not in origin:
+            scheme, _, host = origin.partition("://")
+            if not scheme or host.lower() != headers["host"].lower():
                 raise foreign
         # Browsers send this with each request, also where they send no Origin.
         site = headers.get("sec-fetch-site", "none")

@@ -33,7 +33,7 @@ from pipeline.server import (
 from pipeline.server.access import Access
 from pipeline.server.bodies import Bodies, Limits
 from pipeline.server.door import Door, door_of
-from pipeline.server.problems import ProblemDetails, RefusedError, problem_response, refused_by
+from pipeline.server.problems import UNEXPECTED, ProblemDetails, RefusedError, problem_response, refused_by
 
 # `Access.public` has the paths that need no token.
 _ROUTERS = (
@@ -73,7 +73,7 @@ def make_app(door: Door, access: Access) -> ASGIApp:
     app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(Exception, _unexpected)
     app.openapi = lambda: _with_problems(app)  # type: ignore[method-assign]
-    return Bodies(app, access, Limits(door.settings.max_upload << 20, door.timing))
+    return Bodies(app, access, Limits(door.settings.max_upload << 20, door.timing), door.warn)
 
 
 def _with_problems(app: FastAPI) -> dict[str, Any]:
@@ -119,5 +119,5 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     if isinstance(error.__cause__, NSTError):  # after the beginning of the answer was sent
         door_of(request).warn(f"{where}: the answer was not sent to its end: {error.__cause__}")
     else:
-        door_of(request).warn(f"{where}: failed unexpectedly, which is a bug worth reporting: {error!r}")
-    return problem_response(RefusedError(500, "failed unexpectedly, which is a bug worth reporting"))
+        door_of(request).warn(f"{where}: {UNEXPECTED}: {error!r}")
+    return problem_response(RefusedError(500, UNEXPECTED))

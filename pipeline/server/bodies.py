@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.server.access import Access
-from pipeline.server.problems import RefusedError, problem_response, retry_later
+from pipeline.server.problems import UNEXPECTED, RefusedError, problem_response, retry_later
 from pipeline.timing import Timing
 
 # For what shows nothing and runs nothing. A page that needs more sets its own policy.
@@ -48,8 +48,9 @@ class Bodies:
     ends.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, limits: Limits) -> None:
-        self._app, self._access, self._limits = app, access, limits
+    def __init__(self, app: ASGIApp, access: Access, limits: Limits, warn: Callable[[str], None]) -> None:
+        """`warn` reports a fault of the program in the checks of a request."""
+        self._app, self._access, self._limits, self._warn = app, access, limits, warn
         self._taken: Counter[str] = Counter()  # places, by address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,6 +67,9 @@ class Bodies:
             exchange.check_length()
         except RefusedError as refused:
             await problem_response(refused)(scope, exchange.receive, exchange.send)
+        except Exception as error:
+            self._warn(f"{scope['method']} {scope['path']}: {UNEXPECTED}: {error!r}")
+            await problem_response(RefusedError(500, UNEXPECTED))(scope, exchange.receive, exchange.send)
         else:
             await self._app(scope, exchange.receive, exchange.send)
         finally:

@@ -1,3 +1,4 @@
+import asyncio
 from pathlib import Path
 
 import httpx
@@ -5,7 +6,9 @@ import pytest
 from starlette.datastructures import Headers
 
 from pipeline.errors import UsageError
+from pipeline.events.listener import Note
 from pipeline.server.access import Access, access_of
+from pipeline.server.app import make_app
 from pipeline.server.problems import RefusedError
 from pipeline.settings import Settings
 from tests.pipeline.server.conftest import Serve, Served
@@ -97,6 +100,7 @@ def test_a_server_for_everybody_answers_for_addresses_and_with_a_token_for_any_n
         ("http://localhost:5002.evil.example", 403),
         ("null", 403),
         ("localhost:5002", 403),
+        ("http://[", 403),
     ],
 )
 def test_pages_of_other_origins_are_refused(method: str, origin: str, expected: int) -> None:
@@ -162,3 +166,20 @@ def test_a_request_with_two_hosts_is_refused(serve: Serve) -> None:
     answer = send(served.port, head("GET", "/manifests", "Host: localhost", "Connection: close"))
     assert answer is not None
     assert answer.status == 400
+
+
+def test_an_error_in_the_checks_of_a_request_is_reported(serve: Serve) -> None:
+    class Broken(Access):
+        def check(self, headers: Headers, method: str, path: str) -> None:
+            raise KeyError("broken")
+
+    served = serve(works=False)
+    transport = httpx.ASGITransport(make_app(served.door, Broken("127.0.0.1")), raise_app_exceptions=False)
+
+    async def get() -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.get("/manifests")
+
+    answer = asyncio.run(get())
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    served.listener.wait_for(Note, lambda note: "GET /manifests" in note.message and "broken" in note.message)
