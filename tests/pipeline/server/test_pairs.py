@@ -1,6 +1,8 @@
 """The pairs of a manifest, and what the runner of a door works on."""
 
+import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -88,11 +90,11 @@ def test_pairs_of_patterns_are_listed_while_they_wait(serve: Serve) -> None:
     assert sum(verb == "glob" for verb, _ in served.inbox.calls) <= 1  # the patterns are searched once
 
 
-def test_pairs_come_in_parts(serve: Serve) -> None:
+@pytest.mark.parametrize("name", ["m", "a?b#c", "a%41", "ä b"])
+def test_pairs_come_in_parts(serve: Serve, name: str) -> None:
     served = serve(works=False)
-    upload_images(served)
-    served.client.put("/manifests/m", json=manifest(5))
-    found, place = [], "/manifests/m/pairs?limit=2&state=waiting"
+    served.inbox.write(f"{name}.json", json.dumps(manifest(5)).encode())
+    found, place = [], f"/manifests/{quote(name)}/pairs?limit=2&state=waiting"
     while place:
         part = served.client.get(place).json()
         assert part["counts"] == {"waiting": 5}
