@@ -65,7 +65,7 @@ class Door:
         seconds = self.timing.listed_bucket if self.inbox.atomic else self.timing.counted
         self.listed = Kept(listed, seconds)
         self.folders = Folders(self.outbox.store, self.timing)
-        self.expanded = Expanded(self.sources, self.settings.caps)
+        self.expanded = Expanded(self.sources, self.settings.caps, self.timing.listing)
         self.thumbnails = Thumbnails(self.outbox.store, self.small)
         self._readers = ThreadPoolExecutor(_READERS, "door")
         self._takers = ThreadPoolExecutor(_TAKERS, "take in")
