@@ -86,11 +86,14 @@ class Taking:
         self._check(_document(submission, [""] * len(images), name))  # first, because decoding takes longer
         suffixes = self._suffixes(images)
         files = [f"content{suffixes[0]}", *(f"style-{n}{s}" for n, s in enumerate(suffixes[1:], start=1))]
-        with self.alone(name):
-            if repeatable and self._was_taken(name, submission.digest(images)):
+        with self.alone(name), self._removed_on_error() as written:
+            if repeatable and self._was_taken(name, submission.digest(images), written):
                 return False
-            document = _document(submission, files, name)
-            self._write(name, dict(zip(files, images, strict=True)), document)
+            for file, data in zip(files, images, strict=True):
+                written.append(request_key(name, file))
+                self._inbox.write(written[-1], data)
+            with suppress(ConflictError):  # another door was quicker with the same request
+                self._inbox.replace(waiting_key(name), _document(submission, files, name), None)
             return True
 
     def _check(self, document: bytes) -> None:
@@ -115,11 +118,15 @@ class Taking:
             raise RefusedError(422, "; ".join(map(str, problems)), problems)
         return suffixes
 
-    def _was_taken(self, name: str, digest: str) -> bool:
-        """Whether a request of this name was written whole before. Raises `RefusedError` for another one."""
+    def _was_taken(self, name: str, digest: str, written: list[str]) -> bool:
+        """Whether a request of this name was written whole before. Raises `RefusedError` for another one.
+
+        The key of the note that is made of a new request is added to `written`.
+        """
         key = request_key(name, "request.json")
         try:
             self._inbox.replace(key, json.dumps({"digest": digest}).encode(), None)
+            written.append(key)
             return False
         except ConflictError:
             pass
@@ -132,14 +139,12 @@ class Taking:
         # A door may have died before it wrote the manifest.
         return state_of(self._inbox, name) is not None or self._outbox.record(name, PAIR) is not None
 
-    def _write(self, name: str, images: dict[str, bytes], document: bytes) -> None:
+    @contextmanager
+    def _removed_on_error(self) -> Iterator[list[str]]:
+        """A list of keys. If the block raises a `StoreError`, the files under these keys are removed."""
         written: list[str] = []
         try:
-            for file, data in images.items():
-                written.append(request_key(name, file))
-                self._inbox.write(written[-1], data)
-            with suppress(ConflictError):  # another door was quicker with the same request
-                self._inbox.replace(waiting_key(name), document, None)
+            yield written
         except StoreError:
             for key in written:
                 with suppress(StoreError):

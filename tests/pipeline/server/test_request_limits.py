@@ -162,6 +162,21 @@ def test_what_was_written_of_a_request_is_removed_if_the_store_goes_away(serve: 
     assert served.files() == []
 
 
+def test_a_key_whose_request_was_not_written_whole_is_free_again(serve: Serve) -> None:
+    served = serve(works=False)
+    headers = {"Idempotency-Key": "k", "Prefer": "respond-async"}
+
+    def full(verb: str, key: str) -> None:
+        if verb == "write":
+            raise UnavailableError("the disk is full")
+
+    served.inbox.before = full
+    assert served.stylize(headers).status_code == 503
+    assert served.files() == []
+    served.inbox.before = lambda verb, key: None
+    assert served.stylize(headers, epochs=3).status_code == 202
+
+
 def test_a_request_waits_for_its_picture_while_the_outbox_is_away(serve: Serve) -> None:
     served = serve(timing=replace(QUICK, retry_first=0.01, retry_last=0.01))
     left = [1, 2, 3]
