@@ -103,6 +103,7 @@ def _take_in(door: Door, name: str, body: BinaryIO) -> None:
             door.inbox.replace(waiting_key(name), data, None)
         except ConflictError:
             raise RefusedError(409, f"{name}: a manifest of this name waits already") from None
+    door.backlog.add(request=False)
 
 
 def _validate(door: Door, data: bytes) -> None:

@@ -110,6 +110,28 @@ def test_no_more_is_taken_in_while_too_many_manifests_wait(serve: Serve) -> None
     assert served.stylize(headers).status_code == 202
 
 
+def test_a_refused_request_does_not_count_as_a_manifest_that_waits(serve: Serve) -> None:
+    served = serve(
+        works=False, settings=Settings(port=0, most_waiting=2), timing=replace(QUICK, scan_bucket=3600)
+    )
+    taken = {"content": "a.png", "style": "b.png"}
+    assert served.client.put("/manifests/m", json=taken).status_code == 201
+    assert served.stylize(epochs=0).status_code == 422
+    assert served.client.post("/manifests", json={"content": "a.png"}).status_code == 422
+    assert served.client.put("/manifests/m", json=taken).status_code == 409
+    assert served.client.put("/manifests/n", json=taken).status_code == 201
+    assert served.client.put("/manifests/o", json=taken).status_code == 429
+
+
+def test_a_request_that_is_sent_again_is_answered_while_too_many_manifests_wait(serve: Serve) -> None:
+    served = serve(
+        works=False, settings=Settings(port=0, most_waiting=1), timing=replace(QUICK, scan_bucket=3600)
+    )
+    headers = {"Idempotency-Key": "k", "Prefer": "respond-async"}
+    assert [served.stylize(headers).status_code for _ in range(3)] == [202, 202, 202]
+    assert served.stylize({**headers, "Idempotency-Key": "other"}).status_code == 429
+
+
 def test_bulk_work_does_not_keep_requests_for_one_picture_out(serve: Serve) -> None:
     served = serve(works=False, settings=Settings(port=0, most_waiting=2))
     for name in ("a", "b", "c"):
