@@ -28,7 +28,8 @@ from pipeline.timing import Timing
 
 T = TypeVar("T")
 
-_READERS, _TAKERS = 16, 2  # threads that wait for stores; threads that decode and write what comes in
+_READERS = 16  # threads that wait for stores
+_TAKERS, _SHRINKERS = 2, 2  # threads that decode what comes in and write it; threads that make small pictures
 
 
 @dataclass(eq=False)
@@ -69,6 +70,7 @@ class Door:
         self.thumbnails = Thumbnails(self.outbox.store, self.small)
         self._readers = ThreadPoolExecutor(_READERS, "door")
         self._takers = ThreadPoolExecutor(_TAKERS, "take in")
+        self._shrinkers = ThreadPoolExecutor(_SHRINKERS, "thumbnails")
 
     async def read(self, action: Callable[[], T]) -> T:
         """The result of an action that waits for a store."""
@@ -77,6 +79,10 @@ class Door:
     async def take_in(self, action: Callable[[], T]) -> T:
         """The result of an action that decodes images and writes to the inbox. It ends in any case."""
         return await asyncio.get_running_loop().run_in_executor(self._takers, action)
+
+    async def shrink(self, action: Callable[[], T]) -> T:
+        """The result of an action that decodes a picture, for which it may wait until memory is free."""
+        return await asyncio.get_running_loop().run_in_executor(self._shrinkers, action)
 
 
 def door_of(request: Request) -> Door:

@@ -77,7 +77,8 @@ async def thumbnail(request: Request, name: str, file: str) -> Response:
         headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
         if is_known(request, etag):
             return Response(status_code=304, headers=headers)
-        return Response(await door.read(partial(door.thumbnails.jpeg, key, etag)), 200, headers, "image/jpeg")
+        jpeg = await door.shrink(partial(door.thumbnails.jpeg, key, etag))
+        return Response(jpeg, 200, headers, "image/jpeg")
     except UnavailableError:
         raise
     except (ImageError, StoreError):

@@ -171,3 +171,27 @@ def test_a_slow_listing_is_waited_for_and_not_repeated(serve: Serve) -> None:
     for client in clients:
         client.join()
     assert len(listed) == 1
+
+
+def test_small_pictures_that_are_made_keep_no_other_request_waiting(serve: Serve) -> None:
+    served = serve(works=False)
+    served.outbox.write("m/p.png", make_png())
+    found, opened = threading.Semaphore(0), threading.Event()
+
+    def before(verb: str, key: str) -> None:
+        if verb == "entry":
+            found.release()
+        elif verb == "read":
+            assert opened.wait(60)
+
+    served.outbox.before = before
+    clients = [threading.Thread(target=served.client.get, args=["/thumbnails/m/p.png"]) for _ in range(32)]
+    for client in clients:
+        client.start()
+    try:
+        assert all(found.acquire(timeout=60) for _ in clients[:16])
+        assert served.client.get("/manifests", timeout=20).status_code == 200
+    finally:
+        opened.set()
+        for client in clients:
+            client.join()
