@@ -1,3 +1,7 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from pipeline.errors import StoreError
@@ -52,3 +56,31 @@ def test_an_error_is_not_kept() -> None:
     with pytest.raises(StoreError, match="away"):
         kept.get()
     assert kept.get() == 7
+
+
+def test_callers_that_waited_for_a_call_that_fails_do_not_repeat_it() -> None:
+    calls, begun, opened = list[int](), threading.Event(), threading.Event()
+    waiting = threading.Semaphore(0)
+
+    def action() -> int:
+        calls.append(len(calls))
+        begun.set()
+        assert opened.wait(60)
+        raise StoreError("away")
+
+    def clock() -> float:
+        now = time.monotonic()
+        waiting.release()  # each caller reads the clock before it waits
+        return now
+
+    kept = Kept(action, 3600, clock)
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(kept.get)]
+        assert begun.wait(60)
+        while waiting.acquire(blocking=False):
+            pass
+        asked += [pool.submit(kept.get) for _ in range(3)]
+        assert all(waiting.acquire(timeout=60) for _ in range(3))
+        opened.set()
+        assert [str(each.exception(60)) for each in asked] == ["away"] * 4
+    assert len(calls) == 1
