@@ -26,8 +26,9 @@ class Kept(Generic[T]):
         self._lock = threading.Lock()
         self._found: tuple[T] | None = None
         self._error: Exception | None = None  # of the last call
-        self._ended = self._until = 0.0  # when the last call ended; until when its result is kept
-        self._changes = 0
+        self._ended = 0.0  # when the last call ended
+        self._until = self._rest = 0.0  # until when its result is kept, and if it was forgotten
+        self._forgotten = False
 
     def get(self) -> T:
         """The result. A caller waits for a call that runs already, and gets its result or its error."""
@@ -35,16 +36,17 @@ class Kept(Generic[T]):
         with self._lock:
             if self._error and asked < self._ended:
                 raise self._error
-            began, changes = self._clock(), self._changes
-            if self._found is None or began >= self._until:
+            began = self._clock()
+            if self._found is None or began >= (self._rest if self._forgotten else self._until):
                 self._call()
-                kept = kept_for(self._seconds, self._ended - began)
-                self._until = self._ended + kept if changes == self._changes else 0.0
+                took = self._ended - began
+                self._until = self._ended + kept_for(self._seconds, took)
+                self._rest = min(self._until, self._ended + _REST * took)
             assert self._found
             return self._found[0]
 
     def _call(self) -> None:
-        self._found = self._error = None
+        self._found, self._error, self._forgotten = None, None, False
         try:
             self._found = (self._action(),)
         except Exception as error:
@@ -54,6 +56,8 @@ class Kept(Generic[T]):
             self._ended = self._clock()
 
     def forget(self) -> None:
-        """Compute the result again for the next caller, because this process has changed it."""
-        self._changes += 1
-        self._until = 0.0
+        """Compute the result again for the next caller, because this process has changed it.
+
+        After a call that took long, this waits for some time, so that many changes do not repeat it each.
+        """
+        self._forgotten = True
