@@ -17,6 +17,7 @@ from pipeline.server.hub import Counts
 from pipeline.server.names import known_name
 from pipeline.server.newest import shown_result
 from pipeline.server.paging import address_after
+from pipeline.server.problems import RefusedError
 from pipeline.server.states import State, errors_of, found_state
 
 router = APIRouter(tags=["manifests"])
@@ -46,7 +47,7 @@ class PairList(BaseModel):
     next: str | None = Field(None, description="The address of those that follow, if there are more.")
 
 
-@router.get("/manifests/{name}/pairs", responses=refusals(404))
+@router.get("/manifests/{name}/pairs", responses=refusals(404, 409))
 async def pairs(
     request: Request,
     name: str,
@@ -61,8 +62,10 @@ async def pairs(
     """
     door, name = door_of(request), known_name(name)
     found_state, states, entry = await door.read(partial(_seen, door, name))
+    if after and after not in states:
+        raise RefusedError(409, f"the manifest has no pair {after!r} any more; begin again without 'after'")
     ids = list(states)
-    begin = ids.index(after) + 1 if after in states else 0
+    begin = ids.index(after) + 1 if after else 0
     wanted = [pair for pair in ids[begin:] if state in (None, states[pair])]
     page = wanted[:limit]
     following = address_after(request, page[-1]) if len(wanted) > limit else None

@@ -121,6 +121,16 @@ def test_pairs_of_patterns_are_found_after_a_search_without_a_match(serve: Serve
     assert states(served) == [("a-a", "waiting")]
 
 
+def test_pairs_after_one_that_is_not_there_any_more_are_refused(serve: Serve) -> None:
+    served = serve(works=False)
+    served.inbox.write("m.json", json.dumps(manifest(5)).encode())
+    following = pairs(served, limit=2)["next"]
+    served.client.delete("/manifests/m")
+    answer = served.client.get(following)
+    assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
+    assert "begin again without 'after'" in answer.json()["detail"]
+
+
 def test_a_manifest_that_is_not_valid_has_no_pairs(serve: Serve) -> None:
     served = serve(works=False)
     served.inbox.write("m.json", b"{")
