@@ -34,6 +34,7 @@ from pipeline.server.access import Access
 from pipeline.server.bodies import Bodies, Limits
 from pipeline.server.door import Door, door_of
 from pipeline.server.problems import UNEXPECTED, ProblemDetails, RefusedError, problem_response, refused_by
+from pipeline.server.uploads import Uploads
 
 # `Access.public` has the paths that need no token.
 _ROUTERS = (
@@ -52,6 +53,7 @@ _ROUTERS = (
     page.router,
     pages.router,
 )
+_UPLOADS = 16  # of the largest size, of which all bodies on their way may have the bytes together
 _SENTENCES = {404: "there is nothing at this address; /docs lists what there is"}
 
 
@@ -64,7 +66,8 @@ def make_app(door: Door, access: Access) -> ASGIApp:
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    app.state.door = door
+    upload = door.settings.max_upload << 20
+    app.state.door, app.state.uploads = door, Uploads(_UPLOADS * upload)
     for router in _ROUTERS:
         app.include_router(router)
     app.add_exception_handler(NSTError, _refused)
@@ -73,7 +76,7 @@ def make_app(door: Door, access: Access) -> ASGIApp:
     app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(Exception, _unexpected)
     app.openapi = lambda: _with_problems(app)  # type: ignore[method-assign]
-    return Bodies(app, access, Limits(door.settings.max_upload << 20, door.timing), door.warn)
+    return Bodies(app, access, Limits(upload, door.timing), door.warn)
 
 
 def _with_problems(app: FastAPI) -> dict[str, Any]:

@@ -1,3 +1,5 @@
+import select
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -50,6 +52,26 @@ def test_a_body_of_unknown_length_is_counted_while_it_comes(small: Served, metho
 def test_a_body_of_just_the_largest_size_is_taken(small: Served) -> None:
     assert small.client.put("/images/a.png", content=CONTENT.ljust(MIB, b"\0")).status_code == 201
     assert small.client.put("/images/a.png", content=CONTENT.ljust(MIB + 1, b"\0")).status_code == 413
+
+
+def test_uploads_together_are_limited_until_they_are_taken_in(small: Served) -> None:
+    begun = head("PUT", "/images/a.png", f"Content-Length: {MIB}") + bytes(MIB - 1)
+    with ExitStack() as stack:
+        connections = []
+        for _ in range(17):
+            address = ("127.0.0.1", small.port)
+            connections.append(stack.enter_context(socket.create_connection(address, timeout=60)))
+            connections[-1].sendall(begun)
+        [refused], _, _ = select.select(connections, [], [], 60)
+        answer = refused.recv(2**16)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: " in answer.lower()
+        for connection in connections:
+            if connection is not refused:
+                connection.sendall(b"0")
+                assert connection.recv(2**16).startswith(b"HTTP/1.1 422 ")  # it is no image
+    for _ in range(17):
+        assert small.client.put("/images/a.png", content=CONTENT.ljust(MIB, b"\0")).status_code == 201
 
 
 def test_a_client_that_stops_sending_is_cut_off(serve: Serve) -> None:
