@@ -65,12 +65,18 @@ class Door:
         self.watching = Watching(partial(self.read, listed), self.hub, seconds)
         seconds = self.timing.listed_bucket if self.inbox.atomic else self.timing.counted
         self.listed = Kept(listed, seconds)
+        self.reached = Kept(self._reach_stores, seconds)
         self.folders = Folders(self.outbox.store, self.timing)
         self.expanded = Expanded(self.sources, self.settings.caps, self.timing.listing)
         self.thumbnails = Thumbnails(self.outbox.store, self.small)
         self._readers = ThreadPoolExecutor(_READERS, "door")
         self._takers = ThreadPoolExecutor(_TAKERS, "take in")
         self._shrinkers = ThreadPoolExecutor(_SHRINKERS, "thumbnails")
+
+    def _reach_stores(self) -> None:
+        """Raises `StoreError` if inbox or outbox cannot be used now."""
+        self.inbox.entries("processing")
+        self.outbox.store.exists()
 
     async def read(self, action: Callable[[], T]) -> T:
         """The result of an action that waits for a store."""

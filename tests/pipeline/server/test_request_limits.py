@@ -194,6 +194,13 @@ def test_requests_are_answered_with_503_while_a_store_is_away(serve: Serve, meth
     assert served.client.get("/healthz").status_code == 200
 
 
+def test_probes_share_what_the_stores_have_answered_for_some_seconds(serve: Serve) -> None:
+    served = serve(works=False, timing=replace(QUICK, listed_bucket=3600.0))
+    served.inbox.calls.clear()
+    assert [served.client.get("/readyz").status_code for _ in range(3)] == [200] * 3
+    assert served.inbox.calls == [("entries", "processing")]
+
+
 def test_what_was_written_of_a_request_is_removed_if_the_store_goes_away(serve: Serve) -> None:
     served = serve(works=False)
 
