@@ -81,6 +81,18 @@ def test_only_names_of_this_machine_are_answered(host: str, expected: int) -> No
     assert status(Access("127.0.0.1"), host) == expected
 
 
+def test_the_remedy_for_another_name_helps(token_file: Path) -> None:
+    with pytest.raises(
+        RefusedError, match=r"--host and that name, or with --host 0\.0\.0\.0 and --token-file"
+    ):
+        access_of(Settings()).check(Headers({"host": "nst.example"}), "GET", "/healthz")
+    for settings in (
+        Settings(host="nst.example", trust_network=True),
+        Settings(host="0.0.0.0", token_file=str(token_file)),
+    ):
+        access_of(settings).check(Headers({"host": "nst.example"}), "GET", "/healthz")
+
+
 def test_a_server_for_everybody_answers_for_addresses_and_with_a_token_for_any_name() -> None:
     assert status(Access("0.0.0.0"), "192.168.1.5:5002") == 200
     assert status(Access("0.0.0.0"), "evil.example") == 421
