@@ -60,12 +60,11 @@ class Door:
         seconds = self.timing.scan_bucket if self.inbox.atomic else self.timing.counted
         self.backlog = Backlog(self.inbox, self.settings.most_waiting, seconds)
         self.taking = Taking(self.inbox, self.outbox, self.settings.caps, self.backlog, self.suffix_of)
-        seconds = self.timing.scan_bucket if self.inbox.atomic else self.timing.scan
-        listed = partial(times_by_state, self.inbox)
-        self.watching = Watching(partial(self.read, listed), self.hub, seconds)
         seconds = self.timing.listed_bucket if self.inbox.atomic else self.timing.counted
-        self.listed = Kept(listed, seconds)
+        self.listed = Kept(partial(times_by_state, self.inbox), seconds)
         self.reached = Kept(self._reach_stores, seconds)
+        seconds = self.timing.scan_bucket if self.inbox.atomic else self.timing.scan
+        self.watching = Watching(partial(self.read, self.listed.get), self.hub, seconds, self.warn)
         self.folders = Folders(self.outbox.store, self.timing)
         self.expanded = Expanded(self.sources, self.settings.caps, self.timing.listing)
         self.thumbnails = Thumbnails(self.outbox.store, self.small)
