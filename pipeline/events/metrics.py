@@ -87,7 +87,7 @@ class Metrics(Collector):
         self._evaluations = self._claims_lost = self._retries = 0
         self._durations, self._seconds = [0] * (len(_BUCKETS) + 1), 0.0
         self._inbox: Scanned | None = None
-        self._busy = Busy(clock)
+        self._clock, self._busy = clock, Busy(clock)
         self._progress = time.time()
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -99,7 +99,7 @@ class Metrics(Collector):
     def close(self) -> None:
         """The device is not busy any more, whatever ended the work."""
         with self._lock:
-            self._busy = Busy()
+            self._busy = Busy(self._clock)
 
     def hear(self, event: Event) -> None:
         with self._lock:
