@@ -26,6 +26,7 @@ from pipeline.events.listener import (
     PairDone,
     Scanned,
     StoreUnavailable,
+    WatchBegan,
 )
 
 _BUCKETS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800)  # upper bounds, in seconds
@@ -126,7 +127,7 @@ class Metrics(Collector):
                     self._inbox = event
                 case StoreUnavailable():
                     self._retries += 1
-                case ManifestStarted() | Note():
+                case ManifestStarted() | WatchBegan() | Note():
                     pass
             if isinstance(event, _PROGRESS):
                 self._progress = time.time()

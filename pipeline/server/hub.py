@@ -22,8 +22,8 @@ from pipeline.events.listener import (
     ManifestEnded,
     ManifestLeft,
     ManifestStarted,
-    Note,
     PairDone,
+    WatchBegan,
 )
 from pipeline.events.log import line_of
 from pipeline.outbox.record import Record
@@ -200,7 +200,7 @@ class Hub:
             case ManifestEnded(manifest) | ManifestLeft(manifest):
                 self._counts.pop(manifest, None)
                 self._evaluated = {key: at for key, at in self._evaluated.items() if key[0] != manifest}
-            case Note("watching"):
+            case WatchBegan():
                 self.ready = True
 
     def _described(self, event: Event) -> tuple[str, str, dict[str, Any]] | None:

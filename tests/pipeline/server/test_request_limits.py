@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from pipeline.errors import UnavailableError
+from pipeline.events.listener import Note, WatchBegan
 from pipeline.settings import Settings
 from tests.pipeline.server.conftest import CONTENT, FORM, QUICK, Serve, Served
 from tests.pipeline.server.raw import BOUNDARY, form, head, posted, send
@@ -239,3 +240,12 @@ def test_a_request_waits_for_its_picture_while_the_outbox_is_away(serve: Serve) 
 
     served.outbox.before = away
     assert served.stylize().status_code == 200
+
+
+def test_a_line_of_the_log_does_not_make_a_server_ready(serve: Serve) -> None:
+    served = serve(works=False)
+    served.door.works = True  # its runner has not started its engine
+    served.hub.hear(Note("watching"))
+    assert served.client.get("/readyz").status_code == 503
+    served.hub.hear(WatchBegan("inbox", "outbox"))
+    assert served.client.get("/readyz").status_code == 200
