@@ -15,6 +15,7 @@ from nst.errors import NSTError
 from pipeline.errors import Problem
 from pipeline.manifest.wording import place_of
 from pipeline.server import (
+    docs,
     events,
     health,
     images,
@@ -24,7 +25,6 @@ from pipeline.server import (
     metrics,
     newest,
     page,
-    pages,
     pairs,
     previews,
     progress,
@@ -51,7 +51,7 @@ _ROUTERS = (
     health.router,
     metrics.router,
     page.router,
-    pages.router,
+    docs.router,
 )
 _UPLOADS = 16  # of the largest size, of which all bodies on their way may have the bytes together
 _SENTENCES = {404: "there is nothing at this address; /docs lists what there is"}
