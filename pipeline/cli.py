@@ -145,7 +145,9 @@ def serve(
     """Work as `watch` does, and take requests over HTTP; they become manifests in the inbox."""
     try:
         from pipeline.serve import serve
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name not in ("fastapi", "prometheus_client", "starlette", "uvicorn"):
+            raise
         raise UsageError(
             f"`serve` needs packages that are not installed ({error.name}): pip install 'nst-pipeline[serve]'"
         ) from None

@@ -14,7 +14,7 @@ from pipeline.server.app import make_app
 from pipeline.server.door import Door
 from pipeline.server.hub import Hub
 from pipeline.server.serving import Serving, bound
-from pipeline.settings import Settings
+from pipeline.settings import Settings, shown_address
 from pipeline.work.session import Session
 from pipeline.work.signals import supervise
 
@@ -29,8 +29,7 @@ def serve(environment: Environment, settings: Settings, schedule: Schedule | Non
     serving = Serving(make_app(door, access), listening, hub, session)
     serving.start()
     host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    session.listener.hear(Note("serving", details={"url": f"http://{shown}:{port}"}))
+    session.listener.hear(Note("serving", details={"url": f"http://{shown_address(host, port)}"}))
     try:
         code = work()
     finally:

@@ -149,3 +149,8 @@ def load_settings(**flags: Any) -> Settings:
         place = f"--{name.replace('_', '-')}" if name in given else f"NST_{name.upper()}"
         message = re.sub("^Value error, |^Input (?=should)", "", str(first["msg"]))
         raise UsageError(f"{place}: {message}; found {first['input']!r}") from None
+
+
+def shown_address(host: str, port: int) -> str:
+    """Host and port as in a URL: an IPv6 address has brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

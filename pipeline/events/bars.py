@@ -21,6 +21,7 @@ from pipeline.events.listener import (
     PairDone,
     Scanned,
     StoreUnavailable,
+    WatchBegan,
 )
 from pipeline.events.streams import Forgiving
 from pipeline.outbox.record import Record
@@ -67,6 +68,8 @@ class Bars:
                 case StoreUnavailable(message, again):
                     if not again:
                         self._print(f"{message}; trying again")
+                case WatchBegan(inbox, outbox):
+                    self._print(f"watching inbox={inbox} outbox={outbox}")
                 case BatchBegan() | BatchEnded() | Scanned():
                     pass
                 case Note(message, _, details):

@@ -15,7 +15,7 @@ from prometheus_client import make_wsgi_app
 from pipeline.errors import UsageError
 from pipeline.events.listener import Event, Listener, Note
 from pipeline.events.metrics import Metrics
-from pipeline.settings import Settings
+from pipeline.settings import Settings, shown_address
 from pipeline.timing import Timing
 
 _LAST_WRITE = 0.5  # seconds to wait for the last write, because a network folder may not answer
@@ -116,15 +116,15 @@ class MetricsServer:
 
     def __init__(self, metrics: Metrics, host: str, port: int) -> None:
         """Port 0 is any free one; `url` then has its number. Raises `UsageError` if the port is taken."""
-        shown = f"[{host}]" if ":" in host else host
         try:
             self._server = _Server(host, port)
         except OSError as error:
             raise UsageError(
-                f"metrics can't be served at {shown}:{port} ({error.strerror}); choose another port"
+                f"metrics can't be served at {shown_address(host, port)} ({error.strerror}); "
+                "choose another port"
             ) from None
         self._server.set_app(make_wsgi_app(metrics.registry))
-        self.url = f"http://{shown}:{self._server.server_port}/metrics"
+        self.url = f"http://{shown_address(host, self._server.server_port)}/metrics"
         threading.Thread(
             target=self._server.serve_forever, args=(_POLL,), name="metrics server", daemon=True
         ).start()

@@ -88,6 +88,14 @@ class BatchEnded:
 
 
 @dataclass(frozen=True)
+class WatchBegan:
+    """The engine has started, and this process works on the manifests of an inbox now. Both are URLs."""
+
+    inbox: str
+    outbox: str
+
+
+@dataclass(frozen=True)
 class Scanned:
     """A scan of the inbox has found so many manifests that wait, and so many in `processing/`."""
 
@@ -114,6 +122,7 @@ Event = (
     | StoreUnavailable
     | BatchBegan
     | BatchEnded
+    | WatchBegan
     | Scanned
     | Note
 )

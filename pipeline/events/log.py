@@ -20,6 +20,7 @@ from pipeline.events.listener import (
     PairDone,
     Scanned,
     StoreUnavailable,
+    WatchBegan,
 )
 from pipeline.events.streams import Forgiving
 
@@ -72,6 +73,8 @@ def line_of(event: Event) -> Line | None:
             return reason, level, {"manifest": manifest}
         case StoreUnavailable(message, again):
             return None if again else (f"{message}; trying again", "warning", {})
+        case WatchBegan(inbox, outbox):
+            return "watching", "info", {"inbox": inbox, "outbox": outbox}
         case BatchBegan() | BatchEnded() | Scanned():
             return None
         case Note(message, level, details):

@@ -26,6 +26,7 @@ from pipeline.events.listener import (
     PairDone,
     Scanned,
     StoreUnavailable,
+    WatchBegan,
 )
 
 _BUCKETS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800)  # upper bounds, in seconds
@@ -94,7 +95,7 @@ class Metrics(Collector):
         self._evaluations = self._claims_lost = self._retries = 0
         self._durations, self._seconds = [0] * (len(_BUCKETS) + 1), 0.0
         self._inbox: Scanned | None = None
-        self._busy = Busy(clock)
+        self._clock, self._busy = clock, Busy(clock)
         self._progress = time.time()
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -106,7 +107,7 @@ class Metrics(Collector):
     def close(self) -> None:
         """The device is not busy any more, whatever ended the work."""
         with self._lock:
-            self._busy = Busy()
+            self._busy = Busy(self._clock)
 
     def hear(self, event: Event) -> None:
         with self._lock:
@@ -133,7 +134,7 @@ class Metrics(Collector):
                     self._inbox = event
                 case StoreUnavailable():
                     self._retries += 1
-                case ManifestStarted() | Note():
+                case ManifestStarted() | WatchBegan() | Note():
                     pass
             if isinstance(event, _PROGRESS):
                 self._progress = time.time()

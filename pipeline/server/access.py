@@ -1,4 +1,4 @@
-"""Who may: which requests are let in, by their Host, their Origin and their token."""
+"""Decides which requests are answered, by their Host, their Origin and their token."""
 
 import hmac
 import ipaddress
@@ -37,7 +37,7 @@ class Access:
             self._check_token(headers)
 
     def _check_host(self, headers: Headers) -> None:
-        """A page elsewhere that has given its own name this address is known by the name it asks for."""
+        """Refuse a name that another site may have given to this address, to send requests from its pages."""
         hosts = headers.getlist("host")
         name = _name_of(hosts[0]) if len(hosts) == 1 else None
         if name is None:
@@ -45,7 +45,9 @@ class Access:
         if name in _LOOPBACK or name == self.host.lower() or (self._everywhere and self._is_safe(name)):
             return
         raise RefusedError(
-            421, f"this server does not answer for the host {name!r}; start it with --host and that name"
+            421,
+            f"this server does not answer for the host {name!r}; start it with --host and that name, or with "
+            "--host 0.0.0.0 and --token-file, so that it answers for any name",
         )
 
     @property
@@ -53,7 +55,7 @@ class Access:
         return self.host in ("0.0.0.0", "::", "")
 
     def _is_safe(self, name: str) -> bool:
-        """Whether no foreign page can be behind this name: it is an address, or the page has no token."""
+        """Whether no page of another site can use this name: it is an address, or requests need a token."""
         if self.token is not None:
             return True
         try:
@@ -65,7 +67,8 @@ class Access:
     def _check_origin(self, headers: Headers, method: str) -> None:
         foreign = RefusedError(403, "pages of other sites must not use this server")
         for origin in headers.getlist("origin"):
-            if urlsplit(origin).netloc.lower() != headers["host"].lower() or "://" not in origin:
+            scheme, _, host = origin.partition("://")
+            if not scheme or host.lower() != headers["host"].lower():
                 raise foreign
         # Browsers send this with each request, also where they send no Origin.
         site = headers.get("sec-fetch-site", "none")
@@ -86,7 +89,7 @@ class Access:
 
 
 def access_of(settings: Settings) -> Access:
-    """Who may, by the settings. Raises `UsageError` if everybody on the network could come in unasked."""
+    """The rules that the settings give. Raises `UsageError` if they let in everybody without saying so."""
     token = _token(settings.token_file) if settings.token_file else None
     if token is None and not settings.trust_network and not is_loopback(settings.host):
         raise UsageError(

@@ -15,6 +15,7 @@ from nst.errors import NSTError
 from pipeline.errors import Problem
 from pipeline.manifest.wording import place_of
 from pipeline.server import (
+    docs,
     events,
     health,
     images,
@@ -24,7 +25,6 @@ from pipeline.server import (
     metrics,
     newest,
     page,
-    pages,
     pairs,
     previews,
     progress,
@@ -33,7 +33,8 @@ from pipeline.server import (
 from pipeline.server.access import Access
 from pipeline.server.bodies import Bodies, Limits
 from pipeline.server.door import Door, door_of
-from pipeline.server.problems import ProblemDetails, RefusedError, problem_response, refused_by
+from pipeline.server.problems import UNEXPECTED, ProblemDetails, RefusedError, problem_response, refused_by
+from pipeline.server.uploads import Uploads
 
 # `Access.public` has the paths that need no token.
 _ROUTERS = (
@@ -50,8 +51,9 @@ _ROUTERS = (
     health.router,
     metrics.router,
     page.router,
-    pages.router,
+    docs.router,
 )
+_UPLOADS = 16  # of the largest size, of which all bodies on their way may have the bytes together
 _SENTENCES = {404: "there is nothing at this address; /docs lists what there is"}
 
 
@@ -64,7 +66,8 @@ def make_app(door: Door, access: Access) -> ASGIApp:
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    app.state.door = door
+    upload = door.settings.max_upload << 20
+    app.state.door, app.state.uploads = door, Uploads(_UPLOADS * upload)
     for router in _ROUTERS:
         app.include_router(router)
     app.add_exception_handler(NSTError, _refused)
@@ -73,7 +76,7 @@ def make_app(door: Door, access: Access) -> ASGIApp:
     app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(Exception, _unexpected)
     app.openapi = lambda: _with_problems(app)  # type: ignore[method-assign]
-    return Bodies(app, access, Limits(door.settings.max_upload << 20, door.timing))
+    return Bodies(app, access, Limits(upload, door.timing), door.warn)
 
 
 def _with_problems(app: FastAPI) -> dict[str, Any]:
@@ -119,5 +122,5 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     if isinstance(error.__cause__, NSTError):  # after the beginning of the answer was sent
         door_of(request).warn(f"{where}: the answer was not sent to its end: {error.__cause__}")
     else:
-        door_of(request).warn(f"{where}: failed unexpectedly, which is a bug worth reporting: {error!r}")
-    return problem_response(RefusedError(500, "failed unexpectedly, which is a bug worth reporting"))
+        door_of(request).warn(f"{where}: {UNEXPECTED}: {error!r}")
+    return problem_response(RefusedError(500, UNEXPECTED))

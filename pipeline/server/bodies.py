@@ -2,18 +2,15 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from tempfile import SpooledTemporaryFile
-from typing import BinaryIO, cast
 
-from starlette.datastructures import Headers, MutableHeaders, UploadFile
-from starlette.requests import Request
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.server.access import Access
-from pipeline.server.problems import RefusedError, problem_response, retry_later
+from pipeline.server.problems import UNEXPECTED, RefusedError, problem_response, retry_later
 from pipeline.timing import Timing
 
 # For what shows nothing and runs nothing. A page that needs more sets its own policy.
@@ -26,7 +23,6 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-_IN_MEMORY = 2**20  # bytes of a body; the rest of it goes to a temporary file
 _PLACES = 512  # requests at the same time
 _PLACES_EACH = 256  # of them, from one address
 _DRAINED = 2.0  # seconds for which what a refused client still sends is thrown away
@@ -48,8 +44,9 @@ class Bodies:
     ends.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, limits: Limits) -> None:
-        self._app, self._access, self._limits = app, access, limits
+    def __init__(self, app: ASGIApp, access: Access, limits: Limits, warn: Callable[[str], None]) -> None:
+        """`warn` reports a fault of the program in the checks of a request."""
+        self._app, self._access, self._limits, self._warn = app, access, limits, warn
         self._taken: Counter[str] = Counter()  # places, by address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,6 +63,9 @@ class Bodies:
             exchange.check_length()
         except RefusedError as refused:
             await problem_response(refused)(scope, exchange.receive, exchange.send)
+        except Exception as error:
+            self._warn(f"{scope['method']} {scope['path']}: {UNEXPECTED}: {error!r}")
+            await problem_response(RefusedError(500, UNEXPECTED))(scope, exchange.receive, exchange.send)
         else:
             await self._app(scope, exchange.receive, exchange.send)
         finally:
@@ -78,19 +78,6 @@ class Bodies:
             raise retry_later(429, f"this client has {_PLACES_EACH} requests open; wait until one has ended")
         if self._taken.total() > _PLACES:
             raise retry_later(503, "too many requests are open; try again")
-
-
-@asynccontextmanager
-async def received(request: Request) -> AsyncIterator[BinaryIO]:
-    """The body of a request as a file, which is in memory only while it is small."""
-    file = UploadFile(cast(BinaryIO, SpooledTemporaryFile(_IN_MEMORY)))  # noqa: SIM115
-    try:
-        async for part in request.stream():
-            await file.write(part)
-        await file.seek(0)
-        yield file.file
-    finally:
-        await file.close()
 
 
 class _Exchange:

@@ -19,7 +19,7 @@ _MEANINGS = {
     422: "The content is not valid; `errors` says what, and where.",
     429: "Too many requests are open, or too many manifests wait.",
     500: "The program has a fault.",
-    503: "A store cannot be used now, or the server stops.",
+    503: "A store cannot be used now, too much comes in at once, or the server stops.",
 }
 _ALWAYS = (400, 401, 403, 405, 408, 413, 421, 422, 429, 500, 503)
 

@@ -28,7 +28,8 @@ from pipeline.timing import Timing
 
 T = TypeVar("T")
 
-_READERS, _TAKERS = 16, 2  # threads that wait for stores; threads that decode and write what comes in
+_READERS = 16  # threads that wait for stores
+_TAKERS, _SHRINKERS = 2, 2  # threads that decode what comes in and write it; threads that make small pictures
 
 
 @dataclass(eq=False)
@@ -59,16 +60,22 @@ class Door:
         seconds = self.timing.scan_bucket if self.inbox.atomic else self.timing.counted
         self.backlog = Backlog(self.inbox, self.settings.most_waiting, seconds)
         self.taking = Taking(self.inbox, self.outbox, self.settings.caps, self.backlog, self.suffix_of)
-        seconds = self.timing.scan_bucket if self.inbox.atomic else self.timing.scan
-        listed = partial(times_by_state, self.inbox)
-        self.watching = Watching(partial(self.read, listed), self.hub, seconds)
         seconds = self.timing.listed_bucket if self.inbox.atomic else self.timing.counted
-        self.listed = Kept(listed, seconds)
+        self.listed = Kept(partial(times_by_state, self.inbox), seconds)
+        self.reached = Kept(self._reach_stores, seconds)
+        seconds = self.timing.scan_bucket if self.inbox.atomic else self.timing.scan
+        self.watching = Watching(partial(self.read, self.listed.get), self.hub, seconds, self.warn)
         self.folders = Folders(self.outbox.store, self.timing)
-        self.expanded = Expanded(self.sources, self.settings.caps)
+        self.expanded = Expanded(self.sources, self.settings.caps, self.timing.listing)
         self.thumbnails = Thumbnails(self.outbox.store, self.small)
         self._readers = ThreadPoolExecutor(_READERS, "door")
         self._takers = ThreadPoolExecutor(_TAKERS, "take in")
+        self._shrinkers = ThreadPoolExecutor(_SHRINKERS, "thumbnails")
+
+    def _reach_stores(self) -> None:
+        """Raises `StoreError` if inbox or outbox cannot be used now."""
+        self.inbox.entries("processing")
+        self.outbox.store.exists()
 
     async def read(self, action: Callable[[], T]) -> T:
         """The result of an action that waits for a store."""
@@ -77,6 +84,10 @@ class Door:
     async def take_in(self, action: Callable[[], T]) -> T:
         """The result of an action that decodes images and writes to the inbox. It ends in any case."""
         return await asyncio.get_running_loop().run_in_executor(self._takers, action)
+
+    async def shrink(self, action: Callable[[], T]) -> T:
+        """The result of an action that decodes a picture, for which it may wait until memory is free."""
+        return await asyncio.get_running_loop().run_in_executor(self._shrinkers, action)
 
 
 def door_of(request: Request) -> Door:

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 
 from pipeline.errors import ManifestError, StoreError, UnavailableError
@@ -15,32 +16,31 @@ _KEPT = 4  # manifests
 
 
 class Expanded:
-    """Expands documents, and remembers the last ones, so that their patterns are searched once for each."""
+    """Expands documents, and remembers the last ones for a while, because patterns take long to search."""
 
-    def __init__(self, sources: Sources, caps: Caps) -> None:
-        self._sources, self._caps = sources, caps
+    def __init__(self, sources: Sources, caps: Caps, seconds: float) -> None:
+        """The ids of a document are used for so many seconds."""
+        self._sources, self._caps, self._seconds = sources, caps, seconds
         self._lock = threading.Lock()
-        self._kept: OrderedDict[bytes, list[str]] = OrderedDict()
+        self._kept: OrderedDict[bytes, tuple[float, list[str]]] = OrderedDict()  # until when, and the ids
 
     def ids(self, document: bytes) -> list[str]:
         """The ids in the order of the manifest; empty if it is not valid. Raises `UnavailableError`."""
-        digest = hashlib.sha256(document).digest()
+        digest, now = hashlib.sha256(document).digest(), time.monotonic()
         with self._lock:
-            if digest in self._kept:
-                self._kept.move_to_end(digest)
-                return self._kept[digest]
-        ids = self._expanded(document)
-        with self._lock:
-            self._kept[digest] = ids
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        return ids
-
-    def _expanded(self, document: bytes) -> list[str]:
+            until, ids = self._kept.get(digest, (now, []))
+        if now < until:
+            return ids
         try:
             pairs = expand(parse(document), self._sources.search(Search()), self._caps)
         except UnavailableError:
             raise
         except (ManifestError, StoreError):
-            return []
-        return [pair.id for pair in pairs]
+            return []  # not remembered: the images of a pattern may come
+        ids = [pair.id for pair in pairs]
+        with self._lock:
+            self._kept[digest] = now + self._seconds, ids
+            self._kept.move_to_end(digest)
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return ids

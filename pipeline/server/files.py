@@ -17,10 +17,11 @@ from pipeline.stores.base import Entry
 
 _SIZE = 2**22  # bytes that are read from the store and sent at once
 _TRIES = 3  # with a file that is replaced between two requests to its store
-# A sandbox: no script, no form and no frame, and another origin than that of this server.
+# A sandbox without scripts, forms and frames. `allow-same-origin`: otherwise the requests of a page for its
+# pictures come from another site, and `Access` refuses them.
 _POLICY = (
-    "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
+    "sandbox allow-same-origin; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 # All that the program writes. Whatever else lies there is saved and not shown.
 _TYPES = {

@@ -18,6 +18,7 @@ from pipeline.errors import Problem
 from pipeline.manifest.models import MOST_STYLES
 from pipeline.manifest.wording import cut
 from pipeline.server.problems import RefusedError
+from pipeline.server.uploads import uploads_of
 
 CONTENT, STYLE, WEIGHTS = "content_image", "style_image", "style_weights"
 _MOST_FILES, _MOST_FIELDS = MOST_STYLES + 1, 100
@@ -71,16 +72,17 @@ async def submission_of(request: Request) -> AsyncIterator[Submission]:
     if kind != "multipart/form-data":
         raise RefusedError(415, f"send a form with files, as curl does with -F {CONTENT}=@FILE")
     limits = {"max_files": _MOST_FILES, "max_fields": _MOST_FIELDS, "max_part_size": _LONGEST_FIELD}
-    parser = _Parser(request.headers, request.stream(), **limits)
-    parser.stream = _until_end(parser, parser.stream)
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise RefusedError(400, f"the form can't be read: {error.message}") from None
-    try:
-        yield _submission(form)
-    finally:
-        await form.close()
+    async with uploads_of(request).counted(request) as parts:
+        parser = _Parser(request.headers, parts, **limits)
+        parser.stream = _until_end(parser, parser.stream)
+        try:
+            form = await parser.parse()
+        except MultiPartException as error:
+            raise RefusedError(400, f"the form can't be read: {error.message}") from None
+        try:
+            yield _submission(form)
+        finally:
+            await form.close()
 
 
 async def _until_end(parser: _Parser, parts: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

@@ -9,6 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
@@ -21,8 +22,8 @@ from pipeline.events.listener import (
     ManifestEnded,
     ManifestLeft,
     ManifestStarted,
-    Note,
     PairDone,
+    WatchBegan,
 )
 from pipeline.events.log import line_of
 from pipeline.outbox.record import Record
@@ -146,7 +147,9 @@ class Hub:
     def since(self, number: int) -> list[Said]:
         """The events that are kept with a number above this one."""
         with self._lock:
-            return [said for said in self._said if said.number > number]
+            # Their numbers have no gaps, so that only those that are wanted need to be read.
+            newest = list(islice(reversed(self._said), max(0, self._number - number)))
+        return newest[::-1]
 
     @property
     def last(self) -> int:
@@ -197,7 +200,7 @@ class Hub:
             case ManifestEnded(manifest) | ManifestLeft(manifest):
                 self._counts.pop(manifest, None)
                 self._evaluated = {key: at for key, at in self._evaluated.items() if key[0] != manifest}
-            case Note("watching"):
+            case WatchBegan():
                 self.ready = True
 
     def _described(self, event: Event) -> tuple[str, str, dict[str, Any]] | None:

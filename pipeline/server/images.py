@@ -7,10 +7,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from pipeline.server.bodies import received
 from pipeline.server.documented import refusals
 from pipeline.server.door import Door, door_of
 from pipeline.server.names import image_path
+from pipeline.server.uploads import received
 
 router = APIRouter(tags=["images"])
 

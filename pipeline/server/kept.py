@@ -18,25 +18,46 @@ def kept_for(seconds: float, took: float) -> float:
 class Kept(Generic[T]):
     """Keeps the result of an action. All methods may be called from several threads."""
 
-    def __init__(self, action: Callable[[], T], seconds: float) -> None:
-        """A result is kept for so many seconds, and longer if the action takes long."""
-        self._action, self._seconds = action, seconds
+    def __init__(
+        self, action: Callable[[], T], seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """A result is kept for so many seconds, and longer if the action takes long, as `clock` says."""
+        self._action, self._seconds, self._clock = action, seconds, clock
         self._lock = threading.Lock()
         self._found: tuple[T] | None = None
-        self._until, self._changes = 0.0, 0
+        self._error: Exception | None = None  # of the last call
+        self._ended = 0.0  # when the last call ended
+        self._until = self._rest = 0.0  # until when its result is kept, and if it was forgotten
+        self._forgotten = False
 
     def get(self) -> T:
-        """The result. Who asks while the action runs waits for it. Raises what the action raises."""
+        """The result. A caller waits for a call that runs already, and gets its result or its error."""
+        asked = self._clock()
         with self._lock:
-            began, changes = time.monotonic(), self._changes
-            if self._found is None or began >= self._until:
-                self._found = (self._action(),)
-                took = time.monotonic() - began
-                kept = kept_for(self._seconds, took)
-                self._until = began + took + kept if changes == self._changes else 0.0
+            if self._error and asked < self._ended:
+                raise self._error
+            began = self._clock()
+            if self._found is None or began >= (self._rest if self._forgotten else self._until):
+                self._call()
+                took = self._ended - began
+                self._until = self._ended + kept_for(self._seconds, took)
+                self._rest = min(self._until, self._ended + _REST * took)
+            assert self._found
             return self._found[0]
 
+    def _call(self) -> None:
+        self._found, self._error, self._forgotten = None, None, False
+        try:
+            self._found = (self._action(),)
+        except Exception as error:
+            self._error = error
+            raise
+        finally:
+            self._ended = self._clock()
+
     def forget(self) -> None:
-        """Compute the result again for the next who asks, because this process has changed it."""
-        self._changes += 1
-        self._until = 0.0
+        """Compute the result again for the next caller, because this process has changed it.
+
+        After a call that took long, this waits for some time, so that many changes do not repeat it each.
+        """
+        self._forgotten = True

@@ -14,12 +14,12 @@ from pipeline.inbox.layout import processing_key, waiting_key
 from pipeline.manifest.expand import expand
 from pipeline.manifest.models import Pair
 from pipeline.manifest.reading import MAX_BYTES, parse
-from pipeline.server.bodies import received
 from pipeline.server.documented import Responses, refusals
 from pipeline.server.door import Door, door_of
 from pipeline.server.names import known_name, new_name
 from pipeline.server.problems import Fault, RefusedError, faults
 from pipeline.server.states import State, errors_of, found_state
+from pipeline.server.uploads import received
 from pipeline.stores.search import Search
 
 router = APIRouter(tags=["manifests"])
@@ -103,6 +103,7 @@ def _take_in(door: Door, name: str, body: BinaryIO) -> None:
             door.inbox.replace(waiting_key(name), data, None)
         except ConflictError:
             raise RefusedError(409, f"{name}: a manifest of this name waits already") from None
+    door.backlog.add(request=False)
 
 
 def _validate(door: Door, data: bytes) -> None:

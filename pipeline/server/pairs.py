@@ -1,7 +1,7 @@
 """The pairs of a manifest with their states, in pages."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Literal
 
@@ -17,6 +17,7 @@ from pipeline.server.hub import Counts
 from pipeline.server.names import known_name
 from pipeline.server.newest import shown_result
 from pipeline.server.paging import address_after
+from pipeline.server.problems import RefusedError
 from pipeline.server.states import State, errors_of, found_state
 
 router = APIRouter(tags=["manifests"])
@@ -46,7 +47,7 @@ class PairList(BaseModel):
     next: str | None = Field(None, description="The address of those that follow, if there are more.")
 
 
-@router.get("/manifests/{name}/pairs", responses=refusals(404))
+@router.get("/manifests/{name}/pairs", responses=refusals(404, 409))
 async def pairs(
     request: Request,
     name: str,
@@ -60,27 +61,39 @@ async def pairs(
     error. What runs, and what has failed before the manifest ends, is known for the runner of this process.
     """
     door, name = door_of(request), known_name(name)
-    found_state, found = await door.read(partial(_all, door, name))
-    begin = next((n for n, entry in enumerate(found, 1) if entry.id == after), 0) if after else 0
-    wanted = [entry for entry in found[begin:] if state in (None, entry.state)]
+    found_state, states, entry = await door.read(partial(_seen, door, name))
+    if after and after not in states:
+        raise RefusedError(409, f"the manifest has no pair {after!r} any more; begin again without 'after'")
+    ids = list(states)
+    begin = ids.index(after) + 1 if after else 0
+    wanted = [pair for pair in ids[begin:] if state in (None, states[pair])]
     page = wanted[:limit]
-    following = address_after(request, page[-1].id) if len(wanted) > limit else None
-    counts = Counter(entry.state for entry in found)
-    return PairList(state=found_state, counts=dict(counts), pairs=page, next=following)
+    following = address_after(request, page[-1]) if len(wanted) > limit else None
+    counts = Counter(states.values())
+    return PairList(
+        state=found_state, counts=dict(counts), pairs=[entry(pair) for pair in page], next=following
+    )
 
 
-def _all(door: Door, name: str) -> tuple[State, Sequence[PairEntry]]:
+def _seen(door: Door, name: str) -> tuple[State, dict[str, PairState], Callable[[str], PairEntry]]:
+    """The state of a manifest, those of its pairs in its order, and a function that describes one of them."""
     state = found_state(door.inbox, name)
     counts = door.hub.counts(name) or Counts(0)
-    problems = dict(counts.problems)
+    running, problems = counts.running, dict(counts.problems)
     if state == "failed":
         problems |= {problem.id: problem for problem in errors_of(door.inbox, name) if problem.id}
     results = door.folders.results(name)
-    ids = dict.fromkeys(_listed(door, name, state))
-    ids |= dict.fromkeys([*counts.running, *problems, *results])
+    ids = dict.fromkeys([*_listed(door, name, state), *running, *problems, *results])
+
+    def state_of(pair: str) -> PairState:
+        if pair in running:
+            return "running"
+        if pair in problems:
+            return "failed"
+        return "done" if pair in results else "waiting"
 
     def entry(pair: str) -> PairEntry:
-        if evaluation := counts.running.get(pair):
+        if evaluation := running.get(pair):
             return PairEntry(id=pair, state="running", step=evaluation.step, steps=evaluation.steps)
         if problem := problems.get(pair):
             return _failed(pair, problem)
@@ -89,7 +102,7 @@ def _all(door: Door, name: str) -> tuple[State, Sequence[PairEntry]]:
             return PairEntry(id=pair, state="done", picture=shown.picture, thumbnail=shown.thumbnail)
         return PairEntry(id=pair, state="waiting")
 
-    return state, [entry(pair) for pair in ids if pair]
+    return state, {pair: state_of(pair) for pair in ids if pair}, entry
 
 
 def _failed(pair: str, problem: Problem) -> PairEntry:

@@ -21,6 +21,7 @@ from pipeline.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5  # of `Retry-After`, for what may be over soon
+UNEXPECTED = "failed unexpectedly, which is a bug worth reporting"
 
 
 class Fault(BaseModel):

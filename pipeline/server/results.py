@@ -1,6 +1,7 @@
 """Results: the files of the outbox, so that its pages work in a browser, also those in a bucket."""
 
 from functools import partial
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
@@ -52,10 +53,10 @@ async def result(request: Request, name: str, path: str) -> Response:
 
 
 @router.get("/results/{name}", include_in_schema=False)
-async def folder(request: Request, name: str) -> Response:
+async def folder(name: str) -> Response:
     """The page of a manifest, whose links are relative to its folder."""
     result_key(name, INDEX)
-    return RedirectResponse(f"{request.url.path.rpartition('/')[2]}/", 307)
+    return RedirectResponse(f"./{quote(name, safe='')}/", 307)
 
 
 @router.get(
@@ -76,7 +77,8 @@ async def thumbnail(request: Request, name: str, file: str) -> Response:
         headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
         if is_known(request, etag):
             return Response(status_code=304, headers=headers)
-        return Response(await door.read(partial(door.thumbnails.jpeg, key, etag)), 200, headers, "image/jpeg")
+        jpeg = await door.shrink(partial(door.thumbnails.jpeg, key, etag))
+        return Response(jpeg, 200, headers, "image/jpeg")
     except UnavailableError:
         raise
     except (ImageError, StoreError):

@@ -95,7 +95,8 @@ def _protocol(timing: Timing) -> type[asyncio.Protocol]:
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self._address = self.client[0] if self.client else ""
-            self._timer: asyncio.TimerHandle | None = None
+            self._request_timer: asyncio.TimerHandle | None = None
+            self._answer_timer: asyncio.TimerHandle | None = None
             addresses[self._address] += 1
             if len(self.connections) > _CONNECTIONS or addresses[self._address] > _CONNECTIONS_EACH:
                 transport.abort()
@@ -103,7 +104,8 @@ def _protocol(timing: Timing) -> type[asyncio.Protocol]:
             self._expect_request()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._cancel()
+            _cancel(self._request_timer)
+            _cancel(self._answer_timer)
             addresses[self._address] -= 1
             if not addresses[self._address]:
                 del addresses[self._address]
@@ -115,23 +117,23 @@ def _protocol(timing: Timing) -> type[asyncio.Protocol]:
 
         def pause_writing(self) -> None:
             super().pause_writing()
-            self._cancel()
-            self._timer = self.loop.call_later(timing.answer_part, self.transport.abort)
+            self._answer_timer = self.loop.call_later(timing.answer_part, self.transport.abort)
 
         def resume_writing(self) -> None:
             super().resume_writing()
-            self._cancel()
+            _cancel(self._answer_timer)
 
         def _expect_request(self) -> None:
             """Give the client some time for the headers of a request, unless one is being answered."""
             if self.cycle is not None and not self.cycle.response_complete:
-                self._cancel()
-            elif self._timer is None:
-                self._timer = self.loop.call_later(timing.headers, self.transport.abort)
-
-        def _cancel(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = None
+                _cancel(self._request_timer)
+                self._request_timer = None
+            elif self._request_timer is None:
+                self._request_timer = self.loop.call_later(timing.headers, self.transport.abort)
 
     return Limited
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

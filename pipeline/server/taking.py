@@ -32,6 +32,7 @@ from pipeline.stores.base import Store
 
 PAIR = "picture"  # the id of the only pair of a request
 _PRIORITY = 100  # before bulk work
+_NOTE = "request.json"  # the file that says which request has a key
 _BUSY = 30  # seconds of `Retry-After` while too many manifests wait
 
 
@@ -44,8 +45,11 @@ class Backlog:
         self._lock = threading.Lock()
         self._listed, self._requests, self._others = float("-inf"), 0, 0
 
-    def check(self, request: bool) -> None:
-        """Raises `RefusedError` if too many wait: of a request for one picture, other requests count."""
+    def check(self, request: bool, repeated: Callable[[], bool] = lambda: False) -> None:
+        """Raises `RefusedError` if too many wait: of a request for one picture, other requests count.
+
+        One that is `repeated`, because it was taken in before, is let in all the same.
+        """
         with self._lock:
             if time.monotonic() > self._listed + self._seconds:
                 names = [without_suffix(e.name) for e in self._inbox.entries("") if is_manifest(e.name)]
@@ -53,8 +57,12 @@ class Backlog:
                 self._others = len(names) - self._requests
                 self._listed = time.monotonic()
             waiting = self._requests + (0 if request else self._others)
-            if waiting >= self._most:
-                raise retry_later(429, f"{waiting:,} manifests wait already; try again later", _BUSY)
+        if waiting >= self._most and not repeated():
+            raise retry_later(429, f"{waiting:,} manifests wait already; try again later", _BUSY)
+
+    def add(self, request: bool) -> None:
+        """Count a manifest that was written now."""
+        with self._lock:
             self._requests, self._others = self._requests + request, self._others + (not request)
 
 
@@ -81,16 +89,21 @@ class Taking:
         Returns whether it was written now. Raises `StoreError`, and `RefusedError` if it is not valid, or if
         another request had the same key.
         """
-        self._backlog.check(request=True)
+        note = request_key(name, _NOTE)
+        self._backlog.check(True, lambda: repeatable and self._inbox.tag(note) is not None)
         images = [file.file.read() for file in (*submission.content, *submission.styles)]
         self._check(_document(submission, [""] * len(images), name))  # first, because decoding takes longer
         suffixes = self._suffixes(images)
         files = [f"content{suffixes[0]}", *(f"style-{n}{s}" for n, s in enumerate(suffixes[1:], start=1))]
-        with self.alone(name):
-            if repeatable and self._was_taken(name, submission.digest(images)):
+        with self.alone(name), self._removed_on_error() as written:
+            if repeatable and self._was_taken(name, submission.digest(images), written):
                 return False
-            document = _document(submission, files, name)
-            self._write(name, dict(zip(files, images, strict=True)), document)
+            for file, data in zip(files, images, strict=True):
+                written.append(request_key(name, file))
+                self._inbox.write(written[-1], data)
+            with suppress(ConflictError):  # another door was quicker with the same request
+                self._inbox.replace(waiting_key(name), _document(submission, files, name), None)
+                self._backlog.add(request=True)
             return True
 
     def _check(self, document: bytes) -> None:
@@ -115,11 +128,15 @@ class Taking:
             raise RefusedError(422, "; ".join(map(str, problems)), problems)
         return suffixes
 
-    def _was_taken(self, name: str, digest: str) -> bool:
-        """Whether a request of this name was written whole before. Raises `RefusedError` for another one."""
-        key = request_key(name, "request.json")
+    def _was_taken(self, name: str, digest: str, written: list[str]) -> bool:
+        """Whether a request of this name was written whole before. Raises `RefusedError` for another one.
+
+        The key of the note that is made of a new request is added to `written`.
+        """
+        key = request_key(name, _NOTE)
         try:
             self._inbox.replace(key, json.dumps({"digest": digest}).encode(), None)
+            written.append(key)
             return False
         except ConflictError:
             pass
@@ -132,14 +149,12 @@ class Taking:
         # A door may have died before it wrote the manifest.
         return state_of(self._inbox, name) is not None or self._outbox.record(name, PAIR) is not None
 
-    def _write(self, name: str, images: dict[str, bytes], document: bytes) -> None:
+    @contextmanager
+    def _removed_on_error(self) -> Iterator[list[str]]:
+        """A list of keys. If the block raises a `StoreError`, the files under these keys are removed."""
         written: list[str] = []
         try:
-            for file, data in images.items():
-                written.append(request_key(name, file))
-                self._inbox.write(written[-1], data)
-            with suppress(ConflictError):  # another door was quicker with the same request
-                self._inbox.replace(waiting_key(name), document, None)
+            yield written
         except StoreError:
             for key in written:
                 with suppress(StoreError):

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from pipeline.errors import StoreError
 from pipeline.server.hub import Hub
+from pipeline.server.problems import UNEXPECTED
 from pipeline.server.states import State
 
 Listed = Mapping[State, Iterable[str]]
@@ -17,9 +18,18 @@ class Watching:
     There is one task for all who listen. It ends with the last of them, so that nothing is listed then.
     """
 
-    def __init__(self, listed: Callable[[], Awaitable[Listed]], hub: Hub, seconds: float) -> None:
-        """`listed` gives the names of all manifests by state; it is called every so many seconds."""
-        self._listed, self._hub, self._seconds = listed, hub, seconds
+    def __init__(
+        self,
+        listed: Callable[[], Awaitable[Listed]],
+        hub: Hub,
+        seconds: float,
+        warn: Callable[[str], None],
+    ) -> None:
+        """`listed` gives the names of all manifests by state; it is called every so many seconds.
+
+        `warn` reports an error that is not about a store.
+        """
+        self._listed, self._hub, self._seconds, self._warn = listed, hub, seconds, warn
         self._listeners = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -40,12 +50,16 @@ class Watching:
     async def _watch(self) -> None:
         earlier: dict[str, State] | None = None
         while True:
-            with suppress(StoreError):  # the next listing will show
+            try:
                 found = await self._listed()
                 now = {name: state for state, names in found.items() for name in names}
                 if earlier is not None:
                     self._report(earlier, now)
                 earlier = now
+            except StoreError:
+                pass  # a later listing shows what has changed
+            except Exception as error:
+                self._warn(f"the list of manifests: {UNEXPECTED}: {error!r}")
             await asyncio.sleep(self._seconds)
 
     def _report(self, earlier: dict[str, State], now: dict[str, State]) -> None:

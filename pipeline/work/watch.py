@@ -8,7 +8,7 @@ from pathlib import Path
 from nst.errors import NSTError
 from pipeline.engines.base import Engine
 from pipeline.errors import StoreError, UsageError, printable, problems_of
-from pipeline.events.listener import Note
+from pipeline.events.listener import Note, WatchBegan
 from pipeline.inbox.inbox import Inbox
 from pipeline.inbox.triggers import Schedule, Trigger
 from pipeline.manifest.shard import Shard
@@ -150,8 +150,7 @@ class Watch:
     def _work(self, once: bool, schedule: Schedule | None, idle: float | None) -> None:
         try:
             self._owner.start()
-            urls = {"inbox": self._inbox.store.url, "outbox": self._outbox.store.url}
-            self._session.listener.hear(Note("watching", details=urls))
+            self._session.listener.hear(WatchBegan(self._inbox.store.url, self._outbox.store.url))
             if idle is None:
                 self._rounds(once, schedule)
             else:

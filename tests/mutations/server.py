@@ -49,7 +49,7 @@ SERVER = (
     Mutation(
         "results may run in a browser",
         "pipeline/server/files.py",
-        '"sandbox; ',
+        '"sandbox allow-same-origin; ',
         '"',
         "server/test_result_routes.py::test_files_have_their_type_and_run_nothing",
     ),

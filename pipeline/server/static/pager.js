@@ -19,10 +19,17 @@ export class Pager {
     return this.again();
   }
 
-  /** Show the same part as before. */
+  /** Show the same part as before, or the first one if that part is not there any more. */
   async again() {
     const paths = this.paths;
-    const next = await this.show(paths.at(-1));
+    let next;
+    try {
+      next = await this.show(paths.at(-1));
+    } catch (error) {
+      if (error.status !== 409 || paths.length === 1) throw error;
+      if (paths === this.paths) await this.begin(paths[0]);
+      return;
+    }
     if (paths === this.paths) this.render(next);
   }
 

@@ -37,7 +37,9 @@ export function endPreview(frame) {
   observer.unobserve(frame);
   frames.delete(frame);
   onScreen.delete(frame);
-  if (!frames.size) timer = void clearInterval(timer) ?? 0;
+  if (frames.size) return;
+  clearInterval(timer);
+  timer = 0;
 }
 
 function ask() {

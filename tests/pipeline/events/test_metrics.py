@@ -140,6 +140,9 @@ def test_the_busy_ratio_is_that_of_the_last_minute() -> None:
     metrics.close()
     found = samples(metrics.text())
     assert found["nst_device_busy_ratio"] == found["nst_batch_pairs"] == 0
+    metrics.hear(BatchBegan(1))
+    now = 1410
+    assert ratio() == 1
 
 
 def test_several_devices_are_counted_together() -> None:

@@ -13,7 +13,7 @@ import pytest
 from pipeline.engines.base import Outcome, Task
 from pipeline.engines.fake import FakeEngine
 from pipeline.engines.intake import small_picture, suffix_of_image
-from pipeline.events.listener import FanOut, Note
+from pipeline.events.listener import FanOut, WatchBegan
 from pipeline.events.metrics import Metrics
 from pipeline.events.recording import RecordingListener
 from pipeline.inbox.inbox import Inbox
@@ -112,7 +112,7 @@ class Served:
     def work(self) -> None:
         """Work on what comes, until the session stops."""
         self.owner.start()
-        self.session.listener.hear(Note("watching"))
+        self.session.listener.hear(WatchBegan("inbox", "outbox"))
         while not self.session.stop.is_set():
             self.feed.begin()
             self.owner.work(self.feed)

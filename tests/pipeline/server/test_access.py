@@ -1,3 +1,4 @@
+import asyncio
 from pathlib import Path
 
 import httpx
@@ -5,7 +6,9 @@ import pytest
 from starlette.datastructures import Headers
 
 from pipeline.errors import UsageError
+from pipeline.events.listener import Note
 from pipeline.server.access import Access, access_of
+from pipeline.server.app import make_app
 from pipeline.server.problems import RefusedError
 from pipeline.settings import Settings
 from tests.pipeline.server.conftest import Serve, Served
@@ -78,6 +81,18 @@ def test_only_names_of_this_machine_are_answered(host: str, expected: int) -> No
     assert status(Access("127.0.0.1"), host) == expected
 
 
+def test_the_remedy_for_another_name_helps(token_file: Path) -> None:
+    with pytest.raises(
+        RefusedError, match=r"--host and that name, or with --host 0\.0\.0\.0 and --token-file"
+    ):
+        access_of(Settings()).check(Headers({"host": "nst.example"}), "GET", "/healthz")
+    for settings in (
+        Settings(host="nst.example", trust_network=True),
+        Settings(host="0.0.0.0", token_file=str(token_file)),
+    ):
+        access_of(settings).check(Headers({"host": "nst.example"}), "GET", "/healthz")
+
+
 def test_a_server_for_everybody_answers_for_addresses_and_with_a_token_for_any_name() -> None:
     assert status(Access("0.0.0.0"), "192.168.1.5:5002") == 200
     assert status(Access("0.0.0.0"), "evil.example") == 421
@@ -97,6 +112,7 @@ def test_a_server_for_everybody_answers_for_addresses_and_with_a_token_for_any_n
         ("http://localhost:5002.evil.example", 403),
         ("null", 403),
         ("localhost:5002", 403),
+        ("http://[", 403),
     ],
 )
 def test_pages_of_other_origins_are_refused(method: str, origin: str, expected: int) -> None:
@@ -162,3 +178,20 @@ def test_a_request_with_two_hosts_is_refused(serve: Serve) -> None:
     answer = send(served.port, head("GET", "/manifests", "Host: localhost", "Connection: close"))
     assert answer is not None
     assert answer.status == 400
+
+
+def test_an_error_in_the_checks_of_a_request_is_reported(serve: Serve) -> None:
+    class Broken(Access):
+        def check(self, headers: Headers, method: str, path: str) -> None:
+            raise KeyError("broken")
+
+    served = serve(works=False)
+    transport = httpx.ASGITransport(make_app(served.door, Broken("127.0.0.1")), raise_app_exceptions=False)
+
+    async def get() -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.get("/manifests")
+
+    answer = asyncio.run(get())
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    served.listener.wait_for(Note, lambda note: "GET /manifests" in note.message and "broken" in note.message)

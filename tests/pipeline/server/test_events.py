@@ -113,3 +113,31 @@ def test_a_door_without_a_runner_reports_what_changes_in_the_inbox(serve: Serve)
         assert until(events, "manifest failed")[-1]["manifest"] == "m"
         served.inbox.remove("failed/m.json")
         assert until(events, "manifest removed")[-1]["manifest"] == "m"
+
+
+def test_an_unexpected_error_is_reported_and_does_not_end_the_reports_of_a_door(serve: Serve) -> None:
+    served = serve(works=False, timing=replace(QUICK, scan_bucket=0.01))
+    errors, listed = [KeyError("broken")], threading.Event()
+
+    def before(verb: str, key: str) -> None:
+        if (verb, key) == ("entries", "failed"):
+            if errors:
+                raise errors.pop()
+            listed.set()
+
+    served.inbox.before = before
+    with stream(served) as events:
+        served.listener.wait_for(Note, lambda note: "broken" in note.message)
+        assert listed.wait(60)
+        served.inbox.write("m.json", b"{}")
+        assert until(events, "manifest waiting")[-1]["manifest"] == "m"
+
+
+def test_a_door_that_reports_changes_uses_the_listing_of_other_requests(serve: Serve) -> None:
+    served = serve(works=False, timing=replace(QUICK, scan_bucket=0.01, listed_bucket=3600.0))
+    served.client.get("/manifests")
+    served.inbox.calls.clear()
+    with stream(served) as events:
+        served.client.put("/manifests/m", json={"content": "a.png", "style": "b.png"})
+        until(events, "manifest waiting")
+    assert served.inbox.calls.count(("entries", "failed")) == 1

@@ -1,7 +1,11 @@
 """Results that are larger than the door reads at once: they are sent in parts of one version."""
 
 import os
+import select
+import socket
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,7 +19,8 @@ from pipeline.stores.aws import connect
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
 from pipeline.stores.s3 import S3Store
-from tests.pipeline.server.conftest import Serve, Served
+from tests.pipeline.server.conftest import QUICK, Serve, Served
+from tests.pipeline.server.raw import head
 from tests.pipeline.stores.requests_made import Requests
 
 MIB = 2**20
@@ -148,3 +153,20 @@ def test_a_range_of_a_file_in_a_bucket_takes_one_request_for_its_bytes(serve: Se
     known = {"If-None-Match": whole.headers["etag"]}
     assert served.client.get(PICTURE, headers=known).status_code == 304
     assert requests.made == [f"HEAD {key}"]
+
+
+def test_a_client_that_takes_nothing_is_cut_off_although_it_sends_bytes(serve: Serve) -> None:
+    served = serve(works=False, timing=replace(QUICK, answer_part=0.5))
+    served.outbox.write("m/p.png", os.urandom(40 * MIB))
+    waits = threading.Event()
+    at_parts(served.outbox, lambda part: waits.set() if part == 2 else None)
+    with socket.create_connection(("127.0.0.1", served.port)) as connection:
+        connection.sendall(head("GET", PICTURE))
+        assert waits.wait(60)  # the first part does not fit into the buffers of the connection
+        end = select.poll()
+        end.register(connection, 0)  # reports only that the connection has ended
+        for _ in range(600):
+            connection.sendall(b"G")
+            if end.poll(100):
+                return
+    pytest.fail("the connection is still open")

@@ -147,3 +147,17 @@ def test_a_door_without_a_runner_shows_states_and_asks_for_no_preview(serve: Ser
     expect(page.locator("#running li")).to_have_count(0)
     expect(page.locator("#wall li")).to_have_count(2)
     assert asked == []
+
+
+def test_the_first_part_is_shown_when_the_pairs_of_a_later_one_are_gone(serve: Serve, visit: Visit) -> None:
+    served = serve(works=False)
+    served.outbox.write("m/p0.png", b"")
+    served.outbox.write("m/p0.json", b"{}")
+    served.inbox.write("m.json", json.dumps(manifest(60)).encode())
+    page = visit(served, "/#/manifest/m")
+    page.get_by_role("button", name="Next").click()
+    expect(page.locator("#pairs li")).to_have_count(12)
+    served.client.delete("/manifests/m")
+    expect(page.locator("#manifest-state")).to_have_text("Failed")
+    expect(page.locator("#pairs li")).to_have_count(1)
+    expect(page.get_by_role("button", name="Previous")).to_have_count(0)

@@ -1,6 +1,9 @@
 """The pairs of a manifest, and what the runner of a door works on."""
 
+import json
+from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -8,10 +11,12 @@ from pipeline.engines.base import Failed, Outcome, Task
 from pipeline.errors import Problem
 from pipeline.events.listener import ManifestEnded
 from tests.conftest import make_png
-from tests.pipeline.server.conftest import Gate, Serve, Served
+from tests.pipeline.server.conftest import QUICK, Gate, Serve, Served
 from tests.pipeline.server.test_events import stream, until
 from tests.pipeline.server.test_manifests import manifest, upload_images
 from tests.pipeline.server.test_page_form import evaluated
+
+PATTERNS = {"product": {"content": ["photos/*.png"], "style": ["photos/a.png"]}}
 
 
 def pairs(served: Served, name: str = "m", **query: Any) -> dict[str, Any]:
@@ -80,25 +85,50 @@ def test_pairs_of_patterns_are_listed_while_they_wait(serve: Serve) -> None:
     served = serve(works=False)
     for seed, name in enumerate(("a", "b", "c")):
         served.client.put(f"/images/photos/{name}.png", content=make_png(seed=seed))
-    document = {"product": {"content": ["photos/*.png"], "style": ["photos/a.png"]}}
-    served.client.put("/manifests/m", json=document)
+    served.client.put("/manifests/m", json=PATTERNS)
     served.inbox.calls.clear()
     assert states(served) == [(f"{name}-a", "waiting") for name in "abc"]
     assert states(served) == [(f"{name}-a", "waiting") for name in "abc"]
     assert sum(verb == "glob" for verb, _ in served.inbox.calls) <= 1  # the patterns are searched once
 
 
-def test_pairs_come_in_parts(serve: Serve) -> None:
+@pytest.mark.parametrize("name", ["m", "a?b#c", "a%41", "ä b"])
+def test_pairs_come_in_parts(serve: Serve, name: str) -> None:
     served = serve(works=False)
-    upload_images(served)
-    served.client.put("/manifests/m", json=manifest(5))
-    found, place = [], "/manifests/m/pairs?limit=2&state=waiting"
+    served.inbox.write(f"{name}.json", json.dumps(manifest(5)).encode())
+    found, place = [], f"/manifests/{quote(name)}/pairs?limit=2&state=waiting"
     while place:
         part = served.client.get(place).json()
         assert part["counts"] == {"waiting": 5}
         found.append([each["id"] for each in part["pairs"]])
         place = part["next"]
     assert found == [["p0", "p1"], ["p2", "p3"], ["p4"]]
+
+
+def test_pairs_of_patterns_are_searched_again_after_a_while(serve: Serve) -> None:
+    served = serve(works=False, timing=replace(QUICK, listing=0.0))
+    served.inbox.write("m.json", json.dumps(PATTERNS).encode())
+    for name in ("a", "b"):
+        served.inbox.write(f"photos/{name}.png", make_png())
+        assert states(served)[-1] == (f"{name}-a", "waiting")
+
+
+def test_pairs_of_patterns_are_found_after_a_search_without_a_match(serve: Serve) -> None:
+    served = serve(works=False)
+    served.inbox.write("m.json", json.dumps(PATTERNS).encode())
+    assert states(served) == []
+    served.inbox.write("photos/a.png", make_png())
+    assert states(served) == [("a-a", "waiting")]
+
+
+def test_pairs_after_one_that_is_not_there_any_more_are_refused(serve: Serve) -> None:
+    served = serve(works=False)
+    served.inbox.write("m.json", json.dumps(manifest(5)).encode())
+    following = pairs(served, limit=2)["next"]
+    served.client.delete("/manifests/m")
+    answer = served.client.get(following)
+    assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
+    assert "begin again without 'after'" in answer.json()["detail"]
 
 
 def test_a_manifest_that_is_not_valid_has_no_pairs(serve: Serve) -> None:

@@ -5,6 +5,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -148,3 +149,17 @@ def test_a_variable_that_kubernetes_sets_is_no_port(
     monkeypatch.setenv("NST_PORT", "tcp://10.0.0.1:80")
     code, output = call_fake("serve", *places, "--host", "203.0.113.1", "--trust-network")
     assert (code, "port 5002" in output) == (2, True)
+
+
+def test_a_missing_package_is_named_and_another_error_of_an_import_is_not_called_one(
+    places: list[str | Path], call_fake: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pipeline.serve", "pipeline.server.app"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "fastapi", None)  # as if it were not installed
+        code, text = call_fake("serve", *places)
+        assert (code, "packages that are not installed (fastapi)" in text) == (2, True)
+    monkeypatch.setitem(sys.modules, "pipeline.server.bodies", None)
+    with pytest.raises(ModuleNotFoundError, match="bodies"):
+        call_fake("serve", *places)

@@ -1,3 +1,5 @@
+import select
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -6,6 +8,7 @@ import httpx
 import pytest
 
 from pipeline.errors import UnavailableError
+from pipeline.events.listener import Note, WatchBegan
 from pipeline.settings import Settings
 from tests.pipeline.server.conftest import CONTENT, FORM, QUICK, Serve, Served
 from tests.pipeline.server.raw import BOUNDARY, form, head, posted, send
@@ -50,6 +53,26 @@ def test_a_body_of_unknown_length_is_counted_while_it_comes(small: Served, metho
 def test_a_body_of_just_the_largest_size_is_taken(small: Served) -> None:
     assert small.client.put("/images/a.png", content=CONTENT.ljust(MIB, b"\0")).status_code == 201
     assert small.client.put("/images/a.png", content=CONTENT.ljust(MIB + 1, b"\0")).status_code == 413
+
+
+def test_uploads_together_are_limited_until_they_are_taken_in(small: Served) -> None:
+    begun = head("PUT", "/images/a.png", f"Content-Length: {MIB}") + bytes(MIB - 1)
+    with ExitStack() as stack:
+        connections = []
+        for _ in range(17):
+            address = ("127.0.0.1", small.port)
+            connections.append(stack.enter_context(socket.create_connection(address, timeout=60)))
+            connections[-1].sendall(begun)
+        [refused], _, _ = select.select(connections, [], [], 60)
+        answer = refused.recv(2**16)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: " in answer.lower()
+        for connection in connections:
+            if connection is not refused:
+                connection.sendall(b"0")
+                assert connection.recv(2**16).startswith(b"HTTP/1.1 422 ")  # it is no image
+    for _ in range(17):
+        assert small.client.put("/images/a.png", content=CONTENT.ljust(MIB, b"\0")).status_code == 201
 
 
 def test_a_client_that_stops_sending_is_cut_off(serve: Serve) -> None:
@@ -110,6 +133,28 @@ def test_no_more_is_taken_in_while_too_many_manifests_wait(serve: Serve) -> None
     assert served.stylize(headers).status_code == 202
 
 
+def test_a_refused_request_does_not_count_as_a_manifest_that_waits(serve: Serve) -> None:
+    served = serve(
+        works=False, settings=Settings(port=0, most_waiting=2), timing=replace(QUICK, scan_bucket=3600)
+    )
+    taken = {"content": "a.png", "style": "b.png"}
+    assert served.client.put("/manifests/m", json=taken).status_code == 201
+    assert served.stylize(epochs=0).status_code == 422
+    assert served.client.post("/manifests", json={"content": "a.png"}).status_code == 422
+    assert served.client.put("/manifests/m", json=taken).status_code == 409
+    assert served.client.put("/manifests/n", json=taken).status_code == 201
+    assert served.client.put("/manifests/o", json=taken).status_code == 429
+
+
+def test_a_request_that_is_sent_again_is_answered_while_too_many_manifests_wait(serve: Serve) -> None:
+    served = serve(
+        works=False, settings=Settings(port=0, most_waiting=1), timing=replace(QUICK, scan_bucket=3600)
+    )
+    headers = {"Idempotency-Key": "k", "Prefer": "respond-async"}
+    assert [served.stylize(headers).status_code for _ in range(3)] == [202, 202, 202]
+    assert served.stylize({**headers, "Idempotency-Key": "other"}).status_code == 429
+
+
 def test_bulk_work_does_not_keep_requests_for_one_picture_out(serve: Serve) -> None:
     served = serve(works=False, settings=Settings(port=0, most_waiting=2))
     for name in ("a", "b", "c"):
@@ -150,6 +195,13 @@ def test_requests_are_answered_with_503_while_a_store_is_away(serve: Serve, meth
     assert served.client.get("/healthz").status_code == 200
 
 
+def test_probes_share_what_the_stores_have_answered_for_some_seconds(serve: Serve) -> None:
+    served = serve(works=False, timing=replace(QUICK, listed_bucket=3600.0))
+    served.inbox.calls.clear()
+    assert [served.client.get("/readyz").status_code for _ in range(3)] == [200] * 3
+    assert served.inbox.calls == [("entries", "processing")]
+
+
 def test_what_was_written_of_a_request_is_removed_if_the_store_goes_away(serve: Serve) -> None:
     served = serve(works=False)
 
@@ -160,6 +212,21 @@ def test_what_was_written_of_a_request_is_removed_if_the_store_goes_away(serve: 
     served.inbox.before = full
     assert served.stylize().status_code == 503
     assert served.files() == []
+
+
+def test_a_key_whose_request_was_not_written_whole_is_free_again(serve: Serve) -> None:
+    served = serve(works=False)
+    headers = {"Idempotency-Key": "k", "Prefer": "respond-async"}
+
+    def full(verb: str, key: str) -> None:
+        if verb == "write":
+            raise UnavailableError("the disk is full")
+
+    served.inbox.before = full
+    assert served.stylize(headers).status_code == 503
+    assert served.files() == []
+    served.inbox.before = lambda verb, key: None
+    assert served.stylize(headers, epochs=3).status_code == 202
 
 
 def test_a_request_waits_for_its_picture_while_the_outbox_is_away(serve: Serve) -> None:
@@ -173,3 +240,12 @@ def test_a_request_waits_for_its_picture_while_the_outbox_is_away(serve: Serve) 
 
     served.outbox.before = away
     assert served.stylize().status_code == 200
+
+
+def test_a_line_of_the_log_does_not_make_a_server_ready(serve: Serve) -> None:
+    served = serve(works=False)
+    served.door.works = True  # its runner has not started its engine
+    served.hub.hear(Note("watching"))
+    assert served.client.get("/readyz").status_code == 503
+    served.hub.hear(WatchBegan("inbox", "outbox"))
+    assert served.client.get("/readyz").status_code == 200

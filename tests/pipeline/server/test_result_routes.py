@@ -1,3 +1,5 @@
+from urllib.parse import quote
+
 import pytest
 
 from tests.pipeline.server.conftest import Serve, Served
@@ -31,7 +33,7 @@ def test_files_have_their_type_and_run_nothing(filled: Served, file: str, kind: 
     assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, TEXT, kind)
     assert answer.headers["x-content-type-options"] == "nosniff"
     policy = [part.strip() for part in answer.headers["content-security-policy"].split(";")]
-    assert {"sandbox", "default-src 'none'", "frame-ancestors 'none'"} <= set(policy)
+    assert {"sandbox allow-same-origin", "default-src 'none'", "frame-ancestors 'none'"} <= set(policy)
     assert not any(part.startswith("script-src") for part in policy)
     assert ("content-disposition" in answer.headers) == (kind == "application/octet-stream")
 
@@ -39,6 +41,14 @@ def test_files_have_their_type_and_run_nothing(filled: Served, file: str, kind: 
 def test_the_page_of_a_manifest_is_its_folder(filled: Served) -> None:
     answer = filled.client.get("/results/m", follow_redirects=True)
     assert answer.url.path == "/results/m/"
+    assert answer.content == TEXT
+
+
+@pytest.mark.parametrize("name", ["https:evil.example", "a%41", "a b", "ä?#"])
+def test_the_page_of_a_manifest_of_any_name_is_its_folder(filled: Served, name: str) -> None:
+    filled.outbox.write(f"{name}/index.html", TEXT)
+    answer = filled.client.get(f"/results/{quote(name, safe='')}", follow_redirects=True)
+    assert (answer.url.host, answer.url.path) == ("127.0.0.1", f"/results/{name}/")
     assert answer.content == TEXT
 
 

@@ -1,0 +1,59 @@
+"""Bodies that are on their way: they are kept in temporary files, whose size together is limited."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, cast
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+
+from pipeline.server.problems import retry_later
+
+_IN_MEMORY = 2**20  # bytes of a body; the rest of it goes to a temporary file
+
+
+class Uploads:
+    """Counts the bytes of the bodies of all requests until they are taken in."""
+
+    def __init__(self, most: int) -> None:
+        """More bytes than `most` are refused."""
+        self._most, self._bytes = most, 0
+
+    @asynccontextmanager
+    async def counted(self, request: Request) -> AsyncIterator[AsyncGenerator[bytes]]:
+        """The parts of a body, which count until the block ends. Reading them raises `RefusedError`."""
+        size = 0
+
+        async def parts() -> AsyncGenerator[bytes]:
+            nonlocal size
+            async for part in request.stream():
+                size += len(part)
+                self._bytes += len(part)
+                if self._bytes > self._most:
+                    raise retry_later(503, "too much is uploaded at the same time; send the request again")
+                yield part
+
+        try:
+            yield parts()
+        finally:
+            self._bytes -= size
+
+
+def uploads_of(request: Request) -> Uploads:
+    """What counts the uploads of the door that a request came to."""
+    return cast(Uploads, request.app.state.uploads)
+
+
+@asynccontextmanager
+async def received(request: Request) -> AsyncIterator[BinaryIO]:
+    """The body of a request as a file, which is in memory only while it is small."""
+    file = UploadFile(cast(BinaryIO, SpooledTemporaryFile(_IN_MEMORY)))  # noqa: SIM115
+    async with uploads_of(request).counted(request) as parts:
+        try:
+            async for part in parts:
+                await file.write(part)
+            await file.seek(0)
+            yield file.file
+        finally:
+            await file.close()

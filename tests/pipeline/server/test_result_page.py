@@ -1,0 +1,27 @@
+"""The page of a manifest in the outbox, as a browser shows it."""
+
+from playwright.sync_api import expect
+
+from tests.pipeline.server.browser import Visit
+from tests.pipeline.server.conftest import Served
+from tests.pipeline.server.test_manifests import ended, manifest, upload_images
+
+
+def test_a_browser_shows_the_pictures_of_a_result_page(served: Served, visit: Visit) -> None:
+    upload_images(served)
+    served.client.put("/manifests/m", json=manifest(2))
+    ended(served, "m")
+    page = visit(served, "/results/m/")
+    pictures = page.locator(".result img")
+    expect(pictures).to_have_count(2)
+    for picture in pictures.all():
+        picture.scroll_into_view_if_needed()  # it is loaded when it comes into view
+        width = int(picture.get_attribute("width") or 0)
+        expect(picture).to_have_js_property("naturalWidth", width)
+
+
+def test_a_script_in_a_result_page_does_not_run(served: Served, visit: Visit) -> None:
+    served.outbox.write("m/index.html", b"<title>a</title><p onclick='document.title=1'>b</p>")
+    page = visit(served, "/results/m/")
+    page.locator("p").click()
+    assert page.title() == "a"
