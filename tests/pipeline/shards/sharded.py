@@ -25,7 +25,8 @@ def events(text: str) -> list[dict[str, Any]]:
 
 
 def computed(text: str) -> list[str]:
-    return [event["pair"] for event in events(text) if event["event"] == "pair done"]
+    """The pairs that were computed, sorted: pairs are published in any order."""
+    return sorted(event["pair"] for event in events(text) if event["event"] == "pair done")
 
 
 def names(store: Any, folder: str = "m") -> set[str]:
