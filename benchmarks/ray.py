@@ -120,7 +120,7 @@ def measure(
 
 
 def times_of_run(pairs: int, side: int, *arguments: str) -> tuple[float, float]:
-    """What `run` needs for so many pictures of a size: seconds to the first pair, and from there to the end."""
+    """Seconds that `run` needs until the first of so many pairs begins, and from there to the end."""
     with tempfile.TemporaryDirectory() as folder:
         Image.effect_noise((side, side), 80).convert("RGB").save(Path(folder, "a.png"))
         pair = {"content": "a.png", "style": "a.png", "max_size": side, "epochs": 3}
