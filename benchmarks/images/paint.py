@@ -28,7 +28,8 @@ def clouds(rng: np.random.Generator, cells: int, octaves: int = 1) -> Array:
         grid = Image.fromarray(rng.uniform(0, 1, (count * HEIGHT // WIDTH + 4, count + 4)).astype(np.float32))
         total += np.asarray(grid.resize((WIDE, HIGH), Image.Resampling.BICUBIC), float) / 2**octave
     low, high = np.quantile(total, (0.01, 0.99))
-    return np.clip((total - low) / (high - low), 0, 1)
+    within: Array = np.clip((total - low) / (high - low), 0, 1)
+    return within
 
 
 def blended(palette: Sequence[tuple[int, int, int]], place: Array) -> Array:
@@ -92,10 +93,12 @@ def paint_nocturne() -> Image.Image:
             (x, y, x + length, y + rng.normal(0, 4)), fill=(int(red), int(green), int(blue)), width=width
         )
     for _ in range(26):
-        x, y = rng.uniform(0, WIDE), rng.uniform(0.35, 0.6) * HIGH
+        left, top = rng.uniform(0, WIDE), rng.uniform(0.35, 0.6) * HIGH
         for step in range(int(rng.uniform(6, 22))):
             reach = rng.uniform(4, 16)
-            draw.line((x - reach, y + 14 * step, x + reach, y + 14 * step), fill=(120, 96, 52), width=5)
+            draw.line(
+                (left - reach, top + 14 * step, left + reach, top + 14 * step), fill=(120, 96, 52), width=5
+            )
     return finished(np.asarray(picture.filter(ImageFilter.GaussianBlur(2)), float))
 
 
