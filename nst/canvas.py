@@ -12,6 +12,7 @@ borders; a Fourier transform would connect opposite borders, and a frame would b
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -23,7 +24,15 @@ _MARGIN = 0.02  # black and white start this far from 0 and 1, where the gradien
 class Canvas:
     """Maps between pictures of one size, `(B, 3, H, W)` in 0..1, and their variables, `(B, 3·H·W)`."""
 
-    def __init__(self, height: int, width: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        device: torch.device,
+        keep: Callable[[Tensor], Tensor] = lambda pictures: pictures,
+    ) -> None:
+        """`keep` changes the decoded pictures; it must be differentiable."""
+        self._keep = keep
         self._down, self._across = (_cosines(n).to(device) for n in (height, width))
         lowest = 1 / (2 * max(height, width))
         rows, columns = (
@@ -42,7 +51,7 @@ class Canvas:
         """Variables to pictures; differentiable."""
         height, width = self._amplitude.shape
         spectrum = variables.view(-1, 3, height, width) * self._amplitude
-        return 0.5 - 0.5 * torch.cos(self._down.T @ spectrum @ self._across)
+        return self._keep(0.5 - 0.5 * torch.cos(self._down.T @ spectrum @ self._across))
 
 
 def _cosines(n: int) -> Tensor:

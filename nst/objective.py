@@ -14,15 +14,14 @@ Departure from Gatys et al.: a total-variation term can be added; its weight is 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from nst.gram import gram
 from nst.parameters import Pooling
+from nst.regions import picture_guides, style_guides
 from nst.vgg import VGG19
-
-_CHUNK = 256  # positions whose bf16 products are summed in bf16
 
 
 @dataclass(frozen=True)
@@ -43,51 +42,6 @@ class Terms:
     tv: Tensor
 
 
-class _Gram(torch.autograd.Function):
-    """The Gram matrix in fp32 of features of any dtype. Backward keeps no fp32 copy of the features."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor) -> Tensor:
-        ctx.save_for_backward(features)
-        return _channel_products(_flat(features)) / features[0].numel()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (features,) = ctx.saved_tensors
-        b, c, h, w = features.shape
-        both = (grads[0] + grads[0].mT) / features[0].numel()
-        grad = torch.bmm(_flat(features), both.to(features.dtype))
-        return grad.view(b, h, w, c).permute(0, 3, 1, 2)
-
-
-def _flat(features: Tensor) -> Tensor:
-    """`(B, C, H, W)` -> `(B, H·W, C)`."""
-    return features.permute(0, 2, 3, 1).flatten(1, 2)
-
-
-def _channel_products(flat: Tensor) -> Tensor:
-    """`(B, N, C)` of any dtype -> `(B, C, C)` in fp32: products of channels, summed over positions."""
-    if flat.dtype.itemsize >= 4:
-        return torch.bmm(flat.mT, flat)
-    if flat.is_cuda:
-        return torch.bmm(flat.mT, flat, out_dtype=torch.float32)
-    # On a CPU, a matrix product of bf16 is rounded to bf16. Here each product sums a chunk of positions only,
-    # and the chunks are summed in fp32, so that most rounding errors cancel. The rest, a relative error of
-    # 2e-3 at most, is less than the differences between two searches for the same picture. It saves 4 % of
-    # the time.
-    b, n, c = flat.shape
-    whole = n // _CHUNK * _CHUNK
-    chunks, rest = flat[:, :whole].reshape(-1, _CHUNK, c), flat[:, whole:].float()
-    sums = torch.bmm(chunks.mT, chunks).view(b, -1, c, c).sum(1, dtype=torch.float32)
-    return sums + torch.bmm(rest.mT, rest)
-
-
-def gram(features: Tensor) -> Tensor:
-    """`(B, C, H, W)` -> `(B, C, C)`, fp32: F Fᵀ / (C·H·W), eq. 3 divided by the number of features."""
-    result: Tensor = _Gram.apply(features)
-    return result
-
-
 def total_variation(image: Tensor) -> Tensor:
     """`(B, 3, H, W)` -> `(B,)`: squared differences to the next pixel below and to the right, per pixel.
 
@@ -98,10 +52,17 @@ def total_variation(image: Tensor) -> Tensor:
     return (down.sum(1) + right.sum(1)) / image[0].numel()
 
 
-def style_grams(vgg: VGG19, style: Tensor, layers: Layers) -> dict[str, Tensor]:
-    """The Gram matrices of one style picture, `(1, 3, H, W)` in 0..1, each `(1, C, C)`, by layer."""
+def style_grams(vgg: VGG19, style: Tensor, layers: Layers, part: Tensor | None = None) -> dict[str, Tensor]:
+    """The Gram matrices of one style picture, `(1, 3, H, W)` in 0..1, each `(1, C, C)`, by layer.
+
+    `part`, `(1, 1, H, W)` in 0..1, says which part of the picture is meant; without it, all is.
+    """
+    guides = style_guides(part, layers.style) if part is not None else {}
     with torch.no_grad():
-        return {name: gram(found) for name, found in vgg(style, layers.style, layers.pooling)}
+        return {
+            name: guides[name].grams(found) if name in guides else gram(found)
+            for name, found in vgg(style, layers.style, layers.pooling)
+        }
 
 
 def mix_grams(grams: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) -> dict[str, Tensor]:
@@ -125,9 +86,23 @@ class Objective:
     (eq. 4); both are weighted sums over layers (eq. 5).
     """
 
-    def __init__(self, vgg: VGG19, content: Tensor, grams: Mapping[str, Tensor], layers: Layers) -> None:
-        """`content` is `(B, 3, H, W)` in 0..1; `grams` are `(B, C, C)` for each style layer."""
+    def __init__(
+        self,
+        vgg: VGG19,
+        content: Tensor,
+        grams: Mapping[str, Tensor],
+        layers: Layers,
+        guides: Tensor | None = None,
+    ) -> None:
+        """`content` is `(B, 3, H, W)` in 0..1; `grams` are `(B, C, C)` for each style layer.
+
+        With `guides`, `(B, R, H, W)` in 0..1, each of the R regions of a picture has its own style: `grams`
+        are then `(B·R, C, C)`. `coverage` is the share of each picture that is in some region.
+        """
         self.vgg, self.layers, self.grams = vgg, layers, grams
+        self.regions = 1 if guides is None else guides.shape[1]
+        self.coverage = 1.0 if guides is None else (guides.sum(1) > 0).float().mean((1, 2))
+        self._guides = {} if guides is None else picture_guides(guides, layers.style)
         with torch.no_grad():
             self.features = dict(vgg(content, layers.content, layers.pooling))
 
@@ -143,14 +118,20 @@ class Objective:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The content term, `(B,)`, and for each style layer in `errors` its weighted error, `(B,)`.
 
-        `errors` has a function for each layer, which maps Gram matrices, `(B, C, C)`, to their errors,
-        `(B,)`.
+        `errors` has a function for each layer, which maps Gram matrices, `(B·R, C, C)`, to their errors,
+        `(B·R,)`; R is 1 without regions.
         """
         content, style = image.new_zeros(len(image)), dict[str, Tensor]()
         for name, found in self.vgg(image, {*self.layers.content, *errors}, self.layers.pooling):
             if name in errors:
-                style[name] = self.layers.style[name] * errors[name](gram(found))
+                style[name] = self.layers.style[name] * self._style_error(name, found, errors[name])
             if name in self.layers.content:
                 error = (found - self.features[name]).float().square().mean((1, 2, 3))
                 content = content + self.layers.content[name] * error
         return content, style
+
+    def _style_error(self, name: str, features: Tensor, error: Callable[[Tensor], Tensor]) -> Tensor:
+        if name not in self._guides:
+            return error(gram(features))
+        guide = self._guides[name]
+        return guide.combined(error(guide.grams(features)))

@@ -91,10 +91,10 @@ class BatchRun:
         its delivered picture is not. Single evaluations may be: the search rejects such a step.
         """
         objective = self._targets.objective(self._pairs, 0)
-        image = self._minimise(objective, self._best_start(objective), self._schedule[0])
-        for level, steps in enumerate(self._schedule[1:], start=1):
+        image = self._minimise(objective, self._best_start(objective), 0)
+        for level in range(1, len(self._schedule)):
             objective = self._targets.objective(self._pairs, level)
-            image = self._minimise(objective, self._refined(image, level), steps)
+            image = self._minimise(objective, self._refined(image, level), level)
         if self._targets.dtype != torch.float32:
             objective = self._targets.objective(self._pairs, -1, exact=True)
         return self._deliver(objective, image)
@@ -102,8 +102,9 @@ class BatchRun:
     def _best_start(self, objective: Objective) -> Tensor:
         """Of the pictures that each pair may start from, the one with the lowest loss, `(B, 3, H, W)`."""
         starts = upload(torch.stack([pair.starts for pair in self._pairs], dim=1), self._targets.device)
+        keep = self._targets.keep(self._pairs, 0)
         with torch.no_grad():
-            losses = torch.stack([self._total(objective(picture)) for picture in starts])
+            losses = torch.stack([self._total(objective(keep(picture))) for picture in starts])
             best = losses.nan_to_num(torch.inf, torch.inf).argmin(0)
         return starts[best, torch.arange(len(self._pairs), device=best.device)]
 
@@ -115,21 +116,22 @@ class BatchRun:
         coarse = self._targets.contents(self._pairs, level - 1)
         return (fine + _enlarged(image - coarse, fine)).clamp(0, 1)
 
-    def _minimise(self, objective: Objective, image: Tensor, steps: int) -> Tensor:
-        """Optimise one scale from `image`, `(B, 3, H, W)`, and return the best picture of each pair."""
-        canvas = Canvas(image.shape[2], image.shape[3], image.device)
+    def _minimise(self, objective: Objective, image: Tensor, level: int) -> Tensor:
+        """Optimise scale `level` from `image`, `(B, 3, H, W)`, and return the best picture of each pair."""
+        keep = self._targets.keep(self._pairs, level)
+        canvas = Canvas(image.shape[2], image.shape[3], image.device, keep)
         variables = canvas.encode(image)
         optimiser = LBFGS(variables, self._tolerance, history(image[0, 0].numel()))
         guide, tape = Guide(objective), Tape()
         active, scale, shares = list(range(len(self._pairs))), max(image.shape[2:]), list[float]()
-        for step in range(steps):
+        for step in range(self._schedule[level]):
             variables.requires_grad_(True)
             terms, correction, share = guide.step(canvas.decode(variables), optimiser.best_loss, shares)
             total = self._total(terms)
             (gradient,) = torch.autograd.grad(total.sum(), variables)
             with torch.no_grad():
                 if step == 0:
-                    optimiser.first_step = _first_step(canvas, variables, gradient)
+                    optimiser.first_step = objective.coverage * _first_step(canvas, variables, gradient)
                 variables = optimiser.step(total.detach(), gradient, self._weights.style * correction)
                 converged = optimiser.converged.to(total.dtype)
                 tape.write(Row(terms.content, terms.style, terms.tv, total, converged, share))
@@ -182,7 +184,9 @@ class BatchRun:
 
         Transparency does not count: the losses are those of the whole picture on white.
         """
-        pictures = [_picture(pixels, pair) for pixels, pair in zip(image, self._pairs, strict=True)]
+        pictures = [
+            _with_kept(_picture(pixels, pair), pair) for pixels, pair in zip(image, self._pairs, strict=True)
+        ]
         saved = [
             images.to_tensor(images.as_saved(picture, pair.parameters.format))
             for picture, pair in zip(pictures, self._pairs, strict=True)
@@ -217,6 +221,13 @@ def _picture(pixels: Tensor, pair: PreparedPair) -> Image.Image:
     # For a preview, the smallest content that is large enough takes the least time to resize.
     content = next((c for c in pair.contents if c.width >= picture.width), pair.contents[-1])
     return color.keep_chroma(picture, images.resize(content, picture.size))
+
+
+def _with_kept(picture: Image.Image, pair: PreparedPair) -> Image.Image:
+    """The picture with what is kept of the content, to the last bit where the mask is white."""
+    if not (pair.regions and pair.regions.keeps):
+        return picture
+    return Image.composite(pair.contents[-1], picture, pair.regions.keeps[-1])
 
 
 def _enlarged(image: Tensor, like: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from PIL import Image
 from nst import images
 from nst.device import pick_device, pick_dtype, set_up
 from nst.errors import NSTError
+from nst.masks import mask_of
 from nst.pair import PreparedPair, Style
 from nst.parameters import Parameters
 from nst.previews import PreviewCallbacks
@@ -42,20 +43,24 @@ class Stylizer:
     def stylize(
         self,
         content: Image.Image,
-        style: Image.Image | Sequence[tuple[Image.Image, float]],
+        style: Image.Image | Style | Sequence[tuple[Image.Image | Style, float]],
         on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
+        keep: Image.Image | None = None,
         **parameters: object,
     ) -> Result:
         """Transfer one style, or several with their weights, to one picture.
 
-        The keywords are those of `Parameters`; pydantic's `ValidationError` is raised for invalid ones.
-        Raises what `PreparedPair.prepare` and `run` raise.
+        A `Style` may have masks: where it applies, and which part of it is meant. `keep` is a mask of what
+        stays of the content. Masks are grey images of any size; white means yes. The other keywords are those
+        of `Parameters`; pydantic's `ValidationError` is raised for invalid ones. Raises what
+        `PreparedPair.prepare`, `mask_of` and `run` raise.
         """
-        styles = [(style, 1.0)] if isinstance(style, Image.Image) else style
+        styles = [(style, 1.0)] if isinstance(style, Image.Image | Style) else style
         pair = PreparedPair.prepare(
             images.normalise(content),
-            [(Style(images.normalise(image).rgb), weight) for image, weight in styles],
+            [(_normalised(each), weight) for each, weight in styles],
             Parameters.model_validate(parameters),
+            keep and mask_of(images.normalise(keep)),
         )
         return self.run([pair], lambda _, evaluation: on_evaluation(evaluation))[0]
 
@@ -92,3 +97,11 @@ class Stylizer:
         width, height = pair.contents[-1].size
         needed = width * height * _BYTES_PER_PIXEL * self.dtype.itemsize // 2
         return max(1, min(_LARGEST_BATCH, int(_USABLE * unused) // needed))
+
+
+def _normalised(style: Image.Image | Style) -> Style:
+    """The style and its masks, in the modes that the search needs."""
+    if not isinstance(style, Style):
+        return Style(images.normalise(style).rgb)
+    region, part = (mask and mask_of(images.normalise(mask)) for mask in (style.region, style.image_region))
+    return Style(images.normalise(style.image).rgb, region, part)

@@ -1,7 +1,7 @@
 """The networks, and the objectives that they give for pairs; styles' targets are kept from batch to batch."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -9,7 +9,8 @@ from torch import Tensor
 from nst import images
 from nst.device import upload
 from nst.objective import Layers, Objective, mix_grams, style_grams
-from nst.pair import PreparedPair
+from nst.pair import PreparedPair, Style
+from nst.regions import Keep
 from nst.vgg import VGG19
 from nst.weights import Weights
 
@@ -39,26 +40,49 @@ class Targets:
         p = pairs[0].parameters
         layers = Layers(p.content_layers, p.style_layers, p.pooling)
         network = self._exact if exact else self._fast
-        mixed = [self._style_targets(pair, level, layers, network) for pair in pairs]
+        mixed = [
+            self._style_targets(pair, styles, level, layers, network)
+            for pair in pairs
+            for styles in pair.styles_by_region
+        ]
         grams = {name: torch.cat([targets[name] for targets in mixed]) for name in layers.style}
-        return Objective(network, self.contents(pairs, level), grams, layers)
+        return Objective(network, self.contents(pairs, level), grams, layers, self._guides(pairs, level))
 
     def contents(self, pairs: Sequence[PreparedPair], level: int) -> Tensor:
         """The content pictures of a batch at scale `level`, `(B, 3, H, W)` in 0..1, on the device."""
         return upload(torch.stack([images.to_tensor(pair.contents[level]) for pair in pairs]), self.device)
 
+    def keep(self, pairs: Sequence[PreparedPair], level: int) -> Callable[[Tensor], Tensor]:
+        """What puts the kept parts of the contents into pictures at scale `level`, `(B, 3, H, W)` each."""
+        masks = [pair.regions.keeps[level] for pair in pairs if pair.regions and pair.regions.keeps]
+        if not masks:
+            return lambda pictures: pictures
+        levels = torch.stack([images.to_tensor(mask.convert("RGB"))[:1] for mask in masks])
+        return Keep(upload(levels, self.device), self.contents(pairs, level))
+
+    def _guides(self, pairs: Sequence[PreparedPair], level: int) -> Tensor | None:
+        guides = [pair.regions.guides[level] for pair in pairs if pair.regions]
+        return upload(torch.stack(guides), self.device).float() / 255 if guides else None
+
     def _style_targets(
-        self, pair: PreparedPair, level: int, layers: Layers, network: VGG19
+        self,
+        pair: PreparedPair,
+        styles: Sequence[tuple[Style, float]],
+        level: int,
+        layers: Layers,
+        network: VGG19,
     ) -> dict[str, Tensor]:
         side = round(max(pair.contents[level].size) * pair.parameters.style_scale)
         found = []
-        for style, _ in pair.styles:
+        for style, _ in styles:
             key = style.digest, side, tuple(layers.style), layers.pooling, network.dtype
             if key not in self._grams:
                 picture = upload(style.at(side)[None], self.device)
-                self._grams[key] = style_grams(network, picture, layers)
+                part = style.part_at(side)
+                part = part if part is None else upload(part[None], self.device)
+                self._grams[key] = style_grams(network, picture, layers, part)
                 if len(self._grams) > _CACHED_STYLES:
                     self._grams.popitem(last=False)
             self._grams.move_to_end(key)
             found.append(self._grams[key])
-        return mix_grams(found, [weight for _, weight in pair.styles])
+        return mix_grams(found, [weight for _, weight in styles])

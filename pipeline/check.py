@@ -37,7 +37,9 @@ def check(
     preparer, problems = Preparer("", caps.pixels), []
     for pair in job.pairs:
         try:
-            preparer.prepare(pair, preparer.read(pair, job.sources))
+            prepared = preparer.prepare(pair, preparer.read(pair, job.sources))
+            for note in prepared.notes:
+                warn(f"{pair.place}: {note}" if pair.place else note)
         except NSTError as error:
             problems.append(Problem(pair.place, str(error), pair.id))
     return len(job.pairs), problems

@@ -72,6 +72,7 @@ def _record(pair: str, prepared: Prepared, result: Result, stylizer: Stylizer) -
         picture=f"{pair}.{parameters.format}",
         content=prepared.content,
         styles=prepared.styles,
+        keep=prepared.keep,
         parameters=parameters,
         width=result.image.width,
         height=result.image.height,

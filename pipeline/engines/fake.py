@@ -111,7 +111,7 @@ class FakeEngine:
 
     def _result(self, task: Task) -> Outcome:
         sources = self._stores.sources(task.base, task.allowed)
-        images = [task.pair.content, *(style.image for style in task.pair.styles)]
+        images = task.pair.images
         if task.images.keys() >= set(images) and _digest(task, task.images) == task.known:
             return Unchanged(task)
         fetched = {image: sources.fetch(image) for image in images}
@@ -123,33 +123,43 @@ class FakeEngine:
             return Changed(task)
         if task.refusal:
             raise StoreError(task.refusal)
-        content, *styles = [
-            RecordedImage(
+        recorded = {
+            image: RecordedImage(
                 reference=image,
                 sha256=digests[image],
                 thumbnail=thumbnail_name(digests[image]),
                 state=fetched[image][1],
             )
             for image in images
-        ]
+        }
         evaluation = Evaluation(step=1, steps=1, scale=32, losses=Losses(1.0, 1.0, 0.0, 2.0), seconds=0.1)
         self._listener.hear(Evaluated(task.manifest, task.pair.id, evaluation))
-        return _finished(task, content, styles, digest)
+        return _finished(task, recorded, digest)
 
 
 def _digest(task: Task, sha256s: Mapping[str, str]) -> str:
-    images = [task.pair.content, *(style.image for style in task.pair.styles)]
-    described = [*(sha256s[image] for image in images), task.pair.parameters.model_dump_json()]
+    described = [*(sha256s[image] for image in task.pair.images), task.pair.parameters.model_dump_json()]
     return hashlib.sha256("".join(described).encode()).hexdigest()
 
 
-def _finished(task: Task, content: RecordedImage, styles: list[RecordedImage], digest: str) -> Finished:
+def _finished(task: Task, images: Mapping[str, RecordedImage], digest: str) -> Finished:
+    pair = task.pair
+    styles = [
+        images[style.image].model_copy(
+            update={
+                "region": style.region and images[style.region],
+                "image_region": style.image_region and images[style.image_region],
+            }
+        )
+        for style in pair.styles
+    ]
     record = Record(
         id=task.pair.id,
         input_digest=digest,
         picture=f"{task.pair.id}.png",
-        content=content,
+        content=images[pair.content],
         styles=styles,
+        keep=pair.keep and images[pair.keep],
         parameters=task.pair.parameters,
         width=32,
         height=32,
@@ -169,7 +179,7 @@ def _finished(task: Task, content: RecordedImage, styles: list[RecordedImage], d
         record=record,
         picture=_encoded("PNG"),
         loss_log=b'{"step": 1, "total": 2.0}\n',
-        thumbnails={image.thumbnail: _encoded("JPEG") for image in (content, *styles)},
+        thumbnails={image.thumbnail: _encoded("JPEG") for image in images.values()},
     )
 
 

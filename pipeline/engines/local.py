@@ -110,7 +110,12 @@ class LocalEngine:
 
     def _prepare(self, task: Task) -> Prepared | Unchanged | Changed:
         sources = self._stores.sources(task.base, task.allowed)
-        return self._preparer.prepare_unless_known(task, sources)
+        found = self._preparer.prepare_unless_known(task, sources)
+        if isinstance(found, Prepared):
+            for note in found.notes:
+                details = {"manifest": task.manifest, "id": task.pair.id}
+                self._listener.hear(Note(f"{task.pair.place or task.manifest}: {note}", "warning", details))
+        return found
 
     def _work(self) -> None:
         """In the device's thread: one batch after the other."""

@@ -1,7 +1,7 @@
 """An HTML page with the results of a manifest or of a part of it. It needs no server and no network."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from nst.parameters import Parameters
@@ -82,17 +82,35 @@ def _changed_parameters(record: Record) -> str:
 
 def _sources(record: Record) -> str:
     several = len(record.styles) > 1
-    sources = [_image_figure("Content", record.content)]
-    sources += [_image_figure("Style", s, f"<br>weight {s.weight:g}" * several) for s in record.styles]
-    return f'<div class="sources">{"".join(sources)}</div>'
+    content = _image_figure("Content", record.content, masks={"Keep": record.keep})
+    styles = [
+        _image_figure("Style", s, f"<br>weight {s.weight:g}" * several, _masks(s)) for s in record.styles
+    ]
+    return f'<div class="sources">{content}{"".join(styles)}</div>'
 
 
-def _image_figure(role: str, source: RecordedImage, note: str = "") -> str:
+def _masks(style: RecordedImage) -> dict[str, RecordedImage | None]:
+    return {"Region": style.region, "Part": style.image_region}
+
+
+def _image_figure(
+    role: str, source: RecordedImage, note: str = "", masks: Mapping[str, RecordedImage | None] = {}
+) -> str:
+    """An image with its name, and the masks that belong to it, small, below it."""
     name = text(_file_name(source))
+    note += "".join(_mask(of, mask) for of, mask in masks.items() if mask)
     return (
         f'<figure><img src="{quote(source.thumbnail)}" alt="{role}: {name}" width="256" '
         f'height="192" loading="lazy" decoding="async">'
         f"<figcaption><b>{role}</b> {name}{note}</figcaption></figure>"
+    )
+
+
+def _mask(role: str, mask: RecordedImage) -> str:
+    name = text(_file_name(mask))
+    return (
+        f'<span class="mask"><img src="{quote(mask.thumbnail)}" alt="{role}: {name}" width="64" height="48" '
+        f'loading="lazy" decoding="async"><span><b>{role}</b> {name}</span></span>'
     )
 
 
@@ -110,11 +128,18 @@ def _measured(record: Record) -> dict[str, str]:
 def _parameters(record: Record) -> dict[str, str]:
     return {
         "content": record.content.reference,
-        "style": ", ".join(style.reference for style in record.styles),
+        "style": ", ".join(map(_described, record.styles)),
+        **({"keep": record.keep.reference} if record.keep else {}),
         **{name.replace("_", " "): value_text(value) for name, value in record.parameters},
         "weights": record.weights.source,
         "device": ", ".join(filter(None, (record.device, record.dtype, record.node))),
     }
+
+
+def _described(style: RecordedImage) -> str:
+    masks = {"region": style.region, "image region": style.image_region}
+    named = ", ".join(f"{name} {mask.reference}" for name, mask in masks.items() if mask)
+    return f"{style.reference} ({named})" if named else style.reference
 
 
 def _curve_svg(curve: Sequence[tuple[int, float]]) -> str:

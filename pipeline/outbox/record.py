@@ -31,6 +31,8 @@ class RecordedImage(_Model):
     thumbnail: str
     weight: float = 1.0
     state: str | None = None
+    region: "RecordedImage | None" = None  # of a style: the mask of where it applies
+    image_region: "RecordedImage | None" = None  # of a style: the mask of the part that is meant
 
 
 class DeliveredLosses(_Model):
@@ -67,6 +69,7 @@ class Record(_Model):
     tags: dict[str, str] = {}  # of the picture and the loss log, by file name; see `Store.tag`
     content: RecordedImage
     styles: list[RecordedImage]
+    keep: RecordedImage | None = None  # the mask of what stays of the content
     parameters: Annotated[Parameters, BeforeValidator(_known_parameters)]
     width: int
     height: int
@@ -88,8 +91,9 @@ class Record(_Model):
 
     @property
     def images(self) -> list[RecordedImage]:
-        """The content and the styles."""
-        return [self.content, *self.styles]
+        """The content, the styles, and all masks."""
+        masks = [mask for style in self.styles for mask in (style.region, style.image_region)]
+        return [self.content, *self.styles, *(mask for mask in (*masks, self.keep) if mask)]
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,7 @@ def arranged(records: Sequence[Record]) -> Iterator[Sweep | Record]:
     """The records in their order; those of a sweep are together, in the place of the first of them."""
     groups: dict[_Key, list[Record]] = {}
     for record in records:
-        styles = tuple((style.reference, style.weight) for style in record.styles)
-        groups.setdefault((record.content.reference, styles), []).append(record)
+        groups.setdefault(_images(record), []).append(record)
     sweeps = {id(group[0]): sweep for group in groups.values() if (sweep := _sweep(group))}
     inside = {id(record) for sweep in sweeps.values() for record in sweep.records}
     for record in records:
@@ -58,6 +57,15 @@ def arranged(records: Sequence[Record]) -> Iterator[Sweep | Record]:
             yield sweep
         elif id(record) not in inside:
             yield record
+
+
+def _images(record: Record) -> _Key:
+    """The images of a record, with the weights of its styles and all masks."""
+    styles = tuple(
+        (s.reference, s.weight, s.region and s.region.reference, s.image_region and s.image_region.reference)
+        for s in record.styles
+    )
+    return record.content.reference, styles, record.keep and record.keep.reference
 
 
 def _sweep(records: Sequence[Record]) -> Sweep | None:
