@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageChops
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from nst.errors import ImageError
 from nst.images import Picture
 
 _NOISE = 4  # levels from black and from white that count as black and white; JPEG changes levels so much
+_REACH = 16  # pixels beyond its region in which a style fades out; strokes may cross the border so far
 _SAME_ASPECT = 1.02  # the most by which the aspect ratios of a mask and its picture may differ unnoticed
 
 Array = npt.NDArray[np.float32]
@@ -52,18 +54,24 @@ def fitted(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
     return mask if mask.size == size else mask.resize(size, Image.Resampling.BILINEAR)
 
 
+def to_tensor(mask: Image.Image) -> Tensor:
+    """The mask as `(1, H, W)`, fp32, in 0..1."""
+    return torch.from_numpy(np.array(mask))[None].float() / 255
+
+
 @dataclass(frozen=True)
 class Regions:
     """The regions of one pair, and what is kept of its content, at each of its scales.
 
     `members` has the indices of the styles of each region. `guides` has for each scale how much each
     position of the picture belongs to each region: `(R, H, W)`, uint8; the sum over regions is 255 at most.
-    `keeps` has the mask of what is kept, mode L, for each scale; none if nothing is.
+    `keeps` has for each scale the mask, mode L, of where the content stays as it is: what is to be kept, and
+    what is more than 16 pixels away from all regions.
     """
 
     members: tuple[tuple[int, ...], ...]
     guides: tuple[Tensor, ...]
-    keeps: tuple[Image.Image, ...] = ()
+    keeps: tuple[Image.Image, ...]
 
     @classmethod
     def of(
@@ -93,7 +101,7 @@ class Regions:
                 where = f"the region of style {each[0] + 1}" if masks[each[0]] else "the picture"
                 why = "outside of what is kept" if keep else f"in a picture of {_text(sizes[-1])}"
                 raise ImageError(f"nothing of {where} is left {why}; enlarge the white part of its mask")
-        return cls(members, guides, tuple(fitted(keep, size) for size in sizes) if keep else ())
+        return cls(members, guides, tuple(_kept(guide, keep) for guide in guides))
 
     @property
     def finest(self) -> "Regions":
@@ -115,6 +123,19 @@ def _guides(
     if keep:
         shared *= 1 - _levels(keep, size)
     return torch.from_numpy((255 * shared).round().astype(np.uint8))
+
+
+def _kept(guides: Tensor, keep: Image.Image | None) -> Image.Image:
+    """Where the content stays at one scale: what is kept, and what no style reaches."""
+    near = (guides.sum(0) > 0).float()[None]
+    # The largest value of 17 pixels, then the mean of 17: 1 in the regions, 0 from 16 pixels on.
+    for across in ((1, _REACH + 1), (_REACH + 1, 1)):
+        padding = (across[0] // 2, across[1] // 2)
+        near = F.max_pool2d(near, across, stride=1, padding=padding)
+    near = F.avg_pool2d(near, _REACH + 1, stride=1, padding=_REACH // 2, count_include_pad=False)[0]
+    size = (near.shape[1], near.shape[0])
+    kept = np.maximum(1 - near.numpy(), _levels(keep, size) if keep else 0)
+    return Image.fromarray((255 * kept).round().astype(np.uint8))
 
 
 def _levels(mask: Image.Image | None, size: tuple[int, int]) -> Array:

@@ -17,7 +17,7 @@ from torch import Tensor
 from nst import color, images
 from nst.errors import ImageError, NSTError
 from nst.images import Picture
-from nst.masks import Regions, fitted
+from nst.masks import Regions, fitted, to_tensor
 from nst.parameters import Parameters
 
 _SMALLEST_SIDE = 16  # after four poolings, one pixel of it is left at relu5_1
@@ -61,7 +61,7 @@ class Style:
         """`image_region` in the size of `at`, `(1, H, W)` in 0..1; none if all of the style is meant."""
         if self.image_region is None:
             return None
-        return images.to_tensor(fitted(self.image_region, self._size(long_side)).convert("RGB"))[:1]
+        return to_tensor(fitted(self.image_region, self._size(long_side)))
 
     def _size(self, long_side: int) -> tuple[int, int]:
         width, height = images.scaled(self.image.size, long_side)
@@ -133,8 +133,8 @@ class PreparedPair:
         """A value that is equal for pairs that can share a batch."""
         p = self.parameters
         layers = (tuple(p.content_layers.items()), tuple(p.style_layers.items()))
-        masks = (len(self.regions.members), bool(self.regions.keeps)) if self.regions else ()
-        return tuple(c.size for c in self.contents), p.epochs, p.init, p.pooling, *layers, masks
+        regions = len(self.regions.members) if self.regions else 0
+        return tuple(c.size for c in self.contents), p.epochs, p.init, p.pooling, *layers, regions
 
 
 def largest_style_side(content: tuple[int, int], parameters: Parameters) -> int:

@@ -225,7 +225,7 @@ def _picture(pixels: Tensor, pair: PreparedPair) -> Image.Image:
 
 def _with_kept(picture: Image.Image, pair: PreparedPair) -> Image.Image:
     """The picture with what is kept of the content, to the last bit where the mask is white."""
-    if not (pair.regions and pair.regions.keeps):
+    if pair.regions is None:
         return picture
     return Image.composite(pair.contents[-1], picture, pair.regions.keeps[-1])
 

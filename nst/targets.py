@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from nst import images
+from nst import images, masks
 from nst.device import upload
 from nst.objective import Layers, Objective, mix_grams, style_grams
 from nst.pair import PreparedPair, Style
@@ -54,11 +54,10 @@ class Targets:
 
     def keep(self, pairs: Sequence[PreparedPair], level: int) -> Callable[[Tensor], Tensor]:
         """What puts the kept parts of the contents into pictures at scale `level`, `(B, 3, H, W)` each."""
-        masks = [pair.regions.keeps[level] for pair in pairs if pair.regions and pair.regions.keeps]
-        if not masks:
+        kept = [masks.to_tensor(pair.regions.keeps[level]) for pair in pairs if pair.regions]
+        if not kept:
             return lambda pictures: pictures
-        levels = torch.stack([images.to_tensor(mask.convert("RGB"))[:1] for mask in masks])
-        return Keep(upload(levels, self.device), self.contents(pairs, level))
+        return Keep(upload(torch.stack(kept), self.device), self.contents(pairs, level))
 
     def _guides(self, pairs: Sequence[PreparedPair], level: int) -> Tensor | None:
         guides = [pair.regions.guides[level] for pair in pairs if pair.regions]
