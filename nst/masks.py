@@ -5,7 +5,7 @@ scales.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -63,13 +63,15 @@ def to_tensor(mask: Image.Image) -> Tensor:
 class Regions:
     """The regions of one pair, and what is kept of its content, at each of its scales.
 
-    `members` has the indices of the styles of each region. `guides` has for each scale how much each
+    `members` has the indices of the styles of each region, and `strengths` the factor on its style error: the
+    mean weight of its styles, divided by the mean over all regions. `guides` has for each scale how much each
     position of the picture belongs to each region: `(R, H, W)`, uint8; the sum over regions is 255 at most.
     `keeps` has for each scale the mask, mode L, of where the content stays as it is: what is to be kept, and
     what is more than 16 pixels away from all regions.
     """
 
     members: tuple[tuple[int, ...], ...]
+    strengths: tuple[float, ...]
     guides: tuple[Tensor, ...]
     keeps: tuple[Image.Image, ...]
 
@@ -84,8 +86,8 @@ class Regions:
         """The regions of styles with these masks and weights, at scales of these sizes; none without masks.
 
         Styles of equal masks have one region. A style without a mask applies everywhere. Where the masks of
-        several regions overlap, they share the position in the ratio of their weights. What is kept belongs
-        to no region. Raises `ImageError` if nothing of a region is left at the last scale.
+        several regions have a sum above white, they share the position. What is kept belongs to no region.
+        Raises `ImageError` if nothing of a region is left at the last scale.
         """
         if keep is None and not any(masks):
             return None
@@ -93,33 +95,27 @@ class Regions:
         for index, mask in enumerate(masks):
             found.setdefault(mask and (mask.size, mask.tobytes()), []).append(index)
         members = tuple(map(tuple, found.values()))
-        total = [sum(weights[index] for index in each) for each in members]
+        means = [sum(weights[index] / len(each) for index in each) for each in members]
+        strengths = tuple(mean * len(means) / sum(means) for mean in means)
         chosen = [masks[each[0]] for each in members]
-        guides = tuple(_guides(chosen, total, keep, size) for size in sizes)
+        guides = tuple(_guides(chosen, keep, size) for size in sizes)
         for each, guide in zip(members, guides[-1], strict=True):
             if not guide.any():
                 where = f"the region of style {each[0] + 1}" if masks[each[0]] else "the picture"
                 why = "outside of what is kept" if keep else f"in a picture of {_text(sizes[-1])}"
                 raise ImageError(f"nothing of {where} is left {why}; enlarge the white part of its mask")
-        return cls(members, guides, tuple(_kept(guide, keep) for guide in guides))
+        return cls(members, strengths, guides, tuple(_kept(guide, keep) for guide in guides))
 
     @property
     def finest(self) -> "Regions":
         """These regions at the last scale only."""
-        return Regions(self.members, self.guides[-1:], self.keeps[-1:])
+        return replace(self, guides=self.guides[-1:], keeps=self.keeps[-1:])
 
 
-def _guides(
-    masks: Sequence[Image.Image | None],
-    weights: Sequence[float],
-    keep: Image.Image | None,
-    size: tuple[int, int],
-) -> Tensor:
+def _guides(masks: Sequence[Image.Image | None], keep: Image.Image | None, size: tuple[int, int]) -> Tensor:
     """The guides of all regions at one scale, `(R, H, W)`, uint8."""
     levels = np.stack([_levels(mask, size) for mask in masks])
-    weighted = levels * (np.array(weights) / max(weights)).astype(np.float32)[:, None, None]
-    # At most one style applies at a position in all. Where the sum of the masks is less, so do the styles.
-    shared = weighted / np.maximum(weighted.sum(0), 1e-37) * levels.sum(0).clip(max=1)
+    shared = levels / levels.sum(0).clip(min=1)
     if keep:
         shared *= 1 - _levels(keep, size)
     return torch.from_numpy((255 * shared).round().astype(np.uint8))

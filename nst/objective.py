@@ -93,14 +93,17 @@ class Objective:
         grams: Mapping[str, Tensor],
         layers: Layers,
         guides: Tensor | None = None,
+        strengths: Tensor | None = None,
     ) -> None:
         """`content` is `(B, 3, H, W)` in 0..1; `grams` are `(B, C, C)` for each style layer.
 
         With `guides`, `(B, R, H, W)` in 0..1, each of the R regions of a picture has its own style: `grams`
-        are then `(B·R, C, C)`. `coverage` is the share of each picture that is in some region.
+        are then `(B·R, C, C)`, and `strengths`, `(B·R,)`, the factors on their errors.
+        `coverage` is the share of each picture that is in some region.
         """
         self.vgg, self.layers, self.grams = vgg, layers, grams
         self.regions = 1 if guides is None else guides.shape[1]
+        self._strengths = 1.0 if strengths is None else strengths
         self.coverage = 1.0 if guides is None else (guides.sum(1) > 0).float().mean((1, 2))
         self._guides = {} if guides is None else picture_guides(guides, layers.style)
         with torch.no_grad():
@@ -134,4 +137,4 @@ class Objective:
         if name not in self._guides:
             return error(gram(features))
         guide = self._guides[name]
-        return guide.combined(error(guide.grams(features)))
+        return guide.combined(self._strengths * error(guide.grams(features)))

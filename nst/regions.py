@@ -16,9 +16,9 @@ small its region is, and one region of all positions gives the Gram matrix and t
 Departure from Gatys et al.: the paper lets those positions count whose receptive field lies in the region, or
 those whose centre does. Here the guide goes through a network of the same shape as VGG19 whose kernels all
 take means. At each layer this gives the mean m and the standard deviation s of the guide over the receptive
-field, weighted as the field is, more in its middle than at its ends. The guide of the layer is max(0, m - s).
-This is 0 where half of the field lies outside, rises as more of it lies inside, and is g where the guide is
-even, also if it is even and grey.
+field, weighted as the field is, more in its middle than at its ends. The guide of the layer is max(0, min(m,
+3 (m - s))). This is 0 where half of the field or more lies outside, m where 0.7 of it or more lies inside,
+and g where the guide is even, also if it is even and grey.
 """
 
 from collections.abc import Collection, Sequence
@@ -34,7 +34,7 @@ from nst.gram import channel_products, flat
 from nst.vgg import DEPTHS
 
 _NEGLIGIBLE = 1 / 512  # a position that belongs less to a region is left out of its Gram matrix
-EROSION = 1.0  # standard deviations that are subtracted from the mean of a guide
+STEEPNESS = 3.0  # how fast positions count more as more of their receptive field lies in the region
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class LayerGuide:
 def picture_guides(guides: Tensor, layers: Collection[str]) -> dict[str, LayerGuide]:
     """The guides of a batch of pictures, `(B, R, H, W)` in 0..1, at each of `layers`."""
     found = _moments(guides, layers)
-    return {name: LayerGuide((mean - EROSION * s).clamp_min(0)) for name, (mean, s) in found.items()}
+    return {name: LayerGuide(_inside(mean, s)) for name, (mean, s) in found.items()}
 
 
 def style_guides(part: Tensor, layers: Collection[str]) -> dict[str, LayerGuide]:
@@ -81,9 +81,14 @@ def style_guides(part: Tensor, layers: Collection[str]) -> dict[str, LayerGuide]
     """
     found = {}
     for name, (mean, deviation) in _moments(part, layers).items():
-        guide = LayerGuide((mean - EROSION * deviation).clamp_min(0))
+        guide = LayerGuide(_inside(mean, deviation))
         found[name] = guide if guide.shares.any() else LayerGuide(mean / mean.max())
     return found
+
+
+def _inside(mean: Tensor, deviation: Tensor) -> Tensor:
+    """How much positions belong to a region, from the moments of its guide over their receptive fields."""
+    return torch.minimum(mean, STEEPNESS * (mean - deviation)).clamp_min(0)
 
 
 def _moments(guide: Tensor, layers: Collection[str]) -> dict[str, tuple[Tensor, Tensor]]:

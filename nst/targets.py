@@ -46,7 +46,8 @@ class Targets:
             for styles in pair.styles_by_region
         ]
         grams = {name: torch.cat([targets[name] for targets in mixed]) for name in layers.style}
-        return Objective(network, self.contents(pairs, level), grams, layers, self._guides(pairs, level))
+        contents = self.contents(pairs, level)
+        return Objective(network, contents, grams, layers, *self._regions(pairs, level))
 
     def contents(self, pairs: Sequence[PreparedPair], level: int) -> Tensor:
         """The content pictures of a batch at scale `level`, `(B, 3, H, W)` in 0..1, on the device."""
@@ -59,9 +60,14 @@ class Targets:
             return lambda pictures: pictures
         return Keep(upload(torch.stack(kept), self.device), self.contents(pairs, level))
 
-    def _guides(self, pairs: Sequence[PreparedPair], level: int) -> Tensor | None:
-        guides = [pair.regions.guides[level] for pair in pairs if pair.regions]
-        return upload(torch.stack(guides), self.device).float() / 255 if guides else None
+    def _regions(self, pairs: Sequence[PreparedPair], level: int) -> tuple[Tensor, Tensor] | tuple[()]:
+        """The guides of all regions at scale `level`, `(B, R, H, W)`, and their strengths, `(B·R,)`."""
+        regions = [pair.regions for pair in pairs if pair.regions]
+        if not regions:
+            return ()
+        guides = upload(torch.stack([each.guides[level] for each in regions]), self.device).float() / 255
+        strengths = torch.tensor([strength for each in regions for strength in each.strengths])
+        return guides, upload(strengths, self.device)
 
     def _style_targets(
         self,
