@@ -24,7 +24,7 @@ demo-s3: install
 # The name differs from that of the demo, because `make demo` refuses to write to results of an inbox.
 serve: install
 	@mkdir -p inbox/images
-	@cp manifests/images/*.jpg inbox/images/
+	@cp manifests/images/*.jpg manifests/images/*.png inbox/images/
 	@cp manifests/demo.json inbox/samples.json
 	@echo "Open http://localhost:5002/ in a browser. Ctrl-C stops the server."
 	@$(BIN)/nst-pipeline serve --inbox inbox --outbox outbox
