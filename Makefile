@@ -79,6 +79,7 @@ bench-cpu: install
 	@$(BIN)/python -m benchmarks.baseline
 	@$(BIN)/python -m benchmarks.shape
 	@$(BIN)/python -m benchmarks.overhead
+	@$(BIN)/python -m benchmarks.regions
 
 bench-gpu: install
 	@$(BIN)/python -m benchmarks.gpu

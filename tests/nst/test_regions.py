@@ -165,7 +165,7 @@ def test_each_region_has_its_own_target(vgg: VGG19) -> None:
     image = to_tensor(both)[None]
     right = Objective(vgg, image, grams, DEFAULT, guides)(image).style.item()
     wrong = Objective(vgg, image, grams, DEFAULT, guides.flip(1))(image).style.item()
-    assert right < 0.02 * wrong
+    assert right < 0.1 * wrong
 
 
 def test_pairs_with_regions_in_one_batch_come_out_as_alone(stylizer: Stylizer) -> None:
@@ -227,18 +227,19 @@ def test_the_start_has_the_colours_of_each_style_in_its_region() -> None:
     assert right[2] > 0.9 > 0.1 > right[0]
 
 
-def test_only_the_meant_part_of_a_style_counts(stylizer: Stylizer) -> None:
-    style = make_picture(64, 64, seed=2)
+def test_only_the_meant_part_of_a_style_counts(vgg: VGG19) -> None:
+    layers = Layers({}, {"relu1_1": 1.0, "relu3_1": 1.0})  # their receptive fields are narrow
+    style = make_picture(96, 64, seed=2)
     other = style.copy()
-    other.paste((255, 0, 0), (40, 0, 64, 64))
-    part = half(64, 64, True)
-    losses = [
-        stylizer.stylize(make_picture(48, 40), Style(image, image_region=part), epochs=1).losses.style
-        for image in (style, other)
-    ]
-    plain = stylizer.stylize(make_picture(48, 40), other, epochs=1).losses.style
-    assert losses[0] == pytest.approx(losses[1], rel=0.2)
-    assert plain != pytest.approx(losses[0], rel=0.2)
+    other.paste((255, 0, 0), (72, 0, 96, 64))
+    part = masks.to_tensor(half(96, 64, True))[None]
+    one, two, whole = (
+        style_grams(vgg, to_tensor(image)[None], layers, meant)
+        for image, meant in ((style, part), (other, part), (other, None))
+    )
+    for name in layers.style:
+        assert torch.allclose(one[name], two[name], rtol=1e-3, atol=1e-5)
+        assert (whole[name] - one[name]).norm() > 0.1 * one[name].norm()
 
 
 def seeded(value: int) -> torch.Generator:
