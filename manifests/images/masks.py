@@ -13,7 +13,7 @@ SUIT = [
     *((366, 348), (354, 290), (334, 258), (296, 236)),
 ]
 RING, HELMET = (112, 148, 304, 296), (276, 342, 522, 590)
-HAIR, FACE = (150, 12, 303, 138), (176, 60, 276, 194)
+HAIR, FACE = (156, 17, 299, 133), (180, 60, 272, 190)
 
 
 def softened(mask: Image.Image, radius: float) -> Image.Image:
@@ -37,7 +37,7 @@ def head() -> Image.Image:
     draw = ImageDraw.Draw(mask)
     draw.ellipse(HAIR, 255)
     draw.ellipse(FACE, 255)
-    return softened(mask, 4)
+    return softened(mask, 3)
 
 
 if __name__ == "__main__":
