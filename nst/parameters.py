@@ -66,8 +66,9 @@ def _not_one(count: int) -> int:
 
 MOST_SNAPSHOTS = 60  # of one pair
 Snapshots = Annotated[
-    Integer,
+    int,
     Field(ge=0, le=MOST_SNAPSHOTS, json_schema_extra={"not": {"const": 1}}),
+    BeforeValidator(integral),
     AfterValidator(_not_one),
 ]
 # A type with a name appears once in the JSON Schema.
