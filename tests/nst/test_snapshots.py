@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pydantic import ValidationError
 
 from nst import Parameters, Stylizer
 from nst.result import Result
-from nst.snapshots import LONG_SIDE, moments
+from nst.snapshots import LONG_SIDE, Snapshots, moments
 from tests.nst.pairs import prepared
 
 
@@ -102,8 +103,30 @@ def test_each_pair_of_a_batch_has_its_own_number_of_snapshots(stylizer: Stylizer
     assert results[0].snapshots[0].image.tobytes() == results[2].snapshots[0].image.tobytes()
 
 
+def test_a_snapshot_that_turns_out_to_be_after_the_last_evaluation_is_dropped() -> None:
+    snapshots = Snapshots([4, 4], evaluations=64, size=(8, 6))
+    for step in (1, 4, 16):
+        assert snapshots.due({0: step, 1: step}) == {0: step, 1: step}
+        assert snapshots.due({0: step - 1}) == {}
+        snapshots.add({0: step, 1: step}, torch.full((2, 3, 6, 8), step / 255))
+    snapshots.drop_after([10, 64])
+    found = [snapshots.of(index, last=64) for index in (0, 1)]
+    assert [[step for step, _ in each] for each in found] == [[1, 4], [1, 4, 16]]
+    assert [image.getpixel((0, 0)) for _, image in found[1]] == [(1, 1, 1), (4, 4, 4), (16, 16, 16)]
+
+
+def test_a_moment_that_was_missed_is_made_up_for_once() -> None:
+    snapshots = Snapshots([12], evaluations=200, size=(8, 6))
+    assert snapshots.due({0: 30}) == {0: 30}
+    snapshots.add({0: 30}, torch.zeros(1, 3, 6, 8))
+    assert snapshots.due({0: 46}) == {}
+    assert snapshots.due({0: 47}) == {0: 47}
+
+
 def test_with_too_few_evaluations_there_is_a_snapshot_of_each(stylizer: Stylizer) -> None:
-    assert steps(run(stylizer, epochs=1, snapshots=60)) == list(range(1, 21))
+    result = run(stylizer, size=(192, 32), epochs=1, snapshots=60)
+    assert len({evaluation.scale for evaluation in result.evaluations}) == 2
+    assert steps(result) == list(range(1, 21))
 
 
 def test_a_pair_that_converges_early_has_the_snapshots_until_then_and_its_result(stylizer: Stylizer) -> None:

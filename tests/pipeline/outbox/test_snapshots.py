@@ -80,6 +80,18 @@ def test_nothing_more_is_written_after_the_claim_is_lost(memory: MemoryStore, wr
     assert Outbox(memory).record("m", "p") is None
 
 
+@pytest.mark.parametrize("deleted", range(6))
+def test_no_snapshot_is_deleted_after_the_claim_is_lost(memory: MemoryStore, deleted: int) -> None:
+    def confirm() -> None:
+        if changes(memory).count("remove m/p.json") or len(snapshots(memory)) == 6 - deleted:
+            raise ClaimLostError("another runner has taken over")
+
+    publish(memory, snapshots=5)
+    with pytest.raises(ClaimLostError):
+        publish(memory, "d2", confirm=confirm)
+    assert len(snapshots(memory)) == 6 - deleted
+
+
 @pytest.mark.parametrize("count", [0, 2, 5])
 def test_a_later_result_with_fewer_snapshots_leaves_no_files_of_the_earlier_one(
     store: Store, count: int
