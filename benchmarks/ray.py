@@ -119,20 +119,21 @@ def measure(
     return pairs / (listener.ended - listener.began)
 
 
-def seconds_to_begin(*arguments: str) -> float:
-    """Seconds from the start of `run` until it begins with the first pair."""
+def times_of_run(pairs: int, side: int, *arguments: str) -> tuple[float, float]:
+    """Seconds that `run` needs until the first of so many pairs begins, and from there to the end."""
     with tempfile.TemporaryDirectory() as folder:
-        Image.effect_noise((64, 64), 80).convert("RGB").save(Path(folder, "a.png"))
-        pair = {"content": "a.png", "style": "a.png", "max_size": 64, "epochs": 1}
+        Image.effect_noise((side, side), 80).convert("RGB").save(Path(folder, "a.png"))
+        pair = {"content": "a.png", "style": "a.png", "max_size": side, "epochs": 3}
         manifest = Path(folder, "m.json")
-        manifest.write_text(json.dumps({"pairs": [pair]}))
+        manifest.write_text(json.dumps({"pairs": [{**pair, "id": f"p{n}", "seed": n} for n in range(pairs)]}))
         command = [sys.executable, "-c", START, "run", str(manifest), "--outbox", f"{folder}/out", *arguments]
         start = time.monotonic()
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout
-            found = next(time.monotonic() for line in process.stdout if '"pair started"' in line)
+            begun = next(time.monotonic() for line in process.stdout if '"pair started"' in line)
             process.stdout.read()
-    return found - start
+        assert process.returncode == 0
+        return begun - start, time.monotonic() - begun
 
 
 def main() -> None:
@@ -153,12 +154,17 @@ def main() -> None:
             for place, url in ((bucket, endpoint_url), (folder, None)):
                 most = measure(place, url, address, actors, pairs // 4, each=0.0)
                 print(f"| {'bucket, 50 ms a request' if url else 'folder'} | {most:.1f} |", flush=True)
-        print("\n| engine | seconds from the command to the first pair |\n|---|---|")
+        print("\n| engine | seconds from the command to the first pair | 32 pictures of 128 px, seconds |")
+        print("|---|---|---|")
         with cluster(os.cpu_count() or 1) as address:
             joined = ("--engine", "ray", "--ray-address", address)
-            for name, arguments in (("local", ()), ("ray, joined", joined)):
-                print(f"| {name} | {seconds_to_begin(*arguments):.1f} |", flush=True)
-        print(f"| ray, started here | {seconds_to_begin('--engine', 'ray'):.1f} |")
+            for name, arguments in (
+                ("local", ()),
+                ("ray, joined", joined),
+                ("ray, started here", joined[:2]),
+            ):
+                begin, work = times_of_run(32, 128, *arguments)
+                print(f"| {name} | {begin:.1f} | {work:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -30,12 +30,14 @@ __all__ = [
     "decode",
     "decoding_bytes",
     "encode",
+    "from_levels",
     "is_shrunk",
     "kept_exif",
     "normalise",
     "resize",
     "scaled",
     "to_image",
+    "to_levels",
     "to_tensor",
 ]
 
@@ -59,10 +61,19 @@ def to_tensor(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(255)
 
 
+def to_levels(pixels: Tensor) -> Tensor:
+    """Pixels in 0..1, of any shape -> the same as integers of 8 bits, on the same device."""
+    return pixels.detach().mul(255).round().clamp(0, 255).byte()
+
+
+def from_levels(levels: Tensor) -> Image.Image:
+    """`(3, H, W)` as integers of 8 bits, on any device -> RGB image."""
+    return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
+
+
 def to_image(pixels: Tensor) -> Image.Image:
     """`(3, H, W)` in 0..1, on any device -> RGB image, rounded to 8 bits."""
-    levels = pixels.detach().mul(255).round().clamp(0, 255).byte()
-    return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
+    return from_levels(to_levels(pixels))
 
 
 def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, Any]) -> bytes:

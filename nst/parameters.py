@@ -56,6 +56,21 @@ Weight = Annotated[
     ),
     AfterValidator(_not_tiny),
 ]
+
+
+def _not_one(count: int) -> int:
+    if count == 1:
+        raise ValueError("should be 0 for none, or 2 or more: the start, the result and those between them")
+    return count
+
+
+MOST_SNAPSHOTS = 60  # of one pair
+Snapshots = Annotated[
+    int,
+    Field(ge=0, le=MOST_SNAPSHOTS, json_schema_extra={"not": {"const": 1}}),
+    BeforeValidator(integral),
+    AfterValidator(_not_one),
+]
 # A type with a name appears once in the JSON Schema.
 LayerWeights = TypeAliasType(
     "LayerWeights",
@@ -127,6 +142,12 @@ class Parameters(BaseModel):
     format: Format = Field("png", description="File format of the picture.")
     keep_metadata: bool = Field(
         False, description="Keep the EXIF of the content, such as date, camera, place and copyright."
+    )
+    snapshots: Snapshots = Field(
+        0,
+        description="Small pictures of the pair on its way, beside the result: 0 for none, or 2 or more.",
+        # So that records of pairs without snapshots are the same, byte for byte, as in earlier versions.
+        exclude_if=lambda count: count == 0,
     )
 
     @model_validator(mode="after")

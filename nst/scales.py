@@ -33,7 +33,8 @@ from nst.objective import Objective, Terms
 from nst.pair import PreparedPair
 from nst.parameters import ITERATIONS_PER_EPOCH
 from nst.previews import PreviewCallbacks, reduced
-from nst.result import Evaluation, Losses, OnEvaluation, Result
+from nst.result import Evaluation, Losses, OnEvaluation, Result, Snapshot
+from nst.snapshots import Snapshots
 from nst.tape import Row, Tape
 from nst.targets import Targets
 from nst.vgg import LARGE_PICTURE
@@ -83,6 +84,8 @@ class BatchRun:
         self._weights = Terms(*upload(torch.tensor(weights).T, targets.device).unbind())
         self._tolerance = upload(torch.tensor([p.tolerance for p in parameters]), targets.device)
         self._logs: list[list[Evaluation]] = [[] for _ in pairs]
+        size = pairs[0].contents[-1].size
+        self._snapshots = Snapshots([p.snapshots for p in parameters], iterations, size)
 
     def results(self) -> list[Result]:
         """Run all scales; one result for each pair.
@@ -122,7 +125,7 @@ class BatchRun:
         canvas = Canvas(image.shape[2], image.shape[3], image.device, keep)
         variables = canvas.encode(image)
         optimiser = LBFGS(variables, self._tolerance, history(image[0, 0].numel()))
-        guide, tape = Guide(objective), Tape()
+        guide, tape, before = Guide(objective), Tape(), [len(log) for log in self._logs]
         active, scale, shares = list(range(len(self._pairs))), max(image.shape[2:]), list[float]()
         for step in range(self._schedule[level]):
             variables.requires_grad_(True)
@@ -140,10 +143,13 @@ class BatchRun:
                 active = self._report(rows, active, scale)
                 shares += [row.deepest_share for row in rows]
             self._show_previews(canvas, optimiser.best)
+            if due := self._snapshots.due({index: before[index] + step + 1 for index in active}):
+                self._snapshots.add(due, _decoded(canvas, optimiser.best, list(due)))
             if not active:
                 break
         for rows in tape.read(everything=True):
             active = self._report(rows, active, scale)
+        self._snapshots.drop_after([len(log) for log in self._logs])
         _check_finite(optimiser.best_loss.tolist())
         with torch.no_grad():
             return canvas.decode(optimiser.best)
@@ -173,9 +179,7 @@ class BatchRun:
         indices = self._previews.wanted() if self._previews else ()
         if not (self._previews and indices):
             return
-        with torch.no_grad():
-            chosen = canvas.decode(torch.stack([best[index] for index in indices]))
-            small = reduced(chosen, self._previews.long_side)
+        small = reduced(_decoded(canvas, best, indices), self._previews.long_side)
         for index, pixels in zip(indices, small, strict=True):
             self._previews.show(index, _picture(pixels, self._pairs[index]))
 
@@ -198,9 +202,18 @@ class BatchRun:
         _check_finite([loss.total for loss in losses])
         seconds = self._seconds()
         return [
-            Result(picture, loss, log, seconds)
-            for picture, loss, log in zip(pictures, losses, self._logs, strict=True)
+            Result(picture, loss, log, seconds, self._snapshots_of(index, picture))
+            for index, (picture, loss, log) in enumerate(zip(pictures, losses, self._logs, strict=True))
         ]
+
+    def _snapshots_of(self, index: int, result: Image.Image) -> list[Snapshot]:
+        """The snapshots of a pair if it wants some; the last one is its result, reduced."""
+        pair, size, last = self._pairs[index], self._snapshots.size, len(self._logs[index])
+        if not pair.parameters.snapshots:
+            return []
+        chroma = _chroma(pair, size)
+        found = [Snapshot(step, _colored(image, chroma)) for step, image in self._snapshots.of(index, last)]
+        return [*found, Snapshot(last, images.resize(result, size))]
 
     def _seconds(self) -> float:
         """The time since the start, divided by the number of pairs."""
@@ -213,14 +226,29 @@ def _check_finite(losses: Sequence[float]) -> None:
         raise NSTError("the loss is not a finite number; use less extreme weights, or check the weight file")
 
 
+def _decoded(canvas: Canvas, variables: Tensor, indices: Sequence[int]) -> Tensor:
+    """The pictures, `(K, 3, H, W)`, of the K rows with these indices of the variables, `(B, N)`."""
+    with torch.no_grad():
+        return canvas.decode(torch.stack([variables[index] for index in indices]))
+
+
 def _picture(pixels: Tensor, pair: PreparedPair) -> Image.Image:
     """`(3, H, W)` -> the pair's picture in 8 bits, with the content's colours if they are to be preserved."""
     picture = images.to_image(pixels)
+    return _colored(picture, _chroma(pair, picture.size))
+
+
+def _colored(picture: Image.Image, chroma: Image.Image | None) -> Image.Image:
+    return color.keep_chroma(picture, chroma) if chroma else picture
+
+
+def _chroma(pair: PreparedPair, size: tuple[int, int]) -> Image.Image | None:
+    """The content in this width and height if its colours are to be preserved."""
     if not pair.parameters.preserve_color:
-        return picture
-    # For a preview, the smallest content that is large enough takes the least time to resize.
-    content = next((c for c in pair.contents if c.width >= picture.width), pair.contents[-1])
-    return color.keep_chroma(picture, images.resize(content, picture.size))
+        return None
+    # For a small picture, the smallest content that is large enough takes the least time to resize.
+    content = next((c for c in pair.contents if c.width >= size[0]), pair.contents[-1])
+    return images.resize(content, size)
 
 
 def _with_kept(picture: Image.Image, pair: PreparedPair) -> Image.Image:

@@ -43,6 +43,7 @@ class Finished:
     picture: bytes  # encoded
     loss_log: bytes  # JSON lines
     thumbnails: Mapping[str, bytes]  # small JPEGs by the names that the record gives them
+    snapshots: Mapping[str, bytes] = field(default_factory=dict)  # by the names in the record
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Encodes the picture, the loss log and the thumbnails of a result, and makes its record."""
+"""Encodes the picture, the loss log, the thumbnails and the snapshots of a result, and makes its record."""
 
 import io
 import json
@@ -17,10 +17,12 @@ from nst import images
 from nst.device import device_name, dtype_name
 from nst.images import Picture
 from nst.result import Evaluation, Losses, Result
+from nst.snapshots import LONG_SIDE
 from nst.stylizer import Stylizer
+from pipeline.engines.animation import animation
 from pipeline.engines.base import Finished, Task
 from pipeline.engines.prepare import THUMBNAIL, Prepared
-from pipeline.outbox.record import DeliveredLosses, Record, WeightFile
+from pipeline.outbox.record import DeliveredLosses, Record, RecordedSnapshots, WeightFile
 
 _SOFTWARE = f"nst-pipeline {nst.__version__}"
 _CURVE_POINTS = 60
@@ -37,7 +39,10 @@ class Encoder:
     def encode(self, task: Task, prepared: Prepared, result: Result) -> Finished:
         """All files of one result, encoded."""
         record = _record(task.pair.id, prepared, result, self._stylizer)
-        notes = record.model_dump(include={"id", "parameters", "losses", "weights"})
+        notes = record.model_dump(
+            include={"id", "parameters", "losses", "weights"},
+            exclude={"parameters": {"snapshots"}},  # the picture is the same with and without them
+        )
         picture = Picture(result.image, prepared.pair.alpha, prepared.dpi, prepared.exif)
         return Finished(
             task=task,
@@ -45,6 +50,7 @@ class Encoder:
             picture=images.encode(picture, record.parameters.format, _SOFTWARE, notes),
             loss_log=_loss_log(result.evaluations),
             thumbnails={name: self._thumbnail(name, image) for name, image in prepared.thumbnails.items()},
+            snapshots=_snapshots(record, result),
         )
 
     def _thumbnail(self, name: str, image: Image.Image) -> bytes:
@@ -64,8 +70,20 @@ def thumbnail(image: Image.Image, most: int = THUMBNAIL) -> bytes:
     return out.getvalue()
 
 
+def _snapshots(record: Record, result: Result) -> dict[str, bytes]:
+    """The files of the snapshots, by their names in the record."""
+    if record.snapshots is None:
+        return {}
+    pictures = [snapshot.image for snapshot in result.snapshots]
+    files = {
+        name: thumbnail(picture, LONG_SIDE)
+        for name, picture in zip(record.snapshots.pictures, pictures, strict=True)
+    }
+    return {**files, record.snapshots.animation: animation(pictures)}
+
+
 def _record(pair: str, prepared: Prepared, result: Result, stylizer: Stylizer) -> Record:
-    parameters = prepared.pair.parameters
+    parameters, steps = prepared.pair.parameters, [snapshot.step for snapshot in result.snapshots]
     return Record(
         id=pair,
         input_digest=prepared.digest,
@@ -90,6 +108,7 @@ def _record(pair: str, prepared: Prepared, result: Result, stylizer: Stylizer) -
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         curve=_curve_points(result.evaluations),
         node=platform.node() or None,
+        snapshots=RecordedSnapshots.of(pair, steps) if steps else None,
     )
 
 

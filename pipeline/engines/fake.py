@@ -15,7 +15,14 @@ from pipeline.engines.base import Changed, Died, Failed, Finished, Outcome, Task
 from pipeline.errors import EngineLostError, StoreError, UnavailableError, problems_of
 from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Listener, Note
 from pipeline.events.previews import Previews
-from pipeline.outbox.record import DeliveredLosses, Record, RecordedImage, WeightFile, thumbnail_name
+from pipeline.outbox.record import (
+    DeliveredLosses,
+    Record,
+    RecordedImage,
+    RecordedSnapshots,
+    WeightFile,
+    thumbnail_name,
+)
 from pipeline.stores.opening import Stores
 
 
@@ -153,6 +160,8 @@ def _finished(task: Task, images: Mapping[str, RecordedImage], digest: str) -> F
         )
         for style in pair.styles
     ]
+    count = task.pair.parameters.snapshots
+    snapshots = RecordedSnapshots.of(task.pair.id, range(1, count + 1)) if count else None
     record = Record(
         id=task.pair.id,
         input_digest=digest,
@@ -173,6 +182,7 @@ def _finished(task: Task, images: Mapping[str, RecordedImage], digest: str) -> F
         finished="2026-01-01T00:00:00+00:00",
         curve=[(1, 2.0)],
         node=platform.node() or None,
+        snapshots=snapshots,
     )
     return Finished(
         task=task,
@@ -180,7 +190,12 @@ def _finished(task: Task, images: Mapping[str, RecordedImage], digest: str) -> F
         picture=_encoded("PNG"),
         loss_log=b'{"step": 1, "total": 2.0}\n',
         thumbnails={image.thumbnail: _encoded("JPEG") for image in images.values()},
+        snapshots=_encoded_snapshots(snapshots) if snapshots else {},
     )
+
+
+def _encoded_snapshots(snapshots: RecordedSnapshots) -> dict[str, bytes]:
+    return {name: _encoded("JPEG") for name in snapshots.pictures} | {snapshots.animation: _encoded("WEBP")}
 
 
 def _encoded(form: str) -> bytes:

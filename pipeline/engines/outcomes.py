@@ -69,7 +69,7 @@ def failed(task: Task, error: Exception) -> Failed:
 
 def unencoded_bytes(prepared: Prepared, result: Result) -> int:
     """The bytes that a result, and the pair that it belongs to, take until they are encoded."""
-    pictures = [result.image, *prepared.pair.contents]
+    pictures = [result.image, *prepared.pair.contents, *(s.image for s in result.snapshots)]
     starts = prepared.pair.starts
     # Pillow keeps four bytes for a pixel of RGB.
     return sum(4 * p.width * p.height for p in pictures) + starts.numel() * starts.element_size()
@@ -78,4 +78,5 @@ def unencoded_bytes(prepared: Prepared, result: Result) -> int:
 def _encoded_bytes(item: Item) -> int:
     if not isinstance(item, Finished):
         return 0
-    return len(item.picture) + len(item.loss_log) + sum(map(len, item.thumbnails.values()))
+    small = [*item.thumbnails.values(), *item.snapshots.values()]
+    return len(item.picture) + len(item.loss_log) + sum(map(len, small))

@@ -206,7 +206,7 @@ def json_schema() -> dict[str, Any]:
 
 def one_or_several(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of a parameter in `product`: a value, or a list of different values."""
-    value = {key: schema[key] for key in schema.keys() - {"default", "description", "title"}}
+    value = {key: part for key, part in schema.items() if key not in ("default", "description", "title")}
     several = {
         "type": "array",
         "items": value,

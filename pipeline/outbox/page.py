@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from nst.parameters import Parameters
 from pipeline.errors import Problem
+from pipeline.outbox import formed
 from pipeline.outbox.grid import CSS, grids
 from pipeline.outbox.html import document, duration, facts, failures, number, power, summary, text, value_text
 from pipeline.outbox.record import Record, RecordedImage
@@ -34,6 +35,7 @@ def page(
 {shown or '<p class="quiet">No pictures.</p>'}"""
     heading = f"{manifest}, {part}" if part else manifest
     css = CSS if any(isinstance(each, Sweep) for each in parts) else ""
+    css += formed.CSS if any(record.snapshots for record in records) else ""
     return document(heading, summary(len(records), len(problems), seconds, devices), main, navigation, css)
 
 
@@ -62,7 +64,7 @@ loading="lazy" decoding="async"></a>
 <div class="details">
 {_sources(record)}
 {_curve_svg(record.curve)}
-{facts("measured", _measured(record))}
+{formed.animation(record)}{facts("measured", _measured(record))}
 <p class="links"><a href="{picture}">Picture, {width} × {height}</a>
 <a href="{quote(record.id)}.loss.jsonl">Loss log</a>
 <a href="{quote(record.id)}.json">Record</a></p>

@@ -2,10 +2,11 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from nst.parameters import Parameters
 
@@ -51,6 +52,21 @@ class WeightFile(_Model):
     sha256: str
 
 
+class RecordedSnapshots(_Model):
+    """Small pictures of a pair on its way. Their paths are relative to the outbox folder of the manifest."""
+
+    animation: str  # of all pictures, an animated WebP
+    pictures: list[str]  # JPEGs; the last one is the result, reduced
+    steps: list[int]  # the number of the evaluation of each picture
+
+    @classmethod
+    def of(cls, pair: str, steps: Sequence[int]) -> "RecordedSnapshots":
+        """The snapshots of the pair with this id, with the names that their files get."""
+        folder = snapshots_folder(pair)
+        pictures = [f"{folder}/{number:02}.jpg" for number in range(1, len(steps) + 1)]
+        return cls(animation=f"{folder}/animation.webp", pictures=pictures, steps=list(steps))
+
+
 def _known_parameters(value: object) -> object:
     """The parameters without those that a newer version has added."""
     if not isinstance(value, dict):
@@ -83,6 +99,8 @@ class Record(_Model):
     finished: str
     curve: list[tuple[int, Loss]]
     node: str | None = None  # the name of the machine that made the picture
+    # Without snapshots it is left out, so that the text is the one that earlier versions wrote.
+    snapshots: RecordedSnapshots | None = Field(None, exclude_if=lambda value: value is None)
 
     @property
     def log(self) -> str:
@@ -145,6 +163,11 @@ def log_name(pair: str) -> str:
 def record_name(pair: str) -> str:
     """The name of the record of a pair."""
     return f"{pair}.json"
+
+
+def snapshots_folder(pair: str) -> str:
+    """The folder of the snapshots of a pair, relative to the outbox folder of the manifest."""
+    return f"{pair}.snapshots"
 
 
 def thumbnail_name(sha256: str) -> str:

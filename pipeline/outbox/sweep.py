@@ -14,6 +14,8 @@ from nst.parameters import Parameters
 from pipeline.outbox.record import Record
 
 _MOST_COLUMNS = 6  # with more, the pictures of a grid are too small
+# Snapshots do not change a picture, so that results with and without them need no places of their own.
+_COMPARED = [name for name in Parameters.model_fields if name != "snapshots"]
 _Key = tuple[object, ...]
 
 
@@ -70,7 +72,7 @@ def _images(record: Record) -> _Key:
 
 def _sweep(records: Sequence[Record]) -> Sweep | None:
     """The sweep of records of the same images; none if their parameters leave most of a grid empty."""
-    axes = [axis for name in Parameters.model_fields if len((axis := _axis(name, records)).values) > 1]
+    axes = [axis for name in _COMPARED if len((axis := _axis(name, records)).values) > 1]
     found: dict[_Key, list[Record]] = {}
     for record in records:
         found.setdefault(_place(axes, record.parameters), []).append(record)

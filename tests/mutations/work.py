@@ -213,8 +213,8 @@ WORK = (
     Mutation(
         "the log has the URL of the server with its password",
         "pipeline/work/watch.py",
-        '"inbox": self._inbox.store.url,',
-        '"inbox": getattr(self._inbox.store, "objects").client.meta.endpoint_url,',
+        "WatchBegan(self._inbox.store.url,",
+        'WatchBegan(getattr(self._inbox.store, "objects").client.meta.endpoint_url,',
         "test_secrets.py::test_no_secret_is_written_anywhere",
     ),
 )

@@ -22,10 +22,10 @@ export async function show(image, path) {
   }
 }
 
-/** Show bytes in an image, and free their address once they are decoded. */
-export function showBlob(image, blob) {
+/** Show bytes in an image, and free their address once they are decoded, can't be, or are replaced before. */
+export async function showBlob(image, blob) {
   const address = URL.createObjectURL(blob);
-  image.addEventListener("load", () => URL.revokeObjectURL(address), { once: true });
-  image.addEventListener("error", () => URL.revokeObjectURL(address), { once: true });
   image.src = address;
+  await Promise.allSettled([image.decode()]);
+  URL.revokeObjectURL(address);
 }

@@ -183,7 +183,7 @@ def test_an_upload_starts_a_runner_s_scan(queue: Queue, aws: str) -> None:
     arguments += ["--endpoint-url", aws, "--queue", queue.url]
     queue.inbox.write("a b.png", make_png(32, 32))
     pair = {"content": "a b.png", "style": "a b.png", "epochs": 1, "max_size": 32}
-    with Runner(*arguments, timing={"scan": 1000.0}) as runner:
+    with Runner(*arguments, timing={"scan": 1000.0}, engine="fake") as runner:
         runner.wait_for("watching")
         for name in ("first", "second one", "brok+en"):
             document = {"pairs": []} if name == "brok+en" else pair

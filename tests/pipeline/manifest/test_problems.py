@@ -89,6 +89,12 @@ def test_an_unknown_key_is_reported_with_the_most_similar_known_key(document: ob
         ),
         ('"content_weight": 0, "style_weight": 0', "pairs[0]: one of content_weight, style_weight and tv_w"),
         ('"epochs": 2.5', "pairs[0].epochs: should be a valid integer; found 2.5"),
+        (
+            '"snapshots": 1',
+            "pairs[0].snapshots: should be 0 for none, or 2 or more: the start, the result and those between "
+            "them; found 1",
+        ),
+        ('"snapshots": 61', "pairs[0].snapshots: should be less than or equal to 60; found 61"),
         ('"epochs": 0', "pairs[0].epochs: should be greater than or equal to 1; found 0"),
         ('"max_size": 15', "pairs[0].max_size: should be greater than or equal to 16; found 15"),
         ('"seed": -1', "pairs[0].seed: should be greater than or equal to 0; found -1"),

@@ -29,6 +29,7 @@ TWO: dict[str, list[Any]] = {
     "preserve_color": [True, False],
     "format": ["png", "webp"],
     "keep_metadata": [False, True],
+    "snapshots": [0, 12],
 }
 
 
@@ -94,9 +95,11 @@ def test_a_name_does_not_change_with_other_values_or_the_order_of_keys_or_the_de
 
 
 def test_names_of_a_large_sweep_differ_and_are_file_names() -> None:
-    given = {name: values for name, values in TWO.items() if name not in ("tolerance", "keep_metadata")}
+    left_out = ("tolerance", "keep_metadata", "snapshots")
+    given = {name: values for name, values in TWO.items() if name not in left_out}
     images = {"content": ["p/x.png", "q/x.png", "é" * 200], "style": ["s" * 200]}
-    for document in (swept(**given), {"product": {**images, **TWO, "epochs": 1, "seed": 1, "tv_weight": 1}}):
+    single = {"epochs": 1, "seed": 1, "tv_weight": 1, "snapshots": 2}
+    for document in (swept(**given), {"product": {**images, **TWO, **single}}):
         names = ids(document)
         assert len({folded(name) for name in names}) == len(names)
         assert all(plain_file_name(name) == name for name in names)
@@ -146,6 +149,8 @@ def test_a_pair_that_is_listed_already_is_made_once_and_has_its_name_of_the_swee
         ({"init": ["blank"]}, "product.init[0]: should be 'content' or 'random'; found \"blank\""),
         ({"style_layers": [{"relu1_1": -1}]}, "product.style_layers[0].relu1_1: should be greater than or"),
         ({"style_layers": ["relu1_1"]}, 'product.style_layers[0]: should be an object; found "relu1_1"'),
+        ({"snapshots": 1}, "product.snapshots: should be 0 for none, or 2 or more: the start, the result"),
+        ({"snapshots": [0, 61]}, "product.snapshots[1]: should be less than or equal to 60; found 61"),
         ({"style_wight": [1]}, "product.style_wight: unknown key; did you mean 'style_weight'?"),
         ({"styles": [{"image": "b"}]}, "product.styles: unknown key; did you mean 'style'?"),
         (

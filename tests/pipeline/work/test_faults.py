@@ -46,10 +46,12 @@ class Bucket:
         document = {"pairs": [{**PAIR, "id": f"p{n}", **pair} for n, pair in enumerate(pairs)]}
         self.inbox.write(f"{name}.json", json.dumps(document).encode())
 
-    def watch(self, *options: str, timing: Mapping[str, float], endpoint_url: str = "") -> Runner:
+    def watch(
+        self, *options: str, timing: Mapping[str, float], endpoint_url: str = "", engine: str = "local"
+    ) -> Runner:
         arguments = ["watch", "--inbox", self.inbox.url, "--outbox", self.outbox.url]
         arguments += ["--endpoint-url", endpoint_url or self.endpoint_url, *options]
-        return Runner(*arguments, timing=timing)
+        return Runner(*arguments, timing=timing, engine=engine)
 
     def names(self, folder: str) -> set[str]:
         return documents(self.inbox, folder)
@@ -85,7 +87,7 @@ def test_with_a_bad_network_all_pairs_are_done_exactly_once(
     for number in range(MANIFESTS):
         bucket.drop(f"m{number}", *[{"seed": number * PAIRS + pair} for pair in range(PAIRS)])
     network.rate = 0.3
-    with bucket.watch("--once", timing=HASTY, endpoint_url=endpoint_url) as runner:
+    with bucket.watch("--once", timing=HASTY, endpoint_url=endpoint_url, engine="fake") as runner:
         assert runner.finish() == 0, runner.events
     assert bucket.names("done") == {f"m{number}.json" for number in range(MANIFESTS)}
     assert not bucket.names("") | bucket.names("processing") | bucket.names("failed")

@@ -34,8 +34,9 @@ def inbox(tmp_path: Path) -> Path:
 def start(inbox: Path, tmp_path: Path) -> Iterator[Start]:
     runners = []
 
-    def watch(*options: str) -> Runner:
-        runner = Runner("watch", "--inbox", inbox, "--outbox", tmp_path / "outbox", *options)
+    def watch(*options: str, engine: str = "local") -> Runner:
+        places = ("--inbox", inbox, "--outbox", tmp_path / "outbox")
+        runner = Runner("watch", *places, *options, engine=engine)
         runners.append(runner)
         return runner
 
@@ -100,7 +101,7 @@ def test_a_manifest_that_cannot_be_moved_to_failed_does_not_block_others(start: 
     (inbox / "failed").write_text("a file, where a folder is needed")
     (inbox / "broken.json").write_text("[]")
     drop(inbox, "good", QUICK)
-    runner = start("--once")
+    runner = start("--once", engine="fake")
     assert runner.finish() == 1
     assert names(inbox / "done") == {"good.json"}
     assert names(inbox) == {"broken.json"}
@@ -111,7 +112,7 @@ def test_a_manifest_that_cannot_be_moved_to_failed_is_not_retried_immediately(
 ) -> None:
     (inbox / "failed").write_text("a file, where a folder is needed")
     drop(inbox, "bad", {**QUICK, "content": "gone.png"})
-    runner = start()
+    runner = start(engine="fake")
     runner.wait_for("manifest started", manifest="bad")
     for name in ("good", "better"):
         drop(inbox, name, QUICK)
@@ -122,7 +123,7 @@ def test_a_manifest_that_cannot_be_moved_to_failed_is_not_retried_immediately(
 
 
 def test_manifests_that_arrive_later_are_processed(start: Start, inbox: Path, tmp_path: Path) -> None:
-    runner = start()
+    runner = start(engine="fake")
     runner.wait_for("watching")
     drop(inbox, "dropped", QUICK)
     runner.wait_for("manifest done", manifest="dropped")
@@ -134,7 +135,7 @@ def test_manifests_that_arrive_later_are_processed(start: Start, inbox: Path, tm
 
 
 def test_an_inbox_that_was_removed_and_recreated_is_watched_again(start: Start, inbox: Path) -> None:
-    runner = start()
+    runner = start(engine="fake")
     runner.wait_for("watching")
     kept = inbox.with_name("kept")
     inbox.rename(kept)
@@ -150,7 +151,7 @@ def test_an_inbox_that_was_removed_and_recreated_is_watched_again(start: Start, 
 )
 def test_polling_uses_no_file_events(start: Start, inbox: Path) -> None:
     for options, listens in (((), True), (("--poll",), False)):
-        runner = start(*options)
+        runner = start(*options, engine="fake")
         runner.wait_for("watching")
         drop(inbox, f"dropped{listens}", QUICK)
         runner.wait_for("manifest done", manifest=f"dropped{listens}")
@@ -210,7 +211,7 @@ def test_the_next_runner_continues_the_manifest_of_a_killed_runner(
 def test_two_runners_share_an_inbox(start: Start, inbox: Path) -> None:
     for number in range(12):
         drop(inbox, f"m{number}", QUICK)
-    runners = [start("--once"), start("--once")]
+    runners = [start("--once", engine="fake"), start("--once", engine="fake")]
     assert [runner.finish() for runner in runners] == [0, 0]
     assert sum(runner.count("pair done") for runner in runners) == 12
     assert sum(runner.count("pair done already") for runner in runners) == 0
