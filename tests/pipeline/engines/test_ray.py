@@ -217,7 +217,8 @@ def test_the_pairs_of_a_machine_that_is_taken_away_are_done_without_a_death(
 ) -> None:
     node, held = Node(cluster), Held(folder)
     engine = on_ray(fake(held))
-    listener.wait_for(Note, lambda _: len(ready_notes(listener)) > CPUS)
+    # A node that is started beside other tests needs a minute.
+    listener.wait_for(Note, lambda _: len(ready_notes(listener)) > CPUS, timeout=300)
     for task in (listed := tasks(folder, ["content.png"] * 9)):
         engine.submit(task)
     listener.wait_for(BatchBegan, lambda _: len({e.device for e in listener.of(BatchBegan)}) > CPUS)
