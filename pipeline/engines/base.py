@@ -33,6 +33,11 @@ class Task:
     check_only: bool = False  # computes nothing: the outcome is none of `Finished` and `Died`
     waits: bool = True  # for images that can't be read now; if not, the outcome is then `Unread`
 
+    @property
+    def rank(self) -> tuple[int, bool, int]:
+        """The task of the lowest rank goes first."""
+        return -self.priority, not self.newcomer, self.number
+
 
 @dataclass(frozen=True)
 class Finished:

@@ -112,7 +112,7 @@ class FakeEngine:
             self._changed.wait_for(lambda: self._waiting or self._stopped)
             if self._stopped:
                 return None
-            task = min(self._waiting, key=lambda t: (-t.priority, not t.newcomer, t.number))
+            task = min(self._waiting, key=lambda t: t.rank)
             self._waiting.remove(task)
             return task
 

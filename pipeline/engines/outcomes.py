@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from collections.abc import Callable
 
 from nst.device import is_out_of_memory
 from nst.errors import NSTError
@@ -50,11 +51,14 @@ class Outcomes:
             self._bytes += _encoded_bytes(item)
         self._queue.put(item)
 
-    def take(self) -> Item:
-        """Wait for the next one."""
+    def take(self, taken: Callable[[], None]) -> Outcome | None:
+        """Wait for the next one, and call `taken`. Raises the error that ends the engine."""
         item = self._queue.get()
         with self._lock:
             self._bytes -= _encoded_bytes(item)
+        taken()
+        if isinstance(item, EngineLostError):
+            raise item
         return item
 
 

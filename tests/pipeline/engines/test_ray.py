@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from pipeline.work import watch
 from pipeline.work.session import Session
 from tests.conftest import SHALLOW, make_picture
 from tests.pipeline.engines.conftest import CPUS
-from tests.pipeline.engines.test_local import tasks
+from tests.pipeline.engines.test_local import outcomes, tasks
 from tests.process import Runner
 from tests.ray_cluster import Node
 
@@ -48,15 +48,6 @@ def local(settings: Settings, stores: Stores, timing: Timing) -> Engine:
 def fake(before: Before = lambda task: None) -> Callable[[Settings, Stores, Timing], Engine]:
     """Makes engines without a device, see `FakeEngine`; `before` runs in the actor."""
     return lambda settings, stores, timing: FakeEngine(stores, before)
-
-
-def outcomes(engine: Engine, submitted: Sequence[Task]) -> list[Outcome]:
-    """Submit tasks; their outcomes, in the order of their numbers."""
-    for task in submitted:
-        engine.submit(task)
-    engine.flush()
-    found = [outcome for _ in submitted if (outcome := engine.take())]
-    return sorted(found, key=lambda outcome: outcome.task.number)
 
 
 def manifest(folder: Path, pairs: int) -> Path:
@@ -217,7 +208,8 @@ def test_the_pairs_of_a_machine_that_is_taken_away_are_done_without_a_death(
 ) -> None:
     node, held = Node(cluster), Held(folder)
     engine = on_ray(fake(held))
-    listener.wait_for(Note, lambda _: len(ready_notes(listener)) > CPUS)
+    # A node that is started beside other tests needs a minute.
+    listener.wait_for(Note, lambda _: len(ready_notes(listener)) > CPUS, timeout=300)
     for task in (listed := tasks(folder, ["content.png"] * 9)):
         engine.submit(task)
     listener.wait_for(BatchBegan, lambda _: len({e.device for e in listener.of(BatchBegan)}) > CPUS)

@@ -1,28 +1,14 @@
 """The order in which a result is written, and when a result counts as whole."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from pipeline.errors import ClaimLostError
 from pipeline.outbox.outbox import Outbox
 from pipeline.stores.base import Store
-from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
 from tests.pipeline.outbox.made import LIMIT, is_done, make_record, publish
 
 CHANGES = ("write", "replace", "remove", "move")
-
-
-@pytest.fixture(params=["folder", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    yield FolderStore(tmp_path) if request.param == "folder" else MemoryStore("outbox")
-
-
-@pytest.fixture
-def memory() -> MemoryStore:
-    return MemoryStore("outbox")
 
 
 def changes(store: MemoryStore) -> list[str]:

@@ -1,8 +1,6 @@
 """Snapshots beside a result: their order among its files, those of an earlier result, and their record."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,20 +8,9 @@ from pipeline.errors import ClaimLostError, StoreError, UnavailableError
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.record import read_record
 from pipeline.stores.base import Store
-from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
 from tests.pipeline.outbox.made import LIMIT, THUMBNAILS, is_done, make_record, publish
 from tests.pipeline.outbox.test_outbox import changes
-
-
-@pytest.fixture(params=["folder", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    yield FolderStore(tmp_path) if request.param == "folder" else MemoryStore("outbox")
-
-
-@pytest.fixture
-def memory() -> MemoryStore:
-    return MemoryStore("outbox")
 
 
 def snapshots(store: Store) -> list[str]:
