@@ -20,8 +20,9 @@ from torch import Tensor
 
 from nst.gram import gram
 from nst.parameters import Pooling
-from nst.regions import picture_guides, style_guides
-from nst.vgg import VGG19
+from nst.regions import LayerGuide, picture_guides, style_guides
+from nst.tiles import Tile, Tiling, summed
+from nst.vgg import VGG19, in_order
 
 
 @dataclass(frozen=True)
@@ -52,17 +53,32 @@ def total_variation(image: Tensor) -> Tensor:
     return (down.sum(1) + right.sum(1)) / image[0].numel()
 
 
-def style_grams(vgg: VGG19, style: Tensor, layers: Layers, part: Tensor | None = None) -> dict[str, Tensor]:
+def style_grams(
+    vgg: VGG19, style: Tensor, layers: Layers, part: Tensor | None = None, most_pixels: int | None = None
+) -> dict[str, Tensor]:
     """The Gram matrices of one style picture, `(1, 3, H, W)` in 0..1, each `(1, C, C)`, by layer.
 
-    `part`, `(1, 1, H, W)` in 0..1, says which part of the picture is meant; without it, all is.
+    `part`, `(1, 1, H, W)` in 0..1, says which part of the picture is meant; without it, all is. `most_pixels`
+    is the number of pixels of a tile, see `nst.tiles`.
     """
     guides = style_guides(part, layers.style) if part is not None else {}
+
+    def of_tile(window: Tensor, tile: Tile) -> list[Tensor]:
+        return [
+            _tile_grams(tile.without_margin(found, name), name, tile, guides.get(name))
+            for name, found in vgg(window, layers.style, layers.pooling)
+        ]
+
+    tiles = Tiling(style.shape[2], style.shape[3], most_pixels).tiles(layers.style)
     with torch.no_grad():
-        return {
-            name: guides[name].grams(found) if name in guides else gram(found)
-            for name, found in vgg(style, layers.style, layers.pooling)
-        }
+        return dict(zip(in_order(layers.style), summed(of_tile, style, tiles), strict=True))
+
+
+def _tile_grams(features: Tensor, layer: str, tile: Tile, guide: LayerGuide | None) -> Tensor:
+    """What a tile adds to the Gram matrices of a layer, `(B·R, C, C)`, from its features `(B, C, h, w)`."""
+    if guide:
+        return guide.grams(features, None if tile.is_whole else tile.positions(layer))
+    return tile.share(layer) * gram(features)
 
 
 def mix_grams(grams: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) -> dict[str, Tensor]:
@@ -94,20 +110,22 @@ class Objective:
         layers: Layers,
         guides: Tensor | None = None,
         strengths: Tensor | None = None,
+        most_pixels: int | None = None,
     ) -> None:
         """`content` is `(B, 3, H, W)` in 0..1; `grams` are `(B, C, C)` for each style layer.
 
         With `guides`, `(B, R, H, W)` in 0..1, each of the R regions of a picture has its own style: `grams`
         are then `(B·R, C, C)`, and `strengths`, `(B·R,)`, the factors on their errors.
-        `coverage` is the share of each picture that is in some region.
+        `coverage` is the share of each picture that is in some region. With `most_pixels`, the picture is
+        computed in tiles that have, with their margins, so many pixels at most.
         """
         self.vgg, self.layers, self.grams = vgg, layers, grams
         self.regions = 1 if guides is None else guides.shape[1]
         self._strengths = 1.0 if strengths is None else strengths
         self.coverage = 1.0 if guides is None else (guides.sum(1) > 0).float().mean((1, 2))
         self._guides = {} if guides is None else picture_guides(guides, layers.style)
-        with torch.no_grad():
-            self.features = dict(vgg(content, layers.content, layers.pooling))
+        self._tiling = Tiling(content.shape[2], content.shape[3], most_pixels)
+        self.features = self._content_features(content)
 
     def __call__(self, image: Tensor) -> Terms:
         """The three terms of each picture, `(B, 3, H, W)` in 0..1."""
@@ -124,17 +142,49 @@ class Objective:
         `errors` has a function for each layer, which maps Gram matrices, `(B·R, C, C)`, to their errors,
         `(B·R,)`; R is 1 without regions.
         """
-        content, style = image.new_zeros(len(image)), dict[str, Tensor]()
-        for name, found in self.vgg(image, {*self.layers.content, *errors}, self.layers.pooling):
-            if name in errors:
-                style[name] = self.layers.style[name] * self._style_error(name, found, errors[name])
-            if name in self.layers.content:
-                error = (found - self.features[name]).float().square().mean((1, 2, 3))
-                content = content + self.layers.content[name] * error
-        return content, style
+        layers = in_order(errors)
+        of_tile = partial(self._of_tile, layers)
+        content, *grams = summed(of_tile, image, self._tiling.tiles({*self.layers.content, *layers}))
+        return content, {
+            name: self.layers.style[name] * self._style_error(name, found, errors[name])
+            for name, found in zip(layers, grams, strict=True)
+        }
 
-    def _style_error(self, name: str, features: Tensor, error: Callable[[Tensor], Tensor]) -> Tensor:
+    def _of_tile(self, layers: Sequence[str], window: Tensor, tile: Tile) -> list[Tensor]:
+        """What a tile adds to the content term, `(B,)`, and to the Gram matrices of `layers`."""
+        content, grams = window.new_zeros(len(window)), list[Tensor]()
+        for name, whole in self.vgg(window, {*self.layers.content, *layers}, self.layers.pooling):
+            found = tile.without_margin(whole, name)
+            if name in layers:
+                grams.append(_tile_grams(found, name, tile, self._guides.get(name)))
+            if name in self.layers.content:
+                rows, columns = tile.positions(name)
+                error = (found - self.features[name][:, :, rows, columns]).float().square().mean((1, 2, 3))
+                content = content + self.layers.content[name] * tile.share(name) * error
+        return [content, *grams]
+
+    def _style_error(self, name: str, grams: Tensor, error: Callable[[Tensor], Tensor]) -> Tensor:
         if name not in self._guides:
-            return error(gram(features))
-        guide = self._guides[name]
-        return guide.combined(self._strengths * error(guide.grams(features)))
+            return error(grams)
+        return self._guides[name].combined(self._strengths * error(grams))
+
+    def _content_features(self, content: Tensor) -> dict[str, Tensor]:
+        """The features of the contents at each content layer, `(B, C, h, w)`."""
+        layers, features = self.layers.content, dict[str, Tensor]()
+        with torch.no_grad():
+            for tile in self._tiling.tiles(layers):
+                for name, whole in self.vgg(content[:, :, *tile.window], layers, self.layers.pooling):
+                    found = tile.without_margin(whole, name)
+                    if tile.is_whole:
+                        features[name] = found
+                        continue
+                    if name not in features:
+                        features[name] = _empty(found, tile.all_positions(name))
+                    features[name][:, :, *tile.positions(name)] = found
+        return features
+
+
+def _empty(like: Tensor, size: tuple[int, int]) -> Tensor:
+    """Features without values, `(B, C, h, w)`, in the memory format of those of the network."""
+    shape = (*like.shape[:2], *size)
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)

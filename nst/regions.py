@@ -43,7 +43,7 @@ class _Positions:
 
     index: Tensor  # `(B·K,)`, among the B·N positions of the batch; short lists are filled up with the first
     factor: Tensor  # `(B, K, 1)`: T = √g, 0 where the list was filled up
-    total: Tensor  # `(B, 1, 1)`: the sum of g, or 1 if that is 0
+    total: Tensor  # `(B, 1, 1)`: the sum of g over the whole picture, or 1 if that is 0
 
 
 class LayerGuide:
@@ -54,14 +54,28 @@ class LayerGuide:
 
     def __init__(self, guide: Tensor) -> None:
         """`guide` is `(B, R, h, w)` in 0..1."""
-        rows = guide.flatten(2).where(guide.flatten(2) > _NEGLIGIBLE, 0.0)
-        self.shares = rows.mean(2)
-        self._regions = [_positions(each) for each in rows.unbind(1)]
+        self._guide = guide.where(guide > _NEGLIGIBLE, 0.0)
+        self.shares = self._guide.mean((2, 3))
+        totals = self._guide.sum((2, 3))
+        self._totals = totals.where(totals > 0, 1.0)
+        self._whole: list[_Positions] | None = None
 
-    def grams(self, features: Tensor) -> Tensor:
-        """`(B, C, h, w)` -> the Gram matrices of all regions, `(B·R, C, C)`, fp32."""
-        found: Tensor = _GuidedGrams.apply(features, self._regions)
+    def grams(self, features: Tensor, tile: tuple[slice, slice] | None = None) -> Tensor:
+        """`(B, C, h, w)` -> the Gram matrices of all regions, `(B·R, C, C)`, fp32.
+
+        With `tile`, the rows and columns that `features` have of the picture, it is what they add to them.
+        """
+        if tile:
+            regions = self._positions(self._guide[:, :, *tile])
+        else:
+            self._whole = regions = self._whole or self._positions(self._guide)
+        found: Tensor = _GuidedGrams.apply(features, regions)
         return found.flatten(0, 1)
+
+    def _positions(self, guide: Tensor) -> list[_Positions]:
+        """The positions of each region in a part of the guide."""
+        rows, totals = guide.flatten(2).unbind(1), self._totals[:, :, None, None].unbind(1)
+        return [_positions(each, total) for each, total in zip(rows, totals, strict=True)]
 
     def combined(self, errors: Tensor) -> Tensor:
         """The errors of all regions, `(B·R,)` -> the error of each picture, `(B,)`."""
@@ -106,15 +120,14 @@ def _moments(guide: Tensor, layers: Collection[str]) -> dict[str, tuple[Tensor, 
     return found
 
 
-def _positions(g: Tensor) -> _Positions:
-    """`(B, N)` -> where it is above 0."""
+def _positions(g: Tensor, total: Tensor) -> _Positions:
+    """`(B, N)` and its sums over the whole picture, `(B, 1, 1)` -> where it is above 0."""
     found = [each.nonzero()[:, 0] for each in g]
     index = pad_sequence([place + row * g.shape[1] for row, place in enumerate(found)], batch_first=True)
     factor = pad_sequence(
         [each[place].sqrt() for each, place in zip(g, found, strict=True)], batch_first=True
     )
-    total = g.sum(1)
-    return _Positions(index.flatten(), factor[:, :, None], total.where(total > 0, 1.0)[:, None, None])
+    return _Positions(index.flatten(), factor[:, :, None], total)
 
 
 class _GuidedGrams(torch.autograd.Function):

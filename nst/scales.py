@@ -37,7 +37,6 @@ from nst.result import Evaluation, Losses, OnEvaluation, Result, Snapshot
 from nst.snapshots import Snapshots
 from nst.tape import Row, Tape
 from nst.targets import Targets
-from nst.vgg import LARGE_PICTURE
 
 _FINE_SHARE = 0.8  # of the iterations of a scale and all coarser ones, the share of that scale
 _FIRST_CHANGE = 0.02  # mean change of a pixel by the first step, where 1 is the range from black to white
@@ -55,12 +54,9 @@ def split(iterations: int, levels: int) -> list[int]:
     return [iterations - sum(shares), *shares]
 
 
-def history(pixels: int) -> int:
-    """The number of steps that L-BFGS stores for a picture of this size, at 24 bytes a pixel each.
-
-    Storing half as many saves memory for large pictures; at 256 px it takes 9 % more evaluations.
-    """
-    return 10 if pixels > LARGE_PICTURE else 20
+def evaluations_by_scale(pair: PreparedPair) -> list[int]:
+    """The most evaluations of each scale of a pair, coarse to fine."""
+    return split(pair.parameters.epochs * ITERATIONS_PER_EPOCH, len(pair.contents))
 
 
 class BatchRun:
@@ -77,15 +73,14 @@ class BatchRun:
         self._targets, self._pairs, self._on_evaluation = targets, pairs, on_evaluation
         self._previews = previews
         self._began = time.perf_counter()
-        iterations = pairs[0].parameters.epochs * ITERATIONS_PER_EPOCH
-        self._schedule = split(iterations, len(pairs[0].contents))
+        self._schedule = evaluations_by_scale(pairs[0])
         parameters = [pair.parameters for pair in pairs]
         weights = [[p.content_weight, p.style_weight, p.tv_weight] for p in parameters]
         self._weights = Terms(*upload(torch.tensor(weights).T, targets.device).unbind())
         self._tolerance = upload(torch.tensor([p.tolerance for p in parameters]), targets.device)
         self._logs: list[list[Evaluation]] = [[] for _ in pairs]
         size = pairs[0].contents[-1].size
-        self._snapshots = Snapshots([p.snapshots for p in parameters], iterations, size)
+        self._snapshots = Snapshots([p.snapshots for p in parameters], sum(self._schedule), size)
 
     def results(self) -> list[Result]:
         """Run all scales; one result for each pair.
@@ -124,7 +119,7 @@ class BatchRun:
         keep = self._targets.keep(self._pairs, level)
         canvas = Canvas(image.shape[2], image.shape[3], image.device, keep)
         variables = canvas.encode(image)
-        optimiser = LBFGS(variables, self._tolerance, history(image[0, 0].numel()))
+        optimiser = LBFGS(variables, self._tolerance, self._targets.plan(self._pairs, level).steps)
         guide, tape, before = Guide(objective), Tape(), [len(log) for log in self._logs]
         active, scale, shares = list(range(len(self._pairs))), max(image.shape[2:]), list[float]()
         for step in range(self._schedule[level]):

@@ -8,7 +8,9 @@ from PIL import Image
 from nst import images
 from nst.device import pick_device, pick_dtype, set_up
 from nst.errors import NSTError
+from nst.estimate import expected_seconds
 from nst.masks import mask_of
+from nst.memory import Plan, for_pictures
 from nst.pair import PreparedPair, Style
 from nst.parameters import Parameters
 from nst.previews import PreviewCallbacks
@@ -29,8 +31,17 @@ class Stylizer:
     once.
     """
 
-    def __init__(self, weights: str = "embedded", device: str = "auto", dtype: str = "auto") -> None:
+    def __init__(
+        self,
+        weights: str = "embedded",
+        device: str = "auto",
+        dtype: str = "auto",
+        memory: float | None = None,
+    ) -> None:
         """See `load_weights`, `pick_device` and `pick_dtype` for the arguments and the errors raised.
+
+        `memory` is what this process may take, in GB, on a GPU of its memory; by default most of what is free
+        now. Pictures that need more are computed in tiles.
 
         On a GPU this disables TF32 for the whole process, so that fp32 is computed as fp32.
         """
@@ -38,7 +49,7 @@ class Stylizer:
         self.device = pick_device(device)
         self.dtype = pick_dtype(dtype, self.device)
         set_up(self.device)
-        self.targets = Targets(self.weights, self.device, self.dtype)
+        self.targets = Targets(self.weights, self.device, self.dtype, for_pictures(self.device, memory))
 
     def stylize(
         self,
@@ -86,6 +97,14 @@ class Stylizer:
                 # cuBLAS and cuDNN report a lost GPU as an error of their own; this raises the real one.
                 torch.cuda.synchronize(self.device)
             raise
+
+    def plan(self, pair: PreparedPair) -> Plan:
+        """How the pair is computed at its finest scale. Raises `NSTError` if there is too little memory."""
+        return self.targets.plan([pair], -1)
+
+    def expected_seconds(self, pair: PreparedPair) -> float:
+        """About how long the pair takes alone, at most. This evaluates it once or twice at a small scale."""
+        return expected_seconds(self.targets, [pair])
 
     def capacity(self, pair: PreparedPair) -> int:
         """How many pairs like this one fit into one batch; 1 on a CPU, which one pair keeps busy."""

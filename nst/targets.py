@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nst import images, masks
 from nst.device import upload
+from nst.memory import Plan, pixels_at_once, plan
 from nst.objective import Layers, Objective, mix_grams, style_grams
 from nst.pair import PreparedPair, Style
 from nst.regions import Keep
@@ -24,8 +25,9 @@ class Targets:
     styles are cached.
     """
 
-    def __init__(self, weights: Weights, device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.dtype = device, dtype
+    def __init__(self, weights: Weights, device: torch.device, dtype: torch.dtype, memory: int) -> None:
+        """`memory` is the number of bytes that the pictures may take."""
+        self.device, self.dtype, self.memory = device, dtype, memory
         self._exact = VGG19(weights).to(device)
         self._fast = self._exact if dtype == torch.float32 else VGG19(weights, dtype).to(device)
         self._grams: OrderedDict[object, dict[str, Tensor]] = OrderedDict()
@@ -40,6 +42,7 @@ class Targets:
         p = pairs[0].parameters
         layers = Layers(p.content_layers, p.style_layers, p.pooling)
         network = self._exact if exact else self._fast
+        tile = self.plan(pairs, level).tile
         mixed = [
             self._style_targets(pair, styles, level, layers, network)
             for pair in pairs
@@ -47,7 +50,13 @@ class Targets:
         ]
         grams = {name: torch.cat([targets[name] for targets in mixed]) for name in layers.style}
         contents = self.contents(pairs, level)
-        return Objective(network, contents, grams, layers, *self._regions(pairs, level))
+        guides, strengths = self._regions(pairs, level)
+        return Objective(network, contents, grams, layers, guides, strengths, tile)
+
+    def plan(self, pairs: Sequence[PreparedPair], level: int) -> Plan:
+        """How the pictures are computed at scale `level`. Raises `NSTError` if there is too little memory."""
+        width, height = pairs[0].contents[level].size
+        return plan(width * height, self.memory, self.dtype)
 
     def contents(self, pairs: Sequence[PreparedPair], level: int) -> Tensor:
         """The content pictures of a batch at scale `level`, `(B, 3, H, W)` in 0..1, on the device."""
@@ -60,11 +69,13 @@ class Targets:
             return lambda pictures: pictures
         return Keep(upload(torch.stack(kept), self.device), self.contents(pairs, level))
 
-    def _regions(self, pairs: Sequence[PreparedPair], level: int) -> tuple[Tensor, Tensor] | tuple[()]:
+    def _regions(
+        self, pairs: Sequence[PreparedPair], level: int
+    ) -> tuple[Tensor, Tensor] | tuple[None, None]:
         """The guides of all regions at scale `level`, `(B, R, H, W)`, and their strengths, `(B·R,)`."""
         regions = [pair.regions for pair in pairs if pair.regions]
         if not regions:
-            return ()
+            return None, None
         guides = upload(torch.stack([each.guides[level] for each in regions]), self.device).float() / 255
         strengths = torch.tensor([strength for each in regions for strength in each.strengths])
         return guides, upload(strengths, self.device)
@@ -85,7 +96,8 @@ class Targets:
                 picture = upload(style.at(side)[None], self.device)
                 part = style.part_at(side)
                 part = part if part is None else upload(part[None], self.device)
-                self._grams[key] = style_grams(network, picture, layers, part)
+                most = pixels_at_once(self.memory, network.dtype)
+                self._grams[key] = style_grams(network, picture, layers, part, most)
                 if len(self._grams) > _CACHED_STYLES:
                     self._grams.popitem(last=False)
             self._grams.move_to_end(key)

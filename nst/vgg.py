@@ -30,6 +30,11 @@ DEPTHS = tuple((layer, name in _BEFORE_POOLING) for name, layer in zip(CONVOLUTI
 _WINOGRAD_OUTPUTS, _WINOGRAD_NUMBERS, _WINOGRAD_MOST_INPUTS = 128, 2**17, 256
 
 
+def in_order(layers: Collection[str]) -> list[str]:
+    """These layers from the shallowest to the deepest."""
+    return sorted(layers, key=LAYERS.index)
+
+
 class VGG19(nn.Module):
     """The convolutional part of VGG19. Its weights are constants and get no gradient."""
 

@@ -1,0 +1,95 @@
+"""How the memory at hand is divided for a picture: tiles, and the steps that the search stores."""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nst.errors import NSTError
+from nst.vgg import LARGE_PICTURE
+
+GB = 10**9
+USABLE = 0.8  # the share of the free memory that pictures may take
+_STEP = 24  # bytes a pixel of one step that L-BFGS stores
+_STATE = 240  # bytes a pixel of what else grows with the picture
+_SMALLEST_TILE, _GOOD_TILE = 512**2, 1024**2  # pixels with margins; smaller ones are mostly margin
+_FEATURES = {torch.float32: 2600, torch.bfloat16: 1500}  # bytes a pixel that is computed at once
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a picture is computed.
+
+    `steps` is how many steps L-BFGS stores. `tile` is the number of pixels that a tile has at most with its
+    margins; without it, the picture is computed as a whole.
+    """
+
+    steps: int
+    tile: int | None = None
+
+
+def plan(pixels: int, memory: int, dtype: torch.dtype) -> Plan:
+    """The plan for a picture of so many pixels in so many bytes, with features of this type.
+
+    Raises `NSTError` if the picture does not fit, not even in small tiles.
+    """
+    whole = 10 if pixels > LARGE_PICTURE else 20
+    if pixels * (_STATE + _STEP * whole + _FEATURES[dtype]) <= memory:
+        return Plan(whole)
+    for steps, tile in ((10, _GOOD_TILE), (5, _GOOD_TILE), (3, _SMALLEST_TILE)):
+        left = int((memory - pixels * (_STATE + _STEP * steps)) / _FEATURES[dtype])
+        if left >= tile:
+            return Plan(steps, left)
+    raise NSTError(
+        f"a picture of {pixels / 1e6:.0f} megapixels needs {least(pixels, dtype) / GB:.1f} GB of memory, and "
+        f"{memory / GB:.1f} GB are there; lower max_size, or use a machine with more memory"
+    )
+
+
+def pixels_at_once(memory: int, dtype: torch.dtype) -> int:
+    """How many pixels can be computed at once in so many bytes, if nothing else takes memory."""
+    return memory // _FEATURES[dtype]
+
+
+def least(pixels: int, dtype: torch.dtype) -> int:
+    """The bytes that a picture of so many pixels needs at least."""
+    return pixels * (_STATE + 3 * _STEP) + _SMALLEST_TILE * _FEATURES[dtype]
+
+
+def for_pictures(device: torch.device, memory: float | None = None) -> int:
+    """The bytes that pictures may take: what is left of `memory` in GB, or most of what is free.
+
+    On a CPU, the limit of the control group counts, such as that of a container.
+    """
+    if memory is not None:
+        used = torch.cuda.memory_allocated(device) if device.type == "cuda" else _used()
+        return max(0, int(memory * GB) - used)
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(USABLE * (free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)))
+    return int(USABLE * min(_free_of_host(), _limit_of_group() - _used()))
+
+
+def _free_of_host() -> int:
+    with suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _limit_of_group() -> int:
+    """The most that the control group of this process may take; a very large number without a limit."""
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # the limit is `max` where there is none
+            return int(Path(path).read_text())
+    return 2**62
+
+
+def _used() -> int:
+    """What this process has taken."""
+    with suppress(OSError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
