@@ -1,19 +1,18 @@
-from collections.abc import Mapping
-from itertools import pairwise
-
 import pytest
 import torch
 from torch import Tensor
 
+from nst import images
 from nst.objective import Layers, Objective, style_grams
 from nst.parameters import LAYERS, Parameters, Pooling
-from nst.tiles import Tile, Tiling, reach, summed
+from nst.tiles import Tiling, reach
 from nst.vgg import VGG19
+from nst.weights import Weights
+from tests.conftest import make_picture
 from tests.nst.test_objective import seeded
 
 DEFAULT = Layers(Parameters().content_layers, Parameters().style_layers)
-EACH = Layers({name: 1.0 for name in LAYERS[-3:]}, {name: 1.0 for name in LAYERS})
-HEIGHT, WIDTH = 497, 512  # the last tile has a row of positions that is cut off by the poolings
+EACH = Layers(dict.fromkeys(LAYERS[-3:], 1.0), dict.fromkeys(LAYERS, 1.0))
 
 
 def noise(seed: int, *shape: int) -> Tensor:
@@ -56,36 +55,67 @@ def test_the_margin_has_all_that_a_layer_sees(layer: str, vgg: VGG19) -> None:
     assert torch.equal(before[..., seen:], after[..., seen:])
 
 
-def gradient(objective: Objective, image: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """The terms, and the gradient of each with respect to the picture."""
+def gradients(objective: Objective, image: Tensor) -> list[Tensor]:
+    """The content and the style term, and the gradient of each with respect to the picture."""
     image = image.clone().requires_grad_(True)
     terms = objective(image)
-    found = {
-        name: torch.autograd.grad(getattr(terms, name).sum(), image, retain_graph=True)[0]
-        for name in ("content", "style")
-    }
-    return torch.stack([terms.content, terms.style]), found
+    found = [terms.content, terms.style]
+    return [*found, *(torch.autograd.grad(term.sum(), image, retain_graph=True)[0] for term in found)]
 
 
-@pytest.mark.parametrize("pooling", ["max", "avg"])
-@pytest.mark.parametrize(
-    ("layers", "most", "count"),
-    [(DEFAULT, 180_000, 4), (DEFAULT, 110_000, 9), (EACH, 150_000, 16), (EACH, 240_000, 4)],
-)
-def test_tiles_have_the_loss_and_the_gradient_of_the_whole_picture(
-    layers: Layers, most: int, count: int, pooling: Pooling, vgg: VGG19
-) -> None:
-    layers = Layers(layers.content, layers.style, pooling)
-    image, content, style = (noise(seed, 1, 3, HEIGHT, WIDTH) for seed in range(3))
-    print(len(Tiling(HEIGHT, WIDTH, most).tiles({*layers.content, *layers.style})))
+def picture(seed: int, height: int, width: int, dtype: torch.dtype) -> Tensor:
+    """Soft spots and noise, `(1, 3, H, W)`."""
+    spots = images.to_tensor(make_picture(width, height, seed))[None]
+    return (spots + 0.1 * noise(seed, *spots.shape)).clamp(0, 1).to(dtype)
+
+
+def objectives(
+    vgg: VGG19, layers: Layers, size: tuple[int, int], most: int, regions: bool
+) -> tuple[Objective, Objective]:
+    """One objective of the whole picture and one in tiles; with regions, two that fade into each other."""
+    content, style = (picture(seed, *size, vgg.dtype) for seed in (1, 2))
+    guides = strengths = None
     grams = style_grams(vgg, style, layers)
-    in_tiles = style_grams(vgg, style, layers, most_pixels=most)
-    for name, whole in grams.items():
-        torch.testing.assert_close(in_tiles[name], whole, rtol=1e-4, atol=1e-5 * whole.max().item())
-    whole, exact = gradient(Objective(vgg, content, grams, layers), image)
-    tiled, found = gradient(Objective(vgg, content, grams, layers, most_pixels=most), image)
-    torch.testing.assert_close(tiled, whole, rtol=1e-5, atol=0)
-    for name in exact:
-        error = (found[name] - exact[name]).norm() / exact[name].norm()
-        print(name, error)
-        assert error < 1e-5
+    if regions:
+        ramp = torch.linspace(0, 1, size[1]).expand(size)
+        guides, strengths = torch.stack([ramp, 1 - ramp])[None].to(vgg.dtype), torch.tensor([1.0, 0.5])
+        grams = {name: gram.expand(2, -1, -1) for name, gram in grams.items()}
+    whole, tiled = (Objective(vgg, content, grams, layers, guides, strengths, n) for n in (None, most))
+    return whole, tiled
+
+
+def check(whole: Objective, tiled: Objective, image: Tensor, tolerance: float) -> None:
+    for ours, theirs in zip(gradients(tiled, image), gradients(whole, image), strict=True):
+        assert (ours - theirs).norm() < tolerance * theirs.norm()
+
+
+@pytest.mark.parametrize(("most", "count"), [(120_000, 4), (90_000, 12), (70_000, 22)])
+@pytest.mark.parametrize("regions", [False, True])
+def test_tiles_have_the_loss_and_the_gradient_of_the_whole_picture(
+    most: int, count: int, regions: bool, vgg: VGG19
+) -> None:
+    assert len(Tiling(497, 512, most).tiles(DEFAULT.style)) == count
+    whole, tiled = objectives(vgg, DEFAULT, (497, 512), most, regions)
+    check(whole, tiled, picture(0, 497, 512, torch.float32), 1e-5)
+
+
+@pytest.mark.parametrize(("pooling", "regions"), [("max", False), ("avg", True)])
+def test_tiles_of_all_layers_are_exact_where_rounding_does_not_decide(
+    pooling: Pooling, regions: bool, weights: Weights
+) -> None:
+    """In fp64, because in fp32 rounding sometimes decides whether a ReLU is open."""
+    exact = VGG19(weights, torch.float64)
+    layers = Layers(EACH.content, EACH.style, pooling)
+    most = 33 * 400
+    assert len(Tiling(33, 500, most).tiles(layers.style)) > 1
+    whole, tiled = objectives(exact, layers, (33, 500), most, regions)
+    check(whole, tiled, picture(0, 33, 500, torch.float64), 1e-6)
+
+
+def test_the_targets_of_a_style_in_tiles_are_those_of_the_whole_style(vgg: VGG19) -> None:
+    style, part = picture(2, 300, 200, torch.float32), torch.zeros(1, 1, 300, 200)
+    part[..., 40:230, 20:] = 1
+    for chosen in (None, part):
+        whole, tiled = (style_grams(vgg, style, DEFAULT, chosen, most) for most in (None, 40_000))
+        for name in whole:
+            assert (tiled[name] - whole[name]).norm() < 1e-5 * whole[name].norm()
