@@ -31,8 +31,8 @@ _FIRST_PARAMETERS = {
     *("epochs", "tolerance", "content_weight", "style_weight", "tv_weight", "max_size", "style_scale"),
     *("init", "seed", "pooling", "content_layers", "style_layers", "preserve_color", "format"),
 }
-# Bytes of memory for each pixel of a content that is enlarged: Pillow keeps 4, all smaller scales take a third
-# of that, and the filter takes a copy.
+# Bytes of memory for each pixel of a content that is enlarged: Pillow keeps 4, all smaller scales take a
+# third of that, and the filter takes a copy.
 _ENLARGED = 10
 THUMBNAIL = 256  # pixels, the maximum of a thumbnail's long side
 
