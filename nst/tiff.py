@@ -36,8 +36,9 @@ def tiff(image: Image.Image, exif: bytes, tags: dict[int, object], profile: byte
         _PREDICTOR: _HORIZONTAL,
         _PROFILE: profile,
     }
-    directories = with_tags(exif, tags | layout).tobytes().removeprefix(b"Exif\0\0")
-    return b"".join([directories, *strips])
+    directories = with_tags(exif, tags | layout)
+    directories.endian = "<"  # some programs find no size in a file of the other byte order
+    return b"".join([directories.tobytes().removeprefix(b"Exif\0\0"), *strips])
 
 
 def _strip(image: Image.Image, top: int, rows: int) -> bytes:

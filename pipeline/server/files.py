@@ -21,8 +21,8 @@ _TRIES = 3  # with a file that is replaced between two requests to its store
 # pictures come from another site, and `Access` refuses them. `allow-downloads`: otherwise the browser blocks
 # links to files that it does not show, such as TIFF pictures and loss logs.
 _POLICY = (
-    "sandbox allow-same-origin allow-downloads; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "sandbox allow-same-origin allow-downloads; default-src 'none'; img-src 'self'; "
+    "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 # All that the program writes. Whatever else lies there is saved and not shown.
 _TYPES = {

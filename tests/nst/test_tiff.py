@@ -50,6 +50,7 @@ def test_exif_of_either_byte_order_is_kept(order: str) -> None:
     exif[0x010F] = "Maker"
     exif.get_ifd(0x8769)[0x9003] = "2020:01:02 03:04:05"
     data = saved(Picture(make_picture(), exif=exif.tobytes().removeprefix(b"Exif\0\0")))
+    assert data.startswith(b"II*\0")
     with Image.open(io.BytesIO(data)) as found:
         assert found.getexif()[0x010F] == "Maker"
         assert found.getexif().get_ifd(0x8769)[0x9003] == "2020:01:02 03:04:05"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import PurePosixPath
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,11 @@ def test_a_grid_shows_jpegs_and_links_to_the_pictures() -> None:
 
 
 def test_a_sweep_of_parameters_for_printing_names_their_values() -> None:
-    strips = {"dpi": [None, 72.5, 300], "enlarge": [True, False], "format": ["png", "tiff"]}
+    strips: dict[str, list[Any]] = {
+        "dpi": [None, 72.5, 300],
+        "enlarge": [True, False],
+        "format": ["png", "tiff"],
+    }
     found = [shown(*swept(**{name: values})).text("strip") for name, values in strips.items()]
     assert found == ["dpi none dpi 72.5 dpi 300", "enlarge no enlarge yes", "format png format tiff"]
 
