@@ -103,7 +103,7 @@ class PreparedPair:
             )
         rgb, alpha = content.rgb, content.alpha
         _check_size(rgb, "the content")
-        longest = min(parameters.max_size, max(rgb.size))
+        longest = result_side(rgb.size, parameters)
         sizes = [images.scaled(rgb.size, side) for side in _scales(longest)]
         contents = [images.resize(rgb, size) for size in sizes if min(size) >= _SMALLEST_SIDE]
         if not contents or contents[-1].size != sizes[-1]:
@@ -137,9 +137,14 @@ class PreparedPair:
         return tuple(c.size for c in self.contents), p.epochs, p.init, p.pooling, *layers, regions
 
 
+def result_side(content: tuple[int, int], parameters: Parameters) -> int:
+    """The long side of the result in pixels; `content` is a width and height."""
+    return parameters.max_size if parameters.enlarge else min(parameters.max_size, max(content))
+
+
 def largest_style_side(content: tuple[int, int], parameters: Parameters) -> int:
     """The long side of the styles at the finest scale, in pixels; `content` is a width and height."""
-    return max(_SMALLEST_SIDE, round(min(parameters.max_size, max(content)) * parameters.style_scale))
+    return max(_SMALLEST_SIDE, round(result_side(content, parameters) * parameters.style_scale))
 
 
 def _scales(longest: int) -> list[int]:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from typing_extensions import TypeAliasType
 
 Pooling = Literal["max", "avg"]
-Format = Literal["png", "jpg", "webp"]
+Format = Literal["png", "jpg", "webp", "tiff"]
 
 LAYERS = tuple(
     f"relu{block}_{index}"
@@ -71,6 +71,7 @@ Snapshots = Annotated[
     BeforeValidator(integral),
     AfterValidator(_not_one),
 ]
+Dpi = Annotated[float, Field(ge=1, le=10_000)]
 # A type with a name appears once in the JSON Schema.
 LayerWeights = TypeAliasType(
     "LayerWeights",
@@ -120,7 +121,12 @@ class Parameters(BaseModel):
         1024,
         ge=16,
         le=16383,
-        description="Long side of the picture in pixels; the content is never enlarged.",
+        description="Long side of the picture in pixels; a smaller content is enlarged only with `enlarge`.",
+    )
+    enlarge: bool = Field(
+        False,
+        description="Enlarge a content whose long side is below `max_size`.",
+        exclude_if=lambda value: value is False,  # as for `snapshots`
     )
     style_scale: float = Field(
         1.0,
@@ -140,6 +146,11 @@ class Parameters(BaseModel):
     )
     preserve_color: bool = Field(False, description="Keep the colours of the content.")
     format: Format = Field("png", description="File format of the picture.")
+    dpi: Dpi | None = Field(
+        None,
+        description="Pixels per inch that the file says; without it, those of the content.",
+        exclude_if=lambda value: value is None,  # as for `snapshots`
+    )
     keep_metadata: bool = Field(
         False, description="Keep the EXIF of the content, such as date, camera, place and copyright."
     )

@@ -27,6 +27,7 @@ from pipeline.outbox.record import DeliveredLosses, Record, RecordedSnapshots, W
 _SOFTWARE = f"nst-pipeline {nst.__version__}"
 _CURVE_POINTS = 60
 _THUMBNAILS_KEPT = 256
+_SHOWN = 1600  # pixels, the maximum of the long side of what pages show in place of a picture
 
 
 class Encoder:
@@ -43,13 +44,18 @@ class Encoder:
             include={"id", "parameters", "losses", "weights"},
             exclude={"parameters": {"snapshots"}},  # the picture is the same with and without them
         )
-        picture = Picture(result.image, prepared.pair.alpha, prepared.dpi, prepared.exif)
+        whole = Picture(result.image, prepared.pair.alpha, prepared.dpi, prepared.exif)
+        picture = images.encode(whole, record.parameters.format, _SOFTWARE, notes)
+        record = record.with_thumbnail(picture)
+        thumbnails = {name: self._thumbnail(name, image) for name, image in prepared.thumbnails.items()}
+        if record.thumbnail:
+            thumbnails[record.thumbnail] = thumbnail(result.image, _SHOWN)
         return Finished(
             task=task,
             record=record,
-            picture=images.encode(picture, record.parameters.format, _SOFTWARE, notes),
+            picture=picture,
             loss_log=_loss_log(result.evaluations),
-            thumbnails={name: self._thumbnail(name, image) for name, image in prepared.thumbnails.items()},
+            thumbnails=thumbnails,
             snapshots=_snapshots(record, result),
         )
 

@@ -25,6 +25,8 @@ from pipeline.outbox.record import (
 )
 from pipeline.stores.opening import Stores
 
+_FORMATS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP", "tiff": "TIFF"}  # as Pillow names them
+
 
 class FakeEngine:
     """Needs neither torch nor a device. One thread works on one task after the other, by their ranks.
@@ -165,7 +167,7 @@ def _finished(task: Task, images: Mapping[str, RecordedImage], digest: str) -> F
     record = Record(
         id=task.pair.id,
         input_digest=digest,
-        picture=f"{task.pair.id}.png",
+        picture=f"{pair.id}.{pair.parameters.format}",
         content=images[pair.content],
         styles=styles,
         keep=pair.keep and images[pair.keep],
@@ -184,12 +186,16 @@ def _finished(task: Task, images: Mapping[str, RecordedImage], digest: str) -> F
         node=platform.node() or None,
         snapshots=snapshots,
     )
+    picture = _encoded(_FORMATS[pair.parameters.format])
+    record = record.with_thumbnail(picture)
+    thumbnails = [image.thumbnail for image in images.values()]
+    thumbnails += [record.thumbnail] if record.thumbnail else []
     return Finished(
         task=task,
         record=record,
-        picture=_encoded("PNG"),
+        picture=picture,
         loss_log=b'{"step": 1, "total": 2.0}\n',
-        thumbnails={image.thumbnail: _encoded("JPEG") for image in images.values()},
+        thumbnails=dict.fromkeys(thumbnails, _encoded("JPEG")),
         snapshots=_encoded_snapshots(snapshots) if snapshots else {},
     )
 

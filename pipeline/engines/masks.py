@@ -46,8 +46,9 @@ class Masks:
     mask whose aspect ratio is not that of its image.
     """
 
-    def __init__(self, files: Files, most_pixels: int) -> None:
-        self._files, self._most_pixels = files, most_pixels
+    def __init__(self, files: Files, most_pixels: int, result_side: int) -> None:
+        """`result_side` is the long side of the result in pixels."""
+        self._files, self._most_pixels, self._result_side = files, most_pixels, result_side
         self._decoded: dict[str, Image.Image] = {}
         self.thumbnails: dict[str, Image.Image] = {}
         self.notes: list[str] = []
@@ -84,8 +85,9 @@ class Masks:
             return None
         if reference not in self._decoded:
             with named(reference):
-                # The size of the image that it lies over is enough.
-                decoded = images.decode(self._files[reference][0], max(size), self._most_pixels)
+                # The size of the image that it lies over is enough, or that of an enlarged result.
+                side = max(*size, self._result_side)
+                decoded = images.decode(self._files[reference][0], side, self._most_pixels)
                 self._decoded[reference] = mask_of(decoded)
             name = thumbnail_name(hashlib.sha256(self._files[reference][0]).hexdigest())
             self.thumbnails[name] = self._decoded[reference]

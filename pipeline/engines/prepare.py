@@ -12,7 +12,7 @@ from PIL import Image
 
 from nst import images
 from nst.images import Picture
-from nst.pair import PreparedPair, Style, largest_style_side
+from nst.pair import PreparedPair, Style, largest_style_side, result_side
 from nst.parameters import Parameters
 from pipeline.engines.base import Changed, Task, Unchanged
 from pipeline.engines.budget import Budget
@@ -31,6 +31,9 @@ _FIRST_PARAMETERS = {
     *("epochs", "tolerance", "content_weight", "style_weight", "tv_weight", "max_size", "style_scale"),
     *("init", "seed", "pooling", "content_layers", "style_layers", "preserve_color", "format"),
 }
+# Bytes of memory for each pixel of a content that is enlarged: Pillow keeps 4, all smaller scales take a
+# third of that, and the filter takes a copy.
+_ENLARGED = 10
 THUMBNAIL = 256  # pixels, the maximum of a thumbnail's long side
 
 
@@ -54,7 +57,7 @@ class Prepared:
     styles: list[RecordedImage]
     digest: str
     thumbnails: dict[str, Image.Image]  # the images to reduce, by the name of the thumbnail
-    dpi: tuple[float, float] | None = None  # of the content, for printing
+    dpi: tuple[float, float] | None = None  # of the result, for printing
     exif: bytes = b""  # of the content, if the result is to keep it
     keep: RecordedImage | None = None
     notes: tuple[str, ...] = ()  # sentences about what a person may not have meant
@@ -101,6 +104,7 @@ class Preparer:
                 *((n, side) for n in pair.images[1:]),
             )
         ]
+        content += _enlarging_bytes(inputs.files[pair.content][0], pair.parameters)
         # The content stays in memory while the styles and masks are decoded, one after the other.
         with DECODING.taken(content + max(others)):
             return self._prepare(pair, inputs)
@@ -108,7 +112,8 @@ class Preparer:
     def _prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
         with named(pair.content):
             content = self._decoded(inputs.files[pair.content][0], pair.parameters.max_size)
-        masks = Masks(inputs.files, self._most_pixels)
+            images.check_transparency(content, pair.parameters.format)
+        masks = Masks(inputs.files, self._most_pixels, result_side(content.rgb.size, pair.parameters))
         styles, sources, thumbnails = [], [], {}
         for entry in pair.styles:
             # At least the size of a thumbnail, because all pairs with this style share one thumbnail.
@@ -131,7 +136,7 @@ class Preparer:
             styles=sources,
             digest=inputs.digest,
             thumbnails=thumbnails,
-            dpi=content.dpi,
+            dpi=(dpi, dpi) if (dpi := pair.parameters.dpi) else content.dpi,
             exif=images.kept_exif(content.exif) if pair.parameters.keep_metadata else b"",
             keep=recorded_image(pair.keep, inputs.files) if pair.keep else None,
             notes=tuple(masks.notes),
@@ -194,6 +199,15 @@ def _described(parameters: Parameters) -> dict[str, Any]:
 
 def _pixels(style: Style) -> int:
     return style.image.width * style.image.height
+
+
+def _enlarging_bytes(content: bytes, parameters: Parameters) -> int:
+    """Bytes of memory that it takes to enlarge a content, of which this is the file."""
+    size = images.stored_size(content)
+    if size is None or result_side(size, parameters) <= max(size):
+        return 0
+    width, height = images.scaled(size, parameters.max_size)
+    return _ENLARGED * width * height
 
 
 def _style_side(parameters: Parameters) -> int:

@@ -45,7 +45,8 @@ class _Draft(NamedTuple):
 
         Masks are described only where there are some, because the names of other pairs must not change.
         """
-        own = self.parameters.model_dump(mode="json", include=set(self.own))
+        # Not `model_dump`, which leaves some defaults out: a pair may give one in place of another default.
+        own = {name: getattr(self.parameters, name) for name in self.own}
         described: list[Any] = [[style.weight for style in self.styles], own]
         masks = [[style.region, style.image_region] for style in self.styles]
         if self.keep or any(map(any, masks)):

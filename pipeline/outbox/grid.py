@@ -61,9 +61,9 @@ def _pictures(records: Sequence[Record]) -> str:
 
 
 def _picture(record: Record) -> str:
-    picture, width, height = quote(record.picture), record.width, record.height
+    picture, shown, width, height = quote(record.picture), quote(record.shown), record.width, record.height
     return (
-        f'<a href="{picture}"><img src="{picture}" alt="{text(record.id)}" width="{width}" height="{height}" '
+        f'<a href="{picture}"><img src="{shown}" alt="{text(record.id)}" width="{width}" height="{height}" '
         f'style="--w:{width};--h:{height}" loading="lazy" decoding="async"></a>{formed.link(record)}'
     )
 

@@ -95,6 +95,8 @@ def value_text(value: object) -> str:
         return ", ".join(f"{name} {weight:g}" for name, weight in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value is None:
+        return "none"
     # 15 digits show the number as the manifest gives it.
     return f"{value:,.15g}" if isinstance(value, float) else str(value)
 

@@ -55,17 +55,18 @@ def _section(sweep: Sweep) -> str:
 def _card(record: Record) -> str:
     names = " and ".join(_file_name(style) for style in record.styles)
     alt = text(f"{_file_name(record.content)} in the style of {names}")
-    picture, width, height = quote(record.picture), record.width, record.height
+    picture, shown, width, height = quote(record.picture), quote(record.shown), record.width, record.height
+    kind = "" if record.shown == record.picture else f", {record.parameters.format.upper()}"
     return f"""<article>
 <header><h2>{text(record.id)}</h2>{_changed_parameters(record)}</header>
-<a class="result" href="{picture}"><img src="{picture}" alt="{alt}"
+<a class="result" href="{picture}"><img src="{shown}" alt="{alt}"
 width="{width}" height="{height}" style="--w:{width};--h:{height}"
 loading="lazy" decoding="async"></a>
 <div class="details">
 {_sources(record)}
 {_curve_svg(record.curve)}
 {formed.animation(record)}{facts("measured", _measured(record))}
-<p class="links"><a href="{picture}">Picture, {width} × {height}</a>
+<p class="links"><a href="{picture}">Picture, {width} × {height}{kind}</a>
 <a href="{quote(record.id)}.loss.jsonl">Loss log</a>
 <a href="{quote(record.id)}.json">Record</a></p>
 <details><summary>All parameters</summary>{facts("table", _parameters(record))}</details>

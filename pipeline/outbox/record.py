@@ -1,5 +1,6 @@
 """The record of a result: what it says, and how records of other versions of this program are read."""
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -8,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from nst.parameters import Parameters
+from nst.parameters import Format, Parameters
 
 FORMAT = 1  # of records; a later format may add fields and values, but changes none of an earlier one
 LONGEST = 2**20  # bytes of a record
+_SHOWN_BY_BROWSERS: set[Format] = {"png", "jpg", "webp"}
 
 # JSON has no number for a loss that is infinite or not a number, so that null is written in its place.
 Loss = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
@@ -82,6 +84,8 @@ class Record(_Model):
     status: Literal["done"] = "done"
     input_digest: str
     picture: str
+    # Of the picture, a JPEG, if browsers do not show its format. If not, it is left out, as are snapshots.
+    thumbnail: str | None = Field(None, exclude_if=lambda value: value is None)
     tags: dict[str, str] = {}  # of the picture and the loss log, by file name; see `Store.tag`
     content: RecordedImage
     styles: list[RecordedImage]
@@ -106,6 +110,21 @@ class Record(_Model):
     def log(self) -> str:
         """The name of the loss log."""
         return log_name(self.id)
+
+    @property
+    def shown(self) -> str:
+        """The name of the file that browsers show: the picture, or a JPEG of it."""
+        return self.thumbnail or self.picture
+
+    def with_thumbnail(self, picture: bytes) -> "Record":
+        """This record; with the name of a thumbnail of its picture if browsers do not show its format.
+
+        `picture` is the encoded picture.
+        """
+        if self.parameters.format in _SHOWN_BY_BROWSERS:
+            return self
+        name = thumbnail_name(hashlib.sha256(picture).hexdigest())
+        return self.model_copy(update={"thumbnail": name})
 
     @property
     def images(self) -> list[RecordedImage]:

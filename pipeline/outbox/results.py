@@ -133,8 +133,8 @@ class Results:
         record = record.model_copy(update={"tags": tags})
         text = record.model_dump_json(indent=1).encode()
         tag = self._writer.put(record_name(record.id), text, None, confirm)
-        if earlier.record and earlier.record.picture != record.picture:
-            self._writer.remove(earlier.record.picture, self.seen(earlier.record.picture), confirm)
+        if earlier.record:
+            self._remove_replaced(earlier.record, record, confirm)
         return Kept(record, tag)
 
     def seen(self, name: str) -> str | None:
@@ -177,6 +177,15 @@ class Results:
         with waiting_for_outbox():
             found = self._store.tag(f"{self._manifest}/{name}")
         return None if found is None else found == tag
+
+    def _remove_replaced(self, earlier: Record, record: Record, confirm: Confirm) -> None:
+        """Delete the picture of an earlier record and its thumbnail if those of the new one are others."""
+        if earlier.picture != record.picture:
+            self._writer.remove(earlier.picture, self.seen(earlier.picture), confirm)
+        if earlier.thumbnail and earlier.thumbnail != record.thumbnail:
+            with waiting_for_outbox():
+                tag = self._store.tag(f"{self._manifest}/{earlier.thumbnail}")
+            self._writer.remove(earlier.thumbnail, tag, confirm)
 
     def _put_thumbnail(self, name: str, data: bytes, confirm: Confirm) -> None:
         """Write a thumbnail, unless it is there: its name is a digest of its image."""

@@ -44,16 +44,21 @@ def publish(
     confirm: Callable[[], None] = lambda: None,
     warn: Callable[[str], None] = lambda message: None,
     snapshots: int = 0,
+    thumbnail: str | None = None,
 ) -> Kept:
     """What a runner does with pair "p" of manifest "m": open the results, look the pair up, publish."""
     results = Outbox(store).open("m", ["p"], Timing(), warn)
     found = results.find("p")
     record, files = make_record(digest, picture), dict[str, bytes]()
+    thumbnails = THUMBNAILS
+    if thumbnail:
+        record = record.model_copy(update={"thumbnail": thumbnail})
+        thumbnails = {**THUMBNAILS, thumbnail: b"small"}
     if snapshots:
         recorded = RecordedSnapshots.of("p", range(1, snapshots + 1))
         record = record.model_copy(update={"snapshots": recorded})
         files = dict.fromkeys((*recorded.pictures, recorded.animation), data)
-    return results.put(record, data, b"log", THUMBNAILS, found, confirm, files)
+    return results.put(record, data, b"log", thumbnails, found, confirm, files)
 
 
 def is_done(store: Store, digest: str = "d1") -> bool:

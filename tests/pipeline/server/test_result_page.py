@@ -22,6 +22,20 @@ def test_a_browser_shows_the_pictures_of_a_result_page(served: Served, visit: Vi
         expect(picture).to_have_js_property("naturalWidth", width)
 
 
+def test_a_browser_shows_a_jpeg_of_a_tiff_picture_and_saves_the_picture(served: Served, visit: Visit) -> None:
+    upload_images(served)
+    served.client.put("/manifests/m", json=manifest(1, defaults={"format": "tiff"}))
+    ended(served, "m")
+    page = visit(served, "/results/m/")
+    picture = page.locator(".result img")
+    picture.scroll_into_view_if_needed()
+    expect(picture).to_have_js_property("naturalWidth", 32)
+    expect(picture).to_have_attribute("src", re.compile(r"^thumbs/[0-9a-f]{16}\.jpg$"))
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="TIFF").click()
+    assert saved.value.suggested_filename == "p0.tiff"
+
+
 def test_a_browser_shows_the_animation_of_a_pair_with_snapshots(served: Served, visit: Visit) -> None:
     upload_images(served)
     served.client.put("/manifests/m", json=manifest(1, defaults={"snapshots": 3}))

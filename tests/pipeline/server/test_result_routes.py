@@ -11,7 +11,7 @@ TEXT = bytes(range(100))
 def filled(serve: Serve) -> Served:
     served = serve(works=False)
     snapshots = ("p.snapshots/01.jpg", "p.snapshots/animation.webp", "p.snapshots/mine.mp4")
-    others = ("thumbs/0123456789abcdef.jpg", "x.svg", *snapshots)
+    others = ("thumbs/0123456789abcdef.jpg", "x.svg", "p.tiff", *snapshots)
     for name in ("p.png", "p.loss.jsonl", "p.json", "index.html", *others):
         served.outbox.write(f"m/{name}", TEXT)
     served.outbox.write("m/.hidden", TEXT)
@@ -23,6 +23,7 @@ def filled(serve: Serve) -> Served:
     ("file", "kind"),
     [
         ("p.png", "image/png"),
+        ("p.tiff", "image/tiff"),
         ("p.loss.jsonl", "application/x-ndjson"),
         ("p.json", "application/json"),
         ("index.html", "text/html; charset=utf-8"),
@@ -38,7 +39,8 @@ def test_files_have_their_type_and_run_nothing(filled: Served, file: str, kind: 
     assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, TEXT, kind)
     assert answer.headers["x-content-type-options"] == "nosniff"
     policy = [part.strip() for part in answer.headers["content-security-policy"].split(";")]
-    assert {"sandbox allow-same-origin", "default-src 'none'", "frame-ancestors 'none'"} <= set(policy)
+    assert "sandbox allow-same-origin allow-downloads" in policy
+    assert {"default-src 'none'", "frame-ancestors 'none'"} <= set(policy)
     assert not any(part.startswith("script-src") for part in policy)
     assert ("content-disposition" in answer.headers) == (kind == "application/octet-stream")
 
