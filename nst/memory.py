@@ -13,9 +13,9 @@ from nst.vgg import LARGE_PICTURE
 GB = 10**9
 USABLE = 0.8  # the share of the free memory that pictures may take
 _STEP = 24  # bytes a pixel of one step that L-BFGS stores
-_STATE = 240  # bytes a pixel of what else grows with the picture
+_STATE = 180  # bytes a pixel of what else grows with the picture
 _SMALLEST_TILE, _GOOD_TILE = 512**2, 1024**2  # pixels with margins; smaller ones are mostly margin
-_FEATURES = {torch.float32: 2600, torch.bfloat16: 1500}  # bytes a pixel that is computed at once
+_FEATURES = {torch.float32: 2100, torch.bfloat16: 1200}  # bytes a pixel that is computed at once
 
 
 @dataclass(frozen=True)

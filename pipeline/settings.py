@@ -141,7 +141,9 @@ def needed(name: str, url: str | None) -> str:
 
 def load_settings(**flags: Any) -> Settings:
     """Settings from the environment, replaced by the flags that are given. Raises `UsageError`."""
-    given = {name: value for name, value in flags.items() if value not in (None, []) and value is not False}
+    given = {
+        name: value for name, value in flags.items() if value not in (None, [], ()) and value is not False
+    }
     try:
         return Settings(**given)
     except ValidationError as error:

@@ -96,3 +96,15 @@ def test_the_resolution_and_the_size_of_prints_do_not_change_the_record_of_other
     run(call, folder, max_size=48, enlarge=False, dpi=None)
     text = (folder / "out/m/p.json").read_text()
     assert not re.search('"(thumbnail|enlarge|dpi)": (null|false)', text)
+
+
+def test_a_pair_that_is_too_large_for_the_memory_is_refused_before_work_begins(
+    folder: Path, call: Call
+) -> None:
+    path = written(folder, max_size=12_000, enlarge=True)
+    code, text = call("validate", path, "--memory", "4")
+    assert code == 1
+    assert re.search(r"a picture of \d+ megapixels needs [\d.]+ GB of memory, and [\d.]+ GB are there", text)
+    code, text = call("run", path, "--outbox", folder / "out", "--memory", "4")
+    assert code == 1
+    assert "lower max_size, or use a machine with more memory" in text

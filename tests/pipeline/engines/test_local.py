@@ -35,6 +35,7 @@ class SimulatedGpu(Stylizer):
 
     def __init__(self, stylizer: Stylizer, fits: Callable[[Sequence[PreparedPair]], bool]) -> None:
         self.weights, self.device, self.dtype = stylizer.weights, stylizer.device, stylizer.dtype
+        self.targets = stylizer.targets
         self._stylizer, self._fits = stylizer, fits
         self.batches: list[int] = []
         self.refusal: Exception = torch.OutOfMemoryError()

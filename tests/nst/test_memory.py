@@ -1,0 +1,67 @@
+"""How the memory at hand is divided: whole pictures where they fit, tiles where they do not."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from nst import NSTError, Stylizer
+from nst.memory import GB, Plan, for_pictures, least, plan
+from tests.conftest import SHALLOW
+from tests.nst.pairs import prepared
+
+FP32, BF16 = torch.float32, torch.bfloat16
+
+
+def test_a_picture_that_fits_is_computed_as_a_whole() -> None:
+    assert plan(1024**2, 4 * GB, FP32) == Plan(steps=20)
+    assert plan(4096**2, 100 * GB, BF16) == Plan(steps=10)
+
+
+@pytest.mark.parametrize(("side", "memory", "dtype"), [(1024, 2, FP32), (4096, 5, FP32), (8192, 24, BF16)])
+def test_a_picture_that_does_not_fit_is_computed_in_tiles(
+    side: int, memory: float, dtype: torch.dtype
+) -> None:
+    found = plan(side**2, int(memory * GB), dtype)
+    assert found.tile and 512**2 <= found.tile < side**2
+
+
+def test_more_memory_never_gives_smaller_tiles_with_as_many_steps() -> None:
+    found = [plan(4096**2, memory * GB, FP32) for memory in range(5, 40)]
+    assert [each.steps for each in found] == sorted(each.steps for each in found)
+    for one, other in pairwise(found):
+        if one.tile and other.tile and one.steps == other.steps:
+            assert other.tile > one.tile
+
+
+def test_the_least_memory_is_enough_and_less_is_refused() -> None:
+    needed = least(4096**2, FP32)
+    assert plan(4096**2, needed, FP32).steps == 3
+    with pytest.raises(NSTError, match=r"a picture of 17 megapixels needs .* GB of memory, and .* are there"):
+        plan(4096**2, needed - 10**7, FP32)
+
+
+def test_the_memory_that_is_given_counts_less_what_is_used() -> None:
+    """This process has taken between 0.1 and 8 GB."""
+    cpu = torch.device("cpu")
+    assert 92 * GB < for_pictures(cpu, 100) < 99.9 * GB
+    assert for_pictures(cpu, 0.01) == 0
+    assert for_pictures(cpu) > 0
+
+
+def test_a_pair_in_tiles_is_searched_as_the_whole_pair() -> None:
+    """The searches diverge later, because with tiles fewer steps are stored."""
+    pair = prepared(size=(400, 704), epochs=1, tolerance=0, **SHALLOW)
+    whole, tiled = Stylizer(device="cpu", dtype="fp32"), Stylizer(device="cpu", dtype="fp32")
+    tiled.targets.memory = least(400 * 704, FP32)
+    assert whole.plan(pair).tile is None
+    assert tiled.plan(pair).tile
+    one, other = (stylizer.run([pair])[0] for stylizer in (whole, tiled))
+    first = [[e.losses.total for e in result.evaluations[:8]] for result in (one, other)]
+    assert first[0] == pytest.approx(first[1], rel=1e-3)
+    assert other.losses.total < 1.5 * one.losses.total < 0.5 * first[0][0]
+
+
+def test_the_expected_time_grows_with_the_epochs(stylizer: Stylizer) -> None:
+    short, long = (stylizer.expected_seconds(prepared(epochs=epochs)) for epochs in (1, 50))
+    assert 0 < short < long
