@@ -4,7 +4,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PROGRAM = "from pipeline.start import main; main()"
 COMMAND = [sys.executable, "-c", PROGRAM]
 QUICK_SETTINGS = {"OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"}
-SHALLOW = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}  # to save time
+SHALLOW: dict[str, Any] = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}  # to save time
 
 # With pictures this small, a second thread does not save time. Torch reads this when it is imported, which
 # takes seconds: only tests that need it import it.
