@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 # Ray reads its token when it is imported.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -37,9 +36,9 @@ class Node:
     """One more node of a cluster, with one place for an actor."""
 
     def __init__(self, address: str) -> None:
-        ray_command = Path(sys.executable).parent / "ray"
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start"]
         self._process = subprocess.Popen(
-            [ray_command, "start", "--address", address, "--num-cpus=1", "--block"],
+            [*command, "--address", address, "--num-cpus=1", "--block"],
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -9,11 +9,13 @@ from pydantic import ValidationError
 from nst import Parameters, Stylizer
 from nst.result import Result
 from nst.snapshots import LONG_SIDE, Snapshots, moments
+from tests.conftest import SHALLOW
 from tests.nst.pairs import prepared
 
 
 def run(stylizer: Stylizer, **parameters: object) -> Result:
-    (result,) = stylizer.run([prepared(**parameters)])  # type: ignore[arg-type]
+    """The result of a pair with a shallow network unless `parameters` differ."""
+    (result,) = stylizer.run([prepared(**{**SHALLOW, **parameters})])  # type: ignore[arg-type]
     return result
 
 

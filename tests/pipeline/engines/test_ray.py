@@ -225,7 +225,7 @@ def ready_notes(listener: RecordingListener) -> list[Note]:
     return [note for note in listener.of(Note) if note.message == "ready"]
 
 
-@pytest.mark.parametrize("where", ["joined", "started"])
+@pytest.mark.parametrize("where", ["joined", pytest.param("started", marks=pytest.mark.long)])
 def test_processes_end_with_their_owner_and_the_next_runner_takes_over(
     where: str, cluster: str, folder: Path
 ) -> None:
