@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 PROGRAM = "from pipeline.start import main; main()"
 COMMAND = [sys.executable, "-c", PROGRAM]
 QUICK_SETTINGS = {"OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"}
-SHALLOW: dict[str, Any] = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}  # to save time
+# A network of one layer, to save time.
+SHALLOW: dict[str, Any] = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}
 
 # With pictures this small, a second thread does not save time. Torch reads this when it is imported, which
 # takes seconds: only tests that need it import it.

@@ -15,7 +15,7 @@ from tests.nst.pairs import prepared
 
 def run(stylizer: Stylizer, **parameters: object) -> Result:
     """The result of a pair with a shallow network unless `parameters` differ."""
-    (result,) = stylizer.run([prepared(**{**SHALLOW, **parameters})])  # type: ignore[arg-type]
+    (result,) = stylizer.run([prepared(**{**SHALLOW, **parameters})])
     return result
 
 
