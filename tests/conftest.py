@@ -28,12 +28,16 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 
 _LONG = (
+    "test_ray.py",
     "test_chaos.py",
     "test_crashes.py",
     "test_race.py",
     "test_faults.py",
+    "test_watch.py",
     "test_stylizer.py",
     "test_scales.py",
+    "test_tiles.py",
+    "test_memory.py",
 )
 
 

@@ -52,8 +52,9 @@ class Node:
 
 def main() -> None:
     """Start a cluster of one node with so many CPUs."""
-    # A node that is killed is noticed within seconds, not after 20.
-    os.environ |= {"RAY_health_check_initial_delay_ms": "500", "RAY_health_check_period_ms": "500"}
+    # A node that is killed is noticed within seconds, not after 20. With shorter intervals, Ray takes a node on
+    # a busy machine for dead.
+    os.environ |= {"RAY_health_check_initial_delay_ms": "5000", "RAY_health_check_period_ms": "1000"}
     with tempfile.TemporaryDirectory(prefix="nst-ray-") as folder:
         ray.init(
             "local",
