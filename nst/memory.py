@@ -14,6 +14,7 @@ GB = 10**9
 USABLE = 0.8  # the share of the free memory that pictures may take
 _STEP = 24  # bytes a pixel of one step that L-BFGS stores
 _STATE = 180  # bytes a pixel of what else grows with the picture
+_KEPT, _GUIDE = 16, 12  # bytes a pixel of what is kept of the content, and of each region
 _FEATURES = {torch.float32: 2600, torch.bfloat16: 1500}  # bytes a pixel that is computed at once
 _SMALLEST_TILE = 512**2  # pixels with margins; of a smaller one, the margins would be the most
 # On a CPU, larger tiles take more time, because they do not fit into its caches: a picture of 1024 px takes
@@ -33,21 +34,23 @@ class Plan:
     tile: int | None = None
 
 
-def plan(pixels: int, memory: int, device: torch.device, dtype: torch.dtype) -> Plan:
-    """The plan for a picture of so many pixels in so many bytes, with features of this type.
+def plan(pixels: int, memory: int, device: torch.device, dtype: torch.dtype, regions: int = 0) -> Plan:
+    """The plan for a picture of so many pixels and regions in so many bytes, with features of this type.
 
     Raises `NSTError` if the picture does not fit, not even in small tiles.
     """
+    state = _state(regions)
     whole = 10 if pixels > LARGE_PICTURE else 20
-    if pixels * (_STATE + _STEP * whole + _FEATURES[dtype]) <= memory:
+    if pixels * (state + _STEP * whole + _FEATURES[dtype]) <= memory:
         return Plan(whole)
     largest = _LARGEST_TILES[device.type]
     for steps, tile in ((10, largest), (5, largest), (3, _SMALLEST_TILE)):
-        left = (memory - pixels * (_STATE + _STEP * steps)) // _FEATURES[dtype]
+        left = (memory - pixels * (state + _STEP * steps)) // _FEATURES[dtype]
         if left >= tile:
             return Plan(steps, min(left, largest))
+    needed = least(pixels, dtype, regions)
     raise NSTError(
-        f"a picture of {pixels / 1e6:.0f} megapixels needs {least(pixels, dtype) / GB:.1f} GB of memory, and "
+        f"a picture of {pixels / 1e6:.0f} megapixels needs {needed / GB:.1f} GB of memory, and "
         f"{memory / GB:.1f} GB are there; lower max_size, or use a machine with more memory"
     )
 
@@ -57,15 +60,20 @@ def pixels_at_once(memory: int, dtype: torch.dtype) -> int:
     return memory // _FEATURES[dtype]
 
 
-def least(pixels: int, dtype: torch.dtype) -> int:
-    """The bytes that a picture of so many pixels needs at least."""
-    return pixels * (_STATE + 3 * _STEP) + _SMALLEST_TILE * _FEATURES[dtype]
+def least(pixels: int, dtype: torch.dtype, regions: int = 0) -> int:
+    """The bytes that a picture of so many pixels and regions needs at least."""
+    return pixels * (_state(regions) + 3 * _STEP) + _SMALLEST_TILE * _FEATURES[dtype]
+
+
+def _state(regions: int) -> int:
+    return _STATE + (_KEPT + _GUIDE * regions if regions else 0)
 
 
 def for_pictures(device: torch.device, memory: float | None = None) -> int:
     """The bytes that pictures may take: what is left of `memory` in GB, or most of what is free.
 
-    On a CPU, the limit of the control group counts, such as that of a container.
+    On a CPU, the limit of the control group counts, such as that of a container. Without `memory` it is one
+    GB at least, because free memory is only an estimate.
     """
     if memory is not None:
         used = torch.cuda.memory_allocated(device) if device.type == "cuda" else _used()
@@ -73,7 +81,7 @@ def for_pictures(device: torch.device, memory: float | None = None) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(USABLE * (free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)))
-    return int(USABLE * min(_free_of_host(), _limit_of_group() - _used()))
+    return max(GB, int(USABLE * min(_free_of_host(), _limit_of_group() - _used())))
 
 
 def _free_of_host() -> int:

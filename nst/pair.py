@@ -129,12 +129,16 @@ class PreparedPair:
         return [[self.styles[index] for index in each] for each in self.regions.members]
 
     @property
+    def region_count(self) -> int:
+        """The number of regions; 0 if each style applies everywhere and nothing is kept."""
+        return len(self.regions.members) if self.regions else 0
+
+    @property
     def group(self) -> tuple[object, ...]:
         """A value that is equal for pairs that can share a batch."""
         p = self.parameters
         layers = (tuple(p.content_layers.items()), tuple(p.style_layers.items()))
-        regions = len(self.regions.members) if self.regions else 0
-        return tuple(c.size for c in self.contents), p.epochs, p.init, p.pooling, *layers, regions
+        return tuple(c.size for c in self.contents), p.epochs, p.init, p.pooling, *layers, self.region_count
 
 
 def result_side(content: tuple[int, int], parameters: Parameters) -> int:

@@ -56,7 +56,7 @@ class Targets:
     def plan(self, pairs: Sequence[PreparedPair], level: int) -> Plan:
         """How the pictures are computed at scale `level`. Raises `NSTError` if there is too little memory."""
         width, height = pairs[0].contents[level].size
-        return plan(width * height, self.memory, self.device, self.dtype)
+        return plan(width * height, self.memory, self.device, self.dtype, pairs[0].region_count)
 
     def contents(self, pairs: Sequence[PreparedPair], level: int) -> Tensor:
         """The content pictures of a batch at scale `level`, `(B, 3, H, W)` in 0..1, on the device."""

@@ -61,4 +61,9 @@ def memory_of(settings: Settings) -> Callable[[PreparedPair], object]:
     except NSTError as error:
         raise UsageError(str(error)) from error
     memory = for_pictures(device, settings.memory)
-    return lambda pair: plan(pair.contents[-1].width * pair.contents[-1].height, memory, device, dtype)
+
+    def fits(pair: PreparedPair) -> None:
+        width, height = pair.contents[-1].size
+        plan(width * height, memory, device, dtype, pair.region_count)
+
+    return fits
