@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,23 +28,24 @@ SHALLOW: dict[str, Any] = {"content_layers": {"relu1_1": 1.0}, "style_layers": {
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+# The files whose tests take longest. The tests of one file go to one process, because they share servers.
 _LONG = (
-    "test_ray.py",
-    "test_chaos.py",
-    "test_crashes.py",
-    "test_race.py",
-    "test_faults.py",
-    "test_watch.py",
-    "test_stylizer.py",
-    "test_scales.py",
-    "test_tiles.py",
-    "test_memory.py",
+    *("test_ray.py", "test_watch.py", "test_crashes.py", "test_chaos.py"),
+    *("test_race.py", "test_stylizer.py", "test_scales.py", "test_tiles.py"),
+    *("test_poison.py", "test_faults.py"),
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that take longest first, so that no process waits for another one at the end."""
-    items.sort(key=lambda item: item.path.name not in _LONG)
+    """Let each process begin with long tests, so that no process waits for another one at the end."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    rest = iter([item for item in items if item.path.name not in _LONG])
+    size = -(-len(items) // processes)
+    ordered = list[pytest.Item]()
+    for number in range(processes):
+        long = [item for item in items if item.path.name in _LONG[number::processes]]
+        ordered += [*long, *islice(rest, size - len(long))]
+    items[:] = [*ordered, *rest]
 
 
 def make_picture(width: int = 48, height: int = 40, seed: int = 0) -> Image.Image:

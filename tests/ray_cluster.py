@@ -52,8 +52,8 @@ class Node:
 
 def main() -> None:
     """Start a cluster of one node with so many CPUs."""
-    # A node that is killed is noticed within seconds, not after 20. With shorter intervals, Ray takes a node on
-    # a busy machine for dead.
+    # A node that is killed is noticed within seconds, not after 20. With shorter intervals, a node on a busy
+    # machine counts as dead.
     os.environ |= {"RAY_health_check_initial_delay_ms": "5000", "RAY_health_check_period_ms": "1000"}
     with tempfile.TemporaryDirectory(prefix="nst-ray-") as folder:
         ray.init(

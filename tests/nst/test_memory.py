@@ -53,17 +53,18 @@ def test_the_memory_that_is_given_counts_less_what_is_used() -> None:
     assert for_pictures(cpu) > 0
 
 
-def test_a_pair_in_tiles_is_searched_as_the_whole_pair() -> None:
-    """The searches diverge later, because with tiles fewer steps are stored."""
-    pair = prepared(size=(400, 704), epochs=1, tolerance=0, **SHALLOW)
-    whole, tiled = Stylizer(device="cpu", dtype="fp32"), Stylizer(device="cpu", dtype="fp32")
-    tiled.targets.memory = least(400 * 704, FP32)
-    assert whole.plan(pair).tile is None
-    assert tiled.plan(pair).tile
-    one, other = (stylizer.run([pair])[0] for stylizer in (whole, tiled))
-    first = [[e.losses.total for e in result.evaluations[:8]] for result in (one, other)]
-    assert first[0] == pytest.approx(first[1], rel=1e-3)
-    assert other.losses.total < 1.5 * one.losses.total < 0.5 * first[0][0]
+def test_a_pair_in_tiles_is_searched_as_the_whole_pair(
+    stylizer: Stylizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounding makes the searches diverge later. They end with about equal losses."""
+    pair = prepared(size=(192, 128), **SHALLOW)
+    (whole,) = stylizer.run([pair])
+    monkeypatch.setattr("nst.targets.plan", lambda *arguments: Plan(steps=20, tile=9_000))
+    assert stylizer.plan(pair).tile
+    (tiled,) = stylizer.run([pair])
+    first, expected = ([e.losses.total for e in result.evaluations[:8]] for result in (tiled, whole))
+    assert first == pytest.approx(expected, rel=3e-3)
+    assert tiled.losses.total == pytest.approx(whole.losses.total, rel=0.04)
 
 
 def test_the_expected_time_grows_with_the_epochs(stylizer: Stylizer) -> None:
