@@ -87,6 +87,7 @@ def test_pictures_are_those_of_the_local_engine(
     assert {note.details["device"] for note in listener.of(Note) if note.message == "ready"} == {"cpu"}
 
 
+@pytest.mark.long
 def test_pairs_of_one_shape_share_a_batch(on_ray: OnRay, folder: Path, listener: RecordingListener) -> None:
     class Wide(Stylizer):
         """Has batches of four pairs."""
@@ -297,7 +298,9 @@ def test_no_gpu_is_reported_and_waited_for(on_ray: OnRay, folder: Path, listener
         ({"ray_address": "nowhere.invalid:6379"}, "nowhere.invalid:6379: there is no Ray cluster"),
         ({"ray_address": "ray://head:10001"}, "should be HOST:PORT of the head node"),
         ({"device": "cuda:1"}, "gives each actor its own GPU; give --device cuda"),
-        ({"weights": "/gone.pth"}, "of the Ray cluster can't work: /gone.pth"),
+        pytest.param(
+            *({"weights": "/gone.pth"}, "of the Ray cluster can't work: /gone.pth"), marks=pytest.mark.long
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_at_the_start(
