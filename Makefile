@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo demo-s3 serve test check format reference chaos crowd power-loss mutations fuzz audit bench-cpu bench-gpu clean
+.PHONY: install demo demo-s3 serve test test-all check format reference chaos crowd power-loss mutations fuzz audit bench-cpu bench-gpu clean
 
 install: $(INSTALLED)
 
@@ -31,6 +31,10 @@ serve: install
 
 test: install
 	@$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
+
+# Also the tests that take longest: tiles of large pictures, Ray, and all mutations.
+test-all: install
+	@$(BIN)/python -m pytest --numprocesses 4 --dist worksteal -m 'long or not long'
 
 check: install
 	@$(BIN)/ruff check
