@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-LONGEST_DENSE = 2048  # pixels of a side; from there on, an FFT is faster, and a matrix takes much memory
+LONGEST_DENSE = 2048  # pixels of a side; for longer ones the matrix takes too much memory
 
 
 class CosineTransform:

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from nst.damping import damped_direction, damped_gram_error
 from nst.objective import Objective, Terms, total_variation
-from nst.parameters import LAYERS
+from nst.vgg import in_order
 
 _REFRESH_INTERVAL = 40  # evaluations between two evaluations of the deepest layer
 _SMALL_SHARE = 0.1  # of the style term; a deepest layer with a larger share is not extrapolated
@@ -128,5 +128,5 @@ class _Tangent:
 
 def _deepest_style_layer(objective: Objective) -> str | None:
     """The last style layer, if it is deeper than all content layers and is not the only style layer."""
-    *others, last = sorted({*objective.layers.content, *objective.grams}, key=LAYERS.index)
+    *others, last = in_order({*objective.layers.content, *objective.grams})
     return last if set(others) & set(objective.grams) and last not in objective.layers.content else None

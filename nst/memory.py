@@ -11,14 +11,14 @@ from nst.errors import NSTError
 from nst.vgg import LARGE_PICTURE
 
 GB = 10**9
-USABLE = 0.8  # the share of the free memory that pictures may take
+_USABLE = 0.8  # the share of the free memory that pictures may take
 _STEP = 24  # bytes a pixel of one step that L-BFGS stores
 _STATE = 180  # bytes a pixel of what else grows with the picture
 _KEPT, _GUIDE = 16, 12  # bytes a pixel of what is kept of the content, and of each region
 _FEATURES = {torch.float32: 2600, torch.bfloat16: 1500}  # bytes a pixel that is computed at once
 _SMALLEST_TILE = 512**2  # pixels with margins; of a smaller one, the margins would be the most
-# On a CPU, larger tiles take more time, because they do not fit into its caches: a picture of 1024 px takes
-# 1.3 times as long in four tiles as whole, and 1.6 times as long in two.
+# On a CPU, larger tiles take more time, probably because they do not fit into its caches: a picture of 1024
+# px takes 1.3 times as long in four tiles as whole, and 1.6 times as long in two.
 _LARGEST_TILES = {"cpu": 600**2, "cuda": 2**22}
 
 
@@ -79,9 +79,15 @@ def for_pictures(device: torch.device, memory: float | None = None) -> int:
         used = torch.cuda.memory_allocated(device) if device.type == "cuda" else _used()
         return max(0, int(memory * GB) - used)
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(USABLE * (free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)))
-    return max(GB, int(USABLE * min(_free_of_host(), _limit_of_group() - _used())))
+        return usable_of_gpu(device)
+    return max(GB, int(_USABLE * min(_free_of_host(), _limit_of_group() - _used())))
+
+
+def usable_of_gpu(device: torch.device) -> int:
+    """The bytes of a GPU that pictures may take now: most of what no tensor of this process has taken."""
+    free, _ = torch.cuda.mem_get_info(device)
+    unused = free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(_USABLE * unused)
 
 
 def _free_of_host() -> int:

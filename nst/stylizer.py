@@ -10,7 +10,7 @@ from nst.device import pick_device, pick_dtype, set_up
 from nst.errors import NSTError
 from nst.estimate import expected_seconds
 from nst.masks import mask_of
-from nst.memory import Plan, for_pictures
+from nst.memory import Plan, for_pictures, usable_of_gpu
 from nst.pair import PreparedPair, Style
 from nst.parameters import Parameters
 from nst.previews import PreviewCallbacks
@@ -20,7 +20,6 @@ from nst.targets import Targets
 from nst.weights import load_weights
 
 _BYTES_PER_PIXEL = 3000  # of device memory at the finest scale, with features of two bytes
-_USABLE = 0.8  # the share of the free device memory that a batch may take
 _LARGEST_BATCH = 16
 
 
@@ -104,18 +103,15 @@ class Stylizer:
 
     def expected_seconds(self, pair: PreparedPair) -> float:
         """About how long the pair takes alone, at most. This evaluates it once or twice at a small scale."""
-        return expected_seconds(self.targets, [pair])
+        return expected_seconds(self.targets, pair)
 
     def capacity(self, pair: PreparedPair) -> int:
         """How many pairs like this one fit into one batch; 1 on a CPU, which one pair keeps busy."""
         if self.device.type == "cpu":
             return 1
-        free, _ = torch.cuda.mem_get_info(self.device)
-        reserved = torch.cuda.memory_reserved(self.device)
-        unused = free + reserved - torch.cuda.memory_allocated(self.device)
         width, height = pair.contents[-1].size
         needed = width * height * _BYTES_PER_PIXEL * self.dtype.itemsize // 2
-        return max(1, min(_LARGEST_BATCH, int(_USABLE * unused) // needed))
+        return max(1, min(_LARGEST_BATCH, usable_of_gpu(self.device) // needed))
 
 
 def _normalised(style: Image.Image | Style) -> Style:

@@ -245,13 +245,10 @@ def cancel(
 
 @app.command()
 def bench(
-    weights: options.Weights = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    memory: options.Memory = None,
+    weights: options.Weights = None, device: options.Device = None, dtype: options.Dtype = None
 ) -> None:
     """Find out, in a minute or two, how many pictures an hour this machine will make."""
-    settings = load_settings(weights=weights, device=device, dtype=dtype, memory=memory)
+    settings = load_settings(weights=weights, device=device, dtype=dtype)
     from pipeline.bench import print_speeds
     from pipeline.engines.stylizer import make_stylizer
 
