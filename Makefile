@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo demo-s3 serve test check format reference chaos crowd power-loss mutations fuzz audit bench-cpu bench-gpu clean
+.PHONY: install demo demo-s3 serve test test-all check format reference chaos crowd power-loss mutations fuzz audit bench-cpu bench-gpu clean
 
 install: $(INSTALLED)
 
@@ -24,13 +24,17 @@ demo-s3: install
 # The name differs from that of the demo, because `make demo` refuses to write to results of an inbox.
 serve: install
 	@mkdir -p inbox/images
-	@cp manifests/images/*.jpg inbox/images/
+	@cp manifests/images/*.jpg manifests/images/*.png inbox/images/
 	@cp manifests/demo.json inbox/samples.json
 	@echo "Open http://localhost:5002/ in a browser. Ctrl-C stops the server."
 	@$(BIN)/nst-pipeline serve --inbox inbox --outbox outbox
 
 test: install
 	@$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
+
+# Also the tests that take longest: tiles of large pictures, Ray, and all mutations.
+test-all: install
+	@$(BIN)/python -m pytest --numprocesses 4 --dist worksteal -m 'long or not long'
 
 check: install
 	@$(BIN)/ruff check
@@ -79,6 +83,7 @@ bench-cpu: install
 	@$(BIN)/python -m benchmarks.baseline
 	@$(BIN)/python -m benchmarks.shape
 	@$(BIN)/python -m benchmarks.overhead
+	@$(BIN)/python -m benchmarks.regions
 
 bench-gpu: install
 	@$(BIN)/python -m benchmarks.gpu

@@ -22,10 +22,10 @@ from nst import Stylizer
 from nst.canvas import Canvas
 from nst.guide import Guide
 from nst.lbfgs import LBFGS
-from nst.scales import history
 from pipeline.bench import finest
 
-SIZES, ITERATIONS = (512, 1024, 2048, 4096), 3
+CASES = ((512, 80), (1024, 80), (2048, 80), (4096, 80), (4096, 24), (8192, 80), (8192, 24))
+ITERATIONS = 3
 
 
 class Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -67,7 +67,7 @@ def most(stylizer: Stylizer, side: int) -> float:
         objective = stylizer.targets.objective(pairs, -1)
         canvas = Canvas(side, side, stylizer.device)
         variables = canvas.encode(stylizer.targets.contents(pairs, -1))
-        optimiser, guide = LBFGS(variables, history=history(side**2)), Guide(objective)
+        optimiser, guide = LBFGS(variables, history=stylizer.targets.plan(pairs, -1).steps), Guide(objective)
         for _ in range(ITERATIONS):
             variables.requires_grad_()
             terms, _, _ = guide.step(canvas.decode(variables), optimiser.best_loss)
@@ -80,9 +80,15 @@ def most(stylizer: Stylizer, side: int) -> float:
 
 def main() -> None:
     """Print the table."""
-    stylizer = Stylizer(device="cpu", dtype="bf16")
-    for side in SIZES:
-        print(f"{side} px: {most(stylizer, side):.2f} GB", flush=True)
+    print("| side, px | memory that it may take, GB | pixels of a tile, millions | steps | peak, GB |")
+    print("|---|---|---|---|---|")
+    for side, memory in CASES:
+        stylizer = Stylizer(device="cpu", dtype="bf16")
+        stylizer.targets.memory = int(memory * 1e9)
+        plan = stylizer.targets.plan([finest(prepared(side))], -1)
+        tile = f"{plan.tile / 1e6:.1f}" if plan.tile else "whole"
+        peak = most(stylizer, side)
+        print(f"| {side} | {memory:g} | {tile} | {plan.steps} | {peak:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def times_of_run(pairs: int, side: int, *arguments: str) -> tuple[float, float]:
     """Seconds that `run` needs until the first of so many pairs begins, and from there to the end."""
     with tempfile.TemporaryDirectory() as folder:
         Image.effect_noise((side, side), 80).convert("RGB").save(Path(folder, "a.png"))
-        pair = {"content": "a.png", "style": "a.png", "max_size": side, "epochs": 3}
+        pair = {"content": "a.png", "style": "a.png", "max_size": side, "epochs": 1}
         manifest = Path(folder, "m.json")
         manifest.write_text(json.dumps({"pairs": [{**pair, "id": f"p{n}", "seed": n} for n in range(pairs)]}))
         command = [sys.executable, "-c", START, "run", str(manifest), "--outbox", f"{folder}/out", *arguments]
@@ -154,7 +154,7 @@ def main() -> None:
             for place, url in ((bucket, endpoint_url), (folder, None)):
                 most = measure(place, url, address, actors, pairs // 4, each=0.0)
                 print(f"| {'bucket, 50 ms a request' if url else 'folder'} | {most:.1f} |", flush=True)
-        print("\n| engine | seconds from the command to the first pair | 32 pictures of 128 px, seconds |")
+        print("\n| engine | seconds from the command to the first pair | 16 pictures of 128 px, seconds |")
         print("|---|---|---|")
         with cluster(os.cpu_count() or 1) as address:
             joined = ("--engine", "ray", "--ray-address", address)
@@ -163,7 +163,7 @@ def main() -> None:
                 ("ray, joined", joined),
                 ("ray, started here", joined[:2]),
             ):
-                begin, work = times_of_run(32, 128, *arguments)
+                begin, work = times_of_run(16, 128, *arguments)
                 print(f"| {name} | {begin:.1f} | {work:.1f} |", flush=True)
 
 

@@ -74,7 +74,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as endpoint_url:
         client = connect("s3", endpoint_url)
         inbox, outbox = (S3Store(f"s3://{BUCKET}/{name}", client) for name in ("in", "out"))
-        for path in sorted((HERE / "images").glob("*.jpg")):
+        for path in sorted((HERE / "images").glob("*.[jp][pn]g")):
             inbox.write(f"images/{path.name}", path.read_bytes())
         inbox.write("demo.json", (HERE / "demo.json").read_bytes())
         # Flush, so that this line comes before the output of the program.

@@ -14,7 +14,7 @@ from nst.parameters import Parameters
 if TYPE_CHECKING:
     from nst.pair import PreparedPair, Style
     from nst.previews import PreviewCallbacks
-    from nst.result import Evaluation, Losses, Result
+    from nst.result import Evaluation, Losses, Result, Snapshot
     from nst.stylizer import Stylizer
 
 __version__ = "0.1.0"
@@ -27,6 +27,7 @@ __all__ = [
     "PreparedPair",
     "PreviewCallbacks",
     "Result",
+    "Snapshot",
     "Style",
     "Stylizer",
     "WeightsError",
@@ -39,6 +40,7 @@ _LAZY = {
     "PreparedPair": "nst.pair",
     "PreviewCallbacks": "nst.previews",
     "Result": "nst.result",
+    "Snapshot": "nst.result",
     "Style": "nst.pair",
     "Stylizer": "nst.stylizer",
 }

@@ -11,10 +11,12 @@ first. This halves the evaluations that are needed to reach a loss. The cosine t
 borders; a Fourier transform would connect opposite borders, and a frame would be visible.
 """
 
-import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from nst.cosine import CosineTransform
 
 _POWER = 0.85  # exponent of the spectrum; of 0.5 to 2, tried on six pairs, it takes the fewest evaluations
 _MARGIN = 0.02  # black and white start this far from 0 and 1, where the gradient with respect to u is zero
@@ -23,8 +25,16 @@ _MARGIN = 0.02  # black and white start this far from 0 and 1, where the gradien
 class Canvas:
     """Maps between pictures of one size, `(B, 3, H, W)` in 0..1, and their variables, `(B, 3·H·W)`."""
 
-    def __init__(self, height: int, width: int, device: torch.device) -> None:
-        self._down, self._across = (_cosines(n).to(device) for n in (height, width))
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        device: torch.device,
+        keep: Callable[[Tensor], Tensor] = lambda pictures: pictures,
+    ) -> None:
+        """`keep` changes the decoded pictures; it must be differentiable."""
+        self._keep = keep
+        self._cosine = CosineTransform(height, width, device)
         lowest = 1 / (2 * max(height, width))
         rows, columns = (
             torch.arange(height)[:, None] / (2 * height),
@@ -36,18 +46,10 @@ class Canvas:
     def encode(self, image: Tensor) -> Tensor:
         """Pictures to variables. Values are clamped to 0.02..0.98 first."""
         angle = torch.arccos(1 - 2 * image.clamp(_MARGIN, 1 - _MARGIN))
-        return (self._down @ angle @ self._across.T / self._amplitude).flatten(1)
+        return (self._cosine.forward(angle) / self._amplitude).flatten(1)
 
     def decode(self, variables: Tensor) -> Tensor:
         """Variables to pictures; differentiable."""
         height, width = self._amplitude.shape
         spectrum = variables.view(-1, 3, height, width) * self._amplitude
-        return 0.5 - 0.5 * torch.cos(self._down.T @ spectrum @ self._across)
-
-
-def _cosines(n: int) -> Tensor:
-    """The orthonormal DCT-II of length n as a matrix, `(n, n)`; at these sizes it is faster than an FFT."""
-    k, i = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
-    matrix = torch.cos(math.pi / n * (i + 0.5) * k) * math.sqrt(2 / n)
-    matrix[0] /= math.sqrt(2)
-    return matrix.float()
+        return self._keep(0.5 - 0.5 * torch.cos(self._cosine.inverse(spectrum)))

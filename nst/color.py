@@ -4,6 +4,8 @@ Departure from Gatys et al.: the paper of 2015 has no such option. With it, styl
 before the search, and the result gets the content's chroma after it.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -13,14 +15,20 @@ _SAMPLE_SIDE = 512  # pixels, the long side of the copy from which colour statis
 Array = npt.NDArray[np.float64]
 
 
-def match_colors(picture: Image.Image, reference: Image.Image) -> Image.Image:
+def match_colors(
+    picture: Image.Image,
+    reference: Image.Image,
+    part: Image.Image | None = None,
+    reference_part: Image.Image | None = None,
+) -> Image.Image:
     """Give an RGB picture the mean colour and the colour covariance of `reference`.
 
     A linear map of the colours (section 4 of the paper), with the symmetric square roots of both covariances.
+    The masks, mode L, say which parts of the two count for their means and covariances, and how much.
     """
-    source, target = (_sample(image) for image in (picture, reference))
-    matrix = _root(_covariance(target)) @ np.linalg.inv(_root(_covariance(source)))
-    offset = target.mean(0) - matrix @ source.mean(0)
+    source, target = _Colors.of(picture, part), _Colors.of(reference, reference_part)
+    matrix = _root(target.covariance) @ np.linalg.inv(_root(source.covariance))
+    offset = target.mean - matrix @ source.mean
     rows = np.column_stack([matrix, offset])
     return picture.convert("RGB", tuple(rows.ravel().tolist()))
 
@@ -32,16 +40,26 @@ def keep_chroma(result: Image.Image, content: Image.Image) -> Image.Image:
     return Image.merge("YCbCr", (luminance, blue, red)).convert("RGB")
 
 
-def _sample(image: Image.Image) -> Array:
-    # A small copy has nearly the same mean and covariance, and takes less time.
-    small = image.copy()
-    small.thumbnail((_SAMPLE_SIDE, _SAMPLE_SIDE), Image.Resampling.BOX)
-    return np.asarray(small, np.float64).reshape(-1, 3)
+class _Colors(NamedTuple):
+    mean: Array
+    covariance: Array
 
-
-def _covariance(pixels: Array) -> Array:
-    # The variance of one level is added, so that the covariance of a single colour is invertible too.
-    return np.atleast_2d(np.cov(pixels.T, bias=True)) + np.eye(3)
+    @classmethod
+    def of(cls, image: Image.Image, part: Image.Image | None) -> "_Colors":
+        """The mean and the covariance of an image's colours, or of those of a part of it."""
+        # A small copy has nearly the same mean and covariance, and takes less time.
+        small = image.copy()
+        small.thumbnail((_SAMPLE_SIDE, _SAMPLE_SIDE), Image.Resampling.BOX)
+        pixels = np.asarray(small, np.float64).reshape(-1, 3)
+        # The variance of one level is added, so that the covariance of a single colour is invertible too.
+        noise = np.eye(3)
+        if part is not None:
+            weights = np.asarray(part.resize(small.size, Image.Resampling.BOX), np.float64).ravel()
+            if weights.any():  # too small a part has no pixel of the copy
+                mean: Array = weights @ pixels / weights.sum()
+                apart = pixels - mean
+                return cls(mean, (weights * apart.T) @ apart / weights.sum() + noise)
+        return cls(pixels.mean(0), np.atleast_2d(np.cov(pixels.T, bias=True)) + noise)
 
 
 def _root(matrix: Array) -> Array:

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from nst.damping import damped_direction, damped_gram_error
 from nst.objective import Objective, Terms, total_variation
-from nst.parameters import LAYERS
+from nst.vgg import in_order
 
 _REFRESH_INTERVAL = 40  # evaluations between two evaluations of the deepest layer
 _SMALL_SHARE = 0.1  # of the style term; a deepest layer with a larger share is not extrapolated
@@ -56,7 +56,7 @@ class Guide:
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
         self._directions = {name: damped_direction(target) for name, target in objective.grams.items()}
-        per_pair = next(iter(objective.grams.values()))[:, 0, 0]
+        per_pair = next(iter(objective.grams.values()))[:: objective.regions, 0, 0]
         self._damped = torch.ones_like(per_pair, dtype=torch.bool)
         self._earlier_loss = torch.full_like(per_pair, torch.inf)
         self._deepest = _deepest_style_layer(objective)
@@ -77,10 +77,9 @@ class Guide:
             self._extrapolates = False
         refresh = self._steps % _REFRESH_INTERVAL == 0 or not self._extrapolates
         self._steps += 1
+        damped = self._damped.repeat_interleave(self._objective.regions)
         errors = {
-            name: partial(
-                damped_gram_error, target=target, direction=self._directions[name], damped=self._damped
-            )
+            name: partial(damped_gram_error, target=target, direction=self._directions[name], damped=damped)
             for name, target in self._objective.grams.items()
             if refresh or name != self._deepest
         }
@@ -129,5 +128,5 @@ class _Tangent:
 
 def _deepest_style_layer(objective: Objective) -> str | None:
     """The last style layer, if it is deeper than all content layers and is not the only style layer."""
-    *others, last = sorted({*objective.layers.content, *objective.grams}, key=LAYERS.index)
+    *others, last = in_order({*objective.layers.content, *objective.grams})
     return last if set(others) & set(objective.grams) and last not in objective.layers.content else None

@@ -12,11 +12,22 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from nst.decoding.decode import MOST_PIXELS, Picture, decode, decoding_bytes, is_shrunk, normalise, on_white
+from nst.decoding.decode import (
+    MOST_PIXELS,
+    Picture,
+    decode,
+    decoding_bytes,
+    is_shrunk,
+    normalise,
+    on_white,
+    stored_size,
+)
 from nst.decoding.profiles import srgb_profile
 from nst.decoding.tags import RESOLUTION_UNIT, X_RESOLUTION, Y_RESOLUTION
+from nst.errors import ImageError
 from nst.metadata import kept_exif, with_tags
 from nst.parameters import Format
+from nst.tiff import tiff
 
 with suppress(ImportError):  # so that `Image.open` reads HEIC for users of this library, too
     from pillow_heif import register_heif_opener
@@ -27,15 +38,19 @@ __all__ = [
     "MOST_PIXELS",
     "Picture",
     "as_saved",
+    "check_transparency",
     "decode",
     "decoding_bytes",
     "encode",
+    "from_levels",
     "is_shrunk",
     "kept_exif",
     "normalise",
     "resize",
     "scaled",
+    "stored_size",
     "to_image",
+    "to_levels",
     "to_tensor",
 ]
 
@@ -59,18 +74,29 @@ def to_tensor(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(255)
 
 
-def to_image(pixels: Tensor) -> Image.Image:
-    """`(3, H, W)` in 0..1, on any device -> RGB image, rounded to 8 bits."""
-    levels = pixels.detach().mul(255).round().clamp(0, 255).byte()
+def to_levels(pixels: Tensor) -> Tensor:
+    """Pixels in 0..1, of any shape -> the same as integers of 8 bits, on the same device."""
+    return pixels.detach().mul(255).round().clamp(0, 255).byte()
+
+
+def from_levels(levels: Tensor) -> Image.Image:
+    """`(3, H, W)` as integers of 8 bits, on any device -> RGB image."""
     return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
 
 
+def to_image(pixels: Tensor) -> Image.Image:
+    """`(3, H, W)` in 0..1, on any device -> RGB image, rounded to 8 bits."""
+    return from_levels(to_levels(pixels))
+
+
 def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, Any]) -> bytes:
-    """Encode as PNG, JPEG (quality 95, 4:4:4, on white) or WebP (lossless).
+    """Encode as PNG, JPEG (quality 95, 4:4:4, on white), WebP (lossless) or TIFF (deflate).
 
     `software` and `notes` (as JSON) are written to the metadata: PNG text chunks, or EXIF in other formats.
-    So are the resolution and the EXIF of the picture, and that its colours are sRGB.
+    So are the resolution and the EXIF of the picture, and that its colours are sRGB. Raises `ImageError` for
+    TIFF if the picture is transparent.
     """
+    check_transparency(picture, form)
     text = json.dumps(notes)
     image = picture.rgb.copy()
     if picture.alpha is not None:
@@ -93,6 +119,8 @@ def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, An
     tags: dict[int, object] = {_EXIF_SOFTWARE: software, _EXIF_DESCRIPTION: text}
     if picture.dpi:
         tags |= {X_RESOLUTION: picture.dpi[0], Y_RESOLUTION: picture.dpi[1], RESOLUTION_UNIT: _INCH}
+    if form == "tiff":
+        return tiff(image, picture.exif, tags, srgb_profile())
     options |= {"exif": with_tags(picture.exif, tags), "icc_profile": srgb_profile()}
     if form == "jpg":
         image.save(out, "JPEG", quality=95, subsampling=0, **options)
@@ -101,6 +129,12 @@ def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, An
         # `quality` is the effort of compression.
         image.save(out, "WEBP", lossless=True, quality=20, **options)
     return out.getvalue()
+
+
+def check_transparency(picture: Picture, form: Format) -> None:
+    """Raise `ImageError` if the picture is transparent and this format would lose that."""
+    if form == "tiff" and picture.alpha is not None:
+        raise ImageError('it is transparent, which TIFF results cannot be; use "format": "png" or "webp"')
 
 
 def as_saved(rgb: Image.Image, form: Format) -> Image.Image:

@@ -14,15 +14,15 @@ Departure from Gatys et al.: a total-variation term can be added; its weight is 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from nst.gram import gram
 from nst.parameters import Pooling
-from nst.vgg import VGG19
-
-_CHUNK = 256  # positions whose bf16 products are summed in bf16
+from nst.regions import LayerGuide, picture_guides, style_guides
+from nst.tiles import Tile, Tiling, summed
+from nst.vgg import VGG19, in_order
 
 
 @dataclass(frozen=True)
@@ -43,51 +43,6 @@ class Terms:
     tv: Tensor
 
 
-class _Gram(torch.autograd.Function):
-    """The Gram matrix in fp32 of features of any dtype. Backward keeps no fp32 copy of the features."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor) -> Tensor:
-        ctx.save_for_backward(features)
-        return _channel_products(_flat(features)) / features[0].numel()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (features,) = ctx.saved_tensors
-        b, c, h, w = features.shape
-        both = (grads[0] + grads[0].mT) / features[0].numel()
-        grad = torch.bmm(_flat(features), both.to(features.dtype))
-        return grad.view(b, h, w, c).permute(0, 3, 1, 2)
-
-
-def _flat(features: Tensor) -> Tensor:
-    """`(B, C, H, W)` -> `(B, H·W, C)`."""
-    return features.permute(0, 2, 3, 1).flatten(1, 2)
-
-
-def _channel_products(flat: Tensor) -> Tensor:
-    """`(B, N, C)` of any dtype -> `(B, C, C)` in fp32: products of channels, summed over positions."""
-    if flat.dtype.itemsize >= 4:
-        return torch.bmm(flat.mT, flat)
-    if flat.is_cuda:
-        return torch.bmm(flat.mT, flat, out_dtype=torch.float32)
-    # On a CPU, a matrix product of bf16 is rounded to bf16. Here each product sums a chunk of positions only,
-    # and the chunks are summed in fp32, so that most rounding errors cancel. The rest, a relative error of
-    # 2e-3 at most, is less than the differences between two searches for the same picture. It saves 4 % of
-    # the time.
-    b, n, c = flat.shape
-    whole = n // _CHUNK * _CHUNK
-    chunks, rest = flat[:, :whole].reshape(-1, _CHUNK, c), flat[:, whole:].float()
-    sums = torch.bmm(chunks.mT, chunks).view(b, -1, c, c).sum(1, dtype=torch.float32)
-    return sums + torch.bmm(rest.mT, rest)
-
-
-def gram(features: Tensor) -> Tensor:
-    """`(B, C, H, W)` -> `(B, C, C)`, fp32: F Fᵀ / (C·H·W), eq. 3 divided by the number of features."""
-    result: Tensor = _Gram.apply(features)
-    return result
-
-
 def total_variation(image: Tensor) -> Tensor:
     """`(B, 3, H, W)` -> `(B,)`: squared differences to the next pixel below and to the right, per pixel.
 
@@ -98,10 +53,32 @@ def total_variation(image: Tensor) -> Tensor:
     return (down.sum(1) + right.sum(1)) / image[0].numel()
 
 
-def style_grams(vgg: VGG19, style: Tensor, layers: Layers) -> dict[str, Tensor]:
-    """The Gram matrices of one style picture, `(1, 3, H, W)` in 0..1, each `(1, C, C)`, by layer."""
+def style_grams(
+    vgg: VGG19, style: Tensor, layers: Layers, part: Tensor | None = None, most_pixels: int | None = None
+) -> dict[str, Tensor]:
+    """The Gram matrices of one style picture, `(1, 3, H, W)` in 0..1, each `(1, C, C)`, by layer.
+
+    `part`, `(1, 1, H, W)` in 0..1, says which part of the picture is meant; without it, all is. `most_pixels`
+    is the number of pixels of a tile, see `nst.tiles`.
+    """
+    guides = style_guides(part, layers.style) if part is not None else {}
+
+    def of_tile(window: Tensor, tile: Tile) -> list[Tensor]:
+        return [
+            _tile_grams(tile.without_margin(found, name), name, tile, guides.get(name))
+            for name, found in vgg(window, layers.style, layers.pooling)
+        ]
+
+    tiles = Tiling(style.shape[2], style.shape[3], most_pixels).tiles(layers.style)
     with torch.no_grad():
-        return {name: gram(found) for name, found in vgg(style, layers.style, layers.pooling)}
+        return dict(zip(in_order(layers.style), summed(of_tile, style, tiles), strict=True))
+
+
+def _tile_grams(features: Tensor, layer: str, tile: Tile, guide: LayerGuide | None) -> Tensor:
+    """What a tile adds to the Gram matrices of a layer, `(B·R, C, C)`, from its features `(B, C, h, w)`."""
+    if guide:
+        return guide.grams(features, None if tile.is_whole else tile.positions(layer))
+    return tile.share(layer) * gram(features)
 
 
 def mix_grams(grams: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) -> dict[str, Tensor]:
@@ -125,11 +102,30 @@ class Objective:
     (eq. 4); both are weighted sums over layers (eq. 5).
     """
 
-    def __init__(self, vgg: VGG19, content: Tensor, grams: Mapping[str, Tensor], layers: Layers) -> None:
-        """`content` is `(B, 3, H, W)` in 0..1; `grams` are `(B, C, C)` for each style layer."""
+    def __init__(
+        self,
+        vgg: VGG19,
+        content: Tensor,
+        grams: Mapping[str, Tensor],
+        layers: Layers,
+        guides: Tensor | None = None,
+        strengths: Tensor | None = None,
+        most_pixels: int | None = None,
+    ) -> None:
+        """`content` is `(B, 3, H, W)` in 0..1; `grams` are `(B, C, C)` for each style layer.
+
+        With `guides`, `(B, R, H, W)` in 0..1, each of the R regions of a picture has its own style: `grams`
+        are then `(B·R, C, C)`, and `strengths`, `(B·R,)`, the factors on their errors.
+        `coverage` is the share of each picture that is in some region. With `most_pixels`, the picture is
+        computed in tiles that have, with their margins, so many pixels at most.
+        """
         self.vgg, self.layers, self.grams = vgg, layers, grams
-        with torch.no_grad():
-            self.features = dict(vgg(content, layers.content, layers.pooling))
+        self.regions = 1 if guides is None else guides.shape[1]
+        self._strengths = 1.0 if strengths is None else strengths
+        self.coverage = 1.0 if guides is None else (guides.sum(1) > 0).float().mean((1, 2))
+        self._guides = {} if guides is None else picture_guides(guides, layers.style)
+        self._tiling = Tiling(content.shape[2], content.shape[3], most_pixels)
+        self.features = self._content_features(content)
 
     def __call__(self, image: Tensor) -> Terms:
         """The three terms of each picture, `(B, 3, H, W)` in 0..1."""
@@ -143,14 +139,52 @@ class Objective:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The content term, `(B,)`, and for each style layer in `errors` its weighted error, `(B,)`.
 
-        `errors` has a function for each layer, which maps Gram matrices, `(B, C, C)`, to their errors,
-        `(B,)`.
+        `errors` has a function for each layer, which maps Gram matrices, `(B·R, C, C)`, to their errors,
+        `(B·R,)`; R is 1 without regions.
         """
-        content, style = image.new_zeros(len(image)), dict[str, Tensor]()
-        for name, found in self.vgg(image, {*self.layers.content, *errors}, self.layers.pooling):
-            if name in errors:
-                style[name] = self.layers.style[name] * errors[name](gram(found))
+        layers = in_order(errors)
+        of_tile = partial(self._of_tile, layers)
+        content, *grams = summed(of_tile, image, self._tiling.tiles({*self.layers.content, *layers}))
+        return content, {
+            name: self.layers.style[name] * self._style_error(name, found, errors[name])
+            for name, found in zip(layers, grams, strict=True)
+        }
+
+    def _of_tile(self, layers: Sequence[str], window: Tensor, tile: Tile) -> list[Tensor]:
+        """What a tile adds to the content term, `(B,)`, and to the Gram matrices of `layers`."""
+        content, grams = window.new_zeros(len(window)), list[Tensor]()
+        for name, whole in self.vgg(window, {*self.layers.content, *layers}, self.layers.pooling):
+            found = tile.without_margin(whole, name)
+            if name in layers:
+                grams.append(_tile_grams(found, name, tile, self._guides.get(name)))
             if name in self.layers.content:
-                error = (found - self.features[name]).float().square().mean((1, 2, 3))
-                content = content + self.layers.content[name] * error
-        return content, style
+                rows, columns = tile.positions(name)
+                error = (found - self.features[name][:, :, rows, columns]).float().square().mean((1, 2, 3))
+                content = content + self.layers.content[name] * tile.share(name) * error
+        return [content, *grams]
+
+    def _style_error(self, name: str, grams: Tensor, error: Callable[[Tensor], Tensor]) -> Tensor:
+        if name not in self._guides:
+            return error(grams)
+        return self._guides[name].combined(self._strengths * error(grams))
+
+    def _content_features(self, content: Tensor) -> dict[str, Tensor]:
+        """The features of the contents at each content layer, `(B, C, h, w)`."""
+        layers, features = self.layers.content, dict[str, Tensor]()
+        with torch.no_grad():
+            for tile in self._tiling.tiles(layers):
+                for name, whole in self.vgg(content[:, :, *tile.window], layers, self.layers.pooling):
+                    found = tile.without_margin(whole, name)
+                    if tile.is_whole:
+                        features[name] = found
+                        continue
+                    if name not in features:
+                        features[name] = _empty(found, tile.all_positions(name))
+                    features[name][:, :, *tile.positions(name)] = found
+        return features
+
+
+def _empty(like: Tensor, size: tuple[int, int]) -> Tensor:
+    """Features without values, `(B, C, h, w)`, in the memory format of those of the network."""
+    shape = (*like.shape[:2], *size)
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)

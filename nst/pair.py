@@ -7,7 +7,7 @@ matrices.
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from nst import color, images
 from nst.errors import ImageError, NSTError
 from nst.images import Picture
+from nst.masks import Regions, fitted, to_tensor
 from nst.parameters import Parameters
 
 _SMALLEST_SIDE = 16  # after four poolings, one pixel of it is left at relu5_1
@@ -28,30 +29,43 @@ _COARSEST = 96  # the long side of the coarsest scale is this at least, and less
 class Style:
     """A style picture in RGB, which can be resized to any scale.
 
-    Raises `ImageError` if one of its sides is shorter than 16 px.
+    Two masks (mode L, of any size, see `nst.masks.mask_of`) may restrict it: `region` lies over the content
+    and says where the style applies, `image_region` lies over the style and says which part of it is meant.
+    Raises `ImageError` if one of the style's sides is shorter than 16 px.
     """
 
     image: Image.Image
+    region: Image.Image | None = None
+    image_region: Image.Image | None = None
 
     def __post_init__(self) -> None:
         _check_size(self.image, "the style")
 
     @cached_property
     def digest(self) -> bytes:
-        """A hash of size and pixels."""
-        return hashlib.blake2b(self.image.tobytes() + repr(self.image.size).encode()).digest()
+        """A hash of size and pixels, and of those of `image_region`."""
+        pictures = [self.image] if self.image_region is None else [self.image, self.image_region]
+        return hashlib.blake2b(b"".join(p.tobytes() + repr(p.size).encode() for p in pictures)).digest()
 
     def at(self, long_side: int) -> Tensor:
         """The picture as `(3, H, W)` in 0..1 with this long side in pixels, shrunk or enlarged."""
-        return images.to_tensor(self._resized(long_side))
+        return images.to_tensor(images.resize(self.image, self._size(long_side)))
 
     def within(self, long_side: int) -> "Style":
         """This style, shrunk to this long side in pixels if it is larger."""
-        return self if max(self.image.size) <= long_side else Style(self._resized(long_side))
+        if max(self.image.size) <= long_side:
+            return self
+        return replace(self, image=images.resize(self.image, self._size(long_side)))
 
-    def _resized(self, long_side: int) -> Image.Image:
+    def part_at(self, long_side: int) -> Tensor | None:
+        """`image_region` in the size of `at`, `(1, H, W)` in 0..1; none if all of the style is meant."""
+        if self.image_region is None:
+            return None
+        return to_tensor(fitted(self.image_region, self._size(long_side)))
+
+    def _size(self, long_side: int) -> tuple[int, int]:
         width, height = images.scaled(self.image.size, long_side)
-        return images.resize(self.image, (max(width, _SMALLEST_SIDE), max(height, _SMALLEST_SIDE)))
+        return max(width, _SMALLEST_SIDE), max(height, _SMALLEST_SIDE)
 
 
 @dataclass(frozen=True)
@@ -63,16 +77,22 @@ class PreparedPair:
     alpha: Image.Image | None  # the content's alpha channel, in the size of the result
     styles: tuple[tuple[Style, float], ...]
     parameters: Parameters
+    regions: Regions | None = None  # none if each style applies everywhere, and nothing is kept
 
     @classmethod
     def prepare(
-        cls, content: Picture, styles: Sequence[tuple[Style, float]], parameters: Parameters
+        cls,
+        content: Picture,
+        styles: Sequence[tuple[Style, float]],
+        parameters: Parameters,
+        keep: Image.Image | None = None,
     ) -> "PreparedPair":
         """Resize the pictures for every scale. This uses the CPU only, so it can run while a GPU works.
 
-        Raises `ImageError` if a side of the content is shorter than 16 px, before or after it is resized, and
-        `NSTError` if there is no style, if a weight is not positive and finite, or if one is less than 1e-30
-        of the sum of all.
+        `keep` is a mask over the content (mode L, of any size): the content stays as it is where it is white.
+        Raises `ImageError` if a side of the content is shorter than 16 px, before or after it is resized, or
+        if a region is empty in the size of the result. Raises `NSTError` if there is no style, if a weight is
+        not positive and finite, or if one is less than 1e-30 of the sum of all.
         """
         if not styles or not all(0 < weight < math.inf for _, weight in styles):
             raise NSTError("a pair needs one style or several, each of a weight above 0")
@@ -83,7 +103,7 @@ class PreparedPair:
             )
         rgb, alpha = content.rgb, content.alpha
         _check_size(rgb, "the content")
-        longest = min(parameters.max_size, max(rgb.size))
+        longest = result_side(rgb.size, parameters)
         sizes = [images.scaled(rgb.size, side) for side in _scales(longest)]
         contents = [images.resize(rgb, size) for size in sizes if min(size) >= _SMALLEST_SIDE]
         if not contents or contents[-1].size != sizes[-1]:
@@ -94,22 +114,41 @@ class PreparedPair:
         largest = largest_style_side(rgb.size, parameters)
         styles = [(style.within(largest), weight) for style, weight in styles]
         if parameters.preserve_color:
-            styles = [(Style(color.match_colors(s.image, rgb)), w) for s, w in styles]
+            styles = [(_with_colors(style, rgb), weight) for style, weight in styles]
         alpha = alpha and images.resize(alpha, sizes[-1])
-        starts = _starts(contents[0], styles, parameters)
-        return cls(tuple(contents), starts, alpha, tuple(styles), parameters)
+        masks = [style.region for style, _ in styles]
+        regions = Regions.of(masks, weights, keep, [picture.size for picture in contents])
+        starts = _starts(contents[0], styles, regions, parameters)
+        return cls(tuple(contents), starts, alpha, tuple(styles), parameters, regions)
+
+    @property
+    def styles_by_region(self) -> list[list[tuple[Style, float]]]:
+        """The styles of each region with their weights; all of them together if there are no regions."""
+        if self.regions is None:
+            return [list(self.styles)]
+        return [[self.styles[index] for index in each] for each in self.regions.members]
+
+    @property
+    def region_count(self) -> int:
+        """The number of regions; 0 if each style applies everywhere and nothing is kept."""
+        return len(self.regions.members) if self.regions else 0
 
     @property
     def group(self) -> tuple[object, ...]:
         """A value that is equal for pairs that can share a batch."""
         p = self.parameters
         layers = (tuple(p.content_layers.items()), tuple(p.style_layers.items()))
-        return tuple(c.size for c in self.contents), p.epochs, p.init, p.pooling, *layers
+        return tuple(c.size for c in self.contents), p.epochs, p.init, p.pooling, *layers, self.region_count
+
+
+def result_side(content: tuple[int, int], parameters: Parameters) -> int:
+    """The long side of the result in pixels; `content` is a width and height."""
+    return parameters.max_size if parameters.enlarge else min(parameters.max_size, max(content))
 
 
 def largest_style_side(content: tuple[int, int], parameters: Parameters) -> int:
     """The long side of the styles at the finest scale, in pixels; `content` is a width and height."""
-    return max(_SMALLEST_SIDE, round(min(parameters.max_size, max(content)) * parameters.style_scale))
+    return max(_SMALLEST_SIDE, round(result_side(content, parameters) * parameters.style_scale))
 
 
 def _scales(longest: int) -> list[int]:
@@ -120,7 +159,18 @@ def _scales(longest: int) -> list[int]:
     return sides
 
 
-def _starts(content: Image.Image, styles: Sequence[tuple[Style, float]], parameters: Parameters) -> Tensor:
+def _with_colors(style: Style, content: Image.Image) -> Style:
+    """The style in the colours of the content, or of the region that it applies to."""
+    matched = color.match_colors(style.image, content, style.image_region, style.region)
+    return replace(style, image=matched)
+
+
+def _starts(
+    content: Image.Image,
+    styles: Sequence[tuple[Style, float]],
+    regions: Regions | None,
+    parameters: Parameters,
+) -> Tensor:
     plain = images.to_tensor(content)
     if parameters.init == "random":
         # Noise from the CPU's generator is the same for every device.
@@ -128,13 +178,25 @@ def _starts(content: Image.Image, styles: Sequence[tuple[Style, float]], paramet
         return (0.5 + 0.1 * torch.randn(plain.shape, generator=generator)).clamp(0, 1)[None]
     # The content in the style's colours saves a tenth of the evaluations, unless the style has a small
     # weight.
-    colored, total = torch.zeros_like(plain), sum(weight for _, weight in styles)
+    if regions is None:
+        return torch.stack([plain, _colored(content, styles)])
+    colored = plain.clone()
+    for members, guide in zip(regions.members, regions.guides[0], strict=True):
+        chosen = [styles[index] for index in members]
+        colored += guide.float() / 255 * (_colored(content, chosen) - plain)
+    return torch.stack([plain, colored.clamp(0, 1)])
+
+
+def _colored(content: Image.Image, styles: Sequence[tuple[Style, float]]) -> Tensor:
+    """The content in the colours of the styles, `(3, H, W)` in 0..1."""
+    total = sum(weight for _, weight in styles)
+    colored = torch.zeros(3, content.height, content.width)
     for style, weight in styles:
         small = images.resize(style.image, images.scaled(style.image.size, max(content.size)))
-        matched = images.to_tensor(color.match_colors(content, small))
+        matched = color.match_colors(content, small, style.region, style.image_region)
         # The share first: a small weight times a pixel would be 0 in fp32.
-        colored += matched * (weight / total)
-    return torch.stack([plain, colored])
+        colored += images.to_tensor(matched) * (weight / total)
+    return colored
 
 
 def _check_size(image: Image.Image, name: str) -> None:

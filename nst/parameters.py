@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from typing_extensions import TypeAliasType
 
 Pooling = Literal["max", "avg"]
-Format = Literal["png", "jpg", "webp"]
+Format = Literal["png", "jpg", "webp", "tiff"]
 
 LAYERS = tuple(
     f"relu{block}_{index}"
@@ -56,6 +56,22 @@ Weight = Annotated[
     ),
     AfterValidator(_not_tiny),
 ]
+
+
+def _not_one(count: int) -> int:
+    if count == 1:
+        raise ValueError("should be 0 for none, or 2 or more: the start, the result and those between them")
+    return count
+
+
+MOST_SNAPSHOTS = 60  # of one pair
+Snapshots = Annotated[
+    int,
+    Field(ge=0, le=MOST_SNAPSHOTS, json_schema_extra={"not": {"const": 1}}),
+    BeforeValidator(integral),
+    AfterValidator(_not_one),
+]
+Dpi = Annotated[float, Field(ge=1, le=10_000)]
 # A type with a name appears once in the JSON Schema.
 LayerWeights = TypeAliasType(
     "LayerWeights",
@@ -105,7 +121,12 @@ class Parameters(BaseModel):
         1024,
         ge=16,
         le=16383,
-        description="Long side of the picture in pixels; the content is never enlarged.",
+        description="Long side of the picture in pixels; a smaller content is enlarged only with `enlarge`.",
+    )
+    enlarge: bool = Field(
+        False,
+        description="Enlarge a content whose long side is below `max_size`.",
+        exclude_if=lambda value: value is False,  # as for `snapshots`
     )
     style_scale: float = Field(
         1.0,
@@ -125,8 +146,19 @@ class Parameters(BaseModel):
     )
     preserve_color: bool = Field(False, description="Keep the colours of the content.")
     format: Format = Field("png", description="File format of the picture.")
+    dpi: Dpi | None = Field(
+        None,
+        description="Pixels per inch that the file says; without it, those of the content.",
+        exclude_if=lambda value: value is None,  # as for `snapshots`
+    )
     keep_metadata: bool = Field(
         False, description="Keep the EXIF of the content, such as date, camera, place and copyright."
+    )
+    snapshots: Snapshots = Field(
+        0,
+        description="Small pictures of the pair on its way, beside the result: 0 for none, or 2 or more.",
+        # So that records of pairs without snapshots are the same, byte for byte, as in earlier versions.
+        exclude_if=lambda count: count == 0,
     )
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """The result of a transfer: a picture, its losses, and the evaluations that led to it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from PIL import Image
@@ -36,10 +36,23 @@ OnEvaluation = Callable[[int, Evaluation], None]
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """A small RGB picture of a pair on its way: the best one at evaluation number `step`."""
+
+    step: int
+    image: Image.Image
+
+
+@dataclass(frozen=True)
 class Result:
-    """A stylized picture with its delivered losses: in fp32, of the 8-bit pixels as they will be saved."""
+    """A stylized picture with its delivered losses: in fp32, of the 8-bit pixels as they will be saved.
+
+    `snapshots` are empty unless the parameter of this name is above 0. All have one size; the last one shows
+    the result.
+    """
 
     image: Image.Image
     losses: Losses
     evaluations: list[Evaluation] = field(repr=False)
     seconds: float
+    snapshots: Sequence[Snapshot] = field(default=(), repr=False)

@@ -33,10 +33,10 @@ from nst.objective import Objective, Terms
 from nst.pair import PreparedPair
 from nst.parameters import ITERATIONS_PER_EPOCH
 from nst.previews import PreviewCallbacks, reduced
-from nst.result import Evaluation, Losses, OnEvaluation, Result
+from nst.result import Evaluation, Losses, OnEvaluation, Result, Snapshot
+from nst.snapshots import Snapshots
 from nst.tape import Row, Tape
 from nst.targets import Targets
-from nst.vgg import LARGE_PICTURE
 
 _FINE_SHARE = 0.8  # of the iterations of a scale and all coarser ones, the share of that scale
 _FIRST_CHANGE = 0.02  # mean change of a pixel by the first step, where 1 is the range from black to white
@@ -54,12 +54,9 @@ def split(iterations: int, levels: int) -> list[int]:
     return [iterations - sum(shares), *shares]
 
 
-def history(pixels: int) -> int:
-    """The number of steps that L-BFGS stores for a picture of this size, at 24 bytes a pixel each.
-
-    Storing half as many saves memory for large pictures; at 256 px it takes 9 % more evaluations.
-    """
-    return 10 if pixels > LARGE_PICTURE else 20
+def evaluations_by_scale(pair: PreparedPair) -> list[int]:
+    """The most evaluations of each scale of a pair, coarse to fine."""
+    return split(pair.parameters.epochs * ITERATIONS_PER_EPOCH, len(pair.contents))
 
 
 class BatchRun:
@@ -76,13 +73,14 @@ class BatchRun:
         self._targets, self._pairs, self._on_evaluation = targets, pairs, on_evaluation
         self._previews = previews
         self._began = time.perf_counter()
-        iterations = pairs[0].parameters.epochs * ITERATIONS_PER_EPOCH
-        self._schedule = split(iterations, len(pairs[0].contents))
+        self._schedule = evaluations_by_scale(pairs[0])
         parameters = [pair.parameters for pair in pairs]
         weights = [[p.content_weight, p.style_weight, p.tv_weight] for p in parameters]
         self._weights = Terms(*upload(torch.tensor(weights).T, targets.device).unbind())
         self._tolerance = upload(torch.tensor([p.tolerance for p in parameters]), targets.device)
         self._logs: list[list[Evaluation]] = [[] for _ in pairs]
+        size = pairs[0].contents[-1].size
+        self._snapshots = Snapshots([p.snapshots for p in parameters], sum(self._schedule), size)
 
     def results(self) -> list[Result]:
         """Run all scales; one result for each pair.
@@ -91,10 +89,10 @@ class BatchRun:
         its delivered picture is not. Single evaluations may be: the search rejects such a step.
         """
         objective = self._targets.objective(self._pairs, 0)
-        image = self._minimise(objective, self._best_start(objective), self._schedule[0])
-        for level, steps in enumerate(self._schedule[1:], start=1):
+        image = self._minimise(objective, self._best_start(objective), 0)
+        for level in range(1, len(self._schedule)):
             objective = self._targets.objective(self._pairs, level)
-            image = self._minimise(objective, self._refined(image, level), steps)
+            image = self._minimise(objective, self._refined(image, level), level)
         if self._targets.dtype != torch.float32:
             objective = self._targets.objective(self._pairs, -1, exact=True)
         return self._deliver(objective, image)
@@ -102,8 +100,9 @@ class BatchRun:
     def _best_start(self, objective: Objective) -> Tensor:
         """Of the pictures that each pair may start from, the one with the lowest loss, `(B, 3, H, W)`."""
         starts = upload(torch.stack([pair.starts for pair in self._pairs], dim=1), self._targets.device)
+        keep = self._targets.keep(self._pairs, 0)
         with torch.no_grad():
-            losses = torch.stack([self._total(objective(picture)) for picture in starts])
+            losses = torch.stack([self._total(objective(keep(picture))) for picture in starts])
             best = losses.nan_to_num(torch.inf, torch.inf).argmin(0)
         return starts[best, torch.arange(len(self._pairs), device=best.device)]
 
@@ -115,21 +114,22 @@ class BatchRun:
         coarse = self._targets.contents(self._pairs, level - 1)
         return (fine + _enlarged(image - coarse, fine)).clamp(0, 1)
 
-    def _minimise(self, objective: Objective, image: Tensor, steps: int) -> Tensor:
-        """Optimise one scale from `image`, `(B, 3, H, W)`, and return the best picture of each pair."""
-        canvas = Canvas(image.shape[2], image.shape[3], image.device)
+    def _minimise(self, objective: Objective, image: Tensor, level: int) -> Tensor:
+        """Optimise scale `level` from `image`, `(B, 3, H, W)`, and return the best picture of each pair."""
+        keep = self._targets.keep(self._pairs, level)
+        canvas = Canvas(image.shape[2], image.shape[3], image.device, keep)
         variables = canvas.encode(image)
-        optimiser = LBFGS(variables, self._tolerance, history(image[0, 0].numel()))
-        guide, tape = Guide(objective), Tape()
+        optimiser = LBFGS(variables, self._tolerance, self._targets.plan(self._pairs, level).steps)
+        guide, tape, before = Guide(objective), Tape(), [len(log) for log in self._logs]
         active, scale, shares = list(range(len(self._pairs))), max(image.shape[2:]), list[float]()
-        for step in range(steps):
+        for step in range(self._schedule[level]):
             variables.requires_grad_(True)
             terms, correction, share = guide.step(canvas.decode(variables), optimiser.best_loss, shares)
             total = self._total(terms)
             (gradient,) = torch.autograd.grad(total.sum(), variables)
             with torch.no_grad():
                 if step == 0:
-                    optimiser.first_step = _first_step(canvas, variables, gradient)
+                    optimiser.first_step = objective.coverage * _first_step(canvas, variables, gradient)
                 variables = optimiser.step(total.detach(), gradient, self._weights.style * correction)
                 converged = optimiser.converged.to(total.dtype)
                 tape.write(Row(terms.content, terms.style, terms.tv, total, converged, share))
@@ -138,10 +138,13 @@ class BatchRun:
                 active = self._report(rows, active, scale)
                 shares += [row.deepest_share for row in rows]
             self._show_previews(canvas, optimiser.best)
+            if due := self._snapshots.due({index: before[index] + step + 1 for index in active}):
+                self._snapshots.add(due, _decoded(canvas, optimiser.best, list(due)))
             if not active:
                 break
         for rows in tape.read(everything=True):
             active = self._report(rows, active, scale)
+        self._snapshots.drop_after([len(log) for log in self._logs])
         _check_finite(optimiser.best_loss.tolist())
         with torch.no_grad():
             return canvas.decode(optimiser.best)
@@ -171,9 +174,7 @@ class BatchRun:
         indices = self._previews.wanted() if self._previews else ()
         if not (self._previews and indices):
             return
-        with torch.no_grad():
-            chosen = canvas.decode(torch.stack([best[index] for index in indices]))
-            small = reduced(chosen, self._previews.long_side)
+        small = reduced(_decoded(canvas, best, indices), self._previews.long_side)
         for index, pixels in zip(indices, small, strict=True):
             self._previews.show(index, _picture(pixels, self._pairs[index]))
 
@@ -182,7 +183,9 @@ class BatchRun:
 
         Transparency does not count: the losses are those of the whole picture on white.
         """
-        pictures = [_picture(pixels, pair) for pixels, pair in zip(image, self._pairs, strict=True)]
+        pictures = [
+            _with_kept(_picture(pixels, pair), pair) for pixels, pair in zip(image, self._pairs, strict=True)
+        ]
         saved = [
             images.to_tensor(images.as_saved(picture, pair.parameters.format))
             for picture, pair in zip(pictures, self._pairs, strict=True)
@@ -194,9 +197,18 @@ class BatchRun:
         _check_finite([loss.total for loss in losses])
         seconds = self._seconds()
         return [
-            Result(picture, loss, log, seconds)
-            for picture, loss, log in zip(pictures, losses, self._logs, strict=True)
+            Result(picture, loss, log, seconds, self._snapshots_of(index, picture))
+            for index, (picture, loss, log) in enumerate(zip(pictures, losses, self._logs, strict=True))
         ]
+
+    def _snapshots_of(self, index: int, result: Image.Image) -> list[Snapshot]:
+        """The snapshots of a pair if it wants some; the last one is its result, reduced."""
+        pair, size, last = self._pairs[index], self._snapshots.size, len(self._logs[index])
+        if not pair.parameters.snapshots:
+            return []
+        chroma = _chroma(pair, size)
+        found = [Snapshot(step, _colored(image, chroma)) for step, image in self._snapshots.of(index, last)]
+        return [*found, Snapshot(last, images.resize(result, size))]
 
     def _seconds(self) -> float:
         """The time since the start, divided by the number of pairs."""
@@ -209,14 +221,36 @@ def _check_finite(losses: Sequence[float]) -> None:
         raise NSTError("the loss is not a finite number; use less extreme weights, or check the weight file")
 
 
+def _decoded(canvas: Canvas, variables: Tensor, indices: Sequence[int]) -> Tensor:
+    """The pictures, `(K, 3, H, W)`, of the K rows with these indices of the variables, `(B, N)`."""
+    with torch.no_grad():
+        return canvas.decode(torch.stack([variables[index] for index in indices]))
+
+
 def _picture(pixels: Tensor, pair: PreparedPair) -> Image.Image:
     """`(3, H, W)` -> the pair's picture in 8 bits, with the content's colours if they are to be preserved."""
     picture = images.to_image(pixels)
+    return _colored(picture, _chroma(pair, picture.size))
+
+
+def _colored(picture: Image.Image, chroma: Image.Image | None) -> Image.Image:
+    return color.keep_chroma(picture, chroma) if chroma else picture
+
+
+def _chroma(pair: PreparedPair, size: tuple[int, int]) -> Image.Image | None:
+    """The content in this width and height if its colours are to be preserved."""
     if not pair.parameters.preserve_color:
+        return None
+    # For a small picture, the smallest content that is large enough takes the least time to resize.
+    content = next((c for c in pair.contents if c.width >= size[0]), pair.contents[-1])
+    return images.resize(content, size)
+
+
+def _with_kept(picture: Image.Image, pair: PreparedPair) -> Image.Image:
+    """The picture with what is kept of the content, to the last bit where the mask is white."""
+    if pair.regions is None:
         return picture
-    # For a preview, the smallest content that is large enough takes the least time to resize.
-    content = next((c for c in pair.contents if c.width >= picture.width), pair.contents[-1])
-    return color.keep_chroma(picture, images.resize(content, picture.size))
+    return Image.composite(pair.contents[-1], picture, pair.regions.keeps[-1])
 
 
 def _enlarged(image: Tensor, like: Tensor) -> Tensor:

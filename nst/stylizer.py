@@ -8,6 +8,9 @@ from PIL import Image
 from nst import images
 from nst.device import pick_device, pick_dtype, set_up
 from nst.errors import NSTError
+from nst.estimate import expected_seconds
+from nst.masks import mask_of
+from nst.memory import Plan, for_pictures, usable_of_gpu
 from nst.pair import PreparedPair, Style
 from nst.parameters import Parameters
 from nst.previews import PreviewCallbacks
@@ -17,7 +20,6 @@ from nst.targets import Targets
 from nst.weights import load_weights
 
 _BYTES_PER_PIXEL = 3000  # of device memory at the finest scale, with features of two bytes
-_USABLE = 0.8  # the share of the free device memory that a batch may take
 _LARGEST_BATCH = 16
 
 
@@ -28,8 +30,17 @@ class Stylizer:
     once.
     """
 
-    def __init__(self, weights: str = "embedded", device: str = "auto", dtype: str = "auto") -> None:
+    def __init__(
+        self,
+        weights: str = "embedded",
+        device: str = "auto",
+        dtype: str = "auto",
+        memory: float | None = None,
+    ) -> None:
         """See `load_weights`, `pick_device` and `pick_dtype` for the arguments and the errors raised.
+
+        `memory` is what this process may take, in GB, on a GPU of its memory; by default most of what is free
+        now. Pictures that need more are computed in tiles.
 
         On a GPU this disables TF32 for the whole process, so that fp32 is computed as fp32.
         """
@@ -37,25 +48,29 @@ class Stylizer:
         self.device = pick_device(device)
         self.dtype = pick_dtype(dtype, self.device)
         set_up(self.device)
-        self.targets = Targets(self.weights, self.device, self.dtype)
+        self.targets = Targets(self.weights, self.device, self.dtype, for_pictures(self.device, memory))
 
     def stylize(
         self,
         content: Image.Image,
-        style: Image.Image | Sequence[tuple[Image.Image, float]],
+        style: Image.Image | Style | Sequence[tuple[Image.Image | Style, float]],
         on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
+        keep: Image.Image | None = None,
         **parameters: object,
     ) -> Result:
         """Transfer one style, or several with their weights, to one picture.
 
-        The keywords are those of `Parameters`; pydantic's `ValidationError` is raised for invalid ones.
-        Raises what `PreparedPair.prepare` and `run` raise.
+        A `Style` may have masks: where it applies, and which part of it is meant. `keep` is a mask of what
+        stays of the content. Masks are grey images of any size; white means yes. The other keywords are those
+        of `Parameters`; pydantic's `ValidationError` is raised for invalid ones. Raises what
+        `PreparedPair.prepare`, `mask_of` and `run` raise.
         """
-        styles = [(style, 1.0)] if isinstance(style, Image.Image) else style
+        styles = [(style, 1.0)] if isinstance(style, Image.Image | Style) else style
         pair = PreparedPair.prepare(
             images.normalise(content),
-            [(Style(images.normalise(image).rgb), weight) for image, weight in styles],
+            [(_normalised(each), weight) for each, weight in styles],
             Parameters.model_validate(parameters),
+            keep and mask_of(images.normalise(keep)),
         )
         return self.run([pair], lambda _, evaluation: on_evaluation(evaluation))[0]
 
@@ -82,13 +97,26 @@ class Stylizer:
                 torch.cuda.synchronize(self.device)
             raise
 
+    def plan(self, pair: PreparedPair) -> Plan:
+        """How the pair is computed at its finest scale. Raises `NSTError` if there is too little memory."""
+        return self.targets.plan([pair], -1)
+
+    def expected_seconds(self, pair: PreparedPair) -> float:
+        """About how long the pair takes alone, at most. This evaluates it once or twice at a small scale."""
+        return expected_seconds(self.targets, pair)
+
     def capacity(self, pair: PreparedPair) -> int:
         """How many pairs like this one fit into one batch; 1 on a CPU, which one pair keeps busy."""
         if self.device.type == "cpu":
             return 1
-        free, _ = torch.cuda.mem_get_info(self.device)
-        reserved = torch.cuda.memory_reserved(self.device)
-        unused = free + reserved - torch.cuda.memory_allocated(self.device)
         width, height = pair.contents[-1].size
         needed = width * height * _BYTES_PER_PIXEL * self.dtype.itemsize // 2
-        return max(1, min(_LARGEST_BATCH, int(_USABLE * unused) // needed))
+        return max(1, min(_LARGEST_BATCH, usable_of_gpu(self.device) // needed))
+
+
+def _normalised(style: Image.Image | Style) -> Style:
+    """The style and its masks, in the modes that the search needs."""
+    if not isinstance(style, Style):
+        return Style(images.normalise(style).rgb)
+    region, part = (mask and mask_of(images.normalise(mask)) for mask in (style.region, style.image_region))
+    return Style(images.normalise(style.image).rgb, region, part)

@@ -1,15 +1,17 @@
 """The networks, and the objectives that they give for pairs; styles' targets are kept from batch to batch."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from nst import images
+from nst import images, masks
 from nst.device import upload
+from nst.memory import Plan, pixels_at_once, plan
 from nst.objective import Layers, Objective, mix_grams, style_grams
-from nst.pair import PreparedPair
+from nst.pair import PreparedPair, Style
+from nst.regions import Keep
 from nst.vgg import VGG19
 from nst.weights import Weights
 
@@ -23,8 +25,9 @@ class Targets:
     styles are cached.
     """
 
-    def __init__(self, weights: Weights, device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.dtype = device, dtype
+    def __init__(self, weights: Weights, device: torch.device, dtype: torch.dtype, memory: int) -> None:
+        """`memory` is the number of bytes that the pictures may take."""
+        self.device, self.dtype, self.memory = device, dtype, memory
         self._exact = VGG19(weights).to(device)
         self._fast = self._exact if dtype == torch.float32 else VGG19(weights, dtype).to(device)
         self._grams: OrderedDict[object, dict[str, Tensor]] = OrderedDict()
@@ -39,26 +42,64 @@ class Targets:
         p = pairs[0].parameters
         layers = Layers(p.content_layers, p.style_layers, p.pooling)
         network = self._exact if exact else self._fast
-        mixed = [self._style_targets(pair, level, layers, network) for pair in pairs]
+        tile = self.plan(pairs, level).tile
+        mixed = [
+            self._style_targets(pair, styles, level, layers, network)
+            for pair in pairs
+            for styles in pair.styles_by_region
+        ]
         grams = {name: torch.cat([targets[name] for targets in mixed]) for name in layers.style}
-        return Objective(network, self.contents(pairs, level), grams, layers)
+        contents = self.contents(pairs, level)
+        guides, strengths = self._regions(pairs, level)
+        return Objective(network, contents, grams, layers, guides, strengths, tile)
+
+    def plan(self, pairs: Sequence[PreparedPair], level: int) -> Plan:
+        """How the pictures are computed at scale `level`. Raises `NSTError` if there is too little memory."""
+        width, height = pairs[0].contents[level].size
+        return plan(width * height, self.memory, self.device, self.dtype, pairs[0].region_count)
 
     def contents(self, pairs: Sequence[PreparedPair], level: int) -> Tensor:
         """The content pictures of a batch at scale `level`, `(B, 3, H, W)` in 0..1, on the device."""
         return upload(torch.stack([images.to_tensor(pair.contents[level]) for pair in pairs]), self.device)
 
+    def keep(self, pairs: Sequence[PreparedPair], level: int) -> Callable[[Tensor], Tensor]:
+        """What puts the kept parts of the contents into pictures at scale `level`, `(B, 3, H, W)` each."""
+        kept = [masks.to_tensor(pair.regions.keeps[level]) for pair in pairs if pair.regions]
+        if not kept:
+            return lambda pictures: pictures
+        return Keep(upload(torch.stack(kept), self.device), self.contents(pairs, level))
+
+    def _regions(
+        self, pairs: Sequence[PreparedPair], level: int
+    ) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """The guides of all regions at scale `level`, `(B, R, H, W)`, and their strengths, `(B·R,)`."""
+        regions = [pair.regions for pair in pairs if pair.regions]
+        if not regions:
+            return None, None
+        guides = upload(torch.stack([each.guides[level] for each in regions]), self.device).float() / 255
+        strengths = torch.tensor([strength for each in regions for strength in each.strengths])
+        return guides, upload(strengths, self.device)
+
     def _style_targets(
-        self, pair: PreparedPair, level: int, layers: Layers, network: VGG19
+        self,
+        pair: PreparedPair,
+        styles: Sequence[tuple[Style, float]],
+        level: int,
+        layers: Layers,
+        network: VGG19,
     ) -> dict[str, Tensor]:
         side = round(max(pair.contents[level].size) * pair.parameters.style_scale)
         found = []
-        for style, _ in pair.styles:
+        for style, _ in styles:
             key = style.digest, side, tuple(layers.style), layers.pooling, network.dtype
             if key not in self._grams:
                 picture = upload(style.at(side)[None], self.device)
-                self._grams[key] = style_grams(network, picture, layers)
+                part = style.part_at(side)
+                part = part if part is None else upload(part[None], self.device)
+                most = pixels_at_once(self.memory, network.dtype)
+                self._grams[key] = style_grams(network, picture, layers, part, most)
                 if len(self._grams) > _CACHED_STYLES:
                     self._grams.popitem(last=False)
             self._grams.move_to_end(key)
             found.append(self._grams[key])
-        return mix_grams(found, [weight for _, weight in pair.styles])
+        return mix_grams(found, [weight for _, weight in styles])

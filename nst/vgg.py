@@ -22,10 +22,17 @@ from nst.winograd import WinogradReLU
 LARGE_PICTURE = 2**22  # pixels; for a larger picture, memory is saved at the cost of time
 
 _BEFORE_POOLING = ("conv1_2", "conv2_2", "conv3_4", "conv4_4")
+# Each layer, from the shallowest to the deepest, and whether a pooling follows it.
+DEPTHS = tuple((layer, name in _BEFORE_POOLING) for name, layer in zip(CONVOLUTIONS, LAYERS, strict=True))
 # Winograd's algorithm is faster from this many output channels and this many input numbers on. It is not used
 # for more input channels than this: only relu5_1 needs such layers, and their transformed kernels take 300
 # MB.
 _WINOGRAD_OUTPUTS, _WINOGRAD_NUMBERS, _WINOGRAD_MOST_INPUTS = 128, 2**17, 256
+
+
+def in_order(layers: Collection[str]) -> list[str]:
+    """These layers from the shallowest to the deepest."""
+    return sorted(layers, key=LAYERS.index)
 
 
 class VGG19(nn.Module):

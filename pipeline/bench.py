@@ -85,7 +85,9 @@ def speeds(stylizer: Stylizer) -> Iterator[Speed]:
 
 def finest(pair: PreparedPair) -> PreparedPair:
     """The pair with its finest scale only, started from the content."""
-    return replace(pair, contents=pair.contents[-1:], starts=to_tensor(pair.contents[-1])[None])
+    regions = pair.regions and pair.regions.finest
+    starts = to_tensor(pair.contents[-1])[None]
+    return replace(pair, contents=pair.contents[-1:], starts=starts, regions=regions)
 
 
 def _pair(size: int) -> PreparedPair:

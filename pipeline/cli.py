@@ -60,6 +60,7 @@ def run(
     weights: options.Weights = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    memory: options.Memory = None,
     engine: options.Engine = None,
     ray_address: options.RayAddress = None,
     metrics_file: options.MetricsFile = None,
@@ -99,6 +100,7 @@ def watch(
     weights: options.Weights = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    memory: options.Memory = None,
     engine: options.Engine = None,
     ray_address: options.RayAddress = None,
     metrics_file: options.MetricsFile = None,
@@ -139,6 +141,7 @@ def serve(
     weights: options.Weights = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    memory: options.Memory = None,
     engine: options.Engine = None,
     ray_address: options.RayAddress = None,
 ) -> None:
@@ -167,18 +170,21 @@ def validate(
     outbox: options.Outbox = None,
     allow: options.Allow = None,
     endpoint_url: options.Endpoint = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    memory: options.Memory = None,
 ) -> None:
     """Check manifests and every image they name, without working on them."""
-    from pipeline.check import check
+    from pipeline.check import check, memory_of
 
-    settings = load_settings(outbox=outbox, allow=allow, endpoint_url=endpoint_url)
+    settings = load_settings(**_flags(context))
     stores = context.obj.stores(settings)
     results = Outbox(stores.open(settings.outbox)) if settings.outbox else None
-    failed = False
+    failed, fits = False, memory_of(settings)
     for path in manifests:
         place = printable(str(path))
         warn = partial(print, f"{place}: warning:")
-        pairs, problems = check(path, stores, settings.allow, results, settings.caps, warn)
+        pairs, problems = check(path, stores, settings.allow, results, settings.caps, warn, fits)
         valid = f"valid, {pairs} pair{'s' * (pairs > 1)}"
         for text in [str(problem) for problem in problems] or [valid]:
             print(f"{place}: {text.removeprefix(f'{printable(path.name)}: ')}")

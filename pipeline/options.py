@@ -51,6 +51,10 @@ Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or
 Dtype = Annotated[
     str | None, typer.Option("--dtype", help="Precision of features: auto, fp32 or bf16. [NST_DTYPE]")
 ]
+Memory = Annotated[
+    float | None,
+    typer.Option("--memory", help="GB that it may take; most of what is free by default. [NST_MEMORY]"),
+]
 Engine = Annotated[
     str | None, typer.Option("--engine", help="local, or ray: on every GPU of a Ray cluster. [NST_ENGINE]")
 ]

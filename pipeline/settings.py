@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     weights: str = "embedded"
     device: str = "auto"
     dtype: str = "auto"
+    memory: Annotated[float, Field(ge=1, le=1e6, allow_inf_nan=False)] | None = None  # GB
     engine: Literal["local", "ray"] = "local"
     ray_address: str | None = None  # of a cluster; without it, RAY_ADDRESS counts
     poll: bool = False
@@ -140,7 +141,9 @@ def needed(name: str, url: str | None) -> str:
 
 def load_settings(**flags: Any) -> Settings:
     """Settings from the environment, replaced by the flags that are given. Raises `UsageError`."""
-    given = {name: value for name, value in flags.items() if value not in (None, []) and value is not False}
+    given = {
+        name: value for name, value in flags.items() if value not in (None, [], ()) and value is not False
+    }
     try:
         return Settings(**given)
     except ValidationError as error:

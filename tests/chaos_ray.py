@@ -38,7 +38,7 @@ from tests.pipeline.signed import check_signatures
 from tests.process import Event, Runner
 from tests.ray_cluster import Node, cluster
 
-MANIFESTS, PAIRS = ("a", "b", "c"), [f"p{number}" for number in range(60)]
+MANIFESTS, PAIRS = ("a", "b", "c"), [f"p{number}" for number in range(200)]
 TIMING = {"settled": 0.0, "lease": 4.0, "lease_renewal": 1.0, "lock_renewal": 1.0, "ray_refused": 0.5}
 _EXITS = (0, 1, -signal.SIGKILL)
 _ACTOR = b"ray::Actor"  # the title that Ray gives to the process of an actor
@@ -57,7 +57,7 @@ class Harm(Protocol):
 class Actors:
     """Kills actors."""
 
-    seconds = 4.0
+    seconds = 2.0
     runner: Runner
 
     def __init__(self, address: str, chance: random.Random) -> None:

@@ -3,8 +3,9 @@
 import io
 import os
 import sys
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,26 +20,32 @@ if TYPE_CHECKING:
 PROGRAM = "from pipeline.start import main; main()"
 COMMAND = [sys.executable, "-c", PROGRAM]
 QUICK_SETTINGS = {"OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"}
-SHALLOW = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}  # to save time
+# A network of one layer, to save time.
+SHALLOW: dict[str, Any] = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}
 
 # With pictures this small, a second thread does not save time. Torch reads this when it is imported, which
 # takes seconds: only tests that need it import it.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+# The files whose tests take longest. The tests of one file go to one process, because they share servers.
 _LONG = (
-    "test_chaos.py",
-    "test_crashes.py",
-    "test_race.py",
-    "test_faults.py",
-    "test_stylizer.py",
-    "test_scales.py",
+    *("test_ray.py", "test_watch.py", "test_crashes.py", "test_chaos.py"),
+    *("test_race.py", "test_stylizer.py", "test_scales.py", "test_tiles.py"),
+    *("test_poison.py", "test_faults.py"),
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that take longest first, so that no process waits for another one at the end."""
-    items.sort(key=lambda item: item.path.name not in _LONG)
+    """Let each process begin with long tests, so that no process waits for another one at the end."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    rest = iter([item for item in items if item.path.name not in _LONG])
+    size = -(-len(items) // processes)
+    ordered = list[pytest.Item]()
+    for number in range(processes):
+        long = [item for item in items if item.path.name in _LONG[number::processes]]
+        ordered += [*long, *islice(rest, size - len(long))]
+    items[:] = [*ordered, *rest]
 
 
 def make_picture(width: int = 48, height: int = 40, seed: int = 0) -> Image.Image:

@@ -14,6 +14,7 @@ from typing import Any, Self
 from tests.conftest import QUICK_SETTINGS
 
 Event = dict[str, Any]
+_MOST = 180  # seconds between two lines of a log; Ray begins in 40 beside other tests
 
 
 class Runner:
@@ -44,7 +45,7 @@ class Runner:
 
     def wait_for_any(self) -> Event:
         """Wait for the next log line and return it."""
-        line = self._lines.get(timeout=60)
+        line = self._lines.get(timeout=_MOST)
         assert line is not None, f"the process has ended after {self.events}"
         found: Event = json.loads(line)
         self.events.append(found)
@@ -59,7 +60,7 @@ class Runner:
 
     def begins(self) -> bool:
         """Wait until work on a pair begins; false if the process ends before."""
-        while (line := self._lines.get(timeout=60)) is not None:
+        while (line := self._lines.get(timeout=_MOST)) is not None:
             self.events.append(json.loads(line))
             if self.events[-1]["event"] == "pair started":
                 return True
@@ -73,9 +74,9 @@ class Runner:
 
     def finish(self) -> int:
         """Read the log until the process ends, and return its exit code."""
-        while (line := self._lines.get(timeout=60)) is not None:
+        while (line := self._lines.get(timeout=_MOST)) is not None:
             self.events.append(json.loads(line))
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=_MOST)
 
     def kill(self) -> None:
         self.process.kill()

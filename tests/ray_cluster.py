@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 # Ray reads its token when it is imported.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -37,9 +36,9 @@ class Node:
     """One more node of a cluster, with one place for an actor."""
 
     def __init__(self, address: str) -> None:
-        ray_command = Path(sys.executable).parent / "ray"
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start"]
         self._process = subprocess.Popen(
-            [ray_command, "start", "--address", address, "--num-cpus=1", "--block"],
+            [*command, "--address", address, "--num-cpus=1", "--block"],
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -53,8 +52,9 @@ class Node:
 
 def main() -> None:
     """Start a cluster of one node with so many CPUs."""
-    # A node that is killed is noticed within seconds, not after 20.
-    os.environ |= {"RAY_health_check_initial_delay_ms": "500", "RAY_health_check_period_ms": "500"}
+    # A node that is killed is noticed within seconds, not after 20. With shorter intervals, a node on a busy
+    # machine counts as dead.
+    os.environ |= {"RAY_health_check_initial_delay_ms": "5000", "RAY_health_check_period_ms": "1000"}
     with tempfile.TemporaryDirectory(prefix="nst-ray-") as folder:
         ray.init(
             "local",

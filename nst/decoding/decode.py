@@ -86,6 +86,15 @@ def decoding_bytes(data: bytes, long_side: int | None = None, most_pixels: int =
     return stored // _shrink(opened, long_side) ** 2 * opened.memory + stored * opened.memory_stored
 
 
+def stored_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of the picture as it is stored, from the header alone; none if there is no picture."""
+    try:
+        opened = open_picture(data)
+    except Exception:  # `decode` says what is wrong
+        return None
+    return (opened.width, opened.height) if opened.width * opened.height else None
+
+
 def is_shrunk(data: bytes, long_side: int) -> bool:
     """Whether `decode` would shrink this picture for a long side of this many pixels."""
     try:

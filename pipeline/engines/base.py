@@ -33,6 +33,11 @@ class Task:
     check_only: bool = False  # computes nothing: the outcome is none of `Finished` and `Died`
     waits: bool = True  # for images that can't be read now; if not, the outcome is then `Unread`
 
+    @property
+    def rank(self) -> tuple[int, bool, int]:
+        """The task of the lowest rank goes first."""
+        return -self.priority, not self.newcomer, self.number
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -43,6 +48,7 @@ class Finished:
     picture: bytes  # encoded
     loss_log: bytes  # JSON lines
     thumbnails: Mapping[str, bytes]  # small JPEGs by the names that the record gives them
+    snapshots: Mapping[str, bytes] = field(default_factory=dict)  # by the names in the record
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,6 @@ class Place(Protocol):
         """Give it tasks."""
 
 
-def rank(task: Task) -> tuple[int, bool, int]:
-    """The task of the lowest rank goes first."""
-    return -task.priority, not task.newcomer, task.number
-
-
 def likeness(task: Task) -> object:
     """A value that is equal only for tasks whose pairs have one shape, as far as that is known unread."""
     return task.base, task.pair.content, task.pair.parameters.model_copy(update={"seed": 0})
@@ -45,7 +40,7 @@ def dispatch(waiting: Sequence[Task], workers: Sequence[Place]) -> list[Task]:
     A task that must be alone gets a worker that has no other task. As many workers as there are such tasks
     get no other ones until then.
     """
-    left = sorted(waiting, key=rank)
+    left = sorted(waiting, key=lambda task: task.rank)
     alone = [task for task in left if task.alone]
     kept = sorted(workers, key=lambda worker: len(worker.tasks))[: len(alone)]
     for task, worker in zip(alone, kept, strict=False):

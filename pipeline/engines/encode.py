@@ -1,4 +1,4 @@
-"""Encodes the picture, the loss log and the thumbnails of a result, and makes its record."""
+"""Encodes the picture, the loss log, the thumbnails and the snapshots of a result, and makes its record."""
 
 import io
 import json
@@ -17,14 +17,17 @@ from nst import images
 from nst.device import device_name, dtype_name
 from nst.images import Picture
 from nst.result import Evaluation, Losses, Result
+from nst.snapshots import LONG_SIDE
 from nst.stylizer import Stylizer
+from pipeline.engines.animation import animation
 from pipeline.engines.base import Finished, Task
 from pipeline.engines.prepare import THUMBNAIL, Prepared
-from pipeline.outbox.record import DeliveredLosses, Record, WeightFile
+from pipeline.outbox.record import DeliveredLosses, Record, RecordedSnapshots, WeightFile
 
 _SOFTWARE = f"nst-pipeline {nst.__version__}"
 _CURVE_POINTS = 60
 _THUMBNAILS_KEPT = 256
+_SHOWN = 1600  # pixels, the maximum of the long side of what pages show in place of a picture
 
 
 class Encoder:
@@ -37,14 +40,23 @@ class Encoder:
     def encode(self, task: Task, prepared: Prepared, result: Result) -> Finished:
         """All files of one result, encoded."""
         record = _record(task.pair.id, prepared, result, self._stylizer)
-        notes = record.model_dump(include={"id", "parameters", "losses", "weights"})
-        picture = Picture(result.image, prepared.pair.alpha, prepared.dpi, prepared.exif)
+        notes = record.model_dump(
+            include={"id", "parameters", "losses", "weights"},
+            exclude={"parameters": {"snapshots"}},  # the picture is the same with and without them
+        )
+        whole = Picture(result.image, prepared.pair.alpha, prepared.dpi, prepared.exif)
+        picture = images.encode(whole, record.parameters.format, _SOFTWARE, notes)
+        record = record.with_thumbnail(picture)
+        thumbnails = {name: self._thumbnail(name, image) for name, image in prepared.thumbnails.items()}
+        if record.thumbnail:
+            thumbnails[record.thumbnail] = thumbnail(result.image, _SHOWN)
         return Finished(
             task=task,
             record=record,
-            picture=images.encode(picture, record.parameters.format, _SOFTWARE, notes),
+            picture=picture,
             loss_log=_loss_log(result.evaluations),
-            thumbnails={name: self._thumbnail(name, image) for name, image in prepared.thumbnails.items()},
+            thumbnails=thumbnails,
+            snapshots=_snapshots(record, result),
         )
 
     def _thumbnail(self, name: str, image: Image.Image) -> bytes:
@@ -64,14 +76,27 @@ def thumbnail(image: Image.Image, most: int = THUMBNAIL) -> bytes:
     return out.getvalue()
 
 
+def _snapshots(record: Record, result: Result) -> dict[str, bytes]:
+    """The files of the snapshots, by their names in the record."""
+    if record.snapshots is None:
+        return {}
+    pictures = [snapshot.image for snapshot in result.snapshots]
+    files = {
+        name: thumbnail(picture, LONG_SIDE)
+        for name, picture in zip(record.snapshots.pictures, pictures, strict=True)
+    }
+    return {**files, record.snapshots.animation: animation(pictures)}
+
+
 def _record(pair: str, prepared: Prepared, result: Result, stylizer: Stylizer) -> Record:
-    parameters = prepared.pair.parameters
+    parameters, steps = prepared.pair.parameters, [snapshot.step for snapshot in result.snapshots]
     return Record(
         id=pair,
         input_digest=prepared.digest,
         picture=f"{pair}.{parameters.format}",
         content=prepared.content,
         styles=prepared.styles,
+        keep=prepared.keep,
         parameters=parameters,
         width=result.image.width,
         height=result.image.height,
@@ -89,6 +114,7 @@ def _record(pair: str, prepared: Prepared, result: Result, stylizer: Stylizer) -
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         curve=_curve_points(result.evaluations),
         node=platform.node() or None,
+        snapshots=RecordedSnapshots.of(pair, steps) if steps else None,
     )
 
 

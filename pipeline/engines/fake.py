@@ -15,8 +15,17 @@ from pipeline.engines.base import Changed, Died, Failed, Finished, Outcome, Task
 from pipeline.errors import EngineLostError, StoreError, UnavailableError, problems_of
 from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Listener, Note
 from pipeline.events.previews import Previews
-from pipeline.outbox.record import DeliveredLosses, Record, RecordedImage, WeightFile, thumbnail_name
+from pipeline.outbox.record import (
+    DeliveredLosses,
+    Record,
+    RecordedImage,
+    RecordedSnapshots,
+    WeightFile,
+    thumbnail_name,
+)
 from pipeline.stores.opening import Stores
+
+_FORMATS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP", "tiff": "TIFF"}  # as Pillow names them
 
 
 class FakeEngine:
@@ -105,13 +114,13 @@ class FakeEngine:
             self._changed.wait_for(lambda: self._waiting or self._stopped)
             if self._stopped:
                 return None
-            task = min(self._waiting, key=lambda t: (-t.priority, not t.newcomer, t.number))
+            task = min(self._waiting, key=lambda t: t.rank)
             self._waiting.remove(task)
             return task
 
     def _result(self, task: Task) -> Outcome:
         sources = self._stores.sources(task.base, task.allowed)
-        images = [task.pair.content, *(style.image for style in task.pair.styles)]
+        images = task.pair.images
         if task.images.keys() >= set(images) and _digest(task, task.images) == task.known:
             return Unchanged(task)
         fetched = {image: sources.fetch(image) for image in images}
@@ -123,33 +132,45 @@ class FakeEngine:
             return Changed(task)
         if task.refusal:
             raise StoreError(task.refusal)
-        content, *styles = [
-            RecordedImage(
+        recorded = {
+            image: RecordedImage(
                 reference=image,
                 sha256=digests[image],
                 thumbnail=thumbnail_name(digests[image]),
                 state=fetched[image][1],
             )
             for image in images
-        ]
+        }
         evaluation = Evaluation(step=1, steps=1, scale=32, losses=Losses(1.0, 1.0, 0.0, 2.0), seconds=0.1)
         self._listener.hear(Evaluated(task.manifest, task.pair.id, evaluation))
-        return _finished(task, content, styles, digest)
+        return _finished(task, recorded, digest)
 
 
 def _digest(task: Task, sha256s: Mapping[str, str]) -> str:
-    images = [task.pair.content, *(style.image for style in task.pair.styles)]
-    described = [*(sha256s[image] for image in images), task.pair.parameters.model_dump_json()]
+    described = [*(sha256s[image] for image in task.pair.images), task.pair.parameters.model_dump_json()]
     return hashlib.sha256("".join(described).encode()).hexdigest()
 
 
-def _finished(task: Task, content: RecordedImage, styles: list[RecordedImage], digest: str) -> Finished:
+def _finished(task: Task, images: Mapping[str, RecordedImage], digest: str) -> Finished:
+    pair = task.pair
+    styles = [
+        images[style.image].model_copy(
+            update={
+                "region": style.region and images[style.region],
+                "image_region": style.image_region and images[style.image_region],
+            }
+        )
+        for style in pair.styles
+    ]
+    count = task.pair.parameters.snapshots
+    snapshots = RecordedSnapshots.of(task.pair.id, range(1, count + 1)) if count else None
     record = Record(
         id=task.pair.id,
         input_digest=digest,
-        picture=f"{task.pair.id}.png",
-        content=content,
+        picture=f"{pair.id}.{pair.parameters.format}",
+        content=images[pair.content],
         styles=styles,
+        keep=pair.keep and images[pair.keep],
         parameters=task.pair.parameters,
         width=32,
         height=32,
@@ -163,14 +184,24 @@ def _finished(task: Task, content: RecordedImage, styles: list[RecordedImage], d
         finished="2026-01-01T00:00:00+00:00",
         curve=[(1, 2.0)],
         node=platform.node() or None,
+        snapshots=snapshots,
     )
+    picture = _encoded(_FORMATS[pair.parameters.format])
+    record = record.with_thumbnail(picture)
+    thumbnails = [image.thumbnail for image in images.values()]
+    thumbnails += [record.thumbnail] if record.thumbnail else []
     return Finished(
         task=task,
         record=record,
-        picture=_encoded("PNG"),
+        picture=picture,
         loss_log=b'{"step": 1, "total": 2.0}\n',
-        thumbnails={image.thumbnail: _encoded("JPEG") for image in (content, *styles)},
+        thumbnails=dict.fromkeys(thumbnails, _encoded("JPEG")),
+        snapshots=_encoded_snapshots(snapshots) if snapshots else {},
     )
+
+
+def _encoded_snapshots(snapshots: RecordedSnapshots) -> dict[str, bytes]:
+    return {name: _encoded("JPEG") for name in snapshots.pictures} | {snapshots.animation: _encoded("WEBP")}
 
 
 def _encoded(form: str) -> bytes:

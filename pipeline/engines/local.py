@@ -18,6 +18,7 @@ from pipeline.engines.prepare import Prepared, Preparer
 from pipeline.engines.prepare_threads import PrepareThreads
 from pipeline.engines.previewing import preview_callbacks
 from pipeline.engines.stylizer import make_stylizer
+from pipeline.engines.tiled import note_of_tiles
 from pipeline.errors import EngineLostError, StoppedError
 from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Listener, Note
 from pipeline.events.previews import Previews
@@ -79,11 +80,7 @@ class LocalEngine:
             self._changed.notify_all()
 
     def take(self) -> Outcome | None:
-        outcome = self._outcomes.take()
-        self._on_change()
-        if isinstance(outcome, EngineLostError):
-            raise outcome
-        return outcome
+        return self._outcomes.take(self._on_change)
 
     def cancel(self, manifest: str) -> None:
         with self._changed:
@@ -110,7 +107,13 @@ class LocalEngine:
 
     def _prepare(self, task: Task) -> Prepared | Unchanged | Changed:
         sources = self._stores.sources(task.base, task.allowed)
-        return self._preparer.prepare_unless_known(task, sources)
+        found = self._preparer.prepare_unless_known(task, sources)
+        if isinstance(found, Prepared):
+            self._stylizer.plan(found.pair)  # raises an error if there is too little memory
+            for note in found.notes:
+                details = {"manifest": task.manifest, "id": task.pair.id}
+                self._listener.hear(Note(f"{task.pair.place or task.manifest}: {note}", "warning", details))
+        return found
 
     def _work(self) -> None:
         """In the device's thread: one batch after the other."""
@@ -179,6 +182,8 @@ class LocalEngine:
 
         pairs = [entry.prepared.pair for entry in batch if entry.prepared]
         tasks = [entry.task for entry in batch]
+        if note := note_of_tiles(self._stylizer, tasks[0], pairs[0]):
+            self._listener.hear(note)
         previews = preview_callbacks(tasks, self._previews, self._timing.preview, self._cancelled)
         self._listener.hear(BatchBegan(len(pairs)))
         try:

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from collections.abc import Callable
 
 from nst.device import is_out_of_memory
 from nst.errors import NSTError
@@ -50,11 +51,14 @@ class Outcomes:
             self._bytes += _encoded_bytes(item)
         self._queue.put(item)
 
-    def take(self) -> Item:
-        """Wait for the next one."""
+    def take(self, taken: Callable[[], None]) -> Outcome | None:
+        """Wait for the next one, and call `taken`. Raises the error that ends the engine."""
         item = self._queue.get()
         with self._lock:
             self._bytes -= _encoded_bytes(item)
+        taken()
+        if isinstance(item, EngineLostError):
+            raise item
         return item
 
 
@@ -69,7 +73,7 @@ def failed(task: Task, error: Exception) -> Failed:
 
 def unencoded_bytes(prepared: Prepared, result: Result) -> int:
     """The bytes that a result, and the pair that it belongs to, take until they are encoded."""
-    pictures = [result.image, *prepared.pair.contents]
+    pictures = [result.image, *prepared.pair.contents, *(s.image for s in result.snapshots)]
     starts = prepared.pair.starts
     # Pillow keeps four bytes for a pixel of RGB.
     return sum(4 * p.width * p.height for p in pictures) + starts.numel() * starts.element_size()
@@ -78,4 +82,5 @@ def unencoded_bytes(prepared: Prepared, result: Result) -> int:
 def _encoded_bytes(item: Item) -> int:
     if not isinstance(item, Finished):
         return 0
-    return len(item.picture) + len(item.loss_log) + sum(map(len, item.thumbnails.values()))
+    small = [*item.thumbnails.values(), *item.snapshots.values()]
+    return len(item.picture) + len(item.loss_log) + sum(map(len, small))

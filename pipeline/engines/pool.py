@@ -20,11 +20,6 @@ class Waiting:
     prepared: Prepared | None = None
     tries: int = 0  # to read its images, while their store is unavailable; nothing else waits for it then
 
-    @property
-    def rank(self) -> tuple[int, bool, int]:
-        """The task of the lowest rank goes first."""
-        return -self.task.priority, not self.task.newcomer, self.task.number
-
 
 class Pool:
     """Forms batches of pairs that have one shape. It is not thread-safe."""
@@ -52,7 +47,7 @@ class Pool:
     def begin(self) -> Waiting | None:
         """The task to prepare next; none if none is left to begin with."""
         left = (entry for entry in self._waiting.values() if not entry.begun)
-        entry = min(left, key=lambda e: e.rank, default=None)
+        entry = min(left, key=lambda e: e.task.rank, default=None)
         if entry:
             entry.begun = True
         return entry
@@ -76,9 +71,9 @@ class Pool:
         It does not overtake a task of a lower rank that came before it and will be prepared soon.
         """
         entries = self._waiting.values()
-        leader = min((entry for entry in entries if entry.prepared), key=lambda e: e.rank, default=None)
+        leader = min((entry for entry in entries if entry.prepared), key=lambda e: e.task.rank, default=None)
         if leader and any(
-            entry.rank < leader.rank and entry.task.number < leader.task.number
+            entry.task.rank < leader.task.rank and entry.task.number < leader.task.number
             for entry in entries
             if not entry.prepared and not entry.tries
         ):
@@ -108,7 +103,7 @@ class Pool:
             for entry in self._waiting.values()
             if entry.prepared and not entry.task.alone and entry.prepared.pair.group == group
         ]
-        return sorted(fitting, key=lambda entry: entry.rank)
+        return sorted(fitting, key=lambda entry: entry.task.rank)
 
     def _may_grow(self) -> bool:
         unprepared = any(not entry.prepared and not entry.tries for entry in self._waiting.values())

@@ -4,23 +4,22 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 
 from nst import images
-from nst.errors import ImageError
 from nst.images import Picture
-from nst.pair import PreparedPair, Style, largest_style_side
+from nst.pair import PreparedPair, Style, largest_style_side, result_side
 from nst.parameters import Parameters
 from pipeline.engines.base import Changed, Task, Unchanged
 from pipeline.engines.budget import Budget
+from pipeline.engines.masks import Masks, named, recorded_image
 from pipeline.errors import StoreError
 from pipeline.manifest.models import Pair
-from pipeline.outbox.record import RecordedImage, thumbnail_name
+from pipeline.outbox.record import RecordedImage
 from pipeline.settings import Caps
 from pipeline.stores.sources import Sources
 
@@ -32,17 +31,21 @@ _FIRST_PARAMETERS = {
     *("epochs", "tolerance", "content_weight", "style_weight", "tv_weight", "max_size", "style_scale"),
     *("init", "seed", "pooling", "content_layers", "style_layers", "preserve_color", "format"),
 }
+# Bytes of memory for each pixel of a content that is enlarged: Pillow keeps 4, all smaller scales take a
+# third of that, and the filter takes a copy.
+_ENLARGED = 10
 THUMBNAIL = 256  # pixels, the maximum of a thumbnail's long side
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The bytes of a pair's images, and the digest of all inputs that determine its picture."""
+    """The files of a pair's images, and the digest of all inputs that determine its picture.
 
-    content: bytes
-    styles: tuple[bytes, ...]
+    `files` has the bytes of each image and its state, as `Sources.fetch` returns them, by its reference.
+    """
+
+    files: Mapping[str, tuple[bytes, str | None]]
     digest: str
-    states: tuple[str | None, ...]  # of content and styles, as `Sources.fetch` returns them
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,10 @@ class Prepared:
     styles: list[RecordedImage]
     digest: str
     thumbnails: dict[str, Image.Image]  # the images to reduce, by the name of the thumbnail
-    dpi: tuple[float, float] | None = None  # of the content, for printing
+    dpi: tuple[float, float] | None = None  # of the result, for printing
     exif: bytes = b""  # of the content, if the result is to keep it
+    keep: RecordedImage | None = None
+    notes: tuple[str, ...] = ()  # sentences about what a person may not have meant
 
 
 class Preparer:
@@ -69,18 +74,16 @@ class Preparer:
 
     def read(self, pair: Pair, sources: Sources) -> Inputs:
         """Read a pair's images. Raises `StoreError`."""
-        content, *styles = [sources.fetch(reference) for reference in _references(pair)]
-        digest = self._digest(pair, [_sha256(data) for data, _ in (content, *styles)])
-        states = tuple(state for _, state in (content, *styles))
-        return Inputs(content[0], tuple(data for data, _ in styles), digest, states)
+        files = {reference: sources.fetch(reference) for reference in pair.images}
+        return Inputs(files, self._digest(pair, {name: _sha256(data) for name, (data, _) in files.items()}))
 
     def prepare_unless_known(self, task: Task, sources: Sources) -> Prepared | Unchanged | Changed:
         """Read and prepare the pair of a task, unless the result in the outbox is of the same inputs.
 
         Raises `StoreError`, also with the task's `refusal` if the inputs are others, and `ImageError`.
         """
-        unread = [task.images[reference] for reference in _references(task.pair) if reference in task.images]
-        if len(unread) == len(_references(task.pair)) and self._digest(task.pair, unread) == task.known:
+        unread = task.images.keys() >= set(task.pair.images)
+        if unread and self._digest(task.pair, task.images) == task.known:
             return Unchanged(task)
         inputs = self.read(task.pair, sources)
         if inputs.digest == task.known:
@@ -93,42 +96,66 @@ class Preparer:
 
     def prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
         """Decode and resize the images. Raises `ImageError` with the name of the image."""
-        content = images.decoding_bytes(inputs.content, pair.parameters.max_size, self._most_pixels)
         side = _style_side(pair.parameters)
-        # The content stays in memory while the styles are decoded, one after the other.
-        styles = [images.decoding_bytes(data, side, self._most_pixels) for data in inputs.styles]
-        with DECODING.taken(content + max(styles, default=0)):
+        content, *others = [
+            images.decoding_bytes(inputs.files[name][0], limit, self._most_pixels)
+            for name, limit in (
+                (pair.content, pair.parameters.max_size),
+                *((n, side) for n in pair.images[1:]),
+            )
+        ]
+        content += _enlarging_bytes(inputs.files[pair.content][0], pair.parameters)
+        # The content stays in memory while the styles and masks are decoded, one after the other.
+        with DECODING.taken(content + max(others)):
             return self._prepare(pair, inputs)
 
     def _prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
-        with _named(pair.content):
-            content = self._decoded(inputs.content, pair.parameters.max_size)
+        with named(pair.content):
+            content = self._decoded(inputs.files[pair.content][0], pair.parameters.max_size)
+            images.check_transparency(content, pair.parameters.format)
+        masks = Masks(inputs.files, self._most_pixels, result_side(content.rgb.size, pair.parameters))
         styles, sources, thumbnails = [], [], {}
-        for entry, data, state in zip(pair.styles, inputs.styles, inputs.states[1:], strict=True):
+        for entry in pair.styles:
             # At least the size of a thumbnail, because all pairs with this style share one thumbnail.
             long_side = max(THUMBNAIL, largest_style_side(content.rgb.size, pair.parameters))
-            with _named(entry.image):
-                style = self._style(data, long_side, _style_side(pair.parameters))
-            source = _recorded_image(entry.image, data, state, entry.weight)
+            with named(entry.image):
+                style = self._style(inputs.files[entry.image][0], long_side, _style_side(pair.parameters))
+            source = recorded_image(entry.image, inputs.files, entry.weight)
+            thumbnails[source.thumbnail] = style.image
+            style, source = masks.applied(entry, style, source, pair.content, content.rgb.size)
             styles.append((style, entry.weight))
             sources.append(source)
-            thumbnails[source.thumbnail] = style.image
-        with _named(pair.content):
-            ready = PreparedPair.prepare(content, styles, pair.parameters)
-        source = _recorded_image(pair.content, inputs.content, inputs.states[0])
-        thumbnails[source.thumbnail] = ready.contents[-1]
-        exif = images.kept_exif(content.exif) if pair.parameters.keep_metadata else b""
-        return Prepared(ready, source, sources, inputs.digest, thumbnails, content.dpi, exif)
+        keep = masks.keep(pair, content.rgb.size)
+        with named(pair.content):
+            ready = PreparedPair.prepare(content, styles, pair.parameters, keep)
+        source = recorded_image(pair.content, inputs.files)
+        thumbnails = masks.thumbnails | thumbnails | {source.thumbnail: ready.contents[-1]}
+        return Prepared(
+            pair=ready,
+            content=source,
+            styles=sources,
+            digest=inputs.digest,
+            thumbnails=thumbnails,
+            dpi=(dpi, dpi) if (dpi := pair.parameters.dpi) else content.dpi,
+            exif=images.kept_exif(content.exif) if pair.parameters.keep_metadata else b"",
+            keep=recorded_image(pair.keep, inputs.files) if pair.keep else None,
+            notes=tuple(masks.notes),
+        )
 
-    def _digest(self, pair: Pair, sha256s: Sequence[str]) -> str:
-        """The digest of all inputs, from those of the content and the styles."""
-        content, *styles = sha256s
+    def _digest(self, pair: Pair, sha256s: Mapping[str, str]) -> str:
+        """The digest of all inputs, from those of the images by their references.
+
+        Masks count only where there are some, so that results of pairs without them stay valid.
+        """
         described = {
-            "content": content,
-            "styles": [[sha256, entry.weight] for sha256, entry in zip(styles, pair.styles, strict=True)],
+            "content": sha256s[pair.content],
+            "styles": [[sha256s[entry.image], entry.weight] for entry in pair.styles],
             "parameters": _described(pair.parameters),
             "weights": self._weights,
         }
+        masks = [[style.region, style.image_region] for style in pair.styles] + [[pair.keep]]
+        if any(map(any, masks)):
+            described["masks"] = [[mask and sha256s[mask] for mask in each] for each in masks]
         return _sha256(json.dumps(described, sort_keys=True).encode())
 
     def _style(self, data: bytes, long_side: int, most: int) -> Style:
@@ -174,33 +201,18 @@ def _pixels(style: Style) -> int:
     return style.image.width * style.image.height
 
 
-@contextmanager
-def _named(reference: str) -> Iterator[None]:
-    """Put the name of the image before the message of an `ImageError`."""
-    try:
-        yield
-    except ImageError as error:
-        raise ImageError(f"{reference}: {error}") from error
+def _enlarging_bytes(content: bytes, parameters: Parameters) -> int:
+    """Bytes of memory that it takes to enlarge a content, of which this is the file."""
+    size = images.stored_size(content)
+    if size is None or result_side(size, parameters) <= max(size):
+        return 0
+    width, height = images.scaled(size, parameters.max_size)
+    return _ENLARGED * width * height
 
 
 def _style_side(parameters: Parameters) -> int:
     """The longest side in pixels that a style can be needed in."""
     return max(THUMBNAIL, round(parameters.max_size * parameters.style_scale))
-
-
-def _references(pair: Pair) -> list[str]:
-    return [pair.content, *(style.image for style in pair.styles)]
-
-
-def _recorded_image(reference: str, data: bytes, state: str | None, weight: float = 1.0) -> RecordedImage:
-    digest = _sha256(data)
-    return RecordedImage(
-        reference=reference,
-        sha256=digest,
-        thumbnail=thumbnail_name(digest),
-        weight=weight,
-        state=state,
-    )
 
 
 def _sha256(data: bytes) -> str:

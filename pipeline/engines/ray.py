@@ -91,11 +91,7 @@ class RayEngine:
             self._dispatch()
 
     def take(self) -> Outcome | None:
-        outcome = self._outcomes.take()
-        self._on_change()
-        if isinstance(outcome, EngineLostError):
-            raise outcome
-        return outcome
+        return self._outcomes.take(self._on_change)
 
     def cancel(self, manifest: str) -> None:
         with self._lock:

@@ -15,7 +15,7 @@ def make_stylizer(settings: Settings) -> Stylizer:
     on the GPU fails.
     """
     try:
-        stylizer = Stylizer(settings.weights, settings.device, settings.dtype)
+        stylizer = Stylizer(settings.weights, settings.device, settings.dtype, settings.memory)
         if stylizer.device.type == "cuda":
             # If this fails, every pair of every manifest would fail.
             trial = Image.effect_noise((32, 32), 80)

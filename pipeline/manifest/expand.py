@@ -37,12 +37,21 @@ class _Draft(NamedTuple):
     parameters: Parameters
     own: Mapping[str, str] = {}
     end: str = ""
+    keep: str | None = None
 
     @property
     def details(self) -> str:
-        """What differs from another pair with the same images: weights, and the parameters that it gives."""
-        own = self.parameters.model_dump(mode="json", include=set(self.own))
-        return json.dumps([[style.weight for style in self.styles], own], sort_keys=True)
+        """What differs from another pair with the same images: weights, masks, and parameters that it gives.
+
+        Masks are described only where there are some, because the names of other pairs must not change.
+        """
+        # Not `model_dump`, which leaves some defaults out: a pair may give one in place of another default.
+        own = {name: getattr(self.parameters, name) for name in self.own}
+        described: list[Any] = [[style.weight for style in self.styles], own]
+        masks = [[style.region, style.image_region] for style in self.styles]
+        if self.keep or any(map(any, masks)):
+            described += [masks, self.keep]
+        return json.dumps(described, sort_keys=True)
 
 
 def expand(manifest: Manifest, glob: Glob, caps: Caps = Caps()) -> list[Pair]:
@@ -62,7 +71,14 @@ def expand(manifest: Manifest, glob: Glob, caps: Caps = Caps()) -> list[Pair]:
     if twice := _named_twice(names, [draft.place for draft in drafts]):
         raise ManifestError(twice)
     return [
-        Pair(id=name, place=d.place, content=d.content, styles=d.styles, parameters=d.parameters)
+        Pair(
+            id=name,
+            place=d.place,
+            content=d.content,
+            styles=d.styles,
+            parameters=d.parameters,
+            keep=d.keep,
+        )
         for name, d in zip(names, drafts, strict=True)
     ]
 
@@ -73,7 +89,7 @@ def _without_repetitions(drafts: list[_Draft]) -> list[_Draft]:
     texts = {key: parameters.model_dump_json() for key, parameters in shared.items()}
     known: dict[object, _Draft] = {}
     for index, draft in enumerate(drafts):
-        key = index if draft.id else (draft.content, draft.styles, texts[id(draft.parameters)])
+        key = index if draft.id else (draft.content, draft.styles, draft.keep, texts[id(draft.parameters)])
         first = known.setdefault(key, draft)
         if draft.end and not first.end:  # a pair of a sweep keeps its name
             known[key] = first._replace(end=draft.end)
@@ -99,7 +115,15 @@ def _listed(manifest: Manifest) -> Iterator[_Draft]:
                 problems += error.problems
                 continue
         styles = entry.styles or [StyleEntry(image=str(entry.style))]
-        yield _Draft(entry.id, place, entry.content, tuple(styles), known[key], dict.fromkeys(own, place))
+        yield _Draft(
+            entry.id,
+            place,
+            entry.content,
+            tuple(styles),
+            known[key],
+            dict.fromkeys(own, place),
+            keep=entry.keep,
+        )
     if problems:
         raise ManifestError(problems)
 
@@ -123,8 +147,9 @@ def _products(manifest: Manifest, glob: Glob, caps: Caps) -> Iterator[_Draft]:
     _check_number(len(contents) * len(styles) * count, "product", caps)
     entries = [(StyleEntry(image=style),) for style in styles]
     each = cells(manifest.product.parameters, manifest.defaults)
+    keep = manifest.product.keep
     for content, entry, cell in product(contents, entries, each):
-        yield _Draft(None, "product", content, entry, cell.parameters, cell.places, cell.name)
+        yield _Draft(None, "product", content, entry, cell.parameters, cell.places, cell.name, keep)
 
 
 class _Matches:

@@ -41,6 +41,9 @@ Reference = Annotated[
     str, Field(min_length=1, max_length=4096, description="Path of an image, or `s3://` URL.")
 ]
 
+Mask = Annotated[str, Field(min_length=1, max_length=4096)]
+_KEEP = "Mask over the content: it stays as it is where the mask is white."
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -50,6 +53,12 @@ class StyleEntry(_Strict):
     """One of several styles."""
 
     image: Reference
+    region: Mask | None = Field(
+        None, description="Mask over the content: the style applies where it is white."
+    )
+    image_region: Mask | None = Field(
+        None, description="Mask over this image: the part of it that is white is meant."
+    )
     # In fp32, no share of two such weights becomes 0.
     weight: float = Field(
         1.0, ge=1e-20, le=1e9, allow_inf_nan=False, description="Weight of this style; only the ratios count."
@@ -79,6 +88,8 @@ class PairEntry(Parameters):
         description="Several weighted styles; give this or `style`.",
     )
 
+    keep: Mask | None = Field(None, description=_KEEP)
+
     @model_validator(mode="after")
     def _something_to_minimise(self) -> Self:
         return self  # `expand` checks this for the pair with the defaults of its manifest
@@ -107,6 +118,7 @@ class Product(_Strict):
         max_length=MOST_PAIRS,
         description="Style images, for every content: paths or patterns.",
     )
+    keep: Mask | None = Field(None, description=_KEEP)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -168,6 +180,14 @@ class Pair(_Strict):
     content: str
     styles: tuple[StyleEntry, ...]
     parameters: Parameters
+    keep: str | None = None
+
+    @property
+    def images(self) -> list[str]:
+        """The references of the content and of the styles, and then of all masks, each mask once."""
+        masks = [mask for style in self.styles for mask in (style.region, style.image_region)]
+        named = dict.fromkeys(mask for mask in (*masks, self.keep) if mask is not None)
+        return [self.content, *(style.image for style in self.styles), *named]
 
 
 def json_schema() -> dict[str, Any]:
@@ -186,7 +206,7 @@ def json_schema() -> dict[str, Any]:
 
 def one_or_several(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of a parameter in `product`: a value, or a list of different values."""
-    value = {key: schema[key] for key in schema.keys() - {"default", "description", "title"}}
+    value = {key: part for key, part in schema.items() if key not in ("default", "description", "title")}
     several = {
         "type": "array",
         "items": value,

@@ -85,6 +85,8 @@ def _text(value: Any) -> str:
         )
     if isinstance(value, bool):
         return "true" if value else "false"
+    if value is None:
+        return "none"
     return _number(value) if isinstance(value, float) else str(value)
 
 

@@ -10,6 +10,10 @@ from pipeline.errors import Problem, printable
 from pipeline.manifest.models import Manifest, PairEntry, Product, StyleEntry
 
 _LONGEST_VALUE, _LONGEST_PLACE = 60, 200  # characters of a value and of a place in a message
+# Keys of entries of `styles` that may be looked for elsewhere, and how to write them.
+_MASKS = {
+    name: f'"styles": [{{"image": "art.png", "{name}": "mask.png"}}]' for name in ("region", "image_region")
+}
 _JSON = json.JSONEncoder(ensure_ascii=False, default=str)
 _CLEARER_MESSAGES = {
     "model_type": "should be an object",
@@ -49,6 +53,8 @@ def problem_of(details: dict[str, Any], single: bool) -> Problem:
         path = path[2:]
     # For an error in a key of a mapping, pydantic appends "[key]" to the place.
     place = place_of(tuple(part for part in path if part != "[key]"))
+    if kind == "extra_forbidden" and path[-1] in _MASKS:
+        return Problem(place, f"belongs to an entry of 'styles', as in {_MASKS[str(path[-1])]}")
     if kind == "extra_forbidden":
         known = _known_keys(details["loc"])
         if single and len(details["loc"]) == 3:

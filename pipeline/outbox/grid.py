@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from pipeline.outbox import formed
 from pipeline.outbox.html import text, value_text
 from pipeline.outbox.record import Record
 from pipeline.outbox.sweep import Axis, Grid, Sweep
@@ -60,10 +61,10 @@ def _pictures(records: Sequence[Record]) -> str:
 
 
 def _picture(record: Record) -> str:
-    picture, width, height = quote(record.picture), record.width, record.height
+    picture, shown, width, height = quote(record.picture), quote(record.shown), record.width, record.height
     return (
-        f'<a href="{picture}"><img src="{picture}" alt="{text(record.id)}" width="{width}" height="{height}" '
-        f'style="--w:{width};--h:{height}" loading="lazy" decoding="async"></a>'
+        f'<a href="{picture}"><img src="{shown}" alt="{text(record.id)}" width="{width}" height="{height}" '
+        f'style="--w:{width};--h:{height}" loading="lazy" decoding="async"></a>{formed.link(record)}'
     )
 
 

@@ -95,6 +95,8 @@ def value_text(value: object) -> str:
         return ", ".join(f"{name} {weight:g}" for name, weight in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value is None:
+        return "none"
     # 15 digits show the number as the manifest gives it.
     return f"{value:,.15g}" if isinstance(value, float) else str(value)
 
@@ -145,6 +147,8 @@ article { display: grid; gap: 1.25rem 3rem; padding: clamp(1.75rem, 3vw, 3rem) 4
 .sources img { width: 100%; height: auto; aspect-ratio: 4 / 3; object-fit: contain;
   object-position: left bottom; }
 figcaption b { display: block; }
+.sources .mask { display: flex; gap: 0.5rem; align-items: center; padding-top: 0.5rem; }
+.sources .mask img { width: 3rem; aspect-ratio: auto; border: 1px solid var(--line); }
 svg { width: 100%; font-size: 11px; fill: var(--quiet); }
 line { stroke: var(--quiet); }
 .decade { stroke: var(--line); }

@@ -8,6 +8,7 @@ from pipeline.errors import NotFoundError
 from pipeline.outbox.pages import INDEX
 from pipeline.outbox.record import LONGEST, Record, log_name, read_record, record_name
 from pipeline.outbox.results import EDITED, Results
+from pipeline.outbox.snapshots import SNAPSHOT
 from pipeline.outbox.writing import Confirm, waiting_for_outbox
 from pipeline.stores.base import Store
 from pipeline.timing import Timing
@@ -72,7 +73,7 @@ class Outbox:
         self.store.tidy(manifest)
 
     def results_among(self, references: Iterable[str]) -> set[str]:
-        """The absolute references among these that name results in this outbox: pictures and thumbnails.
+        """The absolute references among these that name pictures, thumbnails or snapshots in this outbox.
 
         A picture counts as a result if a loss log of the same name is in its folder, and so does a picture
         that was edited.
@@ -84,7 +85,7 @@ class Outbox:
         def is_result(key: str) -> bool:
             stem = key.rpartition(".")[0]
             logs = {log_name(stem), log_name(EDITED.sub("", stem))}
-            return bool(logs & files) or bool(_THUMBNAIL.fullmatch(key))
+            return bool(logs & files or _THUMBNAIL.fullmatch(key) or SNAPSHOT.fullmatch(key))
 
         return {whole for whole, key in keys.items() if is_result(key)}
 

@@ -1,11 +1,12 @@
 """An HTML page with the results of a manifest or of a part of it. It needs no server and no network."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from nst.parameters import Parameters
 from pipeline.errors import Problem
+from pipeline.outbox import formed
 from pipeline.outbox.grid import CSS, grids
 from pipeline.outbox.html import document, duration, facts, failures, number, power, summary, text, value_text
 from pipeline.outbox.record import Record, RecordedImage
@@ -34,6 +35,7 @@ def page(
 {shown or '<p class="quiet">No pictures.</p>'}"""
     heading = f"{manifest}, {part}" if part else manifest
     css = CSS if any(isinstance(each, Sweep) for each in parts) else ""
+    css += formed.CSS if any(record.snapshots for record in records) else ""
     return document(heading, summary(len(records), len(problems), seconds, devices), main, navigation, css)
 
 
@@ -53,17 +55,18 @@ def _section(sweep: Sweep) -> str:
 def _card(record: Record) -> str:
     names = " and ".join(_file_name(style) for style in record.styles)
     alt = text(f"{_file_name(record.content)} in the style of {names}")
-    picture, width, height = quote(record.picture), record.width, record.height
+    picture, shown, width, height = quote(record.picture), quote(record.shown), record.width, record.height
+    kind = "" if record.shown == record.picture else f", {record.parameters.format.upper()}"
     return f"""<article>
 <header><h2>{text(record.id)}</h2>{_changed_parameters(record)}</header>
-<a class="result" href="{picture}"><img src="{picture}" alt="{alt}"
+<a class="result" href="{picture}"><img src="{shown}" alt="{alt}"
 width="{width}" height="{height}" style="--w:{width};--h:{height}"
 loading="lazy" decoding="async"></a>
 <div class="details">
 {_sources(record)}
 {_curve_svg(record.curve)}
-{facts("measured", _measured(record))}
-<p class="links"><a href="{picture}">Picture, {width} × {height}</a>
+{formed.animation(record)}{facts("measured", _measured(record))}
+<p class="links"><a href="{picture}">Picture, {width} × {height}{kind}</a>
 <a href="{quote(record.id)}.loss.jsonl">Loss log</a>
 <a href="{quote(record.id)}.json">Record</a></p>
 <details><summary>All parameters</summary>{facts("table", _parameters(record))}</details>
@@ -82,17 +85,35 @@ def _changed_parameters(record: Record) -> str:
 
 def _sources(record: Record) -> str:
     several = len(record.styles) > 1
-    sources = [_image_figure("Content", record.content)]
-    sources += [_image_figure("Style", s, f"<br>weight {s.weight:g}" * several) for s in record.styles]
-    return f'<div class="sources">{"".join(sources)}</div>'
+    content = _image_figure("Content", record.content, masks={"Keep": record.keep})
+    styles = [
+        _image_figure("Style", s, f"<br>weight {s.weight:g}" * several, _masks(s)) for s in record.styles
+    ]
+    return f'<div class="sources">{content}{"".join(styles)}</div>'
 
 
-def _image_figure(role: str, source: RecordedImage, note: str = "") -> str:
+def _masks(style: RecordedImage) -> dict[str, RecordedImage | None]:
+    return {"Region": style.region, "Part": style.image_region}
+
+
+def _image_figure(
+    role: str, source: RecordedImage, note: str = "", masks: Mapping[str, RecordedImage | None] = {}
+) -> str:
+    """An image with its name, and the masks that belong to it, small, below it."""
     name = text(_file_name(source))
+    note += "".join(_mask(of, mask) for of, mask in masks.items() if mask)
     return (
         f'<figure><img src="{quote(source.thumbnail)}" alt="{role}: {name}" width="256" '
         f'height="192" loading="lazy" decoding="async">'
         f"<figcaption><b>{role}</b> {name}{note}</figcaption></figure>"
+    )
+
+
+def _mask(role: str, mask: RecordedImage) -> str:
+    name = text(_file_name(mask))
+    return (
+        f'<span class="mask"><img src="{quote(mask.thumbnail)}" alt="{role}: {name}" width="64" height="48" '
+        f'loading="lazy" decoding="async"><span><b>{role}</b> {name}</span></span>'
     )
 
 
@@ -110,11 +131,18 @@ def _measured(record: Record) -> dict[str, str]:
 def _parameters(record: Record) -> dict[str, str]:
     return {
         "content": record.content.reference,
-        "style": ", ".join(style.reference for style in record.styles),
+        "style": ", ".join(map(_described, record.styles)),
+        **({"keep": record.keep.reference} if record.keep else {}),
         **{name.replace("_", " "): value_text(value) for name, value in record.parameters},
         "weights": record.weights.source,
         "device": ", ".join(filter(None, (record.device, record.dtype, record.node))),
     }
+
+
+def _described(style: RecordedImage) -> str:
+    masks = {"region": style.region, "image region": style.image_region}
+    named = ", ".join(f"{name} {mask.reference}" for name, mask in masks.items() if mask)
+    return f"{style.reference} ({named})" if named else style.reference
 
 
 def _curve_svg(curve: Sequence[tuple[int, float]]) -> str:

@@ -1,16 +1,19 @@
 """The record of a result: what it says, and how records of other versions of this program are read."""
 
+import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from nst.parameters import Parameters
+from nst.parameters import Format, Parameters
 
 FORMAT = 1  # of records; a later format may add fields and values, but changes none of an earlier one
 LONGEST = 2**20  # bytes of a record
+_SHOWN_BY_BROWSERS: set[Format] = {"png", "jpg", "webp"}
 
 # JSON has no number for a loss that is infinite or not a number, so that null is written in its place.
 Loss = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
@@ -31,6 +34,8 @@ class RecordedImage(_Model):
     thumbnail: str
     weight: float = 1.0
     state: str | None = None
+    region: "RecordedImage | None" = None  # of a style: the mask of where it applies
+    image_region: "RecordedImage | None" = None  # of a style: the mask of the part that is meant
 
 
 class DeliveredLosses(_Model):
@@ -49,6 +54,21 @@ class WeightFile(_Model):
     sha256: str
 
 
+class RecordedSnapshots(_Model):
+    """Small pictures of a pair on its way. Their paths are relative to the outbox folder of the manifest."""
+
+    animation: str  # of all pictures, an animated WebP
+    pictures: list[str]  # JPEGs; the last one is the result, reduced
+    steps: list[int]  # the number of the evaluation of each picture
+
+    @classmethod
+    def of(cls, pair: str, steps: Sequence[int]) -> "RecordedSnapshots":
+        """The snapshots of the pair with this id, with the names that their files get."""
+        folder = snapshots_folder(pair)
+        pictures = [f"{folder}/{number:02}.jpg" for number in range(1, len(steps) + 1)]
+        return cls(animation=f"{folder}/animation.webp", pictures=pictures, steps=list(steps))
+
+
 def _known_parameters(value: object) -> object:
     """The parameters without those that a newer version has added."""
     if not isinstance(value, dict):
@@ -64,9 +84,12 @@ class Record(_Model):
     status: Literal["done"] = "done"
     input_digest: str
     picture: str
+    # Of the picture, a JPEG, if browsers do not show its format. If not, it is left out, as are snapshots.
+    thumbnail: str | None = Field(None, exclude_if=lambda value: value is None)
     tags: dict[str, str] = {}  # of the picture and the loss log, by file name; see `Store.tag`
     content: RecordedImage
     styles: list[RecordedImage]
+    keep: RecordedImage | None = None  # the mask of what stays of the content
     parameters: Annotated[Parameters, BeforeValidator(_known_parameters)]
     width: int
     height: int
@@ -80,6 +103,8 @@ class Record(_Model):
     finished: str
     curve: list[tuple[int, Loss]]
     node: str | None = None  # the name of the machine that made the picture
+    # Without snapshots it is left out, so that the text is the one that earlier versions wrote.
+    snapshots: RecordedSnapshots | None = Field(None, exclude_if=lambda value: value is None)
 
     @property
     def log(self) -> str:
@@ -87,9 +112,25 @@ class Record(_Model):
         return log_name(self.id)
 
     @property
+    def shown(self) -> str:
+        """The name of the file that browsers show: the picture, or a JPEG of it."""
+        return self.thumbnail or self.picture
+
+    def with_thumbnail(self, picture: bytes) -> "Record":
+        """This record; with the name of a thumbnail of its picture if browsers do not show its format.
+
+        `picture` is the encoded picture.
+        """
+        if self.parameters.format in _SHOWN_BY_BROWSERS:
+            return self
+        name = thumbnail_name(hashlib.sha256(picture).hexdigest())
+        return self.model_copy(update={"thumbnail": name})
+
+    @property
     def images(self) -> list[RecordedImage]:
-        """The content and the styles."""
-        return [self.content, *self.styles]
+        """The content, the styles, and all masks."""
+        masks = [mask for style in self.styles for mask in (style.region, style.image_region)]
+        return [self.content, *self.styles, *(mask for mask in (*masks, self.keep) if mask)]
 
 
 @dataclass(frozen=True)
@@ -141,6 +182,11 @@ def log_name(pair: str) -> str:
 def record_name(pair: str) -> str:
     """The name of the record of a pair."""
     return f"{pair}.json"
+
+
+def snapshots_folder(pair: str) -> str:
+    """The folder of the snapshots of a pair, relative to the outbox folder of the manifest."""
+    return f"{pair}.snapshots"
 
 
 def thumbnail_name(sha256: str) -> str:

@@ -11,6 +11,7 @@ from pipeline.errors import NotFoundError
 from pipeline.manifest.names import folded
 from pipeline.outbox.pages import Kept, Pages
 from pipeline.outbox.record import LONGEST, Record, read_record, record_name
+from pipeline.outbox.snapshots import SnapshotFolder
 from pipeline.outbox.writing import Confirm, Writer, waiting_for_outbox
 from pipeline.stores.base import Entry, Store
 from pipeline.timing import Timing
@@ -107,9 +108,11 @@ class Results:
         thumbnails: Mapping[str, bytes],
         earlier: Found,
         confirm: Confirm,
+        snapshots: Mapping[str, bytes] = {},
     ) -> Kept:
-        """Write thumbnails, loss log, picture and record, in this order, in place of what was found.
+        """Write thumbnails, loss log, picture, snapshots and record, in this order.
 
+        They take the place of what was found; snapshots of which there are no new ones are deleted first.
         `confirm` is called before each file. It raises `ClaimLostError` if another runner may already write
         the same files. Raises `ConflictError` if another program keeps changing one of them.
         """
@@ -117,17 +120,21 @@ class Results:
             self._put_thumbnail(name, thumbnail, confirm)
         if earlier.record and (earlier.edited or self._was_edited(earlier.record)):
             self._keep_edited(earlier.record, confirm)
+        folder = SnapshotFolder(self._store, self._manifest, record.id)
+        if snapshots or (earlier.record and earlier.record.snapshots):
+            folder.remove_others(snapshots, confirm)
         # Otherwise the earlier record would describe the new picture for a moment.
         self._writer.remove(record_name(record.id), self.seen(record_name(record.id)), confirm)
         tags = {}
         # Write the log before the picture: patterns skip a picture as a result only if its log exists.
         for name, data in ((record.log, log), (record.picture, picture)):
             tags[name] = self._writer.put(name, data, self.seen(name), confirm)
+        folder.put(snapshots, confirm)
         record = record.model_copy(update={"tags": tags})
         text = record.model_dump_json(indent=1).encode()
         tag = self._writer.put(record_name(record.id), text, None, confirm)
-        if earlier.record and earlier.record.picture != record.picture:
-            self._writer.remove(earlier.record.picture, self.seen(earlier.record.picture), confirm)
+        if earlier.record:
+            self._remove_replaced(earlier.record, record, confirm)
         return Kept(record, tag)
 
     def seen(self, name: str) -> str | None:
@@ -170,6 +177,15 @@ class Results:
         with waiting_for_outbox():
             found = self._store.tag(f"{self._manifest}/{name}")
         return None if found is None else found == tag
+
+    def _remove_replaced(self, earlier: Record, record: Record, confirm: Confirm) -> None:
+        """Delete the picture of an earlier record and its thumbnail if those of the new one are others."""
+        if earlier.picture != record.picture:
+            self._writer.remove(earlier.picture, self.seen(earlier.picture), confirm)
+        if earlier.thumbnail and earlier.thumbnail != record.thumbnail:
+            with waiting_for_outbox():
+                tag = self._store.tag(f"{self._manifest}/{earlier.thumbnail}")
+            self._writer.remove(earlier.thumbnail, tag, confirm)
 
     def _put_thumbnail(self, name: str, data: bytes, confirm: Confirm) -> None:
         """Write a thumbnail, unless it is there: its name is a digest of its image."""

@@ -14,6 +14,8 @@ from nst.parameters import Parameters
 from pipeline.outbox.record import Record
 
 _MOST_COLUMNS = 6  # with more, the pictures of a grid are too small
+# Snapshots do not change a picture, so that results with and without them need no places of their own.
+_COMPARED = [name for name in Parameters.model_fields if name != "snapshots"]
 _Key = tuple[object, ...]
 
 
@@ -49,8 +51,7 @@ def arranged(records: Sequence[Record]) -> Iterator[Sweep | Record]:
     """The records in their order; those of a sweep are together, in the place of the first of them."""
     groups: dict[_Key, list[Record]] = {}
     for record in records:
-        styles = tuple((style.reference, style.weight) for style in record.styles)
-        groups.setdefault((record.content.reference, styles), []).append(record)
+        groups.setdefault(_images(record), []).append(record)
     sweeps = {id(group[0]): sweep for group in groups.values() if (sweep := _sweep(group))}
     inside = {id(record) for sweep in sweeps.values() for record in sweep.records}
     for record in records:
@@ -60,9 +61,18 @@ def arranged(records: Sequence[Record]) -> Iterator[Sweep | Record]:
             yield record
 
 
+def _images(record: Record) -> _Key:
+    """The images of a record, with the weights of its styles and all masks."""
+    styles = tuple(
+        (s.reference, s.weight, s.region and s.region.reference, s.image_region and s.image_region.reference)
+        for s in record.styles
+    )
+    return record.content.reference, styles, record.keep and record.keep.reference
+
+
 def _sweep(records: Sequence[Record]) -> Sweep | None:
     """The sweep of records of the same images; none if their parameters leave most of a grid empty."""
-    axes = [axis for name in Parameters.model_fields if len((axis := _axis(name, records)).values) > 1]
+    axes = [axis for name in _COMPARED if len((axis := _axis(name, records)).values) > 1]
     found: dict[_Key, list[Record]] = {}
     for record in records:
         found.setdefault(_place(axes, record.parameters), []).append(record)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pipeline.server.pictures import MEDIA_TYPES
 from pipeline.server.problems import MEDIA_TYPE
 
 _MEANINGS = {
@@ -45,10 +46,8 @@ def _headers(code: int) -> dict[str, Any]:
 
 def pictures(description: str, **headers: str) -> dict[str, Any]:
     """An answer that is a picture, with these headers and their meanings."""
-    content = {
-        kind: {"schema": {"type": "string", "format": "binary"}}
-        for kind in ("image/png", "image/jpeg", "image/webp")
-    }
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    content = dict.fromkeys(MEDIA_TYPES.values(), binary)
     described = {
         name.replace("_", "-"): {"schema": {"type": "string"}, "description": meaning}
         for name, meaning in headers.items()

@@ -1,6 +1,5 @@
 """Serves files of the outbox, with ETags, ranges and types, so that nothing in them runs in a browser."""
 
-import mimetypes
 import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -12,24 +11,25 @@ from fastapi.responses import Response, StreamingResponse
 from pipeline.errors import ConflictError, NotFoundError, UnavailableError
 from pipeline.server.door import Door
 from pipeline.server.etags import etag_of, is_known
+from pipeline.server.pictures import SUFFIXES
 from pipeline.server.problems import RefusedError
 from pipeline.stores.base import Entry
 
 _SIZE = 2**22  # bytes that are read from the store and sent at once
 _TRIES = 3  # with a file that is replaced between two requests to its store
 # A sandbox without scripts, forms and frames. `allow-same-origin`: otherwise the requests of a page for its
-# pictures come from another site, and `Access` refuses them.
+# pictures come from another site, and `Access` refuses them. `allow-downloads`: otherwise the browser blocks
+# links to files that it does not show, such as TIFF pictures and loss logs.
 _POLICY = (
-    "sandbox allow-same-origin; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "sandbox allow-same-origin allow-downloads; default-src 'none'; img-src 'self'; "
+    "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 # All that the program writes. Whatever else lies there is saved and not shown.
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".json": "application/json",
     ".jsonl": "application/x-ndjson",
-    **{suffix: mimetypes.types_map[suffix] for suffix in (".png", ".jpg")},
-    ".webp": "image/webp",
+    **SUFFIXES,
 }
 _CONDITIONS = {"if-none-match", "range"}  # headers that need the version of the file before its content
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline.server.kept import kept_for
+from pipeline.server.pictures import SUFFIXES
 from pipeline.stores.base import Entry, Store
 from pipeline.timing import Timing
 
-PICTURES = (".png", ".jpg", ".webp")  # of the files of pictures
 _MOST_FOLDERS, _MOST_RESULTS = 256, 100_000  # that are kept
 
 
@@ -79,7 +79,7 @@ def _results(entries: Iterable[Entry]) -> Results:
     found = {}
     for name, modified in times.items():
         pair = name.removesuffix(".json")
-        picture = next((pair + suffix for suffix in PICTURES if pair + suffix in times), None)
+        picture = next((pair + suffix for suffix in SUFFIXES if pair + suffix in times), None)
         if pair != name and picture:
             found[pair] = Shown(picture, modified)
     return found

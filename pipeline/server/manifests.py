@@ -115,7 +115,7 @@ def _validate(door: Door, data: bytes) -> None:
 
 def _misplaced(door: Door, pair: Pair) -> list[Problem]:
     found = []
-    for reference in (pair.content, *(style.image for style in pair.styles)):
+    for reference in pair.images:
         try:
             door.sources.locate(reference)
         except StoreError as error:

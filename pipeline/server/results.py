@@ -13,8 +13,8 @@ from pipeline.server.documented import KNOWN, refusals
 from pipeline.server.door import door_of
 from pipeline.server.etags import is_known
 from pipeline.server.files import file_response
-from pipeline.server.folders import PICTURES
 from pipeline.server.names import result_key
+from pipeline.server.pictures import MEDIA_TYPES, SUFFIXES
 from pipeline.server.problems import RefusedError
 
 router = APIRouter(tags=["results"])
@@ -23,7 +23,7 @@ _FILE = {
     "description": "The file; pictures, pages, records and loss logs.",
     "content": {
         kind: {"schema": {"type": "string", "format": "binary"}}
-        for kind in ("image/png", "image/jpeg", "image/webp", "text/html", "application/octet-stream")
+        for kind in (*MEDIA_TYPES.values(), "text/html", "application/octet-stream")
     }
     | {"application/json": {"schema": {}}, "application/x-ndjson": {"schema": {"type": "string"}}},
     "headers": {"ETag": {"schema": {"type": "string"}, "description": "Differs for another content."}},
@@ -68,7 +68,7 @@ async def thumbnail(request: Request, name: str, file: str) -> Response:
     """A small JPEG of a picture in the results of a manifest."""
     door, key = door_of(request), result_key(name, file)
     missing = RefusedError(404, "there is no picture of this name")
-    if not file.lower().endswith(PICTURES):
+    if not file.lower().endswith(tuple(SUFFIXES)):
         raise missing
     try:
         etag = await door.read(partial(door.thumbnails.etag, key))

@@ -51,6 +51,7 @@ class Settling:
             finished.thumbnails,
             earlier,
             job.confirm,
+            finished.snapshots,
         )
         try:
             kept = self._patience.wait_for(put)

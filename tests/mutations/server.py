@@ -49,7 +49,7 @@ SERVER = (
     Mutation(
         "results may run in a browser",
         "pipeline/server/files.py",
-        '"sandbox allow-same-origin; ',
+        '"sandbox allow-same-origin allow-downloads; ',
         '"',
         "server/test_result_routes.py::test_files_have_their_type_and_run_nothing",
     ),

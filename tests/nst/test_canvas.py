@@ -49,3 +49,22 @@ def test_opposite_borders_are_not_connected() -> None:
     with torch.no_grad():
         change = (canvas.decode(middle + 0.01 * gradient) - 0.5)[0, 0, 16]
     assert change[31] < 0.5 * change[4]
+
+
+@pytest.mark.parametrize(("height", "width"), [(17, 2049), (16, 2050), (2053, 20)])
+def test_a_large_canvas_is_that_of_a_dense_transform(
+    height: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, towards = (0.1 + 0.8 * torch.rand(1, 3, height, width) for _ in range(2))
+    fast = Canvas(height, width, CPU)
+    monkeypatch.setattr("nst.cosine.LONGEST_DENSE", 10_000)
+    dense = Canvas(height, width, CPU)
+    variables = dense.encode(image)
+    assert torch.allclose(fast.encode(image), variables, atol=1e-4)
+    assert torch.allclose(fast.decode(variables), image, atol=1e-5)
+    variables.requires_grad_()
+    one, other = (
+        torch.autograd.grad((canvas.decode(variables) * towards).sum(), variables)[0]
+        for canvas in (fast, dense)
+    )
+    assert (one - other).norm() < 1e-5 * other.norm()

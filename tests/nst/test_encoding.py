@@ -5,13 +5,14 @@ import pytest
 import torch
 from PIL import Image
 
-from nst import Parameters, images
+from nst import ImageError, Parameters, images
 from nst.images import Picture
 from nst.parameters import Format
 from tests.conftest import make_picture
 from tests.nst.files import RED, WHITE, distance, file_of, plain
 
-FORMATS: tuple[Format, ...] = ("png", "jpg", "webp")
+FORMATS: tuple[Format, ...] = ("png", "jpg", "webp", "tiff")
+TRANSPARENT: tuple[Format, ...] = ("png", "jpg", "webp")  # of pictures that may be transparent
 
 
 def metadata_of(data: bytes, form: Format) -> tuple[str, str]:
@@ -44,7 +45,7 @@ def test_alpha_is_saved_if_the_format_supports_it(form: Format, kind: str) -> No
         assert found.alpha.tobytes() == alpha.tobytes()
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", TRANSPARENT)
 @pytest.mark.parametrize(("level", "seen"), [(128, 127), (51, 204)])
 def test_half_transparent_black_composed_on_white_is_the_same_after_saving(
     form: Format, level: int, seen: int
@@ -56,7 +57,12 @@ def test_half_transparent_black_composed_on_white_is_the_same_after_saving(
     assert distance(saved.rgb, grey) <= 2
 
 
-@pytest.mark.parametrize("form", FORMATS)
+def test_a_transparent_picture_is_not_saved_as_tiff() -> None:
+    with pytest.raises(ImageError, match=r'it is transparent.*use "format": "png" or "webp"'):
+        images.encode(Picture(plain("RGB", RED), plain("L", 254)), "tiff", "", {})
+
+
+@pytest.mark.parametrize("form", TRANSPARENT)
 def test_encoding_does_not_change_the_picture(form: Format) -> None:
     picture = Picture(make_picture(), plain("L", 128, (48, 40)))
     images.encode(picture, form, "", {})

@@ -12,7 +12,7 @@ from tests.conftest import make_picture
 from tests.nst.files import file_of
 from tests.nst.making import SHORT, jpeg_with, tiff
 
-FORMATS: tuple[Format, ...] = ("png", "jpg", "webp")
+FORMATS: tuple[Format, ...] = ("png", "jpg", "webp", "tiff")
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 ORIENTATION, MAKE, COPYRIGHT, DATE, COLOR_SPACE, MAKER_NOTE = 0x0112, 0x010F, 0x8298, 0x9003, 0xA001, 0x927C
 

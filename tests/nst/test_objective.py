@@ -3,7 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nst.objective import Layers, Objective, gram, mix_grams, style_grams, total_variation
+from nst.gram import gram
+from nst.objective import Layers, Objective, mix_grams, style_grams, total_variation
 from nst.parameters import Parameters
 from nst.vgg import VGG19
 from nst.weights import Weights

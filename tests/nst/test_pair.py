@@ -57,3 +57,46 @@ def test_style_weights_that_differ_too_much_or_overflow_together_are_refused(wei
     picture = make_picture(32, 32, seed=1)
     with pytest.raises(NSTError, match="differ too much"):
         PreparedPair.prepare(images.Picture(picture), [(Style(picture), w) for w in weights], Parameters())
+
+
+@pytest.mark.parametrize(
+    ("size", "max_size", "plain", "enlarged"),
+    [
+        ((60, 40), 90, (60, 40), (90, 60)),
+        ((40, 60), 90, (40, 60), (60, 90)),
+        ((60, 40), 30, (30, 20), (30, 20)),
+        ((60, 40), 60, (60, 40), (60, 40)),
+    ],
+)
+def test_a_content_is_enlarged_to_max_size_only_on_request(
+    size: tuple[int, int], max_size: int, plain: tuple[int, int], enlarged: tuple[int, int]
+) -> None:
+    content, style = images.Picture(make_picture(*size)), Style(make_picture(400, 400))
+    sizes = []
+    for enlarge in (False, True):
+        parameters = Parameters(max_size=max_size, enlarge=enlarge, style_scale=2)
+        pair = PreparedPair.prepare(content, [(style, 1.0)], parameters)
+        sizes.append(pair.contents[-1].size)
+        assert pair.styles[0][0].image.size == (2 * max(sizes[-1]),) * 2  # strokes keep their relative size
+    assert sizes == [plain, enlarged]
+
+
+def test_an_enlarged_content_is_resized_by_lanczos_with_its_transparency_and_its_masks() -> None:
+    image, alpha = make_picture(32, 24), Image.linear_gradient("L").resize((32, 24))
+    style, keep = Style(make_picture(400, 400), region=alpha), Image.linear_gradient("L")
+    parameters = Parameters(max_size=64, enlarge=True)
+    pair = PreparedPair.prepare(images.Picture(image, alpha), [(style, 1.0)], parameters, keep)
+    expected = image.resize((64, 48), Image.Resampling.LANCZOS)
+    assert pair.contents[-1].tobytes() == expected.tobytes()
+    assert pair.alpha and pair.alpha.size == (64, 48)
+    assert pair.regions and pair.regions.keeps[-1].size == (64, 48)
+
+
+@pytest.mark.parametrize("size", [(10, 10), (300, 15)])
+def test_a_content_that_is_too_small_is_refused_also_with_enlarge(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageError, match=f"the content is {size[0]}x{size[1]}; each side needs 16 pixels"):
+        PreparedPair.prepare(
+            images.Picture(Image.new("RGB", size)),
+            [(Style(make_picture()), 1.0)],
+            Parameters(max_size=512, enlarge=True),
+        )

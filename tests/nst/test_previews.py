@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from nst import PreparedPair, PreviewCallbacks, Stylizer
+from tests.conftest import SHALLOW
 from tests.nst.pairs import prepared
 
 Shown = list[tuple[int, Image.Image]]
@@ -36,7 +37,9 @@ def difference(one: Image.Image, other: Image.Image) -> float:
 def test_results_are_the_same_bit_for_bit_with_and_without_previews(
     stylizer: Stylizer, preserve_color: bool
 ) -> None:
-    pairs = [prepared(seed, size=(160, 64), epochs=1, preserve_color=preserve_color) for seed in (1, 3)]
+    pairs = [
+        prepared(seed, size=(160, 64), epochs=1, preserve_color=preserve_color, **SHALLOW) for seed in (1, 3)
+    ]
     shown: Shown = []
     plain = stylizer.run(pairs)
     watched = stylizer.run(pairs, previews=callbacks(shown, lambda: [0, 1]))
@@ -48,7 +51,7 @@ def test_results_are_the_same_bit_for_bit_with_and_without_previews(
 
 
 def test_a_preview_has_the_aspect_of_the_picture_and_at_most_the_long_side(stylizer: Stylizer) -> None:
-    shown, result = run(stylizer, prepared(size=(400, 100), epochs=1), long_side=150)
+    shown, result = run(stylizer, prepared(size=(400, 100), epochs=1, **SHALLOW), long_side=150)
     assert {image.size for _, image in shown} == {(100, 25), (150, 38)}
     assert {image.mode for _, image in shown} == {"RGB"}
     assert result.size == (400, 100)
@@ -58,14 +61,16 @@ def test_a_preview_has_the_aspect_of_the_picture_and_at_most_the_long_side(styli
 def test_the_last_preview_resembles_the_result_and_the_first_one_the_start(
     stylizer: Stylizer, preserve_color: bool
 ) -> None:
-    pair = prepared(size=(96, 64), init="random", epochs=2, preserve_color=preserve_color)
+    pair = prepared(size=(96, 64), init="random", epochs=2, preserve_color=preserve_color, **SHALLOW)
     shown, result = run(stylizer, pair)
     first, last = shown[0][1], shown[-1][1]
     assert difference(last, result) < 2 < 5 < difference(first, result)
 
 
 def test_a_reduced_preview_resembles_the_reduced_result(stylizer: Stylizer) -> None:
-    shown, result = run(stylizer, prepared(size=(180, 120), epochs=2, preserve_color=True), long_side=60)
+    shown, result = run(
+        stylizer, prepared(size=(180, 120), epochs=2, preserve_color=True, **SHALLOW), long_side=60
+    )
     assert difference(shown[-1][1], result.resize((60, 40), Image.Resampling.BOX)) < 4
 
 

@@ -42,6 +42,7 @@ class Instant(Stylizer):
 
     def __init__(self, stylizer: Stylizer) -> None:
         self.weights, self.device, self.dtype = stylizer.weights, stylizer.device, stylizer.dtype
+        self.targets = stylizer.targets
 
     def capacity(self, pair: PreparedPair) -> int:
         return 1

@@ -168,6 +168,14 @@ def test_only_allowed_folders_are_read(root: Path, call: Call, monkeypatch: pyte
     assert call("validate", path) == (0, f"{path}: valid, 1 pair\n")
 
 
+def test_the_variable_for_more_folders_counts_for_work(
+    root: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_manifest(root, "allowed", content=str(root / "elsewhere" / "x.png"), style="ok.png")
+    monkeypatch.setenv("NST_ALLOW", str(root / "elsewhere"))
+    assert call("run", path, "--outbox", root / "out")[0] == 0
+
+
 def test_files_without_permission_are_reported(call: Call) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

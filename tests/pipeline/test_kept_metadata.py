@@ -33,13 +33,13 @@ def result(call: Call, photograph: Path, **parameters: Any) -> Image.Image:
     manifest.write_text(json.dumps({**pair, **SHALLOW, **parameters}))
     code, text = call("run", manifest, "--outbox", photograph.with_name("out"))
     assert code == 0, text
-    (path,) = photograph.with_name("out").glob("m/p.*[gp]")
+    (path,) = photograph.with_name("out").glob("m/p.*[gpf]")
     with Image.open(path) as picture:
         picture.load()
     return picture
 
 
-@pytest.mark.parametrize("form", ["png", "jpg", "webp"])
+@pytest.mark.parametrize("form", ["png", "jpg", "webp", "tiff"])
 def test_a_manifest_can_keep_the_exif_of_its_contents(call: Call, photograph: Path, form: str) -> None:
     kept = result(call, photograph, keep_metadata=True, format=form).getexif()
     assert kept[ExifTags.Base.Copyright] == "A. Photographer"

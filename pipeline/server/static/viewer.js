@@ -50,7 +50,7 @@ async function showPicture(result) {
   if (current !== result) return;
   URL.revokeObjectURL(address);
   address = URL.createObjectURL(blob);
-  byId("viewer-picture").src = address;
+  if (blob.type !== "image/tiff") byId("viewer-picture").src = address; // a record of TIFF names a JPEG
   byId("viewer-save").href = address;
   byId("viewer-save").download = decodeURIComponent(result.picture.split("/").at(-1));
 }
@@ -59,6 +59,7 @@ async function showRecord(result) {
   const record = await json(recordOf(result));
   if (current !== result) return;
   const folder = `/results/${encodeURIComponent(result.manifest)}/`;
+  if (record.thumbnail) show(byId("viewer-picture"), folder + record.thumbnail);
   for (const [role, source] of [["Photograph", record.content], ...record.styles.map((style) => ["Painting", style])]) {
     const image = element("img", { alt: `${role}: ${source.reference.split("/").at(-1)}` });
     show(image, folder + source.thumbnail);

@@ -20,7 +20,9 @@ from tests.conftest import make_picture
 class Decoding:
     """Stands in for `images.decode`: counts calls at the same time, and waits a moment for a second one."""
 
-    def __init__(self) -> None:
+    def __init__(self, picture: Image.Image) -> None:
+        """It returns this picture."""
+        self._picture = Picture(picture)
         self.now = self.peak = 0
         self._lock, self._second = threading.Lock(), threading.Event()
 
@@ -33,7 +35,7 @@ class Decoding:
         self._second.wait(0.5)
         with self._lock:
             self.now -= 1
-        return Picture(make_picture())
+        return self._picture
 
 
 @pytest.mark.filterwarnings("ignore")  # as in the program, which decodes pictures that Pillow finds large
@@ -43,15 +45,31 @@ def test_two_pictures_are_decoded_at_once_only_if_both_fit_into_the_budget(
 ) -> None:
     # The largest one is shrunk while it is decoded, so that it takes little memory.
     Image.new("1", (side, side)).save(folder / "content.png")
-    decoding = Decoding()
+    decoding = Decoding(make_picture())
     monkeypatch.setattr(images, "decode", decoding)
-    styles, parameters = (StyleEntry(image="style.png"),), Parameters(max_size=32)
+    prepare_twice(folder, Parameters(max_size=32))
+    assert decoding.peak == peak
+
+
+@pytest.mark.parametrize(("enlarge", "peak"), [(False, 2), (True, 1)])
+def test_memory_for_an_enlarged_content_counts_in_the_budget(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, enlarge: bool, peak: int
+) -> None:
+    Image.new("1", (20, 20)).save(folder / "content.png")
+    decoding = Decoding(make_picture(500, 16))  # of few pixels when it is enlarged
+    monkeypatch.setattr(images, "decode", decoding)
+    prepare_twice(folder, Parameters(max_size=8000, enlarge=enlarge))
+    assert decoding.peak == peak
+
+
+def prepare_twice(folder: Path, parameters: Parameters) -> None:
+    """Prepare a pair of the folder's images in two threads at the same time."""
+    styles = (StyleEntry(image="style.png"),)
     pair = Pair(id="p", place="", content="content.png", styles=styles, parameters=parameters)
     preparer, sources = Preparer(""), Sources(FolderStore(folder))
     inputs = preparer.read(pair, sources)
     with ThreadPoolExecutor(2) as pool:
         assert len(list(pool.map(lambda _: preparer.prepare(pair, inputs), range(2)))) == 2
-    assert decoding.peak == peak
 
 
 def test_threads_take_no_more_than_the_budget_together() -> None:

@@ -50,3 +50,17 @@ def test_digests_are_those_of_the_first_version(
 def test_a_parameter_of_a_later_version_counts_where_it_differs_from_its_default(sources: Sources) -> None:
     assert digest(sources, LaterParameters(grain=0.0)) == digest(sources, Parameters())
     assert digest(sources, LaterParameters(grain=0.5)) != digest(sources, Parameters())
+
+
+def test_snapshots_count_only_for_pairs_that_have_some(sources: Sources) -> None:
+    assert digest(sources, Parameters(snapshots=0)) == digest(sources, Parameters())
+    digests = {digest(sources, Parameters(snapshots=count)) for count in (0, 2, 3)}
+    assert len(digests) == 3
+
+
+def test_parameters_for_printing_count_only_for_pairs_that_use_them(sources: Sources) -> None:
+    usual = digest(sources, Parameters())
+    assert digest(sources, Parameters(enlarge=False, dpi=None)) == usual
+    used: list[dict[str, object]] = [{"enlarge": True}, {"dpi": 300}, {"dpi": 150}, {"format": "tiff"}]
+    digests = {digest(sources, Parameters.model_validate(values)) for values in used}
+    assert len({*digests, usual}) == 5

@@ -14,7 +14,7 @@ import torch
 
 from nst import Parameters, PreparedPair, PreviewCallbacks, Stylizer
 from nst.result import Evaluation, Losses, Result
-from pipeline.engines.base import Died, Failed, Finished, Outcome, Task, Unchanged
+from pipeline.engines.base import Died, Engine, Failed, Finished, Outcome, Task, Unchanged
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import EngineLostError, UnavailableError
 from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, StoreUnavailable
@@ -35,6 +35,7 @@ class SimulatedGpu(Stylizer):
 
     def __init__(self, stylizer: Stylizer, fits: Callable[[Sequence[PreparedPair]], bool]) -> None:
         self.weights, self.device, self.dtype = stylizer.weights, stylizer.device, stylizer.dtype
+        self.targets = stylizer.targets
         self._stylizer, self._fits = stylizer, fits
         self.batches: list[int] = []
         self.refusal: Exception = torch.OutOfMemoryError()
@@ -105,7 +106,7 @@ def start(listener: RecordingListener) -> Iterator[Start]:
         engine.close()
 
 
-def outcomes(engine: LocalEngine, submitted: Sequence[Task]) -> list[Outcome]:
+def outcomes(engine: Engine, submitted: Sequence[Task]) -> list[Outcome]:
     """Submit tasks; their outcomes, in the order of their numbers."""
     for task in submitted:
         engine.submit(task)

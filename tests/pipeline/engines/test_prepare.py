@@ -2,13 +2,16 @@ import io
 import json
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
+from nst import ImageError
 from pipeline.engines.encode import thumbnail
-from pipeline.engines.prepare import Preparer
+from pipeline.engines.prepare import Prepared, Preparer
 from pipeline.stores.opening import Stores
 from pipeline.work.job import job_of_file
-from tests.conftest import make_picture
+from tests.conftest import make_picture, make_png
+from tests.nst.files import file_of
 
 
 def test_thumbnails_of_content_and_style_have_the_same_size(folder: Path) -> None:
@@ -33,3 +36,52 @@ def test_a_style_of_several_pairs_is_decoded_and_resized_once(folder: Path) -> N
     )
     assert first is second
     assert first.image.size == (256, 256)
+
+
+def prepared(folder: Path, content: bytes, **pair: object) -> Prepared:
+    """The only pair of a manifest with this content, prepared."""
+    (folder / "content").write_bytes(content)
+    document = {"content": "content", "style": "style.png", **pair}
+    (folder / "m.json").write_text(json.dumps(document))
+    job, preparer = job_of_file(folder / "m.json", Stores().sources(str(folder))), Preparer("")
+    return preparer.prepare(job.pairs[0], preparer.read(job.pairs[0], job.sources))
+
+
+def test_content_and_style_are_prepared_for_the_size_of_an_enlarged_result(folder: Path) -> None:
+    make_picture(300, 200).save(folder / "style.png")
+    found = prepared(folder, make_png(60, 40), max_size=300, enlarge=True, style_scale=0.5).pair
+    assert found.contents[-1].size == (300, 200)
+    assert found.styles[0][0].image.size == (150, 100)
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, (240, 120)), ({"dpi": 300}, (300, 300))])
+def test_the_resolution_is_that_of_the_manifest_or_else_of_the_content(
+    folder: Path, given: dict[str, object], expected: tuple[float, float]
+) -> None:
+    content = file_of(make_picture(), "JPEG", dpi=(240, 120))
+    assert prepared(folder, content, **given).dpi == pytest.approx(expected)
+
+
+def test_a_transparent_content_is_refused_for_tiff_with_its_name_and_the_remedy(folder: Path) -> None:
+    picture = make_picture(32, 24).convert("RGBA")
+    opaque = file_of(picture, "PNG")
+    assert prepared(folder, opaque, format="tiff").pair.alpha is None
+    picture.putpixel((0, 0), (9, 9, 9, 254))
+    transparent = file_of(picture, "PNG")
+    assert prepared(folder, transparent, format="webp").pair.alpha
+    with pytest.raises(ImageError) as caught:
+        prepared(folder, transparent, format="tiff")
+    remedy = 'use "format": "png" or "webp"'
+    assert str(caught.value) == f"content: it is transparent, which TIFF results cannot be; {remedy}"
+
+
+@pytest.mark.filterwarnings("ignore")  # as in the program, which decodes pictures that Pillow finds large
+def test_a_large_mask_is_not_shrunk_below_the_size_of_an_enlarged_result(folder: Path) -> None:
+    mask = Image.new("L", (16_400, 4_100))
+    mask.paste(255, (0, 0, 8_200, 4_100))
+    mask.save(folder / "mask.png", compress_level=1)
+    widths = []
+    for enlarge in (False, True):
+        found = prepared(folder, make_png(100, 25), keep="mask.png", max_size=2000, enlarge=enlarge)
+        widths.append(max(image.width for image in found.thumbnails.values()))
+    assert widths == [2050, 4100]

@@ -42,7 +42,7 @@ class Counting(Stylizer):
 
     def __init__(self, stylizer: Stylizer) -> None:
         self.weights, self.device, self.dtype = stylizer.weights, stylizer.device, stylizer.dtype
-        self._stylizer = stylizer
+        self._stylizer, self.targets = stylizer, stylizer.targets
         self.asked = self.shown = 0
 
     def run(

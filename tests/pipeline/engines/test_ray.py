@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from pipeline.work import watch
 from pipeline.work.session import Session
 from tests.conftest import SHALLOW, make_picture
 from tests.pipeline.engines.conftest import CPUS
-from tests.pipeline.engines.test_local import tasks
+from tests.pipeline.engines.test_local import outcomes, tasks
 from tests.process import Runner
 from tests.ray_cluster import Node
 
@@ -48,15 +48,6 @@ def local(settings: Settings, stores: Stores, timing: Timing) -> Engine:
 def fake(before: Before = lambda task: None) -> Callable[[Settings, Stores, Timing], Engine]:
     """Makes engines without a device, see `FakeEngine`; `before` runs in the actor."""
     return lambda settings, stores, timing: FakeEngine(stores, before)
-
-
-def outcomes(engine: Engine, submitted: Sequence[Task]) -> list[Outcome]:
-    """Submit tasks; their outcomes, in the order of their numbers."""
-    for task in submitted:
-        engine.submit(task)
-    engine.flush()
-    found = [outcome for _ in submitted if (outcome := engine.take())]
-    return sorted(found, key=lambda outcome: outcome.task.number)
 
 
 def manifest(folder: Path, pairs: int) -> Path:
@@ -96,6 +87,7 @@ def test_pictures_are_those_of_the_local_engine(
     assert {note.details["device"] for note in listener.of(Note) if note.message == "ready"} == {"cpu"}
 
 
+@pytest.mark.long
 def test_pairs_of_one_shape_share_a_batch(on_ray: OnRay, folder: Path, listener: RecordingListener) -> None:
     class Wide(Stylizer):
         """Has batches of four pairs."""
@@ -217,7 +209,8 @@ def test_the_pairs_of_a_machine_that_is_taken_away_are_done_without_a_death(
 ) -> None:
     node, held = Node(cluster), Held(folder)
     engine = on_ray(fake(held))
-    listener.wait_for(Note, lambda _: len(ready_notes(listener)) > CPUS)
+    # A node that is started beside other tests needs a minute.
+    listener.wait_for(Note, lambda _: len(ready_notes(listener)) > CPUS, timeout=300)
     for task in (listed := tasks(folder, ["content.png"] * 9)):
         engine.submit(task)
     listener.wait_for(BatchBegan, lambda _: len({e.device for e in listener.of(BatchBegan)}) > CPUS)
@@ -233,7 +226,7 @@ def ready_notes(listener: RecordingListener) -> list[Note]:
     return [note for note in listener.of(Note) if note.message == "ready"]
 
 
-@pytest.mark.parametrize("where", ["joined", "started"])
+@pytest.mark.parametrize("where", ["joined", pytest.param("started", marks=pytest.mark.long)])
 def test_processes_end_with_their_owner_and_the_next_runner_takes_over(
     where: str, cluster: str, folder: Path
 ) -> None:
@@ -305,7 +298,9 @@ def test_no_gpu_is_reported_and_waited_for(on_ray: OnRay, folder: Path, listener
         ({"ray_address": "nowhere.invalid:6379"}, "nowhere.invalid:6379: there is no Ray cluster"),
         ({"ray_address": "ray://head:10001"}, "should be HOST:PORT of the head node"),
         ({"device": "cuda:1"}, "gives each actor its own GPU; give --device cuda"),
-        ({"weights": "/gone.pth"}, "of the Ray cluster can't work: /gone.pth"),
+        pytest.param(
+            *({"weights": "/gone.pth"}, "of the Ray cluster can't work: /gone.pth"), marks=pytest.mark.long
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_at_the_start(

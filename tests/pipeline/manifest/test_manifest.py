@@ -95,6 +95,23 @@ def test_pairs_that_are_equal_and_have_no_ids_are_made_once() -> None:
     assert len(expanded({"pairs": [PAIR, {**PAIR, "id": "other"}]})) == 2
 
 
+@pytest.mark.parametrize(
+    ("default", "own"),
+    [
+        ({"snapshots": 3}, {"snapshots": 0}),
+        ({"enlarge": True}, {"enlarge": False}),
+        ({"dpi": 9}, {"dpi": None}),
+    ],
+)
+def test_a_pair_that_gives_a_usual_default_in_place_of_another_one_has_its_own_name(
+    default: dict[str, object], own: dict[str, object]
+) -> None:
+    first, second = expanded({"defaults": default, "pairs": [PAIR, {**PAIR, **own}]})
+    assert first.id != second.id
+    found = first.parameters.model_copy(update=own)
+    assert second.parameters == found != first.parameters
+
+
 def test_the_name_of_a_pair_does_not_change_with_the_defaults() -> None:
     pairs: list[dict[str, object]] = [{**PAIR, "tv_weight": weight} for weight in (1, 2)]
     pairs += [{"content": "a.png", "styles": [{"image": "b.png", "weight": 2}]}]

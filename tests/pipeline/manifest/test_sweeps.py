@@ -20,6 +20,7 @@ TWO: dict[str, list[Any]] = {
     "style_weight": [1e5, 1e6],
     "tv_weight": [0, 1e-3],
     "max_size": [256, 512],
+    "enlarge": [False, True],
     "style_scale": [0.5, 2],
     "init": ["content", "random"],
     "seed": [0, 2**62],
@@ -27,8 +28,10 @@ TWO: dict[str, list[Any]] = {
     "content_layers": [{"relu4_1": 1}, {"conv4_2": 0.5, "relu1_1": 1}],
     "style_layers": [{"relu1_1": 1}, {"relu1_1": 2}],
     "preserve_color": [True, False],
-    "format": ["png", "webp"],
+    "format": ["png", "tiff"],
+    "dpi": [None, 300],
     "keep_metadata": [False, True],
+    "snapshots": [0, 12],
 }
 
 
@@ -75,6 +78,8 @@ def test_one_value_holds_for_all_pairs_of_the_product_and_for_no_other() -> None
         ({"init": ["random"], "preserve_color": [True]}, ["init=random-preserve_color=true"]),
         ({"style_layers": [{"conv2_1": 1, "relu1_1": 0.5}]}, ["style_layers=relu1_1x0.5,relu2_1"]),
         ({"seed": [7], "epochs": 3}, ["seed=7"]),
+        ({"dpi": [None, 300, 72.5]}, ["dpi=none", "dpi=300", "dpi=72.5"]),
+        ({"enlarge": [True], "format": ["tiff"], "dpi": [300]}, ["enlarge=true-format=tiff-dpi=300"]),
     ],
 )
 def test_a_name_has_the_parameters_and_their_values(given: Any, expected: list[str] | None) -> None:
@@ -94,9 +99,11 @@ def test_a_name_does_not_change_with_other_values_or_the_order_of_keys_or_the_de
 
 
 def test_names_of_a_large_sweep_differ_and_are_file_names() -> None:
-    given = {name: values for name, values in TWO.items() if name not in ("tolerance", "keep_metadata")}
+    left_out = ("tolerance", "keep_metadata", "snapshots", "enlarge", "dpi")
+    given = {name: values for name, values in TWO.items() if name not in left_out}
     images = {"content": ["p/x.png", "q/x.png", "é" * 200], "style": ["s" * 200]}
-    for document in (swept(**given), {"product": {**images, **TWO, "epochs": 1, "seed": 1, "tv_weight": 1}}):
+    single = {"epochs": 1, "seed": 1, "tv_weight": 1, "snapshots": 2, "enlarge": True, "dpi": 300}
+    for document in (swept(**given), {"product": {**images, **TWO, **single}}):
         names = ids(document)
         assert len({folded(name) for name in names}) == len(names)
         assert all(plain_file_name(name) == name for name in names)
@@ -146,6 +153,12 @@ def test_a_pair_that_is_listed_already_is_made_once_and_has_its_name_of_the_swee
         ({"init": ["blank"]}, "product.init[0]: should be 'content' or 'random'; found \"blank\""),
         ({"style_layers": [{"relu1_1": -1}]}, "product.style_layers[0].relu1_1: should be greater than or"),
         ({"style_layers": ["relu1_1"]}, 'product.style_layers[0]: should be an object; found "relu1_1"'),
+        ({"snapshots": 1}, "product.snapshots: should be 0 for none, or 2 or more: the start, the result"),
+        ({"snapshots": [0, 61]}, "product.snapshots[1]: should be less than or equal to 60; found 61"),
+        ({"dpi": [300, 0]}, "product.dpi[1]: should be greater than or equal to 1; found 0"),
+        ({"dpi": [300, 300.0]}, "product.dpi[1]: is the same value as product.dpi[0]; delete one"),
+        ({"dpi": []}, "product.dpi: should not be empty; found []"),
+        ({"enlarge": [True, "yes"]}, 'product.enlarge[1]: should be a valid boolean; found "yes"'),
         ({"style_wight": [1]}, "product.style_wight: unknown key; did you mean 'style_weight'?"),
         ({"styles": [{"image": "b"}]}, "product.styles: unknown key; did you mean 'style'?"),
         (

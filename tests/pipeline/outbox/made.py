@@ -5,7 +5,7 @@ from collections.abc import Callable
 from nst import Parameters
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.pages import Kept
-from pipeline.outbox.record import DeliveredLosses, Record, RecordedImage, WeightFile
+from pipeline.outbox.record import DeliveredLosses, Record, RecordedImage, RecordedSnapshots, WeightFile
 from pipeline.stores.base import Store
 from pipeline.timing import Timing
 
@@ -43,11 +43,22 @@ def publish(
     data: bytes = b"picture",
     confirm: Callable[[], None] = lambda: None,
     warn: Callable[[str], None] = lambda message: None,
+    snapshots: int = 0,
+    thumbnail: str | None = None,
 ) -> Kept:
     """What a runner does with pair "p" of manifest "m": open the results, look the pair up, publish."""
     results = Outbox(store).open("m", ["p"], Timing(), warn)
     found = results.find("p")
-    return results.put(make_record(digest, picture), data, b"log", THUMBNAILS, found, confirm)
+    record, files = make_record(digest, picture), dict[str, bytes]()
+    thumbnails = THUMBNAILS
+    if thumbnail:
+        record = record.model_copy(update={"thumbnail": thumbnail})
+        thumbnails = {**THUMBNAILS, thumbnail: b"small"}
+    if snapshots:
+        recorded = RecordedSnapshots.of("p", range(1, snapshots + 1))
+        record = record.model_copy(update={"snapshots": recorded})
+        files = dict.fromkeys((*recorded.pictures, recorded.animation), data)
+    return results.put(record, data, b"log", thumbnails, found, confirm, files)
 
 
 def is_done(store: Store, digest: str = "d1") -> bool:

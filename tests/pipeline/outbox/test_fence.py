@@ -11,7 +11,7 @@ from pipeline.stores.memory import MemoryStore
 from tests.pipeline.outbox.made import LIMIT, is_done, make_record, publish
 
 CHANGES = ("write", "replace", "remove", "move")
-MOST = 12  # changes of one result
+MOST = 14  # changes of one result
 
 
 def nothing(store: MemoryStore) -> None:
@@ -30,6 +30,10 @@ def leftovers_of_a_dead_runner(store: MemoryStore) -> None:
 def an_edited_picture(store: MemoryStore) -> None:
     publish(store, "d0")
     store.write("m/p.png", b"edited")
+
+
+def snapshots_of_an_earlier_result(store: MemoryStore) -> None:
+    publish(store, "d0", snapshots=4)
 
 
 class Runner:
@@ -52,7 +56,7 @@ class Runner:
             raise ClaimLostError("another runner has taken over")
 
     def work(self) -> None:
-        publish(self.store, "d1", data=b"late", confirm=self.confirm)
+        publish(self.store, "d1", data=b"late", confirm=self.confirm, snapshots=2)
 
 
 def files(store: MemoryStore) -> dict[str, str | None]:
@@ -62,11 +66,18 @@ def files(store: MemoryStore) -> dict[str, str | None]:
 
 @pytest.mark.parametrize("pause", range(MOST))
 @pytest.mark.parametrize(
-    "before", [nothing, an_earlier_result, leftovers_of_a_dead_runner, an_edited_picture]
+    "before",
+    [
+        nothing,
+        an_earlier_result,
+        leftovers_of_a_dead_runner,
+        an_edited_picture,
+        snapshots_of_an_earlier_result,
+    ],
 )
 def test_a_late_write_changes_nothing(before: Callable[[MemoryStore], None], pause: int) -> None:
     def take_over() -> None:
-        publish(store, "d1", data=b"next")
+        publish(store, "d1", data=b"next", snapshots=2)
         after.update(files(store))
 
     store, after = MemoryStore("outbox"), dict[str, str | None]()
@@ -77,6 +88,7 @@ def test_a_late_write_changes_nothing(before: Callable[[MemoryStore], None], pau
     if after:
         assert files(store) == after
         assert store.read("m/p.png", LIMIT) == b"next"
+        assert store.read("m/p.snapshots/02.jpg", LIMIT) == b"next"
     assert is_done(store)
 
 

@@ -1,28 +1,14 @@
 """The order in which a result is written, and when a result counts as whole."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from pipeline.errors import ClaimLostError
 from pipeline.outbox.outbox import Outbox
 from pipeline.stores.base import Store
-from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
-from tests.pipeline.outbox.made import LIMIT, is_done, make_record, publish
+from tests.pipeline.outbox.made import LIMIT, THUMBNAILS, is_done, make_record, publish
 
 CHANGES = ("write", "replace", "remove", "move")
-
-
-@pytest.fixture(params=["folder", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    yield FolderStore(tmp_path) if request.param == "folder" else MemoryStore("outbox")
-
-
-@pytest.fixture
-def memory() -> MemoryStore:
-    return MemoryStore("outbox")
 
 
 def changes(store: MemoryStore) -> list[str]:
@@ -99,6 +85,27 @@ def test_a_size_in_place_of_a_tag_counts_while_the_size_is_the_same(memory: Memo
     assert not is_done(memory)
 
 
+def test_a_result_in_another_format_takes_the_place_of_the_picture_and_its_thumbnail(store: Store) -> None:
+    first, second = f"thumbs/{1:016}.jpg", f"thumbs/{2:016}.jpg"
+    for digest, picture, shown in (
+        ("d1", "p.tiff", first),
+        ("d2", "p.tiff", second),
+        ("d3", "p.png", None),
+        ("d4", "p.tiff", first),
+    ):
+        publish(store, digest, picture, thumbnail=shown)
+        assert is_done(store, digest)
+        expected = {picture, shown, "p.json", "p.loss.jsonl", *THUMBNAILS} - {None}
+        assert set(store.glob("m/**")) == {f"m/{name}" for name in expected}
+
+
+def test_a_result_of_the_same_bytes_keeps_its_thumbnail(memory: MemoryStore) -> None:
+    shown = f"thumbs/{1:016}.jpg"
+    for digest in ("d1", "d2"):
+        publish(memory, digest, "p.tiff", thumbnail=shown)
+    assert memory.tag(f"m/{shown}")
+
+
 def test_a_pair_without_files_needs_no_request_but_the_listing(memory: MemoryStore) -> None:
     results = Outbox(memory).open("m", [f"p{n}" for n in range(100)])
     assert not any(results.find(f"p{n}").record for n in range(100))
@@ -107,7 +114,7 @@ def test_a_pair_without_files_needs_no_request_but_the_listing(memory: MemorySto
 
 def test_edited_pictures_are_results_and_skipped_by_patterns(memory: MemoryStore) -> None:
     publish(memory)
-    names = ["p.png", "p.edited.png", "p.edited-2.png", "other.png"]
+    names = ["p.png", "p.edited.png", "p.edited-2.png", "p.tiff", "p.edited.tiff", "other.png"]
     absolute = {name: memory.absolute(f"m/{name}") for name in names}
     found = Outbox(memory).results_among(absolute.values())
-    assert found == {absolute[name] for name in names[:3]}
+    assert found == {absolute[name] for name in names[:5]}

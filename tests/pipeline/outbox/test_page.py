@@ -17,7 +17,7 @@ from pipeline.outbox.record import DeliveredLosses, Record, RecordedImage, Weigh
 
 HOSTILE = "<script>alert(1)</script>\" onerror='x' &amp; #%41 ü\x01.jpg"
 NAME = "a b#1%20&'ü"  # what an id may be
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "source"}
 CURVE = [(1, 1000.0), (11, 100.0), (21, 10.0)]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

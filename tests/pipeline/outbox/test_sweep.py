@@ -113,3 +113,11 @@ def test_each_sweep_is_in_the_place_of_its_first_record() -> None:
     assert isinstance(found[0], Sweep)
     assert found[0].records == sweep
     assert found[1:] == [other]
+
+
+def test_the_number_of_snapshots_is_no_axis() -> None:
+    several = [made(style_weight=1e5, snapshots=12), made(style_weight=1e6), made(style_weight=1e7)]
+    sweep = sweep_of(several)
+    assert (sweep.columns.name, sweep.rows) == ("style_weight", None)
+    twice = [made(snapshots=12), made(snapshots=0)]
+    assert list(arranged(twice)) == twice

@@ -92,9 +92,11 @@ class Served:
         self.serving = Serving(app, listening, self.hub, self.session)
         self.serving.start()
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+        self.watches = threading.Event()
         self.worker = threading.Thread(target=self.work, daemon=True)
         if self.works:
             self.worker.start()
+            assert self.watches.wait(60)
 
     def _in_memory(self) -> tuple[Store, Store]:
         """New stores in memory, or those of the other door."""
@@ -113,6 +115,7 @@ class Served:
         """Work on what comes, until the session stops."""
         self.owner.start()
         self.session.listener.hear(WatchBegan("inbox", "outbox"))
+        self.watches.set()
         while not self.session.stop.is_set():
             self.feed.begin()
             self.owner.work(self.feed)

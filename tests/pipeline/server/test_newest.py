@@ -138,6 +138,19 @@ def test_a_small_picture_is_a_jpeg_of_at_most_512_pixels(serve: Serve) -> None:
     assert (known.status_code, known.content) == (304, b"")
 
 
+def test_a_tiff_picture_is_among_the_newest_and_has_a_small_jpeg(served: Served) -> None:
+    upload_images(served)
+    served.client.put("/manifests/m", json=manifest(1, defaults={"format": "tiff"}))
+    served.listener.wait_for(ManifestEnded)
+    (found,) = results(served)
+    assert (found["picture"], found["thumbnail"]) == ("/results/m/p0.tiff", "/thumbnails/m/p0.tiff")
+    with Image.open(io.BytesIO(served.client.get(found["picture"]).content)) as picture:
+        assert picture.format == "TIFF"
+    answer = served.client.get(found["thumbnail"])
+    with Image.open(io.BytesIO(answer.content)) as small:
+        assert (small.format, answer.headers["content-type"]) == ("JPEG", "image/jpeg")
+
+
 def test_a_small_picture_is_made_once_until_its_picture_changes(serve: Serve) -> None:
     served = serve(works=False)
     served.outbox.write("m/p.png", make_png(seed=1))

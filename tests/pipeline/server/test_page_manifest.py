@@ -3,17 +3,21 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from pipeline.engines.base import Failed, Outcome, Task
 from pipeline.errors import Problem
 from pipeline.events.listener import ManifestEnded
+from pipeline.settings import Settings
 from tests.pipeline.server.browser import Visit
 from tests.pipeline.server.conftest import QUICK, Gate, Serve, Served
 from tests.pipeline.server.test_manifests import manifest, upload_images
 from tests.pipeline.server.test_page_form import evaluated
+from tests.pipeline.server.test_page_token import enter
 
 REMEDY = "b.png: damaged or truncated; replace it with a whole file"
 HTML = '<b>bold<img src=x onerror="document.title=1">'  # a file name may have all but a slash
@@ -109,6 +113,31 @@ def test_a_pair_that_is_done_shows_its_picture_and_its_loss_curve(served: Served
     viewer.get_by_role("button", name="Close").click()
     expect(viewer).to_be_hidden()
     expect(page.get_by_role("button", name="Show p1 large")).to_be_focused()
+
+
+@pytest.mark.parametrize("token", ["", "a-token-of-some-length"])
+def test_a_pair_in_a_format_that_browsers_do_not_show_is_shown_as_jpeg_and_saved_as_it_is(
+    serve: Serve, visit: Visit, tmp_path: Path, token: str
+) -> None:
+    (tmp_path / "token").write_text(token)
+    served = serve(settings=Settings(port=0, token_file=str(tmp_path / "token") if token else None))
+    served.client.headers["Authorization"] = f"Bearer {token or 'none'}"
+    put(served, "m", manifest(1, defaults={"format": "tiff"}))
+    ended(served, "m")
+    page = visit(served, "/#/manifest/m")
+    if token:
+        enter(page, token)
+    expect(page.get_by_alt_text("p0")).to_have_js_property("naturalWidth", 32)
+    page.get_by_role("button", name="Show p0 large").click()
+    viewer = page.get_by_role("dialog", name="p0")
+    save = viewer.get_by_role("link", name="Save picture")
+    expect(save).to_have_attribute("href", re.compile("^blob:"))
+    expect(viewer.locator("#viewer-facts div")).to_have_count(6)
+    expect(viewer.locator("#viewer-picture")).to_have_js_property("naturalWidth", 32)
+    expect(save).to_have_attribute("download", "p0.tiff")
+    with page.expect_download() as saved:
+        save.click()
+    assert Path(saved.value.path()).read_bytes() == served.outbox.read("m/p0.tiff", 10**6)
 
 
 def test_names_and_errors_with_html_in_them_are_shown_as_text(serve: Serve, visit: Visit) -> None:

@@ -10,7 +10,9 @@ TEXT = bytes(range(100))
 @pytest.fixture
 def filled(serve: Serve) -> Served:
     served = serve(works=False)
-    for name in ("p.png", "p.loss.jsonl", "p.json", "index.html", "thumbs/0123456789abcdef.jpg", "x.svg"):
+    snapshots = ("p.snapshots/01.jpg", "p.snapshots/animation.webp", "p.snapshots/mine.mp4")
+    others = ("thumbs/0123456789abcdef.jpg", "x.svg", "p.tiff", *snapshots)
+    for name in ("p.png", "p.loss.jsonl", "p.json", "index.html", *others):
         served.outbox.write(f"m/{name}", TEXT)
     served.outbox.write("m/.hidden", TEXT)
     served.outbox.write("secret.txt", TEXT)
@@ -21,11 +23,15 @@ def filled(serve: Serve) -> Served:
     ("file", "kind"),
     [
         ("p.png", "image/png"),
+        ("p.tiff", "image/tiff"),
         ("p.loss.jsonl", "application/x-ndjson"),
         ("p.json", "application/json"),
         ("index.html", "text/html; charset=utf-8"),
         ("thumbs/0123456789abcdef.jpg", "image/jpeg"),
         ("x.svg", "application/octet-stream"),
+        ("p.snapshots/01.jpg", "image/jpeg"),
+        ("p.snapshots/animation.webp", "image/webp"),
+        ("p.snapshots/mine.mp4", "application/octet-stream"),
     ],
 )
 def test_files_have_their_type_and_run_nothing(filled: Served, file: str, kind: str) -> None:
@@ -33,7 +39,8 @@ def test_files_have_their_type_and_run_nothing(filled: Served, file: str, kind: 
     assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, TEXT, kind)
     assert answer.headers["x-content-type-options"] == "nosniff"
     policy = [part.strip() for part in answer.headers["content-security-policy"].split(";")]
-    assert {"sandbox allow-same-origin", "default-src 'none'", "frame-ancestors 'none'"} <= set(policy)
+    assert "sandbox allow-same-origin allow-downloads" in policy
+    assert {"default-src 'none'", "frame-ancestors 'none'"} <= set(policy)
     assert not any(part.startswith("script-src") for part in policy)
     assert ("content-disposition" in answer.headers) == (kind == "application/octet-stream")
 
@@ -104,6 +111,10 @@ def test_head_sends_the_headers_only(filled: Served) -> None:
         "m/nothing.png",
         "m/.hidden",
         "m/thumbs",
+        "m/p.snapshots",
+        "m/p.snapshots/",
+        "m/p.snapshots/02.jpg",
+        "m/p.snapshots/..%2f..%2fsecret.txt",
         "nothing/",
         "m/..%2fsecret.txt",
         "m/%2e%2e/secret.txt",

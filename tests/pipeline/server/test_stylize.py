@@ -58,6 +58,22 @@ def test_images_and_manifest_lie_in_the_inbox_and_the_manifest_goes_before_bulk_
     }
 
 
+@pytest.mark.parametrize("form", ["png", "jpg", "webp", "tiff"])
+def test_the_answer_has_the_media_type_of_the_format(served: Served, form: str) -> None:
+    answer = served.stylize(format=form, enlarge="true", dpi="300", max_size="3543")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == f"image/{form.replace('jpg', 'jpeg')}"
+    with Image.open(io.BytesIO(answer.content)) as picture:
+        assert picture.format == form.replace("jpg", "jpeg").upper()
+    name = name_of(answer)
+    ended(served, name)
+    assert {key: served.manifest(name)[key] for key in ("format", "enlarge", "dpi", "max_size")} == {
+        **{"format": form, "enlarge": True, "dpi": 300, "max_size": 3543}
+    }
+    again = served.client.get(f"/jobs/{name}", headers={"Accept": "image/*"})
+    assert (again.content, again.headers["content-type"]) == (answer.content, answer.headers["content-type"])
+
+
 @pytest.mark.parametrize("weights", [["0.7", "0.3"], ["0.7,0.3"], ["[0.7, 0.3]"]])
 def test_several_styles_have_weights(served: Served, weights: list[str]) -> None:
     files = [("content_image", CONTENT), ("style_image", STYLE), ("style_image", make_png(seed=3))]
@@ -79,6 +95,10 @@ def test_several_styles_have_weights(served: Served, weights: list[str]) -> None
         ({"priority": "1"}, "priority", "unknown field"),
         ({"content": "../../secret.png"}, "content", "unknown field"),
         ({"epochs": ["1", "2"]}, "epochs", "is given twice"),
+        ({"format": "tif"}, "format", "should be 'png', 'jpg', 'webp' or 'tiff'; found \"tif\""),
+        ({"dpi": "0"}, "dpi", "should be greater than or equal to 1; found 0"),
+        ({"dpi": "many"}, "dpi", 'should be a valid number; found "many"'),
+        ({"enlarge": "1"}, "enlarge", "should be a valid boolean; found 1"),
         (
             {"style_weights": ["1", "2"]},
             "style_weights",

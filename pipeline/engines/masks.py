@@ -1,0 +1,104 @@
+"""The masks of a pair: decoded, checked, and recorded."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+from PIL import Image
+
+from nst import images
+from nst.errors import ImageError
+from nst.masks import has_other_aspect, is_white, mask_of
+from nst.pair import Style
+from pipeline.manifest.models import Pair, StyleEntry
+from pipeline.outbox.record import RecordedImage, thumbnail_name
+
+Files = Mapping[str, tuple[bytes, str | None]]
+
+
+@contextmanager
+def named(reference: str) -> Iterator[None]:
+    """Put the name of the image before the message of an `ImageError`."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(f"{reference}: {error}") from error
+
+
+def recorded_image(reference: str, files: Files, weight: float = 1.0) -> RecordedImage:
+    """The entry of an image in a record. `files` has its bytes and its state."""
+    data, state = files[reference]
+    digest = hashlib.sha256(data).hexdigest()
+    return RecordedImage(
+        reference=reference,
+        sha256=digest,
+        thumbnail=thumbnail_name(digest),
+        weight=weight,
+        state=state,
+    )
+
+
+class Masks:
+    """Decodes the masks of one pair, each once.
+
+    `thumbnails` has the masks to reduce, by the names of their thumbnails. `notes` has a sentence for each
+    mask whose aspect ratio is not that of its image.
+    """
+
+    def __init__(self, files: Files, most_pixels: int, result_side: int) -> None:
+        """`result_side` is the long side of the result in pixels."""
+        self._files, self._most_pixels, self._result_side = files, most_pixels, result_side
+        self._decoded: dict[str, Image.Image] = {}
+        self.thumbnails: dict[str, Image.Image] = {}
+        self.notes: list[str] = []
+
+    def applied(
+        self, entry: StyleEntry, style: Style, source: RecordedImage, content: str, size: tuple[int, int]
+    ) -> tuple[Style, RecordedImage]:
+        """The style and its entry in the record, with the masks of its entry in the manifest.
+
+        `content` is the reference of the content and `size` its width and height. Raises `ImageError`.
+        """
+        region = self._mask(entry.region, content, size)
+        part = self._mask(entry.image_region, entry.image, style.image.size)
+        if region is None and part is None:
+            return style, source
+        recorded = {
+            "region": entry.region and recorded_image(entry.region, self._files),
+            "image_region": entry.image_region and recorded_image(entry.image_region, self._files),
+        }
+        return replace(style, region=region, image_region=part), source.model_copy(update=recorded)
+
+    def keep(self, pair: Pair, size: tuple[int, int]) -> Image.Image | None:
+        """The mask of what stays of the content, of this width and height. Raises `ImageError`."""
+        mask = self._mask(pair.keep, pair.content, size)
+        if mask and is_white(mask):
+            raise ImageError(
+                f"{pair.keep}: this mask of 'keep' is all white, so that nothing would change; paint black "
+                "what is to be stylized"
+            )
+        return mask
+
+    def _mask(self, reference: str | None, image: str, size: tuple[int, int]) -> Image.Image | None:
+        if reference is None:
+            return None
+        if reference not in self._decoded:
+            with named(reference):
+                # The size of the image that it lies over is enough, or that of an enlarged result.
+                side = max(*size, self._result_side)
+                decoded = images.decode(self._files[reference][0], side, self._most_pixels)
+                self._decoded[reference] = mask_of(decoded)
+            name = thumbnail_name(hashlib.sha256(self._files[reference][0]).hexdigest())
+            self.thumbnails[name] = self._decoded[reference]
+        mask = self._decoded[reference]
+        if has_other_aspect(mask.size, size):
+            self.notes.append(
+                f"{reference}: this mask of {_text(mask.size)} pixels has another aspect ratio than {image}, "
+                f"{_text(size)}, and is stretched to fit"
+            )
+        return mask
+
+
+def _text(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

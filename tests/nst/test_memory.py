@@ -1,0 +1,72 @@
+"""How the memory at hand is divided: whole pictures where they fit, tiles where they do not."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from nst import NSTError, Stylizer
+from nst.memory import GB, Plan, for_pictures, least, plan
+from tests.conftest import SHALLOW
+from tests.nst.pairs import prepared
+
+FP32, BF16 = torch.float32, torch.bfloat16
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+def test_a_picture_that_fits_is_computed_as_a_whole() -> None:
+    assert plan(1024**2, 4 * GB, CPU, FP32) == Plan(steps=20)
+    assert plan(4096**2, 100 * GB, GPU, BF16) == Plan(steps=10)
+
+
+@pytest.mark.parametrize(
+    ("side", "memory", "device", "dtype"),
+    [(1024, 2, CPU, FP32), (4096, 5, CPU, FP32), (8192, 24, GPU, BF16)],
+)
+def test_a_picture_that_does_not_fit_is_computed_in_tiles(
+    side: int, memory: int, device: torch.device, dtype: torch.dtype
+) -> None:
+    found = plan(side**2, memory * GB, device, dtype)
+    assert found.tile and 512**2 <= found.tile < side**2
+
+
+def test_more_memory_never_gives_smaller_tiles_with_as_many_steps() -> None:
+    found = [plan(4096**2, memory * GB, GPU, FP32) for memory in range(5, 40)]
+    assert [each.steps for each in found] == sorted(each.steps for each in found)
+    for one, other in pairwise(found):
+        if one.tile and other.tile and one.steps == other.steps:
+            assert other.tile >= one.tile
+
+
+def test_the_least_memory_is_enough_and_less_is_refused() -> None:
+    needed = least(4096**2, FP32)
+    assert plan(4096**2, needed, CPU, FP32).steps == 3
+    with pytest.raises(NSTError, match=r"a picture of 17 megapixels needs .* GB of memory, and .* are there"):
+        plan(4096**2, needed - 10**7, CPU, FP32)
+
+
+def test_the_memory_that_is_given_counts_less_what_is_used() -> None:
+    """This process has taken between 0.1 and 8 GB."""
+    cpu = torch.device("cpu")
+    assert 92 * GB < for_pictures(cpu, 100) < 99.9 * GB
+    assert for_pictures(cpu, 0.01) == 0
+    assert for_pictures(cpu) > 0
+
+
+def test_a_pair_in_tiles_is_searched_as_the_whole_pair(
+    stylizer: Stylizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounding makes the searches diverge later. They end with about equal losses."""
+    pair = prepared(size=(192, 128), **SHALLOW)
+    (whole,) = stylizer.run([pair])
+    monkeypatch.setattr("nst.targets.plan", lambda *arguments: Plan(steps=20, tile=9_000))
+    assert stylizer.plan(pair).tile
+    (tiled,) = stylizer.run([pair])
+    first, expected = ([e.losses.total for e in result.evaluations[:8]] for result in (tiled, whole))
+    assert first == pytest.approx(expected, rel=3e-3)
+    assert tiled.losses.total == pytest.approx(whole.losses.total, rel=0.04)
+
+
+def test_the_expected_time_grows_with_the_epochs(stylizer: Stylizer) -> None:
+    short, long = (stylizer.expected_seconds(prepared(epochs=epochs)) for epochs in (1, 50))
+    assert 0 < short < long
