@@ -42,7 +42,7 @@ class Device(Stylizer):
         evaluation = Evaluation(step=1, steps=1, scale=SIZE, losses=losses, seconds=SECONDS)
         time.sleep(SECONDS * len(pairs))
         Device.busy += SECONDS * len(pairs)
-        return [Result(pair.contents[-1], losses, [evaluation], SECONDS) for pair in pairs]
+        return [Result(pair.contents[-1], losses, 1e6, [evaluation], SECONDS) for pair in pairs]
 
 
 def measure(endpoint_url: str, manifests: int) -> tuple[float, Counter[str]]:

@@ -81,7 +81,7 @@ def _tile_grams(features: Tensor, layer: str, tile: Tile, guide: LayerGuide | No
     return tile.share(layer) * gram(features)
 
 
-def mix_grams(grams: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) -> dict[str, Tensor]:
+def mix_grams(grams: Sequence[Mapping[str, Tensor]], weights: Sequence[float | Tensor]) -> dict[str, Tensor]:
     """The weighted mean of several styles' Gram matrices, by layer. Weights are divided by their sum."""
     share = [w / sum(weights) for w in weights]
     return {

@@ -1,9 +1,19 @@
 """The parameters of one transfer, with their ranges and defaults."""
 
 import re
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from typing_extensions import TypeAliasType
 
 Pooling = Literal["max", "avg"]
@@ -72,6 +82,12 @@ Snapshots = Annotated[
     AfterValidator(_not_one),
 ]
 Dpi = Annotated[float, Field(ge=1, le=10_000)]
+Strength = Annotated[float, Field(ge=0.01, le=100)]
+# In JSON Schema, what has both, which is refused.
+BOTH_STRENGTHS: dict[str, Any] = {
+    "required": ["strength", "style_weight"],
+    "properties": {"strength": {"not": {"type": "null"}}},
+}
 # A type with a name appears once in the JSON Schema.
 LayerWeights = TypeAliasType(
     "LayerWeights",
@@ -101,8 +117,13 @@ class Parameters(BaseModel):
         allow_inf_nan=False,
         json_schema_extra={
             "not": {
-                "required": ["content_weight", "style_weight"],
-                "properties": {f"{term}_weight": {"const": 0} for term in ("content", "style", "tv")},
+                "anyOf": [
+                    {
+                        "required": ["content_weight", "style_weight"],
+                        "properties": {f"{term}_weight": {"const": 0} for term in ("content", "style", "tv")},
+                    },
+                    BOTH_STRENGTHS,
+                ]
             }
         },
     )
@@ -115,7 +136,12 @@ class Parameters(BaseModel):
         description="A scale ends once 20 iterations lower the loss by less than this share; 0: never.",
     )
     content_weight: Weight = Field(1.0, description="Weight of the content term.")
-    style_weight: Weight = Field(1e6, description="Weight of the style term.")
+    style_weight: Weight = Field(1e6, description="Weight of the style term, unless `strength` is given.")
+    strength: Strength | None = Field(
+        None,
+        description="In place of `style_weight`, the same for styles of any contrast; 1 is balanced.",
+        exclude_if=lambda value: value is None,  # as for `snapshots`
+    )
     tv_weight: Weight = Field(0.0, description="Weight of the total-variation term.")
     max_size: Integer = Field(
         1024,
@@ -161,8 +187,38 @@ class Parameters(BaseModel):
         exclude_if=lambda count: count == 0,
     )
 
+    def with_own(self, own: Mapping[str, Any]) -> "Parameters":
+        """These parameters as defaults, and those of a pair, which come first.
+
+        Of `strength` and `style_weight`, the pair's own one counts. Raises pydantic's `ValidationError`.
+        """
+        values = {**self.model_dump(), **own}
+        for name, other in (("strength", "style_weight"), ("style_weight", "strength")):
+            if name in own and other not in own:
+                values.pop(other, None)
+        return Parameters.model_validate(values)
+
+    @model_serializer(mode="wrap")
+    def _without_unused_weight(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = serialise(self)
+        if self.strength is not None:
+            values.pop("style_weight", None)
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of_strength_and_style_weight(cls, values: object) -> object:
+        if isinstance(values, dict) and values.get("strength") is not None and "style_weight" in values:
+            raise ValueError("give strength or style_weight, not both")
+        return values
+
     @model_validator(mode="after")
     def _something_to_minimise(self) -> Self:
+        if self.strength is None:
+            self._check_weights()
+        return self
+
+    def _check_weights(self) -> None:
         if not (self.content_weight or self.style_weight or self.tv_weight):
             raise ValueError("one of content_weight, style_weight and tv_weight must be above 0")
         products = [self.tv_weight]
@@ -178,7 +234,6 @@ class Parameters(BaseModel):
                 "content_weight, style_weight and tv_weight, times the weights of their layers, are all "
                 f"below {_SMALLEST_SUFFICIENT:g}; multiply all three by the same large number"
             )
-        return self
 
 
 def _out_of_range(term: str, weight: float, layer: str, factor: float) -> str:

@@ -47,12 +47,13 @@ class Snapshot:
 class Result:
     """A stylized picture with its delivered losses: in fp32, of the 8-bit pixels as they will be saved.
 
-    `snapshots` are empty unless the parameter of this name is above 0. All have one size; the last one shows
-    the result.
+    `style_weight` is the one that was given, or that came of `strength`. `snapshots` are empty unless the
+    parameter of this name is above 0. All have one size; the last one shows the result.
     """
 
     image: Image.Image
     losses: Losses
+    style_weight: float
     evaluations: list[Evaluation] = field(repr=False)
     seconds: float
     snapshots: Sequence[Snapshot] = field(default=(), repr=False)

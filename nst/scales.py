@@ -75,8 +75,10 @@ class BatchRun:
         self._began = time.perf_counter()
         self._schedule = evaluations_by_scale(pairs[0])
         parameters = [pair.parameters for pair in pairs]
-        weights = [[p.content_weight, p.style_weight, p.tv_weight] for p in parameters]
-        self._weights = Terms(*upload(torch.tensor(weights).T, targets.device).unbind())
+        weights = torch.tensor([[p.content_weight, p.tv_weight] for p in parameters])
+        content, tv = upload(weights.T, targets.device)
+        style = torch.stack([balance.style_weight for balance in targets.balances(pairs)])
+        self._weights = Terms(content, style, tv)
         self._tolerance = upload(torch.tensor([p.tolerance for p in parameters]), targets.device)
         self._logs: list[list[Evaluation]] = [[] for _ in pairs]
         size = pairs[0].contents[-1].size
@@ -195,10 +197,10 @@ class BatchRun:
             rows = torch.stack([terms.content, terms.style, terms.tv, self._total(terms)])
         losses = [Losses(*values) for values in rows.T.tolist()]
         _check_finite([loss.total for loss in losses])
-        seconds = self._seconds()
+        style_weights, seconds = self._weights.style.tolist(), self._seconds()
         return [
-            Result(picture, loss, log, seconds, self._snapshots_of(index, picture))
-            for index, (picture, loss, log) in enumerate(zip(pictures, losses, self._logs, strict=True))
+            Result(*found, seconds, self._snapshots_of(index, found[0]))
+            for index, found in enumerate(zip(pictures, losses, style_weights, self._logs, strict=True))
         ]
 
     def _snapshots_of(self, index: int, result: Image.Image) -> list[Snapshot]:

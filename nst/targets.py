@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 
 from nst import images, masks
+from nst.balance import Balance, balanced, given
 from nst.device import upload
 from nst.memory import Plan, pixels_at_once, plan
 from nst.objective import Layers, Objective, mix_grams, style_grams
 from nst.pair import PreparedPair, Style
+from nst.parameters import Parameters
 from nst.regions import Keep
 from nst.vgg import VGG19
 from nst.weights import Weights
@@ -40,18 +42,28 @@ class Targets:
         7 % higher.
         """
         p = pairs[0].parameters
-        layers = Layers(p.content_layers, p.style_layers, p.pooling)
         network = self._exact if exact else self._fast
         tile = self.plan(pairs, level).tile
-        mixed = [
-            self._style_targets(pair, styles, level, layers, network)
-            for pair in pairs
-            for styles in pair.styles_by_region
-        ]
-        grams = {name: torch.cat([targets[name] for targets in mixed]) for name in layers.style}
+        balances, mixed = self.balances(pairs), list[dict[str, Tensor]]()
+        for pair, balance in zip(pairs, balances, strict=True):
+            found = self._style_grams(pair, level, network)
+            mixed += [mix_grams(*each) for each in zip(found, balance.styles, strict=True)]
+        grams = {name: torch.cat([targets[name] for targets in mixed]) for name in p.style_layers}
         contents = self.contents(pairs, level)
-        guides, strengths = self._regions(pairs, level)
-        return Objective(network, contents, grams, layers, guides, strengths, tile)
+        guides = self._guides(pairs, level)
+        factors = None if guides is None else torch.cat([balance.regions for balance in balances])
+        return Objective(network, contents, grams, _layers(p), guides, factors, tile)
+
+    def balances(self, pairs: Sequence[PreparedPair]) -> list[Balance]:
+        """How much the styles of each pair count, at all scales."""
+        found = []
+        for pair in pairs:
+            strength = pair.parameters.strength
+            if strength is None:
+                found.append(given(pair, self.device))
+            else:
+                found.append(balanced(pair, strength, self._style_grams(pair, -1, self._fast)))
+        return found
 
     def plan(self, pairs: Sequence[PreparedPair], level: int) -> Plan:
         """How the pictures are computed at scale `level`. Raises `NSTError` if there is too little memory."""
@@ -69,37 +81,34 @@ class Targets:
             return lambda pictures: pictures
         return Keep(upload(torch.stack(kept), self.device), self.contents(pairs, level))
 
-    def _regions(
-        self, pairs: Sequence[PreparedPair], level: int
-    ) -> tuple[Tensor, Tensor] | tuple[None, None]:
-        """The guides of all regions at scale `level`, `(B, R, H, W)`, and their strengths, `(B·R,)`."""
-        regions = [pair.regions for pair in pairs if pair.regions]
-        if not regions:
-            return None, None
-        guides = upload(torch.stack([each.guides[level] for each in regions]), self.device).float() / 255
-        strengths = torch.tensor([strength for each in regions for strength in each.strengths])
-        return guides, upload(strengths, self.device)
+    def _guides(self, pairs: Sequence[PreparedPair], level: int) -> Tensor | None:
+        """The guides of all regions at scale `level`, `(B, R, H, W)`; none without regions."""
+        guides = [pair.regions.guides[level] for pair in pairs if pair.regions]
+        return upload(torch.stack(guides), self.device).float() / 255 if guides else None
 
-    def _style_targets(
-        self,
-        pair: PreparedPair,
-        styles: Sequence[tuple[Style, float]],
-        level: int,
-        layers: Layers,
-        network: VGG19,
-    ) -> dict[str, Tensor]:
+    def _style_grams(self, pair: PreparedPair, level: int, network: VGG19) -> list[list[dict[str, Tensor]]]:
+        """The Gram matrices of each style of each region at scale `level`, `(1, C, C)` for each layer."""
         side = round(max(pair.contents[level].size) * pair.parameters.style_scale)
-        found = []
-        for style, _ in styles:
-            key = style.digest, side, tuple(layers.style), layers.pooling, network.dtype
-            if key not in self._grams:
-                picture = upload(style.at(side)[None], self.device)
-                part = style.part_at(side)
-                part = part if part is None else upload(part[None], self.device)
-                most = pixels_at_once(self.memory, network.dtype)
-                self._grams[key] = style_grams(network, picture, layers, part, most)
-                if len(self._grams) > _CACHED_STYLES:
-                    self._grams.popitem(last=False)
-            self._grams.move_to_end(key)
-            found.append(self._grams[key])
-        return mix_grams(found, [weight for _, weight in styles])
+        layers = _layers(pair.parameters)
+        return [
+            [self._grams_of(style, side, layers, network) for style, _ in styles]
+            for styles in pair.styles_by_region
+        ]
+
+    def _grams_of(self, style: Style, side: int, layers: Layers, network: VGG19) -> dict[str, Tensor]:
+        """The Gram matrices of a style whose long side has so many pixels."""
+        key = style.digest, side, tuple(layers.style), layers.pooling, network.dtype
+        if key not in self._grams:
+            picture = upload(style.at(side)[None], self.device)
+            part = style.part_at(side)
+            part = part if part is None else upload(part[None], self.device)
+            most = pixels_at_once(self.memory, network.dtype)
+            self._grams[key] = style_grams(network, picture, layers, part, most)
+            if len(self._grams) > _CACHED_STYLES:
+                self._grams.popitem(last=False)
+        self._grams.move_to_end(key)
+        return self._grams[key]
+
+
+def _layers(parameters: Parameters) -> Layers:
+    return Layers(parameters.content_layers, parameters.style_layers, parameters.pooling)

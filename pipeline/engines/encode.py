@@ -41,7 +41,7 @@ class Encoder:
         """All files of one result, encoded."""
         record = _record(task.pair.id, prepared, result, self._stylizer)
         notes = record.model_dump(
-            include={"id", "parameters", "losses", "weights"},
+            include={"id", "parameters", "style_weight", "losses", "weights"},
             exclude={"parameters": {"snapshots"}},  # the picture is the same with and without them
         )
         whole = Picture(result.image, prepared.pair.alpha, prepared.dpi, prepared.exif)
@@ -98,6 +98,7 @@ def _record(pair: str, prepared: Prepared, result: Result, stylizer: Stylizer) -
         styles=prepared.styles,
         keep=prepared.keep,
         parameters=parameters,
+        style_weight=None if parameters.strength is None else result.style_weight,
         width=result.image.width,
         height=result.image.height,
         losses=DeliveredLosses(**asdict(result.losses)),

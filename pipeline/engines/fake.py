@@ -172,6 +172,7 @@ def _finished(task: Task, images: Mapping[str, RecordedImage], digest: str) -> F
         styles=styles,
         keep=pair.keep and images[pair.keep],
         parameters=task.pair.parameters,
+        style_weight=task.pair.parameters.strength and 1e6,
         width=32,
         height=32,
         losses=DeliveredLosses(content=1, style=1, tv=0, total=2),

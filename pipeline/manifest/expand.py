@@ -102,7 +102,7 @@ def _listed(manifest: Manifest) -> Iterator[_Draft]:
     Raises `ManifestError` at the end for pairs whose parameters, with the defaults, do not go together.
     """
     known: dict[str, Parameters] = {"{}": manifest.defaults}
-    defaults, names = manifest.defaults.model_dump(), set(Parameters.model_fields)
+    names = set(Parameters.model_fields)
     single, problems = manifest.single, list[Problem]()
     for index, entry in enumerate(manifest.pairs):
         place = "" if single else f"pairs[{index}]"
@@ -110,7 +110,7 @@ def _listed(manifest: Manifest) -> Iterator[_Draft]:
         key = repr(own)
         if key not in known:
             try:
-                known[key] = _parameters({**defaults, **own}, place)
+                known[key] = _parameters(manifest.defaults, own, place)
             except ManifestError as error:
                 problems += error.problems
                 continue
@@ -128,9 +128,9 @@ def _listed(manifest: Manifest) -> Iterator[_Draft]:
         raise ManifestError(problems)
 
 
-def _parameters(values: dict[str, Any], place: str) -> Parameters:
+def _parameters(defaults: Parameters, own: Mapping[str, Any], place: str) -> Parameters:
     try:
-        return Parameters.model_validate(values)
+        return defaults.with_own(own)
     except ValidationError as error:
         raise ManifestError([Problem(place, reworded(error.errors()[0]["msg"]))]) from None
 

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from nst.parameters import Parameters, integral
+from nst.parameters import BOTH_STRENGTHS, Parameters, integral
 from pipeline.manifest.names import LONGEST_NAME, PLAIN_NAME, plain_file_name
 
 
@@ -70,6 +70,7 @@ class PairEntry(Parameters):
 
     model_config = ConfigDict(
         json_schema_extra={
+            "not": BOTH_STRENGTHS,
             # A key that is null counts as missing.
             "oneOf": [
                 {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
@@ -197,6 +198,7 @@ def json_schema() -> dict[str, Any]:
     parameters, product = kinds["Parameters"]["properties"], kinds["Product"]
     product["properties"] |= {name: one_or_several(value) for name, value in parameters.items()}
     product["additionalProperties"] = False
+    product["not"] = BOTH_STRENGTHS
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "nst-pipeline manifest, version 1",

@@ -45,11 +45,11 @@ def cells(given: Mapping[str, Any], defaults: Parameters) -> list[Cell]:
     if not given:
         return [Cell(defaults, {}, "")]
     names = [name for name in Parameters.model_fields if name in given]
-    common, found, problems = defaults.model_dump(), list[Cell](), dict[Problem, None]()
+    found, problems = list[Cell](), dict[Problem, None]()
     for chosen in product(*(_choices(name, given[name]) for name in names)):
         values = {choice.name: choice.value for choice in chosen}
         try:
-            parameters = Parameters.model_validate({**common, **values})
+            parameters = defaults.with_own(values)
         except ValidationError as error:
             problems[Problem("product", reworded(error.errors()[0]["msg"]))] = None
             continue

@@ -129,11 +129,14 @@ def _measured(record: Record) -> dict[str, str]:
 
 
 def _parameters(record: Record) -> dict[str, str]:
+    parameters = dict(record.parameters)
+    if record.style_weight is not None:
+        parameters["style_weight"] = float(f"{record.style_weight:.4g}")
     return {
         "content": record.content.reference,
         "style": ", ".join(map(_described, record.styles)),
         **({"keep": record.keep.reference} if record.keep else {}),
-        **{name.replace("_", " "): value_text(value) for name, value in record.parameters},
+        **{name.replace("_", " "): value_text(value) for name, value in parameters.items()},
         "weights": record.weights.source,
         "device": ", ".join(filter(None, (record.device, record.dtype, record.node))),
     }

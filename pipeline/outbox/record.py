@@ -91,6 +91,7 @@ class Record(_Model):
     styles: list[RecordedImage]
     keep: RecordedImage | None = None  # the mask of what stays of the content
     parameters: Annotated[Parameters, BeforeValidator(_known_parameters)]
+    style_weight: float | None = Field(None, exclude_if=lambda value: value is None)  # that `strength` gave
     width: int
     height: int
     losses: DeliveredLosses

@@ -52,7 +52,7 @@ class Instant(Stylizer):
     ) -> list[Result]:
         losses = Losses(1.0, 1.0, 0.0, 2.0)
         evaluations = [Evaluation(1, 1, 32, losses, 0.1)]
-        return [Result(pair.contents[-1], losses, evaluations, 0.1) for pair in pairs]
+        return [Result(pair.contents[-1], losses, 1e6, evaluations, 0.1) for pair in pairs]
 
 
 @dataclass

@@ -33,7 +33,7 @@ class Signed(Instant):
         picture = Image.new("RGB", pair.contents[-1].size, (number >> 16, number >> 8 & 255, number & 255))
         seed = float(pair.parameters.seed)
         losses = Losses(float(number), seed, 0.0, seed)
-        return Result(picture, losses, [Evaluation(1, 1, 32, losses, 0.1)], 0.1)
+        return Result(picture, losses, 1e6, [Evaluation(1, 1, 32, losses, 0.1)], 0.1)
 
     def _number(self) -> int:
         if self._signature[0] != os.getpid():  # a fork has the number of its parent

@@ -3,7 +3,7 @@
 import { request } from "./api.js";
 import { byId, element } from "./dom.js";
 import { follow } from "./job.js";
-import { prepareStrength, styleWeight } from "./strength.js";
+import { prepareStrength, strength } from "./strength.js";
 import { fileOf, prepareZones } from "./zones.js";
 
 const MISSING = { content: "Choose a photograph first.", style: "Choose a painting first." };
@@ -37,7 +37,7 @@ async function send() {
   const fields = new FormData();
   fields.append("content_image", fileOf("content"));
   fields.append("style_image", fileOf("style"));
-  fields.append("style_weight", String(styleWeight()));
+  fields.append("strength", String(strength()));
   fields.append("max_size", byId("size").value);
   const headers = { Prefer: "respond-async", "Idempotency-Key": key };
   showError();

@@ -55,6 +55,12 @@ async function showPicture(result) {
   byId("viewer-save").download = decodeURIComponent(result.picture.split("/").at(-1));
 }
 
+/** How strong the style was: the number that was given, and the weight that came of it. */
+function strengthOf({ parameters, style_weight: came }) {
+  if (parameters.strength === undefined) return { "Style weight": weight(parameters.style_weight) };
+  return { Strength: weight(parameters.strength), "Style weight": weight(Number(came.toPrecision(4))) };
+}
+
 async function showRecord(result) {
   const record = await json(recordOf(result));
   if (current !== result) return;
@@ -71,7 +77,7 @@ async function showRecord(result) {
     "Total loss": loss(record.losses.total),
     "Content loss": loss(record.losses.content),
     "Style loss": loss(record.losses.style),
-    "Style weight": weight(record.parameters.style_weight),
+    ...strengthOf(record),
     Size: `${counted(record.width)} × ${counted(record.height)}`,
     Work: `${plural(record.evaluations, "evaluation")}, ${took(record.seconds)}`,
   };

@@ -45,7 +45,7 @@ class Large(Instant):
     ) -> list[Result]:
         losses = Losses(1.0, 1.0, 0.0, 2.0)
         evaluations = Held([Evaluation(1, 1, 32, losses, 0.1)])
-        return [Result(self.picture, losses, evaluations, 0.1) for _ in pairs]
+        return [Result(self.picture, losses, 1e6, evaluations, 0.1) for _ in pairs]
 
 
 class Started:

@@ -44,7 +44,7 @@ def problems(document: object, glob: Glob = FOLDERS.__getitem__) -> list[Problem
         expanded(document, glob)
     for problem in caught.value.problems:
         assert str(problem).isprintable()
-        assert len(str(problem)) < 500
+        assert len(str(problem)) < 600
         assert not re.search(r"Input|instance|dictionary|List |String |sys\.|pydantic", str(problem))
     return caught.value.problems
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from nst.parameters import Parameters
 from pipeline.errors import UnavailableError
 from pipeline.manifest.expand import expand
 from pipeline.manifest.reading import parse
@@ -101,6 +102,7 @@ def test_pairs_that_are_equal_and_have_no_ids_are_made_once() -> None:
         ({"snapshots": 3}, {"snapshots": 0}),
         ({"enlarge": True}, {"enlarge": False}),
         ({"dpi": 9}, {"dpi": None}),
+        ({"strength": 2}, {"strength": None}),
     ],
 )
 def test_a_pair_that_gives_a_usual_default_in_place_of_another_one_has_its_own_name(
@@ -110,6 +112,13 @@ def test_a_pair_that_gives_a_usual_default_in_place_of_another_one_has_its_own_n
     assert first.id != second.id
     found = first.parameters.model_copy(update=own)
     assert second.parameters == found != first.parameters
+
+
+def test_of_strength_and_style_weight_the_one_of_the_pair_counts() -> None:
+    pairs = expanded({"defaults": {"strength": 2}, "pairs": [PAIR, {**PAIR, "style_weight": 5}]})
+    assert [pair.parameters for pair in pairs] == [Parameters(strength=2), Parameters(style_weight=5)]
+    pairs = expanded({"defaults": {"style_weight": 5}, "pairs": [PAIR, {**PAIR, "strength": 2}]})
+    assert [pair.parameters for pair in pairs] == [Parameters(style_weight=5), Parameters(strength=2)]
 
 
 def test_the_name_of_a_pair_does_not_change_with_the_defaults() -> None:

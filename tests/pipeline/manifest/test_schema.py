@@ -44,6 +44,9 @@ VALID = [
     {"product": {**PRODUCT, "style_weight": [1, 2.5], "seed": 3, "init": ["random"], "max_size": [99.0]}},
     {**SINGLE, "format": "tiff", "enlarge": True, "dpi": 300},
     {"defaults": {"dpi": 72.5}, "pairs": [{**PAIR, "dpi": None}]},
+    {"defaults": {"strength": 1}, "pairs": [{**PAIR, "strength": None}, {**PAIR, "style_weight": 5}]},
+    {**SINGLE, "strength": None, "style_weight": 5},
+    {"product": {**PRODUCT, "strength": [0.01, 100]}},
     {"product": {**PRODUCT, "format": ["png", "tiff"], "enlarge": [False, True], "dpi": [None, 300]}},
     {"product": {**PRODUCT, "style_layers": [{"conv1_1": 1}, {"relu1_1": 2}], "preserve_color": [True]}},
 ]
@@ -54,11 +57,13 @@ WRONG: list[dict[str, Any]] = json.loads("""
      {"style": null}, {"style": null, "styles": null}, {"epochs": true}, {"epochs": "10"}, {"epochs": null},
      {"seed": 1e19}, {"content_layers": {}}, {"content_layers": {"relu1_1": 0, "relu2_1": 0.0}},
      {"style_layers": {"relu6_1": 1}}, {"style_layers": {"conv1_1": 1, "relu1_1": 1}},
+     {"strength": 0}, {"strength": 101}, {"strength": [1]}, {"strength": 1, "style_weight": 1000000.0},
      {"dpi": 0.5}, {"dpi": 10001}, {"dpi": "300"}, {"dpi": true}, {"enlarge": null}, {"format": "tif"},
      {"style_weight": 1e-50}, {"id": "a\\n"}, {"id": "con"}, {"id": "Nul .x"}, {"id": "a."}, {"style": ""}]
 """)
 WRONG_PRODUCTS: list[dict[str, Any]] = json.loads("""
     [{"style_weight": []}, {"style_weight": [1, 1.0]}, {"style_weight": [1, "2"]}, {"style_weight": [[1]]},
+     {"strength": [1, 0]},
      {"dpi": [0, 300]}, {"dpi": [300, 300.0]}, {"enlarge": [1]}, {"format": ["tiff", "tif"]},
      {"style_weight": null}, {"epochs": [0]}, {"epochs": 0}, {"init": ["blank"]}, {"seeds": [1]},
      {"id": "a"}, {"styles": [{"image": "b"}]}, {"content_layers": [{"relu4_1": 1}, {}]}]

@@ -18,6 +18,7 @@ TWO: dict[str, list[Any]] = {
     "tolerance": [0, 0.5],
     "content_weight": [1, 2],
     "style_weight": [1e5, 1e6],
+    "strength": [None, 2],
     "tv_weight": [0, 1e-3],
     "max_size": [256, 512],
     "enlarge": [False, True],
@@ -78,6 +79,7 @@ def test_one_value_holds_for_all_pairs_of_the_product_and_for_no_other() -> None
         ({"init": ["random"], "preserve_color": [True]}, ["init=random-preserve_color=true"]),
         ({"style_layers": [{"conv2_1": 1, "relu1_1": 0.5}]}, ["style_layers=relu1_1x0.5,relu2_1"]),
         ({"seed": [7], "epochs": 3}, ["seed=7"]),
+        ({"strength": [0.5, 1, 10.0]}, ["strength=0.5", "strength=1", "strength=10"]),
         ({"dpi": [None, 300, 72.5]}, ["dpi=none", "dpi=300", "dpi=72.5"]),
         ({"enlarge": [True], "format": ["tiff"], "dpi": [300]}, ["enlarge=true-format=tiff-dpi=300"]),
     ],
@@ -100,10 +102,11 @@ def test_a_name_does_not_change_with_other_values_or_the_order_of_keys_or_the_de
 
 def test_names_of_a_large_sweep_differ_and_are_file_names() -> None:
     left_out = ("tolerance", "keep_metadata", "snapshots", "enlarge", "dpi")
-    given = {name: values for name, values in TWO.items() if name not in left_out}
+    two = {name: values for name, values in TWO.items() if name != "strength"}  # there is `style_weight`
+    given = {name: values for name, values in two.items() if name not in left_out}
     images = {"content": ["p/x.png", "q/x.png", "é" * 200], "style": ["s" * 200]}
     single = {"epochs": 1, "seed": 1, "tv_weight": 1, "snapshots": 2, "enlarge": True, "dpi": 300}
-    for document in (swept(**given), {"product": {**images, **TWO, **single}}):
+    for document in (swept(**given), {"product": {**images, **two, **single}}):
         names = ids(document)
         assert len({folded(name) for name in names}) == len(names)
         assert all(plain_file_name(name) == name for name in names)
@@ -114,6 +117,13 @@ def test_a_name_whose_images_have_long_names_still_shows_the_value() -> None:
     (name,) = ids(document)
     assert name.startswith("ccc")
     assert name.endswith("-style_weight=1e5")
+
+
+def test_the_strength_of_a_product_comes_before_the_style_weight_of_the_defaults_and_the_reverse() -> None:
+    strong = {"defaults": {"style_weight": 5}, **swept(strength=[0.5, 2])}
+    assert [pair.parameters for pair in expanded(strong)] == [Parameters(strength=s) for s in (0.5, 2)]
+    weighted = {"defaults": {"strength": 5}, **swept(style_weight=[1, 2])}
+    assert [pair.parameters for pair in expanded(weighted)] == [Parameters(style_weight=w) for w in (1, 2)]
 
 
 def test_a_pair_that_is_listed_already_is_made_once_and_has_its_name_of_the_sweep() -> None:
@@ -148,6 +158,11 @@ def test_a_pair_that_is_listed_already_is_made_once_and_has_its_name_of_the_swee
             {"style_weight": [1, float("nan")]},
             "product.style_weight[1]: should be a finite number; found NaN",
         ),
+        (
+            {"strength": [1, 0.001]},
+            "product.strength[1]: should be greater than or equal to 0.01; found 0.001",
+        ),
+        ({"strength": [1], "style_weight": 5}, "product: give strength or style_weight, not both"),
         ({"style_weight": "1"}, 'product.style_weight: should be a valid number; found "1"'),
         ({"style_weight": None}, "product.style_weight: should be a valid number; found null"),
         ({"init": ["blank"]}, "product.init[0]: should be 'content' or 'random'; found \"blank\""),

@@ -121,7 +121,7 @@ def test_everything_can_be_done_with_the_keyboard(served: Served, visit: Visit, 
     reach(page, "strength")
     for _ in range(10):
         page.keyboard.press("ArrowLeft")
-    expect(page.get_by_role("slider")).to_have_attribute("aria-valuetext", "style weight 100,000")
+    expect(page.get_by_role("slider")).to_have_attribute("aria-valuetext", "strength 0.32")
     reach(page, "size")
     page.keyboard.type("256")
     reach(page, "make")
@@ -134,7 +134,7 @@ def test_everything_can_be_done_with_the_keyboard(served: Served, visit: Visit, 
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.locator("#job-frame")).to_be_focused()
-    assert served.manifest(job_of(served))["style_weight"] == 1e5
+    assert served.manifest(job_of(served))["strength"] == 0.32
     assert served.manifest(job_of(served))["max_size"] == 256
 
 
@@ -229,4 +229,4 @@ def test_a_form_that_is_sent_twice_is_one_job(serve: Serve, visit: Visit, tmp_pa
     expect(page.locator("#job-state")).to_have_text("Waiting for its turn.")
     assert len(keys) == 2
     assert keys[0] == keys[1]
-    assert json.loads(served.inbox.read(f"{job_of(served)}.json", 10**6))["style_weight"] == 1e6
+    assert json.loads(served.inbox.read(f"{job_of(served)}.json", 10**6))["strength"] == 1
