@@ -1,14 +1,17 @@
 """How much the styles of a pair count: as their weights say, or, with `strength`, each as much as any other.
 
-The style error of a layer grows with the squares of the entries of the style's Gram matrix. With one fixed
-style weight, a style of high contrast pulls 70 times as hard as a pale one. `strength` divides by the power
-of the style, the style error of a picture without any texture:
+The style error of a layer grows with the squares of the entries of the style's Gram matrix, so that with one
+style weight a style of high contrast pulls much harder than a pale one. `strength` divides by the contrast of
+the style,
 
-    style_weight = 60,000 · strength / Σ w_l · mean(A_l²)
+    style_weight = 12,000 · strength / √(Σ w_l · mean(A_l²)),
 
-over the style layers l with their weights w_l and the targets A_l, at the finest scale. In a mean of several
-styles, each is divided by the root of its power, so that the Gram matrices in the mean are of one size.
-Regions are balanced one by one.
+with the targets A_l of the style layers l at the finest scale, and their weights w_l. The error is of fourth
+order in the features, and the content error of second order. Divided by the root of the mean squares, which
+is of second order, both grow alike with the contrast.
+
+In a mean of several styles, the weight of each is divided by its contrast, so that the Gram matrices in the
+mean are of one size. Regions are balanced one by one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +23,8 @@ from torch import Tensor
 from nst.objective import mix_grams
 from nst.pair import PreparedPair
 
-_BALANCED = 60_000.0  # the style weight of strength 1 for a style of power 1
-_LARGEST = 1e12  # of style weights: the Gram matrices of a style without contrast are almost 0
+_BALANCED = 12_000.0  # the style weight of strength 1 for a style of contrast 1
+_LEAST = 1e-6  # contrast: the Gram matrices of an even grey picture are almost 0
 Grams = Mapping[str, Tensor]
 
 
@@ -48,17 +51,17 @@ def balanced(pair: PreparedPair, strength: float, grams: Sequence[Sequence[Grams
     layers = pair.parameters.style_layers
     shares, inverse = list[Sequence[Tensor]](), list[Tensor]()
     for weights, found in zip(_styles(pair), grams, strict=True):
-        shares.append([w / _power(each, layers).sqrt() for w, each in zip(weights, found, strict=True)])
-        inverse.append((1 / _power(mix_grams(found, shares[-1]), layers)).clamp_max(_LARGEST))
+        shares.append([w / _contrast(each, layers) for w, each in zip(weights, found, strict=True)])
+        inverse.append(1 / _contrast(mix_grams(found, shares[-1]), layers))
     factors = torch.stack(inverse)
     regions = _regions(pair, factors.device) * factors / factors.mean()
     return Balance(_BALANCED * strength * factors.mean(), regions, shares)
 
 
-def _power(grams: Grams, layers: Mapping[str, float]) -> Tensor:
-    """`(1, C, C)` for each layer -> `()`: the mean squares, summed with the weights of the layers."""
+def _contrast(grams: Grams, layers: Mapping[str, float]) -> Tensor:
+    """`(1, C, C)` for each layer -> `()`: the root of the mean squares, summed with the layers' weights."""
     squares = [weight * grams[name].square().mean() for name, weight in layers.items()]
-    return torch.stack(squares).sum().clamp_min(1 / _LARGEST)
+    return torch.stack(squares).sum().sqrt().clamp_min(_LEAST)
 
 
 def _regions(pair: PreparedPair, device: torch.device) -> Tensor:

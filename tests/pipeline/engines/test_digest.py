@@ -58,6 +58,12 @@ def test_snapshots_count_only_for_pairs_that_have_some(sources: Sources) -> None
     assert len(digests) == 3
 
 
+def test_the_strength_counts_where_it_is_given(sources: Sources) -> None:
+    digests = {digest(sources, Parameters(strength=strength)) for strength in (None, 1.0, 2.0)}
+    assert digest(sources, Parameters()) in digests
+    assert len(digests) == 3
+
+
 def test_parameters_for_printing_count_only_for_pairs_that_use_them(sources: Sources) -> None:
     usual = digest(sources, Parameters())
     assert digest(sources, Parameters(enlarge=False, dpi=None)) == usual

@@ -136,6 +136,13 @@ def test_a_card_lists_changed_parameters_and_all_parameters_in_a_table() -> None
     assert shown(record()).text("changed") == "default parameters"
 
 
+def test_a_card_shows_the_strength_and_the_style_weight_that_came_of_it() -> None:
+    shows = shown(record(parameters=Parameters(strength=0.5), style_weight=12345.678))
+    assert shows.text("changed") == "strength 0.5"
+    assert "style weight 12,350 strength 0.5" in shows.text("table")
+    assert "style weight 1,000,000 strength none" in shown(record()).text("table")
+
+
 def test_a_card_names_the_machine_that_made_the_picture_where_the_record_names_it() -> None:
     assert "cpu, float32, gpu-1" in shown(record(node="gpu-1")).text("table")
     assert "cpu, float32" in shown(record()).text("table")
