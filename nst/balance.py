@@ -1,5 +1,7 @@
 """How much the styles of a pair count: as their weights say, or, with `strength`, each as much as any other.
 
+Departure from Gatys et al.: the style weight may follow from the style, by the parameter `strength`.
+
 The style error of a layer grows with the squares of the entries of the style's Gram matrix, so that with one
 style weight a style of high contrast pulls much harder than a pale one. `strength` divides by the contrast of
 the style,

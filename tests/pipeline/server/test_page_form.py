@@ -131,6 +131,7 @@ def test_everything_can_be_done_with_the_keyboard(served: Served, visit: Visit, 
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
     expect(page.get_by_role("dialog").get_by_role("heading")).to_be_focused()
+    expect(page.locator("#viewer-facts")).to_contain_text("Strength0.32Style weight1,000,000")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.locator("#job-frame")).to_be_focused()
