@@ -86,13 +86,17 @@ def decoding_bytes(data: bytes, long_side: int | None = None, most_pixels: int =
     return stored // _shrink(opened, long_side) ** 2 * opened.memory + stored * opened.memory_stored
 
 
-def stored_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of the picture as it is stored, from the header alone; none if there is no picture."""
+def stored_size(data: bytes, long_side: int | None = None) -> tuple[int, int] | None:
+    """Width and height of the picture as it is stored, from the header alone; none if there is no picture.
+
+    With `long_side`, as it comes out of `decode` with that `long_side`, before it is turned upright.
+    """
     try:
         opened = open_picture(data)
+        shrink = _shrink(opened, long_side)
     except Exception:  # `decode` says what is wrong
         return None
-    return (opened.width, opened.height) if opened.width * opened.height else None
+    return (-(-opened.width // shrink), -(-opened.height // shrink)) if opened.width * opened.height else None
 
 
 def is_shrunk(data: bytes, long_side: int) -> bool:
