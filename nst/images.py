@@ -56,6 +56,7 @@ __all__ = [
 
 _EXIF_DESCRIPTION, _EXIF_SOFTWARE = 0x010E, 0x0131
 _INCH = 2  # as the unit of a resolution
+_BAND = 2**18  # pixels of rows that are computed at once; each takes 40 bytes
 
 
 def scaled(size: tuple[int, int], long_side: int) -> tuple[int, int]:
@@ -144,6 +145,15 @@ def as_saved(rgb: Image.Image, form: Format) -> Image.Image:
 
 def _remove_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
     """The inverse of `on_white`, clipped to 0..255; fully transparent pixels do not change."""
+    clean = Image.new("RGB", rgb.size)
+    rows = max(1, _BAND // rgb.width)
+    for top in range(0, rgb.height, rows):
+        part = (0, top, rgb.width, min(rgb.height, top + rows))
+        clean.paste(_band_without_white(rgb.crop(part), alpha.crop(part)), part)
+    return clean
+
+
+def _band_without_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
     opacity = np.asarray(alpha, dtype=np.float32)[:, :, None] / 255
     darkness = (255 - np.asarray(rgb, dtype=np.float32)) / np.where(opacity > 0, opacity, 1)
     return Image.fromarray((255 - darkness).round().clip(0, 255).astype(np.uint8))
