@@ -45,7 +45,8 @@ class Encoder:
             include={"id", "parameters", "losses", "weights"},
             exclude={"parameters": {"snapshots"}},  # the picture is the same with and without them
         )
-        whole = Picture(result.image, prepared.pair.alpha, prepared.dpi, prepared.exif)
+        pair = prepared.pair
+        whole = Picture(result.image, pair.alpha, prepared.dpi, prepared.exif, pair.colors)
         picture = images.encode(whole, record.parameters.format, _SOFTWARE, notes)
         record = record.with_thumbnail(picture)
         thumbnails = {name: self._thumbnail(name, image) for name, image in prepared.thumbnails.items()}

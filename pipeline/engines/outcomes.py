@@ -75,6 +75,7 @@ def unencoded_bytes(prepared: Prepared, result: Result) -> int:
     """The bytes that a result, and the pair that it belongs to, take until they are encoded."""
     pair, regions = prepared.pair, prepared.pair.regions
     pictures = [result.image, *pair.contents, *(s.image for s in result.snapshots)]
+    pictures += [pair.colors] if pair.colors else []
     masks = [image for image in prepared.thumbnails.values() if image.mode == "L"]
     masks += [*(regions.keeps if regions else ()), *([pair.alpha] if pair.alpha else ())]
     tensors = [pair.starts, *(regions.guides if regions else ())]

@@ -81,6 +81,20 @@ def test_white_is_removed_from_a_large_picture_in_little_memory() -> None:
     assert peak < 5 * 2048**2
 
 
+@pytest.mark.parametrize(("form", "least"), [("png", 0), ("webp", 1)])  # WebP drops invisible colours
+def test_pixels_of_a_transparent_picture_that_do_not_change_keep_their_colours(
+    form: Format, least: int
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (700, 1000, 4), np.uint8)
+    pixels[:, :, 3] = np.random.default_rng(1).integers(least, 60, (700, 1000))
+    picture = images.decode(file_of(Image.fromarray(pixels), "PNG", compress_level=1))
+    picture.rgb.paste((255, 0, 0), (0, 600, 1000, 700))
+    with Image.open(io.BytesIO(images.encode(picture, form, "", {}))) as saved:
+        found = np.asarray(saved)
+    assert (found[:600] == pixels[:600]).all()
+    assert (found[600:, :, :3] == (255, 0, 0)).all(2).mean() > 0.9
+
+
 def test_a_transparent_picture_is_not_saved_as_tiff() -> None:
     with pytest.raises(ImageError, match=r'it is transparent.*use "format": "png" or "webp"'):
         images.encode(Picture(plain("RGB", RED), plain("L", 254)), "tiff", "", {})

@@ -75,6 +75,16 @@ def test_a_transparent_content_is_refused_for_tiff_with_its_name_and_the_remedy(
     assert str(caught.value) == f"content: it is transparent, which TIFF results cannot be; {remedy}"
 
 
+@pytest.mark.parametrize(("max_size", "known"), [(32, True), (24, False)])
+def test_the_colours_of_a_transparent_content_are_known_if_it_is_not_scaled(
+    folder: Path, max_size: int, known: bool
+) -> None:
+    picture = make_picture(32, 24).convert("RGBA")
+    picture.putalpha(9)
+    found = prepared(folder, file_of(picture, "PNG"), max_size=max_size).pair.colors
+    assert (found.tobytes() if found else None) == (picture.convert("RGB").tobytes() if known else None)
+
+
 @pytest.mark.filterwarnings("ignore")  # as in the program, which decodes pictures that Pillow finds large
 @pytest.mark.parametrize(("size", "enlarge"), [((100, 25), False), ((100, 25), True), ((9000, 80), False)])
 def test_a_large_mask_is_shrunk_to_no_less_than_twice_the_size_of_the_result(
