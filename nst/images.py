@@ -56,6 +56,7 @@ __all__ = [
 
 _EXIF_DESCRIPTION, _EXIF_SOFTWARE = 0x010E, 0x0131
 _INCH = 2  # as the unit of a resolution
+_BAND = 2**18  # pixels of rows that are computed at once; each takes 40 bytes
 
 
 def scaled(size: tuple[int, int], long_side: int) -> tuple[int, int]:
@@ -93,14 +94,15 @@ def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, An
     """Encode as PNG, JPEG (quality 95, 4:4:4, on white), WebP (lossless) or TIFF (deflate).
 
     `software` and `notes` (as JSON) are written to the metadata: PNG text chunks, or EXIF in other formats.
-    So are the resolution and the EXIF of the picture, and that its colours are sRGB. Raises `ImageError` for
+    So are the resolution and the EXIF of the picture, and that its colours are sRGB. White is removed from
+    transparent pixels; those that equal `colors` on white get exactly these colours. Raises `ImageError` for
     TIFF if the picture is transparent.
     """
     check_transparency(picture, form)
     text = json.dumps(notes)
     image = picture.rgb.copy()
     if picture.alpha is not None:
-        image = _remove_white(picture.rgb, picture.alpha)
+        image = _remove_white(picture.rgb, picture.alpha, picture.colors)
         if form == "jpg":
             image = on_white(image, picture.alpha)
         else:
@@ -142,8 +144,26 @@ def as_saved(rgb: Image.Image, form: Format) -> Image.Image:
     return decode(encode(Picture(rgb), form, "", {})).rgb if form == "jpg" else rgb
 
 
-def _remove_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
-    """The inverse of `on_white`, clipped to 0..255; fully transparent pixels do not change."""
+def _remove_white(rgb: Image.Image, alpha: Image.Image, colors: Image.Image | None) -> Image.Image:
+    """The inverse of `on_white`, clipped to 0..255; fully transparent pixels do not change.
+
+    Several colours of a nearly transparent pixel are the same on white. Where `colors` are among them, they
+    are chosen.
+    """
+    clean = Image.new("RGB", rgb.size)
+    rows = max(1, _BAND // rgb.width)
+    for top in range(0, rgb.height, rows):
+        part = (0, top, rgb.width, min(rgb.height, top + rows))
+        band = _band_without_white(rgb.crop(part), alpha.crop(part), colors and colors.crop(part))
+        clean.paste(band, part)
+    return clean
+
+
+def _band_without_white(rgb: Image.Image, alpha: Image.Image, colors: Image.Image | None) -> Image.Image:
     opacity = np.asarray(alpha, dtype=np.float32)[:, :, None] / 255
     darkness = (255 - np.asarray(rgb, dtype=np.float32)) / np.where(opacity > 0, opacity, 1)
-    return Image.fromarray((255 - darkness).round().clip(0, 255).astype(np.uint8))
+    clean = (255 - darkness).round().clip(0, 255).astype(np.uint8)
+    if colors:
+        unchanged = (np.asarray(on_white(colors, alpha)) == np.asarray(rgb)).all(2)
+        clean[unchanged] = np.asarray(colors)[unchanged]
+    return Image.fromarray(clean)

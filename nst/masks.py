@@ -4,6 +4,7 @@ White is all, black is nothing, and grey is in between. `Regions` has the masks 
 scales.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,7 @@ from nst.images import Picture
 
 _NOISE = 4  # levels from black and from white that count as black and white; JPEG changes levels so much
 _REACH = 16  # pixels beyond its region in which a style fades out; strokes may cross the border so far
+_WORK = 22  # bytes for each pixel of a picture while its regions are made: resident memory, measured
 _SAME_ASPECT = 1.02  # the most by which the aspect ratios of a mask and its picture may differ unnoticed
 
 Array = npt.NDArray[np.float32]
@@ -52,6 +54,14 @@ def has_other_aspect(mask: tuple[int, int], picture: tuple[int, int]) -> bool:
 def fitted(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
     """The mask in another `(width, height)`. A bilinear filter adds no levels beyond black and white."""
     return mask if mask.size == size else mask.resize(size, Image.Resampling.BILINEAR)
+
+
+def regions_bytes(size: tuple[int, int], count: int) -> int:
+    """Bytes of memory that `Regions.of` takes at most for so many regions; `size` is that of the result.
+
+    The scales below the largest one add a third to the guides and to the mask of what is kept.
+    """
+    return size[0] * size[1] * (4 * (count + 1) + 3 * _WORK) // 3
 
 
 def to_tensor(mask: Image.Image) -> Tensor:
@@ -93,7 +103,7 @@ class Regions:
             return None
         found: dict[object, list[int]] = {}
         for index, mask in enumerate(masks):
-            found.setdefault(mask and (mask.size, mask.tobytes()), []).append(index)
+            found.setdefault(mask and (mask.size, _digest(mask)), []).append(index)
         members = tuple(map(tuple, found.values()))
         means = [sum(weights[index] / len(each) for index in each) for each in members]
         strengths = tuple(mean * len(means) / sum(means) for mean in means)
@@ -114,16 +124,28 @@ class Regions:
 
 def _guides(masks: Sequence[Image.Image | None], keep: Image.Image | None, size: tuple[int, int]) -> Tensor:
     """The guides of all regions at one scale, `(R, H, W)`, uint8."""
-    levels = np.stack([_levels(mask, size) for mask in masks])
-    shared = levels / levels.sum(0).clip(min=1)
-    if keep:
-        shared *= 1 - _levels(keep, size)
-    return torch.from_numpy((255 * shared).round().astype(np.uint8))
+    # One region after the other: there may be many, and a picture may have 268 million pixels.
+    guides = np.full((len(masks), size[1], size[0]), 255, np.uint8)
+    total = np.zeros(size[::-1], np.float32)
+    for guide, mask in zip(guides, masks, strict=True):
+        if mask is not None:
+            guide[:] = np.asarray(fitted(mask, size))
+        total += _in_0_to_1(guide)
+    np.maximum(total, 1, out=total)
+    free = 1 - _levels(keep, size) if keep else None
+    for guide in guides:
+        shared = _in_0_to_1(guide)
+        shared /= total
+        if free is not None:
+            shared *= free
+        shared *= 255
+        guide[:] = shared.round(out=shared)
+    return torch.from_numpy(guides)
 
 
 def _kept(guides: Tensor, keep: Image.Image | None) -> Image.Image:
     """Where the content stays at one scale: what is kept, and what no style reaches."""
-    near = (guides.sum(0) > 0).float()[None]
+    near = (guides.amax(0) > 0).float()[None]
     # The largest value of 17 pixels, then the mean of 17: 1 in the regions, 0 from 16 pixels on.
     for across in ((1, _REACH + 1), (_REACH + 1, 1)):
         padding = (across[0] // 2, across[1] // 2)
@@ -134,11 +156,19 @@ def _kept(guides: Tensor, keep: Image.Image | None) -> Image.Image:
     return Image.fromarray((255 * kept).round().astype(np.uint8))
 
 
-def _levels(mask: Image.Image | None, size: tuple[int, int]) -> Array:
-    """The mask in this size, `(H, W)` in 0..1; 1 everywhere without a mask."""
-    if mask is None:
-        return np.ones(size[::-1], np.float32)
-    return np.asarray(fitted(mask, size), np.float32) / np.float32(255)
+def _levels(mask: Image.Image, size: tuple[int, int]) -> Array:
+    """The mask in this size, `(H, W)` in 0..1."""
+    return _in_0_to_1(np.asarray(fitted(mask, size)))
+
+
+def _in_0_to_1(levels: npt.NDArray[np.uint8]) -> Array:
+    scaled = levels.astype(np.float32)
+    scaled /= 255
+    return scaled
+
+
+def _digest(mask: Image.Image) -> bytes:
+    return hashlib.blake2b(mask.tobytes()).digest()
 
 
 def _text(size: tuple[int, int]) -> str:

@@ -78,6 +78,7 @@ class PreparedPair:
     styles: tuple[tuple[Style, float], ...]
     parameters: Parameters
     regions: Regions | None = None  # none if each style applies everywhere, and nothing is kept
+    colors: Image.Image | None = None  # see `Picture`; none if the content was scaled
 
     @classmethod
     def prepare(
@@ -119,7 +120,8 @@ class PreparedPair:
         masks = [style.region for style, _ in styles]
         regions = Regions.of(masks, weights, keep, [picture.size for picture in contents])
         starts = _starts(contents[0], styles, regions, parameters)
-        return cls(tuple(contents), starts, alpha, tuple(styles), parameters, regions)
+        colors = content.colors if sizes[-1] == rgb.size else None
+        return cls(tuple(contents), starts, alpha, tuple(styles), parameters, regions, colors)
 
     @property
     def styles_by_region(self) -> list[list[tuple[Style, float]]]:

@@ -42,7 +42,8 @@ class Snapshots:
     def __init__(self, counts: Sequence[int], evaluations: int, size: tuple[int, int]) -> None:
         """`counts` says how many snapshots each pair wants; `size` is the width and height of the results."""
         self.size = images.scaled(size, min(LONG_SIDE, max(size)))
-        self._due = [deque(moments(count, evaluations)) for count in counts]
+        self._moments = [moments(count, evaluations) for count in counts]
+        self._due = [deque(each) for each in self._moments]
         self._taken: list[list[tuple[int, Tensor]]] = [[] for _ in counts]
 
     def due(self, steps: Mapping[int, int]) -> dict[int, int]:
@@ -65,11 +66,18 @@ class Snapshots:
     def drop_after(self, steps: Sequence[int]) -> None:
         """Forget the snapshots of each pair after the last evaluation that it has had so far.
 
-        The numbers of a GPU are read some evaluations late, so that a pair may have converged before one.
+        The numbers of a GPU are read some evaluations late, so that a pair may have converged before one. The
+        next scale counts on from the last evaluation, so that these snapshots are due again.
         """
         self._taken = [
             [(step, picture) for step, picture in taken if step <= last]
             for taken, last in zip(self._taken, steps, strict=True)
+        ]
+        # A snapshot is of the moment of its number, or of earlier ones that were missed.
+        done = [taken[-1][0] if taken else 0 for taken in self._taken]
+        self._due = [
+            deque(moment for moment in each if moment > last)
+            for each, last in zip(self._moments, done, strict=True)
         ]
 
     def of(self, index: int, last: int) -> list[tuple[int, Image.Image]]:

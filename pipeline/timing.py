@@ -50,7 +50,8 @@ class Timing:
     ray_missing: float = 60.0  # without any actor, after which it is reported what is missing
     ray_still: float = 600.0  # between two further such reports
     ray_refused: float = 60.0  # before the next try to start an actor, after one could not work
-    ray_first: float = 10.0  # for another actor to be able to work, after the first one is not
+    ray_first: float = 60.0  # for another actor to be able to work, after the first one is not
+    ray_dead: float = 2.0  # after the death of an actor, for news that its machine was shut down
     ray_last: float = 0.5  # for the pictures that actors encode while the engine stops
 
     # Metrics.

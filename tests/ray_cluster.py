@@ -44,6 +44,11 @@ class Node:
             stderr=subprocess.DEVNULL,
         )
 
+    def stop(self) -> None:
+        """Shut it down in order, as an autoscaler does."""
+        self._process.terminate()
+        self._process.wait()
+
     def kill(self) -> None:
         """Take it away with all its processes, as a spot instance is taken away."""
         os.killpg(self._process.pid, signal.SIGKILL)

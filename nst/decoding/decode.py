@@ -36,13 +36,14 @@ class Picture:
     """An upright sRGB picture: `rgb` in mode RGB, composed on white; `alpha` in mode L, None if opaque.
 
     `dpi` is its resolution across and down, for printing, and `exif` what its file says in EXIF (a TIFF
-    structure), if anything.
+    structure), if anything. `colors` is the picture before it was composed on white, if that is known.
     """
 
     rgb: Image.Image
     alpha: Image.Image | None = None
     dpi: tuple[float, float] | None = None
     exif: bytes = b""
+    colors: Image.Image | None = None
 
 
 def decode(data: bytes, long_side: int | None = None, most_pixels: int = MOST_PIXELS) -> Picture:
@@ -86,13 +87,17 @@ def decoding_bytes(data: bytes, long_side: int | None = None, most_pixels: int =
     return stored // _shrink(opened, long_side) ** 2 * opened.memory + stored * opened.memory_stored
 
 
-def stored_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of the picture as it is stored, from the header alone; none if there is no picture."""
+def stored_size(data: bytes, long_side: int | None = None) -> tuple[int, int] | None:
+    """Width and height of the picture as it is stored, from the header alone; none if there is no picture.
+
+    With `long_side`, as it comes out of `decode` with that `long_side`, before it is turned upright.
+    """
     try:
         opened = open_picture(data)
+        shrink = _shrink(opened, long_side)
     except Exception:  # `decode` says what is wrong
         return None
-    return (opened.width, opened.height) if opened.width * opened.height else None
+    return (-(-opened.width // shrink), -(-opened.height // shrink)) if opened.width * opened.height else None
 
 
 def is_shrunk(data: bytes, long_side: int) -> bool:
@@ -133,10 +138,11 @@ def _picture(opened: Opened, shrink: int) -> Picture:
     if notes.orientation in _TURNS:
         turn = _TURNS[notes.orientation]
         rgb, alpha = rgb.transpose(turn), alpha and alpha.transpose(turn)
+    colors = None
     if alpha is not None:
-        rgb = on_white(rgb, alpha)
+        rgb, colors = on_white(rgb, alpha), rgb
     dpi = notes.dpi[::-1] if notes.dpi and notes.orientation > 4 else notes.dpi
-    return Picture(rgb, alpha, dpi, notes.exif)
+    return Picture(rgb, alpha, dpi, notes.exif, colors)
 
 
 def _to_pillow(samples: Samples) -> tuple[Image.Image, Image.Image | None]:

@@ -28,6 +28,9 @@ class Place(Protocol):
     def send(self, tasks: Sequence[Task]) -> None:
         """Give it tasks."""
 
+    def flush(self) -> None:
+        """No more tasks come for now: it computes what it has."""
+
 
 def likeness(task: Task) -> object:
     """A value that is equal only for tasks whose pairs have one shape, as far as that is known unread."""
@@ -47,6 +50,8 @@ def dispatch(waiting: Sequence[Task], workers: Sequence[Place]) -> list[Task]:
         if worker.idle:
             worker.send([task])
             left.remove(task)
+        else:
+            worker.flush()  # or a batch of it that is not full would wait for more tasks
     others = [worker for worker in workers if worker not in kept]
     for task in [task for task in left if not task.alone]:
         free = [worker for worker in others if worker.free]

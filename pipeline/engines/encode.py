@@ -21,7 +21,8 @@ from nst.snapshots import LONG_SIDE
 from nst.stylizer import Stylizer
 from pipeline.engines.animation import animation
 from pipeline.engines.base import Finished, Task
-from pipeline.engines.prepare import THUMBNAIL, Prepared
+from pipeline.engines.prepare import Prepared
+from pipeline.engines.preparing import THUMBNAIL
 from pipeline.outbox.record import DeliveredLosses, Record, RecordedSnapshots, WeightFile
 
 _SOFTWARE = f"nst-pipeline {nst.__version__}"
@@ -44,7 +45,8 @@ class Encoder:
             include={"id", "parameters", "style_weight", "losses", "weights"},
             exclude={"parameters": {"snapshots"}},  # the picture is the same with and without them
         )
-        whole = Picture(result.image, prepared.pair.alpha, prepared.dpi, prepared.exif)
+        pair = prepared.pair
+        whole = Picture(result.image, pair.alpha, prepared.dpi, prepared.exif, pair.colors)
         picture = images.encode(whole, record.parameters.format, _SOFTWARE, notes)
         record = record.with_thumbnail(picture)
         thumbnails = {name: self._thumbnail(name, image) for name, image in prepared.thumbnails.items()}

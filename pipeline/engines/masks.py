@@ -1,7 +1,7 @@
 """The masks of a pair: decoded, checked, and recorded."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -11,10 +11,9 @@ from nst import images
 from nst.errors import ImageError
 from nst.masks import has_other_aspect, is_white, mask_of
 from nst.pair import Style
+from pipeline.engines.preparing import Files
 from pipeline.manifest.models import Pair, StyleEntry
 from pipeline.outbox.record import RecordedImage, thumbnail_name
-
-Files = Mapping[str, tuple[bytes, str | None]]
 
 
 @contextmanager
@@ -46,9 +45,9 @@ class Masks:
     mask whose aspect ratio is not that of its image.
     """
 
-    def __init__(self, files: Files, most_pixels: int, result_side: int) -> None:
-        """`result_side` is the long side of the result in pixels."""
-        self._files, self._most_pixels, self._result_side = files, most_pixels, result_side
+    def __init__(self, files: Files, most_pixels: int, long_side: int) -> None:
+        """`long_side` is the longest side in pixels that a mask of this pair can be needed in."""
+        self._files, self._most_pixels, self._long_side = files, most_pixels, long_side
         self._decoded: dict[str, Image.Image] = {}
         self.thumbnails: dict[str, Image.Image] = {}
         self.notes: list[str] = []
@@ -85,9 +84,7 @@ class Masks:
             return None
         if reference not in self._decoded:
             with named(reference):
-                # The size of the image that it lies over is enough, or that of an enlarged result.
-                side = max(*size, self._result_side)
-                decoded = images.decode(self._files[reference][0], side, self._most_pixels)
+                decoded = images.decode(self._files[reference][0], self._long_side, self._most_pixels)
                 self._decoded[reference] = mask_of(decoded)
             name = thumbnail_name(hashlib.sha256(self._files[reference][0]).hexdigest())
             self.thumbnails[name] = self._decoded[reference]

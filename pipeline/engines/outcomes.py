@@ -73,10 +73,18 @@ def failed(task: Task, error: Exception) -> Failed:
 
 def unencoded_bytes(prepared: Prepared, result: Result) -> int:
     """The bytes that a result, and the pair that it belongs to, take until they are encoded."""
-    pictures = [result.image, *prepared.pair.contents, *(s.image for s in result.snapshots)]
-    starts = prepared.pair.starts
-    # Pillow keeps four bytes for a pixel of RGB.
-    return sum(4 * p.width * p.height for p in pictures) + starts.numel() * starts.element_size()
+    pair, regions = prepared.pair, prepared.pair.regions
+    pictures = [result.image, *pair.contents, *(s.image for s in result.snapshots)]
+    pictures += [pair.colors] if pair.colors else []
+    masks = [image for image in prepared.thumbnails.values() if image.mode == "L"]
+    masks += [*(regions.keeps if regions else ()), *([pair.alpha] if pair.alpha else ())]
+    tensors = [pair.starts, *(regions.guides if regions else ())]
+    # Pillow keeps four bytes for a pixel of RGB. Styles don't count, because many pairs share them.
+    return (
+        sum(4 * p.width * p.height for p in pictures)
+        + sum(mask.width * mask.height for mask in masks)
+        + sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    )
 
 
 def _encoded_bytes(item: Item) -> int:

@@ -12,11 +12,12 @@ from PIL import Image
 
 from nst import images
 from nst.images import Picture
-from nst.pair import PreparedPair, Style, largest_style_side, result_side
+from nst.pair import PreparedPair, Style, largest_style_side
 from nst.parameters import Parameters
 from pipeline.engines.base import Changed, Task, Unchanged
 from pipeline.engines.budget import Budget
 from pipeline.engines.masks import Masks, named, recorded_image
+from pipeline.engines.preparing import THUMBNAIL, Files, mask_side, preparing_bytes, style_side
 from pipeline.errors import StoreError
 from pipeline.manifest.models import Pair
 from pipeline.outbox.record import RecordedImage
@@ -31,10 +32,6 @@ _FIRST_PARAMETERS = {
     *("epochs", "tolerance", "content_weight", "style_weight", "tv_weight", "max_size", "style_scale"),
     *("init", "seed", "pooling", "content_layers", "style_layers", "preserve_color", "format"),
 }
-# Bytes of memory for each pixel of a content that is enlarged: Pillow keeps 4, all smaller scales take a
-# third of that, and the filter takes a copy.
-_ENLARGED = 10
-THUMBNAIL = 256  # pixels, the maximum of a thumbnail's long side
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Inputs:
     `files` has the bytes of each image and its state, as `Sources.fetch` returns them, by its reference.
     """
 
-    files: Mapping[str, tuple[bytes, str | None]]
+    files: Files
     digest: str
 
 
@@ -96,30 +93,20 @@ class Preparer:
 
     def prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
         """Decode and resize the images. Raises `ImageError` with the name of the image."""
-        side = _style_side(pair.parameters)
-        content, *others = [
-            images.decoding_bytes(inputs.files[name][0], limit, self._most_pixels)
-            for name, limit in (
-                (pair.content, pair.parameters.max_size),
-                *((n, side) for n in pair.images[1:]),
-            )
-        ]
-        content += _enlarging_bytes(inputs.files[pair.content][0], pair.parameters)
-        # The content stays in memory while the styles and masks are decoded, one after the other.
-        with DECODING.taken(content + max(others)):
+        with DECODING.taken(preparing_bytes(pair, inputs.files, self._most_pixels)):
             return self._prepare(pair, inputs)
 
     def _prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
         with named(pair.content):
             content = self._decoded(inputs.files[pair.content][0], pair.parameters.max_size)
             images.check_transparency(content, pair.parameters.format)
-        masks = Masks(inputs.files, self._most_pixels, result_side(content.rgb.size, pair.parameters))
+        masks = Masks(inputs.files, self._most_pixels, mask_side(pair.parameters))
         styles, sources, thumbnails = [], [], {}
         for entry in pair.styles:
             # At least the size of a thumbnail, because all pairs with this style share one thumbnail.
             long_side = max(THUMBNAIL, largest_style_side(content.rgb.size, pair.parameters))
             with named(entry.image):
-                style = self._style(inputs.files[entry.image][0], long_side, _style_side(pair.parameters))
+                style = self._style(inputs.files[entry.image][0], long_side, style_side(pair.parameters))
             source = recorded_image(entry.image, inputs.files, entry.weight)
             thumbnails[source.thumbnail] = style.image
             style, source = masks.applied(entry, style, source, pair.content, content.rgb.size)
@@ -199,20 +186,6 @@ def _described(parameters: Parameters) -> dict[str, Any]:
 
 def _pixels(style: Style) -> int:
     return style.image.width * style.image.height
-
-
-def _enlarging_bytes(content: bytes, parameters: Parameters) -> int:
-    """Bytes of memory that it takes to enlarge a content, of which this is the file."""
-    size = images.stored_size(content)
-    if size is None or result_side(size, parameters) <= max(size):
-        return 0
-    width, height = images.scaled(size, parameters.max_size)
-    return _ENLARGED * width * height
-
-
-def _style_side(parameters: Parameters) -> int:
-    """The longest side in pixels that a style can be needed in."""
-    return max(THUMBNAIL, round(parameters.max_size * parameters.style_scale))
 
 
 def _sha256(data: bytes) -> str:

@@ -12,25 +12,20 @@ tasks of a process has killed it. What this module does instead:
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import ray
 from ray import ObjectRef
-from ray.exceptions import (
-    ActorUnavailableError,
-    NodeDiedError,
-    OutOfMemoryError,
-    RayActorError,
-    RayError,
-    RayTaskError,
-)
+from ray.exceptions import RayError
 
 from pipeline.engines.base import Died, Outcome, Task
 from pipeline.engines.dispatch import dispatch
 from pipeline.engines.mailbox import Report
 from pipeline.engines.outcomes import Outcomes
 from pipeline.engines.ray_actor import Make
-from pipeline.engines.ray_cluster import Cluster, cause
+from pipeline.engines.ray_cluster import Cluster
+from pipeline.engines.ray_errors import cause, meaning, reason
 from pipeline.engines.ray_staff import Staff
 from pipeline.engines.ray_worker import Worker
 from pipeline.errors import EngineLostError, UsageError
@@ -41,6 +36,7 @@ from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
 
 _TICK = 0.2  # seconds between two checks of what no answer announces
+_UNCLEAR = 5  # so many errors in a row that say nothing about an actor: the cluster is of no use
 
 
 class RayEngine:
@@ -54,6 +50,7 @@ class RayEngine:
         self._waiting: list[Task] = []
         self._complete = False  # no more tasks come for now
         self._stop_by: float | None = None  # by the clock, once the engine is to stop
+        self._unclear = 0  # errors since the last report of an actor
         self._cluster: Cluster | None = None
         self._thread: threading.Thread | None = None
 
@@ -101,10 +98,10 @@ class RayEngine:
         self._on_change()
 
     def stop(self) -> None:
+        if self._stop_by is not None:
+            return
+        self._stop_by = time.monotonic() + self._timing.ray_last  # the thread may wait for the head node
         with self._lock:
-            if self._stop_by is not None:
-                return
-            self._stop_by = time.monotonic() + self._timing.ray_last
             if self._thread is None:
                 self._outcomes.put(None)
             else:
@@ -122,14 +119,20 @@ class RayEngine:
         """In a thread: start workers, and receive what they answer."""
         try:
             while not self._is_over():
+                cluster.look()
                 with self._lock:
                     if self._stop_by is None:
                         self._staff.top_up()
+                    self._judge_dead(cluster)
+                    removed = self._staff.take_removed()
                     watched = self._previews.watched()
                     for worker in self._staff.working:
                         worker.watch(watched, self._timing.watched)
+                for worker in removed:
+                    with suppress(Exception):  # it may be dead
+                        worker.kill()
                 for worker, call in self._ended_calls():
-                    self._receive(worker, call, cluster)
+                    self._receive(worker, call)
             self._outcomes.put(None)
         except Exception as error:
             self._outcomes.put(EngineLostError(f"the Ray cluster can't be used any more: {error}"))
@@ -147,17 +150,12 @@ class RayEngine:
             calls = {
                 call: worker
                 for worker in self._staff.workers
+                if worker.stage != "dead"
                 for call in (*worker.calls, *([] if full and worker.stage == "working" else [worker.answer]))
             }
-        if not calls:
-            time.sleep(_TICK)
-            return []
-        ended, _ = ray.wait(list(calls), timeout=_TICK)
-        if ended:
-            ended, _ = ray.wait(list(calls), num_returns=len(calls), timeout=0)
-        return [(calls[call], call) for call in ended]
+        return [(calls[call], call) for call in _ended(list(calls))]
 
-    def _receive(self, worker: Worker, call: ObjectRef[Any], cluster: Cluster) -> None:
+    def _receive(self, worker: Worker, call: ObjectRef[Any]) -> None:
         error: RayError | None = None
         answer: Any = None
         try:
@@ -165,10 +163,10 @@ class RayEngine:
         except RayError as raised:
             error = raised
         with self._lock:
-            if worker not in self._staff.workers:
+            if worker not in self._staff.workers or worker.stage == "dead":
                 return  # another call has shown that it is gone
             if error:
-                self._fail(worker, call, error, cluster)
+                self._fail(worker, call, error)
             elif call in worker.calls:
                 worker.calls.discard(call)
             elif worker.stage == "waiting":
@@ -183,6 +181,7 @@ class RayEngine:
         self._on_change()
 
     def _report(self, worker: Worker, report: Report) -> None:
+        self._unclear = 0
         worker.needs = report.needs
         for event in report.events:
             if heard := worker.received(event):
@@ -199,27 +198,53 @@ class RayEngine:
         elif not report.ended:
             worker.ask()
 
-    def _fail(self, worker: Worker, call: ObjectRef[Any], error: RayError, cluster: Cluster) -> None:
+    def _fail(self, worker: Worker, call: ObjectRef[Any], error: RayError) -> None:
         """A call has failed: the actor is dead, or does not answer."""
         if worker.stage == "doubtful" and call != worker.answer:
             worker.calls.discard(call)  # whether it is dead is being asked already
-        elif worker.stage == "working" and isinstance(error, ActorUnavailableError):
-            worker.doubt()
-        elif worker.node and cluster.lost(worker.node):
-            self._lose(worker, again=True)
-        elif worker.stage in ("waiting", "beginning"):
-            self._staff.refuse(worker, f"its process can't start ({cause(error)})")
+            return
+        match meaning(error):
+            case "silent" if worker.stage == "working":
+                worker.doubt()
+            case "silent" | "taken":
+                self._lose(worker, again=True)
+            case "died":
+                worker.die(error, time.monotonic() + self._timing.ray_dead)
+            case "failed":
+                self._judge(worker, error)
+            case "unclear":
+                self._unclear += 1
+                if self._unclear > _UNCLEAR:
+                    raise error
+                message = f"an answer from {worker.machine or 'an actor'} was lost ({cause(error)})"
+                self._listener.hear(Note(f"{message}; its pairs are computed again", "warning"))
+                self._lose(worker, again=True)
+
+    def _judge_dead(self, cluster: Cluster) -> None:
+        """Decide what has caused the deaths of processes: that of a machine is known only after a while."""
+        now = time.monotonic()
+        for worker in list(self._staff.workers):
+            if worker.error and now > worker.judged:
+                if cluster.lost(worker.node) and worker.node:
+                    self._lose(worker, again=True)
+                else:
+                    self._judge(worker, worker.error)
+                self._dispatch()
+                self._on_change()
+
+    def _judge(self, worker: Worker, error: RayError) -> None:
+        """A worker has died or failed, and its machine is there."""
+        if worker.able:
+            self._lose(worker, again=False, reason=reason(worker.machine, error))
         else:
-            gone = isinstance(error, ActorUnavailableError | NodeDiedError)
-            taken = isinstance(error, RayActorError) and error.preempted
-            self._lose(worker, gone or taken, _reason(worker, error))
+            self._staff.refuse(worker, f"its process can't start ({cause(error)})")
 
     def _lose(self, worker: Worker, again: bool, reason: str = "") -> None:
         """Replace a worker, and send its tasks again, or give `Died` for them if one may be the cause."""
         self._staff.remove(worker)
         for event in worker.open_batches():
             self._listener.hear(event)
-        if again:
+        if again or self._stop_by is not None:
             self._waiting += worker.tasks.values()
         else:
             for task in worker.tasks.values():
@@ -234,9 +259,12 @@ class RayEngine:
                 worker.flush()
 
 
-def _reason(worker: Worker, error: RayError) -> str:
-    if isinstance(error, OutOfMemoryError):
-        return f"Ray has ended its process on {worker.machine} for lack of memory"
-    if isinstance(error, RayTaskError):
-        return f"its process on {worker.machine} has failed: {cause(error)}"
-    return f"its process on {worker.machine} has died"
+def _ended(calls: list[ObjectRef[Any]]) -> list[ObjectRef[Any]]:
+    """Those of some calls that have ended; waits a moment for the first one."""
+    if not calls:
+        time.sleep(_TICK)
+        return []
+    ended, _ = ray.wait(calls, timeout=_TICK)
+    if ended:
+        ended, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
+    return ended

@@ -6,6 +6,7 @@ import platform
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.events.listener import Listener, Note
 from pipeline.settings import Settings
 
 _CONNECT = 10.0  # seconds for a connection to the address that is given
+_LOOK = 1.0  # seconds between two questions to the head node which nodes there are
 # Two processes of one thread make more small pictures than one of two threads. Threads of OpenMP that wait
 # actively take the processor from the threads of other actors.
 _THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
@@ -47,12 +49,23 @@ class Cluster:
             self._tidy()
             raise
         _log_to(self._log, "ray")  # `ray.init` has removed the handlers of this one
+        self._nodes: dict[str, Mapping[str, float]] = {}  # the resources of each node that is alive
+        self._next_look = 0.0
+        self.look()
         gpus = settings.device == "cuda" or (settings.device == "auto" and self._total("GPU") >= 1)
         self._kind, self._each = ("GPU", {"num_gpus": 1}) if gpus else ("CPU", {"num_cpus": 1})
 
+    def look(self) -> None:
+        """Ask the head node which nodes there are, at most once a second. It may not answer for a while."""
+        if time.monotonic() < self._next_look:
+            return
+        nodes = ray.nodes()  # type: ignore[no-untyped-call]
+        self._nodes = {node["NodeID"]: node["Resources"] for node in nodes if node["Alive"]}
+        self._next_look = time.monotonic() + _LOOK
+
     @property
     def places(self) -> int:
-        """How many actors the cluster can have as it is now."""
+        """How many actors the cluster could have at the last look."""
         return int(self._total(self._kind))
 
     def lack(self) -> str:
@@ -71,9 +84,8 @@ class Cluster:
         return ray.remote(**options)(Actor).remote()
 
     def lost(self, node: str) -> bool:
-        """Whether a node is not part of the cluster any more."""
-        nodes = ray.nodes()  # type: ignore[no-untyped-call]
-        return not any(found["NodeID"] == node and found["Alive"] for found in nodes)
+        """Whether a node was not part of the cluster any more at the last look."""
+        return node not in self._nodes
 
     def close(self) -> None:
         """Leave the cluster. One that was started here ends."""
@@ -96,8 +108,7 @@ class Cluster:
         listener.hear(Note("joined a Ray cluster", details={"address": address}))
 
     def _total(self, kind: str) -> float:
-        resources: Mapping[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        return resources.get(kind, 0.0)
+        return sum(resources.get(kind, 0.0) for resources in self._nodes.values())
 
 
 def _init(address: str, **options: Any) -> None:
@@ -119,12 +130,6 @@ def _sentence(error: Exception) -> str:
         here = f"Ray {ray.__version__} and Python {platform.python_version()}"
         return f"the cluster has other versions than this machine, which has {here}; install the same"
     return text.partition(". ")[0]
-
-
-def cause(error: Exception) -> str:
-    """The last line of the message of an error, where Ray has the cause of a failed call."""
-    lines = str(error).strip().splitlines() or [repr(error)]
-    return lines[-1].strip()
 
 
 def _check_address(address: str) -> None:

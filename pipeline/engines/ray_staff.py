@@ -3,7 +3,6 @@
 import itertools
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from threading import Event
 
 import nst
@@ -35,6 +34,7 @@ class Staff:
         self.workers: list[Worker] = []
         self.begun = Event()  # one works, or none can
         self.refusal = ""  # why none can work; empty if one does
+        self._removed: list[Worker] = []  # whose processes have to be ended
         self._names = itertools.count(1)
         self._next_check = 0.0
         self._refused: list[str] = []  # why workers can't work, before one does
@@ -82,24 +82,29 @@ class Staff:
         now = time.monotonic()
         self._next_check = now + self._timing.ray_refused
         message = f"{worker.machine or 'a machine'} of the Ray cluster can't work: {reason}"
-        self._refused_first = self._refused_first or now
-        self._refused.append(message)
-        if self.begun.is_set() and message not in self._warned:
+        if not self.begun.is_set():
+            self._refused_first = self._refused_first or now
+            self._refused.append(message)
+        elif message not in self._warned:
             self._warned.add(message)
             self._listener.hear(Note(message, "warning"))
 
     def remove(self, worker: Worker) -> None:
-        """End a worker. Another one may take its place."""
+        """Do without a worker. Another one may take its place."""
         self.workers.remove(worker)
-        with suppress(Exception):  # it may be dead
-            worker.kill()
+        self._removed.append(worker)
         self._next_check = min(self._next_check, time.monotonic())
+
+    def take_removed(self) -> list[Worker]:
+        """The workers that were removed since the last call."""
+        removed, self._removed = self._removed, []
+        return removed
 
     def _give_up(self, now: float) -> None:
         """Let the start of the engine fail if no worker can work, or if none does after a while."""
         beginning = any(worker.stage == "beginning" for worker in self.workers)
         late = now - self._refused_first > self._timing.ray_first
-        if not beginning and (late or len(self._refused) >= self._cluster.places):
+        if not beginning and (late or len(self._refused) >= max(1, self._cluster.places)):
             self.refusal = self._refused[0]
             self.begun.set()
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import ray
 from ray import ObjectRef
+from ray.exceptions import RayError
 
 from pipeline.engines.base import Task
 from pipeline.engines.mailbox import Needs
@@ -14,8 +15,8 @@ from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Event, N
 from pipeline.settings import Settings
 from pipeline.timing import Timing
 
-# It waits for its place; its engine starts; it works; it does not answer, and may be dead.
-Stage = Literal["waiting", "beginning", "working", "doubtful"]
+# It waits for its place; its engine starts; it works; it does not answer, and may be dead; it is dead.
+Stage = Literal["waiting", "beginning", "working", "doubtful", "dead"]
 
 
 class Worker:
@@ -25,6 +26,9 @@ class Worker:
         self.actor, self.name = actor, name
         self.stage: Stage = "waiting"
         self.node = self.machine = ""
+        self.able = False  # its engine has started
+        self.error: RayError | None = None  # by which it died
+        self.judged = 0.0  # by the clock, when it is decided what has caused its death
         self.tasks: dict[int, Task] = {}
         self.needs, self.ended = Needs(), False
         self.last: object = None  # the likeness of the last task that was sent; see `likeness`
@@ -60,13 +64,17 @@ class Worker:
 
     def ask(self) -> None:
         """Ask for its next report."""
-        self.stage = "working"
+        self.stage, self.able = "working", True
         self.answer = self.actor.report.options(concurrency_group="report").remote()
 
     def doubt(self) -> None:
         """Ask whether it is alive."""
         self.stage = "doubtful"
         self.answer = self.actor.hello.remote()
+
+    def die(self, error: RayError, judged: float) -> None:
+        """It is dead. What has caused this is decided at the time `judged`."""
+        self.stage, self.error, self.judged = "dead", error, judged
 
     def send(self, tasks: Sequence[Task]) -> None:
         """Give it tasks."""

@@ -1,6 +1,8 @@
 import io
 import json
+import tracemalloc
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -55,6 +57,42 @@ def test_half_transparent_black_composed_on_white_is_the_same_after_saving(
     assert distance(shadow.rgb, grey) <= 1
     saved = images.decode(images.encode(shadow, form, "", {}))
     assert distance(saved.rgb, grey) <= 2
+
+
+def test_white_is_removed_from_all_rows_of_a_large_transparent_picture() -> None:
+    random = np.random.default_rng(0)
+    rgb, alpha = (random.integers(0, 256, (700, 1000, *more), np.uint8) for more in ((3,), ()))
+    opacity = alpha[:, :, None].astype(np.float32) / 255
+    darkness = (255 - rgb.astype(np.float32)) / np.where(opacity > 0, opacity, 1)
+    expected = (255 - darkness).round().clip(0, 255)
+    data = images.encode(Picture(Image.fromarray(rgb), Image.fromarray(alpha)), "png", "", {})
+    with Image.open(io.BytesIO(data)) as saved:
+        found = np.asarray(saved)
+    assert (found[:, :, :3] == expected).all()
+    assert (found[:, :, 3] == alpha).all()
+
+
+def test_white_is_removed_from_a_large_picture_in_little_memory() -> None:
+    picture = Picture(plain("RGB", RED, (2048, 2048)), plain("L", 128, (2048, 2048)))
+    tracemalloc.start()
+    images.encode(picture, "png", "", {})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5 * 2048**2
+
+
+@pytest.mark.parametrize(("form", "least"), [("png", 0), ("webp", 1)])  # WebP drops invisible colours
+def test_pixels_of_a_transparent_picture_that_do_not_change_keep_their_colours(
+    form: Format, least: int
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (700, 1000, 4), np.uint8)
+    pixels[:, :, 3] = np.random.default_rng(1).integers(least, 60, (700, 1000))
+    picture = images.decode(file_of(Image.fromarray(pixels), "PNG", compress_level=1))
+    picture.rgb.paste((255, 0, 0), (0, 600, 1000, 700))
+    with Image.open(io.BytesIO(images.encode(picture, form, "", {}))) as saved:
+        found = np.asarray(saved)
+    assert (found[:600] == pixels[:600]).all()
+    assert (found[600:, :, :3] == (255, 0, 0)).all(2).mean() > 0.9
 
 
 def test_a_transparent_picture_is_not_saved_as_tiff() -> None:

@@ -31,9 +31,14 @@ def test_a_huge_jpeg_is_shrunk_to_no_less_than_twice_the_size_that_is_needed(hug
     assert not images.is_shrunk(huge, 5000)
 
 
-def test_the_memory_of_a_huge_jpeg_is_that_of_the_shrunk_picture(huge: bytes) -> None:
+def test_the_memory_and_the_size_of_a_huge_jpeg_are_those_of_the_shrunk_picture(huge: bytes) -> None:
     assert images.decoding_bytes(huge, 600) == 2250 * 2250 * 16
     assert images.decoding_bytes(huge) == 9000 * 9000 * 16
+    assert [images.stored_size(huge, side) for side in (600, 4000, None)] == [
+        (2250, 2250),
+        (9000, 9000),
+        (9000, 9000),
+    ]
 
 
 def test_a_huge_png_is_shrunk_too() -> None:

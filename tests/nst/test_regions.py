@@ -1,5 +1,7 @@
 """Regions of styles, and parts of the content that are kept."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -22,6 +24,12 @@ def half(width: int, height: int, left: bool) -> Image.Image:
     mask = Image.new("L", (width, height), 255 if left else 0)
     mask.paste(0 if left else 255, (width // 2, 0, width, height))
     return mask
+
+
+def noise(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
+    """A mask of random levels."""
+    levels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0]), dtype=np.uint8)
+    return Image.fromarray(levels)
 
 
 def pair_of(
@@ -101,6 +109,27 @@ def test_overlapping_regions_share_and_grey_masks_leave_the_rest_uncovered() -> 
     faint = Regions.of([grey], [1], None, [(32, 32)])
     assert faint is not None
     assert faint.guides[0].flatten().tolist() == [51] * 32**2
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_shares_are_those_of_all_masks_at_once_to_the_last_bit(kept: bool) -> None:
+    chosen = [noise(seed) for seed in range(5)]
+    keep = noise(9) if kept else None
+    levels = np.stack([np.asarray(mask, np.float32) / np.float32(255) for mask in [*chosen, noise(9)]])
+    shared = levels[:-1] / levels[:-1].sum(0).clip(min=1) * (1 - levels[-1] if kept else 1)
+    found = Regions.of(chosen, [1] * 5, keep, [(64, 48)])
+    assert found is not None
+    assert (found.guides[0].numpy() == (255 * shared).round()).all()
+
+
+def test_more_regions_take_no_more_memory_than_their_guides() -> None:
+    size = (512, 512)
+    chosen = [noise(seed, size) for seed in range(12)]
+    tracemalloc.start()
+    Regions.of(chosen, [1] * 12, noise(12, size), [size])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < masks.regions_bytes(size, 12)
 
 
 def test_styles_of_equal_masks_have_one_region() -> None:

@@ -117,6 +117,19 @@ def test_a_snapshot_that_turns_out_to_be_after_the_last_evaluation_is_dropped() 
     assert [image.getpixel((0, 0)) for _, image in found[1]] == [(1, 1, 1), (4, 4, 4), (16, 16, 16)]
 
 
+def test_a_snapshot_that_was_dropped_is_taken_at_the_next_scale() -> None:
+    snapshots = Snapshots([12, 12], evaluations=200, size=(8, 6))
+    for step in range(1, 50):  # the first pair has converged at 41, which is noticed at 49
+        if due := snapshots.due({0: step, 1: step}):
+            snapshots.add(due, torch.zeros(len(due), 3, 6, 8))
+    snapshots.drop_after([41, 49])
+    for step in range(1, 120):
+        if due := snapshots.due({0: 41 + step, 1: 49 + step}):
+            snapshots.add(due, torch.zeros(len(due), 3, 6, 8))
+    expected = [1, 2, 3, 4, 7, 11, 18, 29, 47, 76, 124]
+    assert [[step for step, _ in snapshots.of(index, 200)] for index in (0, 1)] == [expected, expected]
+
+
 def test_a_moment_that_was_missed_is_made_up_for_once() -> None:
     snapshots = Snapshots([12], evaluations=200, size=(8, 6))
     assert snapshots.due({0: 30}) == {0: 30}

@@ -79,6 +79,17 @@ def test_a_pair_with_regions_is_done_and_its_record_and_page_name_the_masks(mask
     assert (before[:, :24] != after[:, :24]).any()
 
 
+def test_a_transparent_content_has_its_own_colours_where_it_is_kept(masks: Path, call: Call) -> None:
+    before = np.random.default_rng(0).integers(0, 256, (40, 48, 4), np.uint8)
+    before[:, :, 3] = 30
+    Image.fromarray(before).save(masks / "content.png")
+    path = write(masks, {"id": "p", "content": "content.png", "style": "style.png", "keep": "face.png"})
+    assert call("run", str(path), "--outbox", str(masks / "out"))[0] == 0
+    after = np.asarray(Image.open(masks / "out/m/p.png"))
+    assert (before[:, 36:] == after[:, 36:]).all()
+    assert (before[:, :24] != after[:, :24]).any()
+
+
 def test_a_pair_is_computed_again_when_a_mask_changes(masks: Path, call: Call) -> None:
     path = write(masks, {"id": "p", "content": "content.png", "styles": REGIONS, "keep": "face.png"})
     finished = []

@@ -17,6 +17,7 @@ class Place:
     batch: int = 1
     tasks: dict[int, Task] = field(default_factory=dict)
     last: object = None
+    flushed: bool = False
 
     @property
     def free(self) -> int:
@@ -29,6 +30,9 @@ class Place:
 
     def send(self, tasks: Sequence[Task]) -> None:
         self.tasks |= {task.number: task for task in tasks}
+
+    def flush(self) -> None:
+        self.flushed = True
 
 
 def task(number: int, content: str = "a.png", **fields: object) -> Task:
@@ -87,6 +91,8 @@ def test_a_worker_is_kept_free_for_a_task_that_must_be_alone() -> None:
     assert [each.number for each in left] == [1]
     assert numbers(places[0]) == [90]
     assert numbers(places[1]) == [91, 92, 2]
+    # A batch that is not full does not wait for tasks that will not come.
+    assert [place.flushed for place in places] == [True, False]
     places[0].tasks.clear()
     assert dispatch(left, places) == []
     assert numbers(places[0]) == [1]

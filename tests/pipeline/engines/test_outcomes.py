@@ -13,14 +13,17 @@ from nst import PreparedPair, Stylizer
 from nst.result import Evaluation, Losses, Result
 from pipeline.engines.base import Failed, Finished, Task
 from pipeline.engines.local import LocalEngine
-from pipeline.engines.outcomes import Outcomes
+from pipeline.engines.outcomes import Outcomes, unencoded_bytes
 from pipeline.errors import Problem
 from pipeline.events.previews import Previews
 from pipeline.events.recording import RecordingListener
 from pipeline.settings import Settings
 from pipeline.stores.opening import Stores
+from tests.conftest import make_picture, make_png
+from tests.nst.files import file_of
 from tests.pipeline.box import Instant
 from tests.pipeline.engines.test_local import outcomes, tasks
+from tests.pipeline.engines.test_prepare import prepared
 
 MIB = 2**20
 
@@ -117,6 +120,35 @@ def test_outcomes_are_full_at_a_number_of_encoded_bytes_and_no_more_when_they_ar
     assert waiting.full
     assert waiting.take(lambda: None) is large
     assert not waiting.full
+
+
+def test_masks_and_regions_and_transparency_count_until_a_result_is_encoded(folder: Path) -> None:
+    for name in ("left", "right"):
+        mask = Image.new("L", (100, 100))
+        mask.paste(255, (0, 0, 50, 100) if name == "left" else (50, 0, 100, 100))
+        mask.save(folder / f"{name}.png")
+    mask.paste(0, (10, 0, 100, 100))
+    mask.paste(255, (0, 0, 10, 100))
+    mask.save(folder / "stripe.png")
+    content = make_picture(60, 50).convert("RGBA")
+    content.putpixel((0, 0), (9, 9, 9, 9))
+    picture = Image.new("RGB", (60, 50))
+    result = Result(picture, Losses(1.0, 1.0, 0.0, 2.0), [], 0.1)
+    regions = [{"image": "style.png", "region": f"{name}.png"} for name in ("left", "right")]
+    counted = [
+        unencoded_bytes(pair, result)
+        for pair in (
+            prepared(folder, make_png(60, 50)),
+            prepared(folder, file_of(content, "PNG")),
+            prepared(folder, make_png(60, 50), style=None, styles=regions),
+            prepared(folder, make_png(60, 50), style=None, styles=regions, keep="stripe.png"),
+        )
+    ]
+    assert [size - counted[0] for size in counted[1:]] == [
+        5 * 3000,
+        3 * 3000 + 2 * 100**2,
+        3 * 3000 + 3 * 100**2,
+    ]
 
 
 def test_a_result_counts_from_the_device_until_it_is_taken(stylizer: Stylizer, folder: Path) -> None:

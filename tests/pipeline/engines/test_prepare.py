@@ -75,13 +75,28 @@ def test_a_transparent_content_is_refused_for_tiff_with_its_name_and_the_remedy(
     assert str(caught.value) == f"content: it is transparent, which TIFF results cannot be; {remedy}"
 
 
+@pytest.mark.parametrize(("max_size", "known"), [(32, True), (24, False)])
+def test_the_colours_of_a_transparent_content_are_known_if_it_is_not_scaled(
+    folder: Path, max_size: int, known: bool
+) -> None:
+    picture = make_picture(32, 24).convert("RGBA")
+    picture.putalpha(9)
+    found = prepared(folder, file_of(picture, "PNG"), max_size=max_size).pair.colors
+    assert (found.tobytes() if found else None) == (picture.convert("RGB").tobytes() if known else None)
+
+
 @pytest.mark.filterwarnings("ignore")  # as in the program, which decodes pictures that Pillow finds large
-def test_a_large_mask_is_not_shrunk_below_the_size_of_an_enlarged_result(folder: Path) -> None:
+@pytest.mark.parametrize(("size", "enlarge"), [((100, 25), False), ((100, 25), True), ((9000, 80), False)])
+def test_a_large_mask_is_shrunk_to_no_less_than_twice_the_size_of_the_result(
+    folder: Path, size: tuple[int, int], enlarge: bool
+) -> None:
+    write_large_mask(folder / "mask.png")
+    found = prepared(folder, make_png(*size), keep="mask.png", max_size=2000, enlarge=enlarge)
+    assert max(image.width for image in found.thumbnails.values()) == 4100
+
+
+def write_large_mask(path: Path) -> None:
+    """A mask of 16,400 x 4,100 pixels, so large that it is shrunk while it is decoded."""
     mask = Image.new("L", (16_400, 4_100))
     mask.paste(255, (0, 0, 8_200, 4_100))
-    mask.save(folder / "mask.png", compress_level=1)
-    widths = []
-    for enlarge in (False, True):
-        found = prepared(folder, make_png(100, 25), keep="mask.png", max_size=2000, enlarge=enlarge)
-        widths.append(max(image.width for image in found.thumbnails.values()))
-    assert widths == [2050, 4100]
+    mask.save(path, compress_level=1)

@@ -204,8 +204,9 @@ def test_a_preview_of_a_pair_that_somebody_watches_comes_from_its_actor(
     assert isinstance(engine.take(), Finished)
 
 
+@pytest.mark.parametrize("end", [Node.kill, pytest.param(Node.stop, marks=pytest.mark.long)])
 def test_the_pairs_of_a_machine_that_is_taken_away_are_done_without_a_death(
-    on_ray: OnRay, cluster: str, folder: Path, listener: RecordingListener
+    end: Callable[[Node], None], on_ray: OnRay, cluster: str, folder: Path, listener: RecordingListener
 ) -> None:
     node, held = Node(cluster), Held(folder)
     engine = on_ray(fake(held))
@@ -214,12 +215,38 @@ def test_the_pairs_of_a_machine_that_is_taken_away_are_done_without_a_death(
     for task in (listed := tasks(folder, ["content.png"] * 9)):
         engine.submit(task)
     listener.wait_for(BatchBegan, lambda _: len({e.device for e in listener.of(BatchBegan)}) > CPUS)
-    node.kill()
+    end(node)
     listener.wait_for(BatchEnded)  # no task can end before the release, only the batch of a lost process
     (folder / "released").touch()
     found = [engine.take() for _ in listed]
     assert all(isinstance(outcome, Finished) for outcome in found)
     assert {outcome.task.number for outcome in found if outcome} == set(range(9))
+
+
+@pytest.mark.long
+def test_a_machine_that_vanishes_while_its_engine_starts_is_not_refused(
+    on_ray: OnRay, cluster: str, folder: Path, listener: RecordingListener
+) -> None:
+    started, hangs = folder / "started", folder / "hangs"
+
+    def third_hangs(settings: Settings, stores: Stores, timing: Timing) -> Engine:
+        with started.open("a") as file:
+            file.write("x")
+        if len(started.read_text()) == CPUS + 1:
+            hangs.touch()
+            time.sleep(3600)
+        return FakeEngine(stores)
+
+    on_ray(third_hangs)
+    listener.wait_for(Note, lambda _: len(ready_notes(listener)) == CPUS, timeout=300)
+    node = Node(cluster)
+    while not hangs.exists():
+        time.sleep(0.01)
+    node.kill()
+    node = Node(cluster)
+    listener.wait_for(Note, lambda _: len(ready_notes(listener)) == CPUS + 1, timeout=300)
+    node.kill()
+    assert not [note.message for note in listener.of(Note) if note.level != "info"]
 
 
 def ready_notes(listener: RecordingListener) -> list[Note]:
