@@ -22,7 +22,8 @@ class Targets:
     """Makes the objective of a batch of pairs at each of its scales.
 
     It has one network in fp32 and one in `dtype`, on `device`. The Gram matrices of the most recently used
-    styles are cached.
+    styles are cached. `on_tile` is called after each tile of each pass over a picture or a style that is
+    computed in tiles, and ends the computation if it raises an exception. Replace it between two runs only.
     """
 
     def __init__(self, weights: Weights, device: torch.device, dtype: torch.dtype, memory: int) -> None:
@@ -30,6 +31,7 @@ class Targets:
         self.device, self.dtype, self.memory = device, dtype, memory
         self._exact = VGG19(weights).to(device)
         self._fast = self._exact if dtype == torch.float32 else VGG19(weights, dtype).to(device)
+        self.on_tile: Callable[[], None] = lambda: None
         self._grams: OrderedDict[object, dict[str, Tensor]] = OrderedDict()
 
     def objective(self, pairs: Sequence[PreparedPair], level: int, exact: bool = False) -> Objective:
@@ -51,7 +53,7 @@ class Targets:
         grams = {name: torch.cat([targets[name] for targets in mixed]) for name in layers.style}
         contents = self.contents(pairs, level)
         guides, strengths = self._regions(pairs, level)
-        return Objective(network, contents, grams, layers, guides, strengths, tile)
+        return Objective(network, contents, grams, layers, guides, strengths, tile, self.on_tile)
 
     def plan(self, pairs: Sequence[PreparedPair], level: int) -> Plan:
         """How the pictures are computed at scale `level`. Raises `NSTError` if there is too little memory."""
@@ -97,7 +99,7 @@ class Targets:
                 part = style.part_at(side)
                 part = part if part is None else upload(part[None], self.device)
                 most = pixels_at_once(self.memory, network.dtype)
-                self._grams[key] = style_grams(network, picture, layers, part, most)
+                self._grams[key] = style_grams(network, picture, layers, part, most, self.on_tile)
                 if len(self._grams) > _CACHED_STYLES:
                     self._grams.popitem(last=False)
             self._grams.move_to_end(key)
