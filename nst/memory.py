@@ -1,5 +1,6 @@
 """How the memory at hand is divided for a picture: tiles, and the steps that the search stores."""
 
+import math
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 import torch
 
 from nst.errors import NSTError
+from nst.pair import PreparedPair
 from nst.vgg import LARGE_PICTURE
 
 GB = 10**9
@@ -16,6 +18,9 @@ _STEP = 24  # bytes a pixel of one step that L-BFGS stores
 _STATE = 180  # bytes a pixel of what else grows with the picture
 _KEPT, _GUIDE = 16, 12  # bytes a pixel of what is kept of the content, and of each region
 _FEATURES = {torch.float32: 2600, torch.bfloat16: 1500}  # bytes a pixel that is computed at once
+# Bytes a pixel of a style while its Gram matrices are computed. On a CPU these are its integers of 8 bits and
+# its numbers in fp32; a GPU has only the latter. A part of a style takes more: its mask, and guides of it.
+_STYLE, _PART = {"cpu": 20, "cuda": 12}, 36
 _SMALLEST_TILE = 512**2  # pixels with margins; of a smaller one, the margins would be the most
 # On a CPU, larger tiles take more time, probably because they do not fit into its caches: a picture of 1024
 # px takes 1.3 times as long in four tiles as whole, and 1.6 times as long in two.
@@ -34,12 +39,41 @@ class Plan:
     tile: int | None = None
 
 
-def plan(pixels: int, memory: int, device: torch.device, dtype: torch.dtype, regions: int = 0) -> Plan:
-    """The plan for a picture of so many pixels and regions in so many bytes, with features of this type.
+@dataclass(frozen=True)
+class Demand:
+    """What decides how much memory a pair takes at one of its scales."""
 
-    Raises `NSTError` if the picture does not fit, not even in small tiles.
+    pixels: int  # of the picture
+    regions: int = 0
+    style_pixels: int = 0  # of its largest style
+    parts: bool = False  # only a part of some style is meant
+
+    @classmethod
+    def of(cls, pair: PreparedPair, level: int = -1) -> "Demand":
+        """That of a pair at scale `level`, an index into its `contents`."""
+        width, height = pair.contents[level].size
+        side = pair.style_side(level)
+        styles = [style for style, _ in pair.styles]
+        return cls(
+            pixels=width * height,
+            regions=pair.region_count,
+            style_pixels=max(math.prod(style.size_at(side)) for style in styles),
+            parts=any(style.image_region is not None for style in styles),
+        )
+
+
+def plan(demand: Demand, memory: int, device: torch.device, dtype: torch.dtype) -> Plan:
+    """The plan for a picture in so many bytes, with features of this type.
+
+    Raises `NSTError` if the picture does not fit, not even in small tiles, or if one of its styles does not.
     """
-    state = _state(regions)
+    found = _plan_of_picture(demand, memory, device, dtype)
+    _check_style(demand, memory, device, dtype)
+    return found
+
+
+def _plan_of_picture(demand: Demand, memory: int, device: torch.device, dtype: torch.dtype) -> Plan:
+    pixels, state = demand.pixels, _state(demand.regions)
     whole = 10 if pixels > LARGE_PICTURE else 20
     if pixels * (state + _STEP * whole + _FEATURES[dtype]) <= memory:
         return Plan(whole)
@@ -48,21 +82,42 @@ def plan(pixels: int, memory: int, device: torch.device, dtype: torch.dtype, reg
         left = (memory - pixels * (state + _STEP * steps)) // _FEATURES[dtype]
         if left >= tile:
             return Plan(steps, min(left, largest))
-    needed = least(pixels, dtype, regions)
-    raise NSTError(
-        f"a picture of {pixels / 1e6:.0f} megapixels needs {needed / GB:.1f} GB of memory, and "
-        f"{memory / GB:.1f} GB are there; lower max_size, or use a machine with more memory"
+    raise _too_little("picture", pixels, least(demand, dtype), memory, "max_size")
+
+
+def style_tile(pixels: int, part: bool, memory: int, device: torch.device, dtype: torch.dtype) -> int | None:
+    """The most pixels that a tile of a style of so many pixels has; none if it is computed as a whole.
+
+    `part` says whether only a part of the style is meant.
+    """
+    if pixels * _FEATURES[dtype] <= memory:
+        return None
+    left = memory - pixels * _style_bytes(part, device)
+    return max(_SMALLEST_TILE, left // _FEATURES[dtype])
+
+
+def least(demand: Demand, dtype: torch.dtype) -> int:
+    """The bytes that a picture needs at least, if its styles are not larger than the picture."""
+    return demand.pixels * (_state(demand.regions) + 3 * _STEP) + _SMALLEST_TILE * _FEATURES[dtype]
+
+
+def _check_style(demand: Demand, memory: int, device: torch.device, dtype: torch.dtype) -> None:
+    needed = demand.style_pixels * _style_bytes(demand.parts, device) + _SMALLEST_TILE * _FEATURES[dtype]
+    # The scale before has a quarter of the pixels. What it has taken is kept until the next one can begin.
+    needed += demand.pixels * _state(demand.regions) // 4
+    if needed > memory:
+        raise _too_little("style", demand.style_pixels, needed, memory, "style_scale or max_size")
+
+
+def _style_bytes(part: bool, device: torch.device) -> int:
+    return _STYLE[device.type] + (_PART if part else 0)
+
+
+def _too_little(what: str, pixels: int, needed: int, memory: int, parameters: str) -> NSTError:
+    return NSTError(
+        f"a {what} of {pixels / 1e6:.0f} megapixels needs {needed / GB:.1f} GB of memory, and "
+        f"{memory / GB:.1f} GB are there; lower {parameters}, or use a machine with more memory"
     )
-
-
-def pixels_at_once(memory: int, dtype: torch.dtype) -> int:
-    """How many pixels can be computed at once in so many bytes, if nothing else takes memory."""
-    return memory // _FEATURES[dtype]
-
-
-def least(pixels: int, dtype: torch.dtype, regions: int = 0) -> int:
-    """The bytes that a picture of so many pixels and regions needs at least."""
-    return pixels * (_state(regions) + 3 * _STEP) + _SMALLEST_TILE * _FEATURES[dtype]
 
 
 def _state(regions: int) -> int:

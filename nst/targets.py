@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nst import images, masks
 from nst.device import upload
-from nst.memory import Plan, pixels_at_once, plan
+from nst.memory import Demand, Plan, plan, style_tile
 from nst.objective import Layers, Objective, mix_grams, style_grams
 from nst.pair import PreparedPair, Style
 from nst.regions import Keep
@@ -57,8 +57,7 @@ class Targets:
 
     def plan(self, pairs: Sequence[PreparedPair], level: int) -> Plan:
         """How the pictures are computed at scale `level`. Raises `NSTError` if there is too little memory."""
-        width, height = pairs[0].contents[level].size
-        return plan(width * height, self.memory, self.device, self.dtype, pairs[0].region_count)
+        return plan(Demand.of(pairs[0], level), self.memory, self.device, self.dtype)
 
     def contents(self, pairs: Sequence[PreparedPair], level: int) -> Tensor:
         """The content pictures of a batch at scale `level`, `(B, 3, H, W)` in 0..1, on the device."""
@@ -90,7 +89,7 @@ class Targets:
         layers: Layers,
         network: VGG19,
     ) -> dict[str, Tensor]:
-        side = round(max(pair.contents[level].size) * pair.parameters.style_scale)
+        side = pair.style_side(level)
         found = []
         for style, _ in styles:
             key = style.digest, side, tuple(layers.style), layers.pooling, network.dtype
@@ -98,7 +97,8 @@ class Targets:
                 picture = upload(style.at(side)[None], self.device)
                 part = style.part_at(side)
                 part = part if part is None else upload(part[None], self.device)
-                most = pixels_at_once(self.memory, network.dtype)
+                pixels = picture[0, 0].numel()
+                most = style_tile(pixels, part is not None, self.memory, self.device, network.dtype)
                 self._grams[key] = style_grams(network, picture, layers, part, most, self.on_tile)
                 if len(self._grams) > _CACHED_STYLES:
                     self._grams.popitem(last=False)

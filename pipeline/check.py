@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nst.device import pick_device, pick_dtype
 from nst.errors import NSTError
-from nst.memory import for_pictures, plan
+from nst.memory import Demand, for_pictures, plan
 from nst.pair import PreparedPair
 from pipeline.engines.prepare import Preparer
 from pipeline.errors import Problem, UsageError, problems_of
@@ -63,7 +63,6 @@ def memory_of(settings: Settings) -> Callable[[PreparedPair], object]:
     memory = for_pictures(device, settings.memory)
 
     def fits(pair: PreparedPair) -> None:
-        width, height = pair.contents[-1].size
-        plan(width * height, memory, device, dtype, pair.region_count)
+        plan(Demand.of(pair), memory, device, dtype)
 
     return fits

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nst import NSTError, Stylizer
-from nst.memory import GB, Plan, for_pictures, least, plan
+from nst.memory import GB, Demand, Plan, for_pictures, least, plan, style_tile
 from tests.conftest import SHALLOW
 from tests.nst.pairs import prepared
 
@@ -15,8 +15,8 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 def test_a_picture_that_fits_is_computed_as_a_whole() -> None:
-    assert plan(1024**2, 4 * GB, CPU, FP32) == Plan(steps=20)
-    assert plan(4096**2, 100 * GB, GPU, BF16) == Plan(steps=10)
+    assert plan(Demand(1024**2), 4 * GB, CPU, FP32) == Plan(steps=20)
+    assert plan(Demand(4096**2), 100 * GB, GPU, BF16) == Plan(steps=10)
 
 
 @pytest.mark.parametrize(
@@ -26,12 +26,12 @@ def test_a_picture_that_fits_is_computed_as_a_whole() -> None:
 def test_a_picture_that_does_not_fit_is_computed_in_tiles(
     side: int, memory: int, device: torch.device, dtype: torch.dtype
 ) -> None:
-    found = plan(side**2, memory * GB, device, dtype)
+    found = plan(Demand(side**2), memory * GB, device, dtype)
     assert found.tile and 512**2 <= found.tile < side**2
 
 
 def test_more_memory_never_gives_smaller_tiles_with_as_many_steps() -> None:
-    found = [plan(4096**2, memory * GB, GPU, FP32) for memory in range(5, 40)]
+    found = [plan(Demand(4096**2), memory * GB, GPU, FP32) for memory in range(5, 40)]
     assert [each.steps for each in found] == sorted(each.steps for each in found)
     for one, other in pairwise(found):
         if one.tile and other.tile and one.steps == other.steps:
@@ -39,10 +39,40 @@ def test_more_memory_never_gives_smaller_tiles_with_as_many_steps() -> None:
 
 
 def test_the_least_memory_is_enough_and_less_is_refused() -> None:
-    needed = least(4096**2, FP32)
-    assert plan(4096**2, needed, CPU, FP32).steps == 3
+    needed = least(Demand(4096**2), FP32)
+    assert plan(Demand(4096**2), needed, CPU, FP32).steps == 3
     with pytest.raises(NSTError, match=r"a picture of 17 megapixels needs .* GB of memory, and .* are there"):
-        plan(4096**2, needed - 10**7, CPU, FP32)
+        plan(Demand(4096**2), needed - 10**7, CPU, FP32)
+
+
+@pytest.mark.parametrize("device", [CPU, GPU])
+@pytest.mark.parametrize("part", [False, True])
+def test_a_style_that_does_not_fit_is_refused(device: torch.device, part: bool) -> None:
+    fitting, larger = (Demand(1024**2, style_pixels=side**2, parts=part) for side in (4096, 16_384))
+    assert plan(fitting, 4 * GB, device, FP32)
+    expected = (
+        r"a style of 268 megapixels needs [\d.]+ GB of memory, and 3\.0 GB are there; "
+        r"lower style_scale or max_size, or use a machine with more memory"
+    )
+    with pytest.raises(NSTError, match=expected):
+        plan(larger, 3 * GB, device, FP32)
+
+
+def test_the_style_of_a_pair_counts_in_its_largest_size() -> None:
+    small, large = (prepared(style_scale=scale) for scale in (0.5, 3))
+    assert Demand.of(large) == Demand(48 * 40, style_pixels=144**2)
+    assert Demand.of(small) == Demand(48 * 40, style_pixels=24**2)
+    assert Demand.of(prepared(size=(400, 300), style_scale=2), 0).style_pixels == 200**2
+
+
+@pytest.mark.parametrize("part", [False, True])
+def test_a_style_and_its_tile_take_no_more_than_the_memory(part: bool) -> None:
+    assert style_tile(1000**2, part, 3 * GB, CPU, FP32) is None
+    tile = style_tile(8000**2, part, 8 * GB, CPU, FP32)
+    assert tile and 512**2 < tile < 3_000_000
+    assert 8000**2 * (56 if part else 20) + tile * 2600 <= 8 * GB
+    smaller = style_tile(10**10, part, 8 * GB, CPU, FP32)
+    assert smaller == 512**2
 
 
 def test_the_memory_that_is_given_counts_less_what_is_used() -> None:
