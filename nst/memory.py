@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,13 @@ import torch
 
 from nst.errors import NSTError
 from nst.pair import PreparedPair
+from nst.tiles import STRIDES
 from nst.vgg import LARGE_PICTURE
 
 GB = 10**9
 _USABLE = 0.8  # the share of the free memory that pictures may take
 _STEP = 24  # bytes a pixel of one step that L-BFGS stores
-_STATE = 180  # bytes a pixel of what else grows with the picture
+_STATE = 180  # bytes a pixel of what else grows with the picture, with the content's features at relu4_1
 _KEPT, _GUIDE = 16, 12  # bytes a pixel of what is kept of the content, and of each region
 _FEATURES = {torch.float32: 2600, torch.bfloat16: 1500}  # bytes a pixel that is computed at once
 # Bytes a pixel of a style while its Gram matrices are computed. On a CPU these are its integers of 8 bits and
@@ -47,6 +49,7 @@ class Demand:
     regions: int = 0
     style_pixels: int = 0  # of its largest style
     parts: bool = False  # only a part of some style is meant
+    content_layers: Collection[str] = ("relu4_1",)
 
     @classmethod
     def of(cls, pair: PreparedPair, level: int = -1) -> "Demand":
@@ -59,6 +62,7 @@ class Demand:
             regions=pair.region_count,
             style_pixels=max(math.prod(style.size_at(side)) for style in styles),
             parts=any(style.image_region is not None for style in styles),
+            content_layers=tuple(pair.parameters.content_layers),
         )
 
 
@@ -73,7 +77,7 @@ def plan(demand: Demand, memory: int, device: torch.device, dtype: torch.dtype) 
 
 
 def _plan_of_picture(demand: Demand, memory: int, device: torch.device, dtype: torch.dtype) -> Plan:
-    pixels, state = demand.pixels, _state(demand.regions)
+    pixels, state = demand.pixels, _state(demand)
     whole = 10 if pixels > LARGE_PICTURE else 20
     if pixels * (state + _STEP * whole + _FEATURES[dtype]) <= memory:
         return Plan(whole)
@@ -98,13 +102,13 @@ def style_tile(pixels: int, part: bool, memory: int, device: torch.device, dtype
 
 def least(demand: Demand, dtype: torch.dtype) -> int:
     """The bytes that a picture needs at least, if its styles are not larger than the picture."""
-    return demand.pixels * (_state(demand.regions) + 3 * _STEP) + _SMALLEST_TILE * _FEATURES[dtype]
+    return demand.pixels * (_state(demand) + 3 * _STEP) + _SMALLEST_TILE * _FEATURES[dtype]
 
 
 def _check_style(demand: Demand, memory: int, device: torch.device, dtype: torch.dtype) -> None:
     needed = demand.style_pixels * _style_bytes(demand.parts, device) + _SMALLEST_TILE * _FEATURES[dtype]
     # The scale before has a quarter of the pixels. What it has taken is kept until the next one can begin.
-    needed += demand.pixels * _state(demand.regions) // 4
+    needed += demand.pixels * _state(demand) // 4
     if needed > memory:
         raise _too_little("style", demand.style_pixels, needed, memory, "style_scale or max_size")
 
@@ -120,8 +124,15 @@ def _too_little(what: str, pixels: int, needed: int, memory: int, parameters: st
     )
 
 
-def _state(regions: int) -> int:
-    return _STATE + (_KEPT + _GUIDE * regions if regions else 0)
+def _state(demand: Demand) -> int:
+    """Bytes a pixel of what grows with the picture, and is there for all of it also where it is in tiles."""
+    regions = _KEPT + _GUIDE * demand.regions if demand.regions else 0
+    return _STATE - _feature_bytes("relu4_1") + sum(map(_feature_bytes, demand.content_layers)) + regions
+
+
+def _feature_bytes(layer: str) -> int:
+    """Bytes a pixel of the content's features at a layer, in fp32, as the delivered loss needs them."""
+    return 4 * min(512, 64 * STRIDES[layer]) // STRIDES[layer] ** 2
 
 
 def for_pictures(device: torch.device, memory: float | None = None) -> int:

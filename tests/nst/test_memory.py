@@ -65,6 +65,28 @@ def test_the_style_of_a_pair_counts_in_its_largest_size() -> None:
     assert Demand.of(prepared(size=(400, 300), style_scale=2), 0).style_pixels == 200**2
 
 
+@pytest.mark.parametrize(("layer", "bytes_a_pixel"), [("relu1_2", 256), ("relu2_1", 128), ("relu5_4", 8)])
+def test_the_features_of_the_content_count_at_each_of_its_layers(layer: str, bytes_a_pixel: int) -> None:
+    """They are kept for the whole picture. Those of relu4_1, the default, take 32 bytes a pixel."""
+    pixels = 8192**2
+    default, other, both = (
+        Demand(pixels, content_layers=layers) for layers in (("relu4_1",), (layer,), ("relu4_1", layer))
+    )
+    assert least(default, FP32) == least(Demand(pixels), FP32)
+    assert least(other, FP32) - least(default, FP32) == pixels * (bytes_a_pixel - 32)
+    assert least(both, FP32) - least(default, FP32) == pixels * bytes_a_pixel
+
+
+def test_a_picture_is_refused_if_the_features_of_its_content_do_not_fit() -> None:
+    plan(Demand(8192**2), 20 * GB, CPU, FP32)
+    with pytest.raises(NSTError, match="a picture of 67 megapixels needs"):
+        plan(Demand(8192**2, content_layers=("relu1_2",)), 20 * GB, CPU, FP32)
+
+
+def test_the_content_layers_of_a_pair_count() -> None:
+    assert Demand.of(prepared(**SHALLOW)).content_layers == ("relu1_1",)
+
+
 @pytest.mark.parametrize("part", [False, True])
 def test_a_style_and_its_tile_take_no_more_than_the_memory(part: bool) -> None:
     assert style_tile(1000**2, part, 3 * GB, CPU, FP32) is None
