@@ -1,11 +1,8 @@
 """How the memory at hand is divided for a picture: tiles, and the steps that the search stores."""
 
 import math
-import os
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -15,7 +12,6 @@ from nst.tiles import STRIDES
 from nst.vgg import LARGE_PICTURE
 
 GB = 10**9
-_USABLE = 0.8  # the share of the free memory that pictures may take
 _STEP = 24  # bytes a pixel of one step that L-BFGS stores
 _STATE = 180  # bytes a pixel of what else grows with the picture, with the content's features at relu4_1
 _KEPT, _GUIDE = 16, 12  # bytes a pixel of what is kept of the content, and of each region
@@ -66,27 +62,39 @@ class Demand:
         )
 
 
-def plan(demand: Demand, memory: int, device: torch.device, dtype: torch.dtype) -> Plan:
+def plan(
+    demand: Demand, memory: int, device: torch.device, dtype: torch.dtype, given: float | None = None
+) -> Plan:
     """The plan for a picture in so many bytes, with features of this type.
 
     Raises `NSTError` if the picture does not fit, not even in small tiles, or if one of its styles does not.
+    `given` is the number of GB that `memory` is left of, which the error names.
     """
-    found = _plan_of_picture(demand, memory, device, dtype)
-    _check_style(demand, memory, device, dtype)
-    return found
+    for what, pixels, needed, lower in (
+        ("picture", demand.pixels, _least_of_picture(demand, dtype), "max_size"),
+        ("style", demand.style_pixels, _least_of_style(demand, device, dtype), "style_scale or max_size"),
+    ):
+        if needed > memory:
+            there, remedy = f"{_gb(memory, math.floor)} GB are there", "use a machine with more memory"
+            if given is not None:
+                there, remedy = f"--memory {given:g} leaves {_gb(memory, math.floor)} GB", "raise --memory"
+            raise NSTError(
+                f"a {what} of {_mega(pixels)} megapixels needs {_gb(needed, math.ceil)} GB of memory, and "
+                f"{there}; lower {lower}, or {remedy}"
+            )
+    return _fitting(demand, memory, device, dtype)
 
 
-def _plan_of_picture(demand: Demand, memory: int, device: torch.device, dtype: torch.dtype) -> Plan:
-    pixels, state = demand.pixels, _state(demand)
+def _fitting(demand: Demand, memory: int, device: torch.device, dtype: torch.dtype) -> Plan:
+    pixels, state, largest = demand.pixels, _state(demand), _LARGEST_TILES[device.type]
     whole = 10 if pixels > LARGE_PICTURE else 20
-    if pixels * (state + _STEP * whole + _FEATURES[dtype]) <= memory:
-        return Plan(whole)
-    largest = _LARGEST_TILES[device.type]
-    for steps, tile in ((10, largest), (5, largest), (3, _SMALLEST_TILE)):
+    for steps, tile in ((whole, pixels), (10, largest), (5, largest), (3, _SMALLEST_TILE)):
         left = (memory - pixels * (state + _STEP * steps)) // _FEATURES[dtype]
+        if left >= pixels:
+            return Plan(steps)
         if left >= tile:
-            return Plan(steps, min(left, largest))
-    raise _too_little("picture", pixels, least(demand, dtype), memory, "max_size")
+            break
+    return Plan(steps, min(left, largest))
 
 
 def style_tile(pixels: int, part: bool, memory: int, device: torch.device, dtype: torch.dtype) -> int | None:
@@ -100,28 +108,33 @@ def style_tile(pixels: int, part: bool, memory: int, device: torch.device, dtype
     return max(_SMALLEST_TILE, left // _FEATURES[dtype])
 
 
-def least(demand: Demand, dtype: torch.dtype) -> int:
-    """The bytes that a picture needs at least, if its styles are not larger than the picture."""
-    return demand.pixels * (_state(demand) + 3 * _STEP) + _SMALLEST_TILE * _FEATURES[dtype]
+def least(demand: Demand, device: torch.device, dtype: torch.dtype) -> int:
+    """The bytes that a pair needs at least."""
+    return max(_least_of_picture(demand, dtype), _least_of_style(demand, device, dtype))
 
 
-def _check_style(demand: Demand, memory: int, device: torch.device, dtype: torch.dtype) -> None:
-    needed = demand.style_pixels * _style_bytes(demand.parts, device) + _SMALLEST_TILE * _FEATURES[dtype]
+def _least_of_picture(demand: Demand, dtype: torch.dtype) -> int:
+    at_once = min(demand.pixels, _SMALLEST_TILE)
+    return demand.pixels * (_state(demand) + 3 * _STEP) + at_once * _FEATURES[dtype]
+
+
+def _least_of_style(demand: Demand, device: torch.device, dtype: torch.dtype) -> int:
+    at_once = min(demand.style_pixels, _SMALLEST_TILE)
     # The scale before has a quarter of the pixels. What it has taken is kept until the next one can begin.
-    needed += demand.pixels * _state(demand) // 4
-    if needed > memory:
-        raise _too_little("style", demand.style_pixels, needed, memory, "style_scale or max_size")
+    before = demand.pixels * _state(demand) // 4
+    return before + demand.style_pixels * _style_bytes(demand.parts, device) + at_once * _FEATURES[dtype]
 
 
 def _style_bytes(part: bool, device: torch.device) -> int:
     return _STYLE[device.type] + (_PART if part else 0)
 
 
-def _too_little(what: str, pixels: int, needed: int, memory: int, parameters: str) -> NSTError:
-    return NSTError(
-        f"a {what} of {pixels / 1e6:.0f} megapixels needs {needed / GB:.1f} GB of memory, and "
-        f"{memory / GB:.1f} GB are there; lower {parameters}, or use a machine with more memory"
-    )
+def _gb(number: int, rounded: Callable[[float], int]) -> str:
+    return f"{rounded(10 * number / GB) / 10:.1f}"
+
+
+def _mega(pixels: int) -> str:
+    return f"{pixels / 1e6:.1f}" if pixels < 9_950_000 else f"{pixels / 1e6:.0f}"
 
 
 def _state(demand: Demand) -> int:
@@ -133,47 +146,3 @@ def _state(demand: Demand) -> int:
 def _feature_bytes(layer: str) -> int:
     """Bytes a pixel of the content's features at a layer, in fp32, as the delivered loss needs them."""
     return 4 * min(512, 64 * STRIDES[layer]) // STRIDES[layer] ** 2
-
-
-def for_pictures(device: torch.device, memory: float | None = None) -> int:
-    """The bytes that pictures may take: what is left of `memory` in GB, or most of what is free.
-
-    On a CPU, the limit of the control group counts, such as that of a container. Without `memory` it is one
-    GB at least, because free memory is only an estimate.
-    """
-    if memory is not None:
-        used = torch.cuda.memory_allocated(device) if device.type == "cuda" else _used()
-        return max(0, int(memory * GB) - used)
-    if device.type == "cuda":
-        return usable_of_gpu(device)
-    return max(GB, int(_USABLE * min(_free_of_host(), _limit_of_group() - _used())))
-
-
-def usable_of_gpu(device: torch.device) -> int:
-    """The bytes of a GPU that pictures may take now: most of what no tensor of this process has taken."""
-    free, _ = torch.cuda.mem_get_info(device)
-    unused = free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(_USABLE * unused)
-
-
-def _free_of_host() -> int:
-    with suppress(OSError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _limit_of_group() -> int:
-    """The most that the control group of this process may take; a very large number without a limit."""
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):  # the limit is `max` where there is none
-            return int(Path(path).read_text())
-    return 2**62
-
-
-def _used() -> int:
-    """What this process has taken."""
-    with suppress(OSError):
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return 0

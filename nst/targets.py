@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nst import images, masks
+from nst.available import AvailableMemory
 from nst.device import upload
 from nst.memory import Demand, Plan, plan, style_tile
 from nst.objective import Layers, Objective, mix_grams, style_grams
@@ -26,11 +27,14 @@ class Targets:
     computed in tiles, and ends the computation if it raises an exception. Replace it between two runs only.
     """
 
-    def __init__(self, weights: Weights, device: torch.device, dtype: torch.dtype, memory: int) -> None:
-        """`memory` is the number of bytes that the pictures may take."""
-        self.device, self.dtype, self.memory = device, dtype, memory
+    def __init__(
+        self, weights: Weights, device: torch.device, dtype: torch.dtype, memory: float | None = None
+    ) -> None:
+        """`memory` is what the process may take on the device, in GB; by default most of what is free."""
+        self.device, self.dtype = device, dtype
         self._exact = VGG19(weights).to(device)
         self._fast = self._exact if dtype == torch.float32 else VGG19(weights, dtype).to(device)
+        self.memory = AvailableMemory(device, memory)
         self.on_tile: Callable[[], None] = lambda: None
         self._grams: OrderedDict[object, dict[str, Tensor]] = OrderedDict()
 
@@ -57,7 +61,8 @@ class Targets:
 
     def plan(self, pairs: Sequence[PreparedPair], level: int) -> Plan:
         """How the pictures are computed at scale `level`. Raises `NSTError` if there is too little memory."""
-        return plan(Demand.of(pairs[0], level), self.memory, self.device, self.dtype)
+        demand, memory = Demand.of(pairs[0], level), self.memory
+        return plan(demand, memory.bytes, self.device, self.dtype, memory.given)
 
     def contents(self, pairs: Sequence[PreparedPair], level: int) -> Tensor:
         """The content pictures of a batch at scale `level`, `(B, 3, H, W)` in 0..1, on the device."""
@@ -98,7 +103,7 @@ class Targets:
                 part = style.part_at(side)
                 part = part if part is None else upload(part[None], self.device)
                 pixels = picture[0, 0].numel()
-                most = style_tile(pixels, part is not None, self.memory, self.device, network.dtype)
+                most = style_tile(pixels, part is not None, self.memory.bytes, self.device, network.dtype)
                 self._grams[key] = style_grams(network, picture, layers, part, most, self.on_tile)
                 if len(self._grams) > _CACHED_STYLES:
                     self._grams.popitem(last=False)

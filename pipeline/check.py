@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nst.available import AvailableMemory
 from nst.device import pick_device, pick_dtype
 from nst.errors import NSTError
-from nst.memory import Demand, for_pictures, plan
+from nst.memory import Demand, plan
 from nst.pair import PreparedPair
 from pipeline.engines.prepare import Preparer
 from pipeline.errors import Problem, UsageError, problems_of
@@ -60,9 +61,9 @@ def memory_of(settings: Settings) -> Callable[[PreparedPair], object]:
         dtype = pick_dtype(settings.dtype, device)
     except NSTError as error:
         raise UsageError(str(error)) from error
-    memory = for_pictures(device, settings.memory)
+    memory = AvailableMemory(device, settings.memory)
 
     def fits(pair: PreparedPair) -> None:
-        plan(Demand.of(pair), memory, device, dtype)
+        plan(Demand.of(pair), memory.bytes, device, dtype, memory.given)
 
     return fits

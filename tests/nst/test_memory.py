@@ -1,12 +1,13 @@
 """How the memory at hand is divided: whole pictures where they fit, tiles where they do not."""
 
+import re
 from itertools import pairwise
 
 import pytest
 import torch
 
 from nst import NSTError, Stylizer
-from nst.memory import GB, Demand, Plan, for_pictures, least, plan, style_tile
+from nst.memory import GB, Demand, Plan, least, plan, style_tile
 from tests.conftest import SHALLOW
 from tests.nst.pairs import prepared
 
@@ -39,7 +40,7 @@ def test_more_memory_never_gives_smaller_tiles_with_as_many_steps() -> None:
 
 
 def test_the_least_memory_is_enough_and_less_is_refused() -> None:
-    needed = least(Demand(4096**2), FP32)
+    needed = least(Demand(4096**2), CPU, FP32)
     assert plan(Demand(4096**2), needed, CPU, FP32).steps == 3
     with pytest.raises(NSTError, match=r"a picture of 17 megapixels needs .* GB of memory, and .* are there"):
         plan(Demand(4096**2), needed - 10**7, CPU, FP32)
@@ -72,9 +73,9 @@ def test_the_features_of_the_content_count_at_each_of_its_layers(layer: str, byt
     default, other, both = (
         Demand(pixels, content_layers=layers) for layers in (("relu4_1",), (layer,), ("relu4_1", layer))
     )
-    assert least(default, FP32) == least(Demand(pixels), FP32)
-    assert least(other, FP32) - least(default, FP32) == pixels * (bytes_a_pixel - 32)
-    assert least(both, FP32) - least(default, FP32) == pixels * bytes_a_pixel
+    assert least(default, CPU, FP32) == least(Demand(pixels), CPU, FP32)
+    assert least(other, CPU, FP32) - least(default, CPU, FP32) == pixels * (bytes_a_pixel - 32)
+    assert least(both, CPU, FP32) - least(default, CPU, FP32) == pixels * bytes_a_pixel
 
 
 def test_a_picture_is_refused_if_the_features_of_its_content_do_not_fit() -> None:
@@ -97,12 +98,17 @@ def test_a_style_and_its_tile_take_no_more_than_the_memory(part: bool) -> None:
     assert smaller == 512**2
 
 
-def test_the_memory_that_is_given_counts_less_what_is_used() -> None:
-    """This process has taken between 0.1 and 8 GB."""
-    cpu = torch.device("cpu")
-    assert 92 * GB < for_pictures(cpu, 100) < 99.9 * GB
-    assert for_pictures(cpu, 0.01) == 0
-    assert for_pictures(cpu) > 0
+def test_a_small_picture_needs_what_it_takes_as_a_whole() -> None:
+    small = Demand(400 * 300, style_pixels=400 * 300)
+    needed = least(small, CPU, FP32)
+    assert needed < 0.4 * GB
+    assert plan(small, needed, CPU, FP32) == Plan(steps=3)
+    expected = (
+        "a picture of 0.1 megapixels needs 0.4 GB of memory, and --memory 2 leaves 0.3 GB; "
+        "lower max_size, or raise --memory"
+    )
+    with pytest.raises(NSTError, match=re.escape(expected)):
+        plan(small, needed - 1, CPU, FP32, given=2)
 
 
 def test_a_pair_in_tiles_is_searched_as_the_whole_pair(

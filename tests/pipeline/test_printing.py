@@ -106,9 +106,12 @@ def test_a_pair_that_is_too_large_for_the_memory_is_refused_before_work_begins(
     what: str, parameters: dict[str, object], folder: Path, call: Call
 ) -> None:
     path = written(folder, enlarge=True, **parameters)
-    code, text = call("validate", path, "--memory", "4")
+    code, text = call("validate", path, "--memory", "6")
     assert code == 1
-    assert re.search(rf"a {what} of \d+ megapixels needs [\d.]+ GB of memory, and [\d.]+ GB are there", text)
-    code, text = call("run", path, "--outbox", folder / "out", "--memory", "4")
+    expected = (
+        rf"a {what} of \d+ megapixels needs [\d.]+ GB of memory, and --memory 6 leaves [\d.]+ GB; lower "
+    )
+    assert re.search(expected, text)
+    code, text = call("run", path, "--outbox", folder / "out", "--memory", "6")
     assert code == 1
-    assert re.search("lower [a-z_ ]*max_size, or use a machine with more memory", text)
+    assert re.search("lower [a-z_ ]*max_size, or raise --memory", text)

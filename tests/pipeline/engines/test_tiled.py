@@ -17,7 +17,7 @@ def test_a_pair_in_tiles_is_announced_with_its_size_and_the_time_that_it_takes(f
     pair = prepared(size=(720, 540), **SHALLOW)
     task = replace(tasks(folder, ["content.png"])[0], manifest="m")
     assert note_of_tiles(stylizer, task, pair) is None
-    stylizer.targets.memory = least(Demand.of(pair), torch.float32)
+    stylizer.targets.memory.bytes = least(Demand.of(pair), stylizer.device, torch.float32)
     note = note_of_tiles(stylizer, task, pair)
     assert note
     expected = (
