@@ -18,7 +18,8 @@ _PROGRAM = {"cpu": GB, "cuda": 5 * GB // 8}
 class AvailableMemory:
     """The bytes of a device that pictures may take: what is left of a given number, or most of what is free.
 
-    `given` is that number, in GB; none if none is given.
+    `bytes` is what was there at the last measurement. `given` is the given number, in GB, if there is
+    one.
     """
 
     def __init__(self, device: torch.device, given: float | None = None) -> None:
@@ -27,14 +28,35 @@ class AvailableMemory:
         On a CPU, the limit of the control group counts, such as that of a container. If no number is given,
         it is one GB at least, because free memory is only an estimate.
         """
-        self.given = given
-        if given is not None:
-            taken = max(_PROGRAM[device.type], _used(device) + _BUFFERS[device.type])
-            self.bytes = max(0, int(given * GB) - taken)
-        elif device.type == "cuda":
-            self.bytes = usable_of_gpu(device)
+        self.given, self._device, self._networks = given, device, _used(device)
+        if given is None:
+            self.bytes = 0
+            self.measure()
         else:
-            self.bytes = max(GB, int(_USABLE * min(_free_of_host(), _limit_of_group() - _used(device))))
+            taken = max(_PROGRAM[device.type], self._networks + _BUFFERS[device.type])
+            self.bytes = max(0, int(given * GB) - taken)
+
+    def measure(self) -> None:
+        """Measure again, if no number was given, and increase `bytes` if more is free than before.
+
+        The memory of pictures that this process computes meanwhile counts as free: it will be.
+        """
+        if self.given is not None:
+            return
+        pictures = max(0, _used(self._device) - self._networks)
+        if self._device.type == "cuda":
+            found = usable_of_gpu(self._device) + int(_USABLE * pictures)
+        else:
+            found = max(GB, int(_USABLE * (_free_of_host() + pictures)))
+        self.bytes = max(self.bytes, found)
+
+
+def most_for_pictures(device: torch.device) -> int:
+    """The bytes of a device that pictures may take if nothing else takes memory."""
+    if device.type == "cuda":
+        _, total = torch.cuda.mem_get_info(device)
+        return int(_USABLE * total)
+    return max(GB, int(_USABLE * min(_total_of_host(), _limit_of_group())))
 
 
 def usable_of_gpu(device: torch.device) -> int:
@@ -45,10 +67,16 @@ def usable_of_gpu(device: torch.device) -> int:
 
 
 def _free_of_host() -> int:
+    """What this machine and the control group have left."""
+    of_group = _limit_of_group() - _used(torch.device("cpu"))
     with suppress(OSError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
+                return min(of_group, int(line.split()[1]) * 1024)
+    return min(of_group, _total_of_host())
+
+
+def _total_of_host() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

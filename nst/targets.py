@@ -9,7 +9,7 @@ from torch import Tensor
 from nst import images, masks
 from nst.available import AvailableMemory
 from nst.device import upload
-from nst.memory import Demand, Plan, plan, style_tile
+from nst.memory import Demand, Plan, least, plan, style_tile
 from nst.objective import Layers, Objective, mix_grams, style_grams
 from nst.pair import PreparedPair, Style
 from nst.regions import Keep
@@ -62,6 +62,9 @@ class Targets:
     def plan(self, pairs: Sequence[PreparedPair], level: int) -> Plan:
         """How the pictures are computed at scale `level`. Raises `NSTError` if there is too little memory."""
         demand, memory = Demand.of(pairs[0], level), self.memory
+        if least(demand, self.device, self.dtype) > memory.bytes:
+            # Another process may have ended since. Nobody computes a pair again that was refused.
+            memory.measure()
         return plan(demand, memory.bytes, self.device, self.dtype, memory.given)
 
     def contents(self, pairs: Sequence[PreparedPair], level: int) -> Tensor:

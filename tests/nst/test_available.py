@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 import torch
 
-from nst import Stylizer
-from nst.available import AvailableMemory
+from nst import NSTError, Stylizer
+from nst.available import AvailableMemory, most_for_pictures
 from nst.memory import GB
 from nst.vgg import VGG19
+from tests.nst.pairs import prepared
 
 CPU = torch.device("cpu")
 
@@ -21,6 +22,33 @@ def test_the_memory_that_is_given_counts_less_what_the_program_takes() -> None:
 
 def test_the_memory_that_is_free_counts_without_a_number() -> None:
     assert AvailableMemory(CPU).bytes >= GB
+
+
+def test_the_memory_is_measured_again_before_a_pair_is_refused() -> None:
+    """Another process may have had all of it when this one started."""
+    stylizer, pair = Stylizer(device="cpu", dtype="fp32"), prepared()
+    stylizer.targets.memory.bytes = 1
+    assert stylizer.plan(pair).tile is None
+    assert stylizer.targets.memory.bytes >= GB
+
+
+def test_what_was_given_does_not_change() -> None:
+    stylizer, pair = Stylizer(device="cpu", dtype="fp32", memory=3), prepared()
+    stylizer.targets.memory.bytes = 1
+    with pytest.raises(NSTError, match=r"--memory 3 leaves 0\.0 GB"):
+        stylizer.plan(pair)
+
+
+def test_a_measurement_never_lowers_the_number() -> None:
+    """The pictures that are computed meanwhile would count twice."""
+    memory = AvailableMemory(CPU)
+    memory.bytes = 10**18
+    memory.measure()
+    assert memory.bytes == 10**18
+
+
+def test_more_memory_can_be_there_for_pictures_than_is_free_now() -> None:
+    assert most_for_pictures(CPU) >= GB
 
 
 def test_the_memory_is_measured_once_the_networks_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
