@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from nst import cgroup
 from nst.memory import GB
 
 _USABLE = 0.8  # the share of the free memory that pictures may take
@@ -56,7 +57,7 @@ def most_for_pictures(device: torch.device) -> int:
     if device.type == "cuda":
         _, total = torch.cuda.mem_get_info(device)
         return int(_USABLE * total)
-    return max(GB, int(_USABLE * min(_total_of_host(), _limit_of_group())))
+    return max(GB, int(_USABLE * min(_total_of_host(), cgroup.limit())))
 
 
 def usable_of_gpu(device: torch.device) -> int:
@@ -68,7 +69,7 @@ def usable_of_gpu(device: torch.device) -> int:
 
 def _free_of_host() -> int:
     """What this machine and the control group have left."""
-    of_group = _limit_of_group() - _used(torch.device("cpu"))
+    of_group = cgroup.unused(_used(torch.device("cpu")))
     with suppress(OSError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -78,14 +79,6 @@ def _free_of_host() -> int:
 
 def _total_of_host() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _limit_of_group() -> int:
-    """The most that the control group of this process may take; a very large number without a limit."""
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):  # the limit is `max` where there is none
-            return int(Path(path).read_text())
-    return 2**62
 
 
 def _used(device: torch.device) -> int:
