@@ -97,6 +97,14 @@ def _fitting(demand: Demand, memory: int, device: torch.device, dtype: torch.dty
     return Plan(steps, min(left, largest))
 
 
+def pairs_at_once(demand: Demand, found: Plan, memory: int, dtype: torch.dtype) -> int:
+    """How many pairs like one with this plan fit into so many bytes together; 1 at least, and 1 in tiles."""
+    if found.tile:
+        return 1
+    of_one = demand.pixels * (_state(demand) + _STEP * found.steps + _FEATURES[dtype])
+    return max(1, memory // of_one)
+
+
 def style_tile(pixels: int, part: bool, memory: int, device: torch.device, dtype: torch.dtype) -> int | None:
     """The most pixels that a tile of a style of so many pixels has; none if it is computed as a whole.
 
