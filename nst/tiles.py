@@ -178,8 +178,12 @@ def _divided(height: int, width: int, margin: int, most: int) -> tuple[list[Span
 
 
 def _spans(length: int, count: int, margin: int) -> list[Span]:
-    """`length` pixels in `count` tiles of about the same length, which begin at multiples of 16."""
-    cuts = [GRID * round(index * length / (GRID * count)) for index in range(count)] + [length]
+    """`length` pixels in `count` tiles of about the same length, which begin at multiples of 16.
+
+    Each has one position of the deepest layer at least, because the mean of no positions is not a number.
+    """
+    positions = length // GRID
+    cuts = [GRID * round(index * positions / count) for index in range(count)] + [length]
     return [
         Span(start, end, max(0, start - margin), min(length, end + margin)) for start, end in pairwise(cuts)
     ]

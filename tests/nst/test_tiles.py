@@ -41,6 +41,13 @@ def test_a_tile_is_never_smaller_than_a_position_of_the_deepest_layer() -> None:
     assert {tile.columns.start for tile in tiles} == {0, 16, 32, 48}
 
 
+@pytest.mark.parametrize("size", [(270, 276), (31, 47), (16, 511)])
+@pytest.mark.parametrize("most", [1, 40_000])
+def test_each_tile_has_a_position_of_the_deepest_layer(size: tuple[int, int], most: int) -> None:
+    for tile in Tiling(*size, most).tiles(["relu5_1"]):
+        assert tile.share("relu5_1") > 0
+
+
 def test_long_tiles_have_fewer_margins_than_square_ones() -> None:
     tiles = Tiling(1024, 1024, 1024 * 1024 - 1).tiles(["relu4_1"])
     assert [tile.columns.start for tile in tiles] in ([0, 0], [0, 512])
