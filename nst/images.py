@@ -72,7 +72,7 @@ def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 def to_tensor(image: Image.Image) -> Tensor:
     """RGB image -> `(3, H, W)`, fp32, in 0..1, on the CPU."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(255)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div_(255)
 
 
 def to_levels(pixels: Tensor) -> Tensor:

@@ -54,12 +54,17 @@ def total_variation(image: Tensor) -> Tensor:
 
 
 def style_grams(
-    vgg: VGG19, style: Tensor, layers: Layers, part: Tensor | None = None, most_pixels: int | None = None
+    vgg: VGG19,
+    style: Tensor,
+    layers: Layers,
+    part: Tensor | None = None,
+    most_pixels: int | None = None,
+    on_tile: Callable[[], None] = lambda: None,
 ) -> dict[str, Tensor]:
     """The Gram matrices of one style picture, `(1, 3, H, W)` in 0..1, each `(1, C, C)`, by layer.
 
     `part`, `(1, 1, H, W)` in 0..1, says which part of the picture is meant; without it, all is. `most_pixels`
-    is the number of pixels of a tile, see `nst.tiles`.
+    is the number of pixels of a tile, and `on_tile` is called after each tile, see `nst.tiles`.
     """
     guides = style_guides(part, layers.style) if part is not None else {}
 
@@ -71,7 +76,7 @@ def style_grams(
 
     tiles = Tiling(style.shape[2], style.shape[3], most_pixels).tiles(layers.style)
     with torch.no_grad():
-        return dict(zip(in_order(layers.style), summed(of_tile, style, tiles), strict=True))
+        return dict(zip(in_order(layers.style), summed(of_tile, style, tiles, on_tile), strict=True))
 
 
 def _tile_grams(features: Tensor, layer: str, tile: Tile, guide: LayerGuide | None) -> Tensor:
@@ -111,19 +116,22 @@ class Objective:
         guides: Tensor | None = None,
         strengths: Tensor | None = None,
         most_pixels: int | None = None,
+        on_tile: Callable[[], None] = lambda: None,
     ) -> None:
         """`content` is `(B, 3, H, W)` in 0..1; `grams` are `(B, C, C)` for each style layer.
 
         With `guides`, `(B, R, H, W)` in 0..1, each of the R regions of a picture has its own style: `grams`
         are then `(B·R, C, C)`, and `strengths`, `(B·R,)`, the factors on their errors.
         `coverage` is the share of each picture that is in some region. With `most_pixels`, the picture is
-        computed in tiles that have, with their margins, so many pixels at most.
+        computed in tiles that have, with their margins, so many pixels at most. `on_tile` is called
+        after each tile of each pass.
         """
         self.vgg, self.layers, self.grams = vgg, layers, grams
         self.regions = 1 if guides is None else guides.shape[1]
         self._strengths = 1.0 if strengths is None else strengths
         self.coverage = 1.0 if guides is None else (guides.sum(1) > 0).float().mean((1, 2))
         self._guides = {} if guides is None else picture_guides(guides, layers.style)
+        self._on_tile = on_tile
         self._tiling = Tiling(content.shape[2], content.shape[3], most_pixels)
         self.features = self._content_features(content)
 
@@ -144,7 +152,8 @@ class Objective:
         """
         layers = in_order(errors)
         of_tile = partial(self._of_tile, layers)
-        content, *grams = summed(of_tile, image, self._tiling.tiles({*self.layers.content, *layers}))
+        tiles = self._tiling.tiles({*self.layers.content, *layers})
+        content, *grams = summed(of_tile, image, tiles, self._on_tile)
         return content, {
             name: self.layers.style[name] * self._style_error(name, found, errors[name])
             for name, found in zip(layers, grams, strict=True)
@@ -181,6 +190,8 @@ class Objective:
                     if name not in features:
                         features[name] = _empty(found, tile.all_positions(name))
                     features[name][:, :, *tile.positions(name)] = found
+                if not tile.is_whole:
+                    self._on_tile()
         return features
 
 

@@ -49,21 +49,22 @@ class Style:
 
     def at(self, long_side: int) -> Tensor:
         """The picture as `(3, H, W)` in 0..1 with this long side in pixels, shrunk or enlarged."""
-        return images.to_tensor(images.resize(self.image, self._size(long_side)))
+        return images.to_tensor(images.resize(self.image, self.size_at(long_side)))
 
     def within(self, long_side: int) -> "Style":
         """This style, shrunk to this long side in pixels if it is larger."""
         if max(self.image.size) <= long_side:
             return self
-        return replace(self, image=images.resize(self.image, self._size(long_side)))
+        return replace(self, image=images.resize(self.image, self.size_at(long_side)))
 
     def part_at(self, long_side: int) -> Tensor | None:
         """`image_region` in the size of `at`, `(1, H, W)` in 0..1; none if all of the style is meant."""
         if self.image_region is None:
             return None
-        return to_tensor(fitted(self.image_region, self._size(long_side)))
+        return to_tensor(fitted(self.image_region, self.size_at(long_side)))
 
-    def _size(self, long_side: int) -> tuple[int, int]:
+    def size_at(self, long_side: int) -> tuple[int, int]:
+        """Width and height in pixels of the picture with this long side; each is 16 at least."""
         width, height = images.scaled(self.image.size, long_side)
         return max(width, _SMALLEST_SIDE), max(height, _SMALLEST_SIDE)
 
@@ -129,6 +130,10 @@ class PreparedPair:
         if self.regions is None:
             return [list(self.styles)]
         return [[self.styles[index] for index in each] for each in self.regions.members]
+
+    def style_side(self, level: int) -> int:
+        """The long side of the styles at scale `level`, an index into `contents`, in pixels."""
+        return round(max(self.contents[level].size) * self.parameters.style_scale)
 
     @property
     def region_count(self) -> int:

@@ -6,11 +6,12 @@ import torch
 from PIL import Image
 
 from nst import images
+from nst.available import usable_of_gpu
 from nst.device import pick_device, pick_dtype, set_up
 from nst.errors import NSTError
 from nst.estimate import expected_seconds
 from nst.masks import mask_of
-from nst.memory import Plan, for_pictures, usable_of_gpu
+from nst.memory import Demand, Plan, pairs_at_once
 from nst.pair import PreparedPair, Style
 from nst.parameters import Parameters
 from nst.previews import PreviewCallbacks
@@ -19,7 +20,6 @@ from nst.scales import BatchRun
 from nst.targets import Targets
 from nst.weights import load_weights
 
-_BYTES_PER_PIXEL = 3000  # of device memory at the finest scale, with features of two bytes
 _LARGEST_BATCH = 16
 
 
@@ -40,7 +40,8 @@ class Stylizer:
         """See `load_weights`, `pick_device` and `pick_dtype` for the arguments and the errors raised.
 
         `memory` is what this process may take, in GB, on a GPU of its memory; by default most of what is free
-        now. Pictures that need more are computed in tiles.
+        now. The program itself takes 1 GB of it, or 0.6 GB of a GPU. Pictures that need more than the rest
+        are computed in tiles.
 
         On a GPU this disables TF32 for the whole process, so that fp32 is computed as fp32.
         """
@@ -48,7 +49,7 @@ class Stylizer:
         self.device = pick_device(device)
         self.dtype = pick_dtype(dtype, self.device)
         set_up(self.device)
-        self.targets = Targets(self.weights, self.device, self.dtype, for_pictures(self.device, memory))
+        self.targets = Targets(self.weights, self.device, self.dtype, memory)
 
     def stylize(
         self,
@@ -106,12 +107,16 @@ class Stylizer:
         return expected_seconds(self.targets, pair)
 
     def capacity(self, pair: PreparedPair) -> int:
-        """How many pairs like this one fit into one batch; 1 on a CPU, which one pair keeps busy."""
+        """How many pairs like this one fit into one batch; 1 in tiles, and on a CPU, which one pair keeps
+        busy.
+
+        Raises `NSTError` if there is too little memory for one.
+        """
         if self.device.type == "cpu":
             return 1
-        width, height = pair.contents[-1].size
-        needed = width * height * _BYTES_PER_PIXEL * self.dtype.itemsize // 2
-        return max(1, min(_LARGEST_BATCH, usable_of_gpu(self.device) // needed))
+        memory = min(usable_of_gpu(self.device), self.targets.memory.bytes)
+        fitting = pairs_at_once(Demand.of(pair), self.plan(pair), memory, self.dtype)
+        return min(_LARGEST_BATCH, fitting)
 
 
 def _normalised(style: Image.Image | Style) -> Style:

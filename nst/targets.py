@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from nst import images, masks
+from nst.available import AvailableMemory
 from nst.balance import Balance, balanced, given
 from nst.device import upload
-from nst.memory import Plan, pixels_at_once, plan
+from nst.memory import Demand, Plan, least, plan, style_tile
 from nst.objective import Layers, Objective, mix_grams, style_grams
 from nst.pair import PreparedPair, Style
 from nst.parameters import Parameters
@@ -24,14 +25,19 @@ class Targets:
     """Makes the objective of a batch of pairs at each of its scales.
 
     It has one network in fp32 and one in `dtype`, on `device`. The Gram matrices of the most recently used
-    styles are cached.
+    styles are cached. `on_tile` is called after each tile of each pass over a picture or a style that is
+    computed in tiles, and ends the computation if it raises an exception. Replace it between two runs only.
     """
 
-    def __init__(self, weights: Weights, device: torch.device, dtype: torch.dtype, memory: int) -> None:
-        """`memory` is the number of bytes that the pictures may take."""
-        self.device, self.dtype, self.memory = device, dtype, memory
+    def __init__(
+        self, weights: Weights, device: torch.device, dtype: torch.dtype, memory: float | None = None
+    ) -> None:
+        """`memory` is what the process may take on the device, in GB; by default most of what is free."""
+        self.device, self.dtype = device, dtype
         self._exact = VGG19(weights).to(device)
         self._fast = self._exact if dtype == torch.float32 else VGG19(weights, dtype).to(device)
+        self.memory = AvailableMemory(device, memory)
+        self.on_tile: Callable[[], None] = lambda: None
         self._grams: OrderedDict[object, dict[str, Tensor]] = OrderedDict()
 
     def objective(self, pairs: Sequence[PreparedPair], level: int, exact: bool = False) -> Objective:
@@ -52,7 +58,7 @@ class Targets:
         contents = self.contents(pairs, level)
         guides = self._guides(pairs, level)
         factors = None if guides is None else torch.cat([balance.regions for balance in balances])
-        return Objective(network, contents, grams, _layers(p), guides, factors, tile)
+        return Objective(network, contents, grams, _layers(p), guides, factors, tile, self.on_tile)
 
     def balances(self, pairs: Sequence[PreparedPair]) -> list[Balance]:
         """How much the styles of each pair count, at all scales."""
@@ -67,8 +73,11 @@ class Targets:
 
     def plan(self, pairs: Sequence[PreparedPair], level: int) -> Plan:
         """How the pictures are computed at scale `level`. Raises `NSTError` if there is too little memory."""
-        width, height = pairs[0].contents[level].size
-        return plan(width * height, self.memory, self.device, self.dtype, pairs[0].region_count)
+        demand, memory = Demand.of(pairs[0], level), self.memory
+        if least(demand, self.device, self.dtype) > memory.bytes:
+            # Another process may have ended since. Nobody computes a pair again that was refused.
+            memory.measure()
+        return plan(demand, memory.bytes, self.device, self.dtype, memory.given)
 
     def contents(self, pairs: Sequence[PreparedPair], level: int) -> Tensor:
         """The content pictures of a batch at scale `level`, `(B, 3, H, W)` in 0..1, on the device."""
@@ -88,7 +97,7 @@ class Targets:
 
     def _style_grams(self, pair: PreparedPair, level: int, network: VGG19) -> list[list[dict[str, Tensor]]]:
         """The Gram matrices of each style of each region at scale `level`, `(1, C, C)` for each layer."""
-        side = round(max(pair.contents[level].size) * pair.parameters.style_scale)
+        side = pair.style_side(level)
         layers = _layers(pair.parameters)
         return [
             [self._grams_of(style, side, layers, network) for style, _ in styles]
@@ -102,8 +111,9 @@ class Targets:
             picture = upload(style.at(side)[None], self.device)
             part = style.part_at(side)
             part = part if part is None else upload(part[None], self.device)
-            most = pixels_at_once(self.memory, network.dtype)
-            self._grams[key] = style_grams(network, picture, layers, part, most)
+            pixels = picture[0, 0].numel()
+            most = style_tile(pixels, part is not None, self.memory.bytes, self.device, network.dtype)
+            self._grams[key] = style_grams(network, picture, layers, part, most, self.on_tile)
             if len(self._grams) > _CACHED_STYLES:
                 self._grams.popitem(last=False)
         self._grams.move_to_end(key)

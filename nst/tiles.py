@@ -89,28 +89,37 @@ PerTile = Callable[[Tensor, Tile], Sequence[Tensor]]
 """Maps the window of a tile, `(B, 3, h, w)`, to what this tile adds to each of several sums."""
 
 
-def summed(function: PerTile, image: Tensor, tiles: Sequence[Tile]) -> tuple[Tensor, ...]:
-    """The sums over all tiles of what `function` returns for the picture, `(B, 3, H, W)`; differentiable."""
+def summed(
+    function: PerTile, image: Tensor, tiles: Sequence[Tile], on_tile: Callable[[], None] = lambda: None
+) -> tuple[Tensor, ...]:
+    """The sums over all tiles of what `function` returns for the picture, `(B, 3, H, W)`; differentiable.
+
+    `on_tile` is called after each tile of each pass, and ends the computation if it raises an exception. A
+    picture of one tile is computed without calling it.
+    """
     if len(tiles) == 1:
         return tuple(function(image, tiles[0]))
-    sums: tuple[Tensor, ...] = _Summed.apply(image, function, tiles)
+    sums: tuple[Tensor, ...] = _Summed.apply(image, function, tiles, on_tile)
     return sums
 
 
 class _Summed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, image: Tensor, function: PerTile, tiles: Sequence[Tile]) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, image: Tensor, function: PerTile, tiles: Sequence[Tile], on_tile: Callable[[], None]
+    ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(image)
-        ctx.function, ctx.tiles = function, tiles
+        ctx.function, ctx.tiles, ctx.on_tile = function, tiles, on_tile
         ctx.set_materialize_grads(False)
         sums: list[Tensor] = []
         for tile in tiles:
             found = function(image[:, :, *tile.window], tile)
             sums = [a + b for a, b in zip(sums, found, strict=True)] if sums else list(found)
+            on_tile()
         return tuple(sums)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, None, None, None]:
         (image,) = ctx.saved_tensors
         total = torch.zeros_like(image)
         given = [index for index, grad in enumerate(grads) if grad is not None]
@@ -121,7 +130,8 @@ class _Summed(torch.autograd.Function):
             chosen, factors = [found[index] for index in given], [grads[index] for index in given]
             (gradient,) = torch.autograd.grad(chosen, window, factors)
             total[:, :, *tile.window] += gradient
-        return total, None, None
+            ctx.on_tile()
+        return total, None, None, None
 
 
 class Tiling:
@@ -168,8 +178,12 @@ def _divided(height: int, width: int, margin: int, most: int) -> tuple[list[Span
 
 
 def _spans(length: int, count: int, margin: int) -> list[Span]:
-    """`length` pixels in `count` tiles of about the same length, which begin at multiples of 16."""
-    cuts = [GRID * round(index * length / (GRID * count)) for index in range(count)] + [length]
+    """`length` pixels in `count` tiles of about the same length, which begin at multiples of 16.
+
+    Each has one position of the deepest layer at least, because the mean of no positions is not a number.
+    """
+    positions = length // GRID
+    cuts = [GRID * round(index * positions / count) for index in range(count)] + [length]
     return [
         Span(start, end, max(0, start - margin), min(length, end + margin)) for start, end in pairwise(cuts)
     ]

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nst.available import AvailableMemory, most_for_pictures
 from nst.device import pick_device, pick_dtype
 from nst.errors import NSTError
-from nst.memory import for_pictures, plan
+from nst.memory import Demand, plan
 from nst.pair import PreparedPair
 from pipeline.engines.prepare import Preparer
 from pipeline.errors import Problem, UsageError, problems_of
@@ -23,13 +24,14 @@ def check(
     outbox: Outbox | None,
     caps: Caps = Caps(),
     warn: Callable[[str], None] = lambda message: None,
-    fits: Callable[[PreparedPair], object] = lambda pair: None,
+    fits: Callable[[PreparedPair], str] = lambda pair: "",
 ) -> tuple[int, list[Problem]]:
     """How many pairs a manifest file stands for, and what is wrong with it and with the images that it names.
 
     Images are relative to the manifest's folder, or lie below the URLs in `allow`. Patterns skip results in
     `outbox`. `caps` are those of the operator. `warn` gets a sentence about each file that a pattern leaves
-    out. `fits` raises `NSTError` for a pair that needs more memory than there is.
+    out. `fits` raises `NSTError` for a pair that needs more memory than there can be, and returns a warning
+    for one that needs more than is free now.
     """
     try:
         results_among = outbox.results_among if outbox else None
@@ -42,28 +44,41 @@ def check(
     for pair in job.pairs:
         try:
             prepared = preparer.prepare(pair, preparer.read(pair, job.sources))
-            fits(prepared.pair)
-            for note in prepared.notes:
+            warning = fits(prepared.pair)
+            for note in [*prepared.notes, *filter(None, [warning])]:
                 warn(f"{pair.place}: {note}" if pair.place else note)
         except NSTError as error:
             problems.append(Problem(pair.place, str(error), pair.id))
     return len(job.pairs), problems
 
 
-def memory_of(settings: Settings) -> Callable[[PreparedPair], object]:
-    """What raises `NSTError` for a pair that needs more memory than these settings leave.
+def memory_of(settings: Settings, warn: Callable[[str], None]) -> Callable[[PreparedPair], str]:
+    """What raises `NSTError` for a pair that needs more memory than these settings or this machine can leave.
 
-    Raises `UsageError` if there is no such device or type.
+    It returns a warning for a pair that needs more than is free now, or nothing. With actors, other machines
+    compute the pairs, and nothing is checked. Neither is it if the memory of the device can't be measured, of
+    which `warn` gets a sentence. Raises `UsageError` if there is no such device or type.
     """
+    if settings.engine == "ray":
+        return lambda pair: ""
     try:
         device = pick_device(settings.device)
         dtype = pick_dtype(settings.dtype, device)
+        now = AvailableMemory(device, settings.memory)
+        most = most_for_pictures(device) if now.given is None else now.bytes
     except NSTError as error:
         raise UsageError(str(error)) from error
-    memory = for_pictures(device, settings.memory)
+    except RuntimeError as error:
+        warn(f"pairs are not compared with the memory of the device, which can't be measured: {error}")
+        return lambda pair: ""
 
-    def fits(pair: PreparedPair) -> None:
-        width, height = pair.contents[-1].size
-        plan(width * height, memory, device, dtype, pair.region_count)
+    def fits(pair: PreparedPair) -> str:
+        demand = Demand.of(pair)
+        plan(demand, most, device, dtype, now.given)
+        try:
+            plan(demand, min(most, now.bytes), device, dtype, now.given)
+        except NSTError as error:
+            return f"{error}; it is refused unless more is free when it is computed"
+        return ""
 
     return fits

@@ -180,7 +180,7 @@ def validate(
     settings = load_settings(**_flags(context))
     stores = context.obj.stores(settings)
     results = Outbox(stores.open(settings.outbox)) if settings.outbox else None
-    failed, fits = False, memory_of(settings)
+    failed, fits = False, memory_of(settings, partial(print, "warning:"))
     for path in manifests:
         place = printable(str(path))
         warn = partial(print, f"{place}: warning:")

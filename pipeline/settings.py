@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     weights: str = "embedded"
     device: str = "auto"
     dtype: str = "auto"
-    memory: Annotated[float, Field(ge=1, le=1e6, allow_inf_nan=False)] | None = None  # GB
+    memory: Annotated[float, Field(ge=2, le=1e6, allow_inf_nan=False)] | None = None  # GB
     engine: Literal["local", "ray"] = "local"
     ray_address: str | None = None  # of a cluster; without it, RAY_ADDRESS counts
     poll: bool = False

@@ -96,7 +96,8 @@ class Engine(Protocol):
     """Turns tasks into outcomes. All methods may be called from any thread.
 
     It reports to the listener that `start` was given when a batch begins and ends on the device, as events
-    `BatchBegan` and `BatchEnded`, and each evaluation in between, as `Evaluated`. While it computes pairs
+    `BatchBegan` and `BatchEnded`, and each evaluation in between, as `Evaluated`. An evaluation in tiles may
+    take longer than a process may be silent, so that each tile is reported, too. While it computes pairs
     that are in `Previews.watched`, it puts a preview of each there every two seconds or so. For other pairs
     it computes and copies nothing.
     """

@@ -20,7 +20,7 @@ from pipeline.engines.previewing import preview_callbacks
 from pipeline.engines.stylizer import make_stylizer
 from pipeline.engines.tiled import note_of_tiles
 from pipeline.errors import EngineLostError, StoppedError
-from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Listener, Note
+from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Listener, Note, TileComputed
 from pipeline.events.previews import Previews
 from pipeline.settings import Settings
 from pipeline.stores.opening import Stores
@@ -171,17 +171,25 @@ class LocalEngine:
             self._transfer(batch[len(batch) // 2 :])
 
     def _results(self, batch: Sequence[Waiting]) -> list[Result]:
-        def on_evaluation(index: int, evaluation: Evaluation) -> None:
-            if self._stop.is_set():
-                raise StoppedError
-            if self._cancelled.issuperset(entry.task.number for entry in batch):
-                raise _CancelledError
-            task = batch[index].task
-            if task.number not in self._cancelled:
-                self._listener.hear(Evaluated(task.manifest, task.pair.id, evaluation))
-
         pairs = [entry.prepared.pair for entry in batch if entry.prepared]
         tasks = [entry.task for entry in batch]
+
+        def check() -> None:
+            if self._stop.is_set():
+                raise StoppedError
+            if self._cancelled.issuperset(task.number for task in tasks):
+                raise _CancelledError
+
+        def on_evaluation(index: int, evaluation: Evaluation) -> None:
+            check()
+            if tasks[index].number not in self._cancelled:
+                self._listener.hear(Evaluated(tasks[index].manifest, tasks[index].pair.id, evaluation))
+
+        def on_tile() -> None:
+            check()
+            self._listener.hear(TileComputed())
+
+        self._stylizer.targets.on_tile = on_tile
         if note := note_of_tiles(self._stylizer, tasks[0], pairs[0]):
             self._listener.hear(note)
         previews = preview_callbacks(tasks, self._previews, self._timing.preview, self._cancelled)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pipeline.engines.base import Outcome
-from pipeline.events.listener import Evaluated, Event
+from pipeline.events.listener import Evaluated, Event, TileComputed
 from pipeline.events.previews import Previews
 from pipeline.timing import Timing
 
@@ -36,10 +36,13 @@ class Report:
 
 
 class Mailbox:
-    """A listener that keeps what a report needs. Of the evaluations of a pair it keeps the newest."""
+    """A listener that keeps what a report needs. Of the evaluations of a pair it keeps the newest.
+
+    Of the tiles that are computed between two reports it keeps one.
+    """
 
     def __init__(self, needs: Callable[[], Needs], every: float) -> None:
-        """`every` is the number of seconds for which evaluations may wait for other evaluations."""
+        """`every` is the number of seconds for which evaluations and tiles may wait for others."""
         self._find_needs, self._every = needs, every
         self._changed = threading.Condition()
         self._urgent, self._due = False, math.inf  # when evaluations must be reported, by the clock
@@ -57,6 +60,10 @@ class Mailbox:
                     self._events.append(event)
                 else:
                     self._evaluations[event.manifest, event.pair] = event
+                self._report_soon()
+            elif isinstance(event, TileComputed):
+                if event not in self._events:  # one of them is enough to show progress
+                    self._events.append(event)
                 self._report_soon()
             else:
                 self._events.append(event)

@@ -21,6 +21,7 @@ from pipeline.events.listener import (
     PairDone,
     Scanned,
     StoreUnavailable,
+    TileComputed,
     WatchBegan,
 )
 from pipeline.events.streams import Forgiving
@@ -70,7 +71,7 @@ class Bars:
                         self._print(f"{message}; trying again")
                 case WatchBegan(inbox, outbox):
                     self._print(f"watching inbox={inbox} outbox={outbox}")
-                case BatchBegan() | BatchEnded() | Scanned():
+                case TileComputed() | BatchBegan() | BatchEnded() | Scanned():
                     pass
                 case Note(message, _, details):
                     shown = (f"{key}={value}" for key, value in details.items())

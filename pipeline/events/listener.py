@@ -29,6 +29,11 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class TileComputed:
+    """One more tile of a picture was computed, which is too large to be computed as a whole."""
+
+
+@dataclass(frozen=True)
 class PairDone:
     """The result of a pair is in the outbox. It was there before if it is not `computed`."""
 
@@ -115,6 +120,7 @@ class Note:
 Event = (
     ManifestStarted
     | Evaluated
+    | TileComputed
     | PairDone
     | Failed
     | ManifestEnded

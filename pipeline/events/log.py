@@ -20,6 +20,7 @@ from pipeline.events.listener import (
     PairDone,
     Scanned,
     StoreUnavailable,
+    TileComputed,
     WatchBegan,
 )
 from pipeline.events.streams import Forgiving
@@ -75,7 +76,7 @@ def line_of(event: Event) -> Line | None:
             return None if again else (f"{message}; trying again", "warning", {})
         case WatchBegan(inbox, outbox):
             return "watching", "info", {"inbox": inbox, "outbox": outbox}
-        case BatchBegan() | BatchEnded() | Scanned():
+        case TileComputed() | BatchBegan() | BatchEnded() | Scanned():
             return None
         case Note(message, level, details):
             return message, level, dict(details)

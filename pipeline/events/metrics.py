@@ -26,12 +26,13 @@ from pipeline.events.listener import (
     PairDone,
     Scanned,
     StoreUnavailable,
+    TileComputed,
     WatchBegan,
 )
 
 _BUCKETS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800)  # upper bounds, in seconds
 _PAIRS, _MANIFESTS = ("done", "done_already", "failed"), ("done", "failed", "left")
-_PROGRESS = (Evaluated, PairDone, Failed, ManifestStarted, ManifestEnded, BatchBegan)
+_PROGRESS = (Evaluated, TileComputed, PairDone, Failed, ManifestStarted, ManifestEnded, BatchBegan)
 _WINDOW = 60.0  # seconds over which the share of the time is taken in which the device is busy
 
 
@@ -134,7 +135,7 @@ class Metrics(Collector):
                     self._inbox = event
                 case StoreUnavailable():
                     self._retries += 1
-                case ManifestStarted() | WatchBegan() | Note():
+                case TileComputed() | ManifestStarted() | WatchBegan() | Note():
                     pass
             if isinstance(event, _PROGRESS):
                 self._progress = time.time()

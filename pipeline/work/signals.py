@@ -4,9 +4,9 @@ The work runs in another thread. The main thread does nothing but wait, so that 
 a long computation. What happens on SIGINT, SIGTERM or SIGHUP (unless SIGHUP is ignored, as under nohup):
 
 1. `Session.end_soon` sets `stop`, and `mark` writes into every claim that the process is being stopped, so
-   that its end is not counted as a crash, whatever happens next. The engine ends at its next evaluation, the
-   owner publishes what is finished and hands its manifests back. `Timing.grace` seconds remain for that; then
-   the program exits with 128 + N.
+   that its end is not counted as a crash, whatever happens next. The engine ends at its next evaluation or
+   tile, the owner publishes what is finished and hands its manifests back. `Timing.grace` seconds remain for
+   that; then the program exits with 128 + N.
 2. Work that has not ended by then, or that gets a second signal, is abandoned: `leave` hands the manifests
    back, side by side, within `Timing.leave` seconds, and the process ends at once, without clean-up.
 

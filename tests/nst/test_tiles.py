@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -37,6 +39,13 @@ def test_a_tile_is_never_smaller_than_a_position_of_the_deepest_layer() -> None:
     tiles = Tiling(40, 70, 1).tiles(["relu1_1"])
     assert {tile.rows.start for tile in tiles} == {0, 16}
     assert {tile.columns.start for tile in tiles} == {0, 16, 32, 48}
+
+
+@pytest.mark.parametrize("size", [(270, 276), (31, 47), (16, 511)])
+@pytest.mark.parametrize("most", [1, 40_000])
+def test_each_tile_has_a_position_of_the_deepest_layer(size: tuple[int, int], most: int) -> None:
+    for tile in Tiling(*size, most).tiles(["relu5_1"]):
+        assert tile.share("relu5_1") > 0
 
 
 def test_long_tiles_have_fewer_margins_than_square_ones() -> None:
@@ -124,3 +133,56 @@ def test_the_targets_of_a_style_in_tiles_are_those_of_the_whole_style(vgg: VGG19
         whole, tiled = (style_grams(vgg, style, DEFAULT, chosen, most) for most in (None, 40_000))
         for name in whole:
             assert (tiled[name] - whole[name]).norm() < 1e-5 * whole[name].norm()
+
+
+class StopTestError(Exception):
+    """Raised after a tile."""
+
+
+class Reports:
+    """Counts the tiles that are reported, and raises `StopTestError` after the last one that it allows."""
+
+    def __init__(self, allowed: float = math.inf) -> None:
+        self.count, self._allowed = 0, allowed
+
+    def __call__(self) -> None:
+        self.count += 1
+        if self.count == self._allowed:
+            raise StopTestError
+
+
+SHALLOW_LAYERS = Layers({"relu1_1": 1.0}, {"relu1_2": 1.0})
+
+
+def evaluate(vgg: VGG19, most: int | None, reports: Reports) -> None:
+    """Find the targets of a picture and a style, and the gradient of the content term."""
+    image = picture(0, 96, 128, torch.float32)
+    grams = style_grams(vgg, image, SHALLOW_LAYERS, most_pixels=most, on_tile=reports)
+    objective = Objective(vgg, image, grams, SHALLOW_LAYERS, most_pixels=most, on_tile=reports)
+    terms = objective(image.requires_grad_(True))
+    torch.autograd.grad((terms.content + terms.style).sum(), image)
+
+
+def test_each_tile_of_each_pass_is_reported(vgg: VGG19) -> None:
+    """Those of the style, of the content, and of both passes of an evaluation."""
+    most, reports = 6000, Reports()
+    one, two = (len(Tiling(96, 128, most).tiles([layer])) for layer in ("relu1_1", "relu1_2"))
+    assert one > 1 and two > 1
+    evaluate(vgg, most, reports)
+    assert reports.count == two + one + 2 * two
+
+
+def test_nothing_is_reported_of_a_whole_picture(vgg: VGG19) -> None:
+    reports = Reports()
+    evaluate(vgg, None, reports)
+    assert reports.count == 0
+
+
+def test_the_computation_ends_at_any_tile_whose_report_raises_an_exception(vgg: VGG19) -> None:
+    every = Reports()
+    evaluate(vgg, 6000, every)
+    for number in range(1, every.count + 1):
+        reports = Reports(number)
+        with pytest.raises(StopTestError):
+            evaluate(vgg, 6000, reports)
+        assert reports.count == number

@@ -98,13 +98,20 @@ def test_the_resolution_and_the_size_of_prints_do_not_change_the_record_of_other
     assert not re.search('"(thumbnail|enlarge|dpi)": (null|false)', text)
 
 
+@pytest.mark.parametrize(
+    ("what", "parameters"),
+    [("picture", {"max_size": 12_000}), ("style", {"max_size": 1500, "style_scale": 10})],
+)
 def test_a_pair_that_is_too_large_for_the_memory_is_refused_before_work_begins(
-    folder: Path, call: Call
+    what: str, parameters: dict[str, object], folder: Path, call: Call
 ) -> None:
-    path = written(folder, max_size=12_000, enlarge=True)
-    code, text = call("validate", path, "--memory", "4")
+    path = written(folder, enlarge=True, **parameters)
+    code, text = call("validate", path, "--memory", "6")
     assert code == 1
-    assert re.search(r"a picture of \d+ megapixels needs [\d.]+ GB of memory, and [\d.]+ GB are there", text)
-    code, text = call("run", path, "--outbox", folder / "out", "--memory", "4")
+    expected = (
+        rf"a {what} of \d+ megapixels needs [\d.]+ GB of memory, and --memory 6 leaves [\d.]+ GB; lower "
+    )
+    assert re.search(expected, text)
+    code, text = call("run", path, "--outbox", folder / "out", "--memory", "6")
     assert code == 1
-    assert "lower max_size, or use a machine with more memory" in text
+    assert re.search("lower [a-z_ ]*max_size, or raise --memory", text)

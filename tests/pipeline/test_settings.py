@@ -36,6 +36,13 @@ def test_a_wrong_variable_is_named_in_the_message(monkeypatch: pytest.MonkeyPatc
         load_settings()
 
 
+def test_less_memory_than_the_program_needs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NST_MEMORY", "2")
+    assert load_settings().memory == 2
+    with pytest.raises(UsageError, match=r"^--memory: should be greater than or equal to 2; found 1"):
+        load_settings(memory=1.5)
+
+
 def test_caps_come_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().caps == Caps()
     for name, value in (("PAIRS", "1000"), ("SIZE", "2048"), ("EPOCHS", "20")):

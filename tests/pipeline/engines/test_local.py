@@ -13,11 +13,19 @@ import pytest
 import torch
 
 from nst import Parameters, PreparedPair, PreviewCallbacks, Stylizer
+from nst.memory import Plan
 from nst.result import Evaluation, Losses, Result
 from pipeline.engines.base import Died, Engine, Failed, Finished, Outcome, Task, Unchanged
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import EngineLostError, UnavailableError
-from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, StoreUnavailable
+from pipeline.events.listener import (
+    BatchBegan,
+    BatchEnded,
+    Evaluated,
+    Event,
+    StoreUnavailable,
+    TileComputed,
+)
 from pipeline.events.previews import Previews
 from pipeline.events.recording import RecordingListener
 from pipeline.manifest.models import Pair, StyleEntry
@@ -286,6 +294,35 @@ def test_a_cancelled_batch_ends_at_its_next_evaluation(
     outcome = engine.take()
     assert outcome
     assert outcome.task.manifest == "n"
+
+
+def test_a_cancelled_batch_ends_at_its_next_tile(
+    start: Start,
+    stylizer: Stylizer,
+    listener: RecordingListener,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An evaluation may take an hour."""
+    plans = [Plan(steps=20, tile=1600)]
+    monkeypatch.setattr("nst.targets.plan", lambda *arguments: plans[0])
+    engine, hear = start(stylizer), listener.hear
+
+    def cancel(event: Event) -> None:
+        hear(event)
+        if isinstance(event, TileComputed):
+            engine.cancel("m")
+            plans[0] = Plan(steps=20)
+
+    listener.hear = cancel  # type: ignore[method-assign]
+    large, after = tasks(folder, ["content.png"] * 2)
+    engine.submit(large)
+    listener.wait_for(TileComputed)
+    engine.submit(replace(after, manifest="n"))
+    outcome = engine.take()
+    assert outcome
+    assert outcome.task.manifest == "n"
+    assert len(listener.of(TileComputed)) == 1
 
 
 def test_a_stopped_engine_gives_no_more_outcomes(

@@ -5,7 +5,7 @@ import threading
 from nst.result import Evaluation, Losses
 from pipeline.engines.base import Task, Unchanged
 from pipeline.engines.mailbox import Mailbox, Needs, Report
-from pipeline.events.listener import BatchBegan, Evaluated
+from pipeline.events.listener import BatchBegan, Evaluated, TileComputed
 from tests.pipeline.engines.test_dispatch import task
 
 
@@ -21,6 +21,14 @@ def test_of_the_evaluations_of_a_pair_the_first_and_the_newest_are_reported() ->
     mailbox.hear(evaluated(1, "q"))
     mailbox.hear(BatchBegan(2))  # not held back, and it takes the others along
     assert mailbox.fetch().events == [evaluated(1), evaluated(1, "q"), BatchBegan(2), evaluated(3)]
+
+
+def test_of_the_tiles_between_two_reports_one_is_reported() -> None:
+    mailbox = Mailbox(Needs, every=0.0)
+    for _ in range(2):
+        for _ in range(3):
+            mailbox.hear(TileComputed())
+        assert mailbox.fetch().events == [TileComputed()]
 
 
 def test_evaluations_alone_are_reported_after_a_while() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from nst import Stylizer
-from nst.memory import least
+from nst.memory import Demand, least
 from pipeline.engines.tiled import note_of_tiles
 from tests.conftest import SHALLOW
 from tests.nst.pairs import prepared
@@ -17,7 +17,7 @@ def test_a_pair_in_tiles_is_announced_with_its_size_and_the_time_that_it_takes(f
     pair = prepared(size=(720, 540), **SHALLOW)
     task = replace(tasks(folder, ["content.png"])[0], manifest="m")
     assert note_of_tiles(stylizer, task, pair) is None
-    stylizer.targets.memory = least(720 * 540, torch.float32)
+    stylizer.targets.memory.bytes = least(Demand.of(pair), stylizer.device, torch.float32)
     note = note_of_tiles(stylizer, task, pair)
     assert note
     expected = (

@@ -16,6 +16,7 @@ from pipeline.events.listener import (
     PairDone,
     Scanned,
     StoreUnavailable,
+    TileComputed,
 )
 from pipeline.events.metrics import Metrics
 from pipeline.inbox.inbox import Inbox
@@ -216,6 +217,13 @@ def test_scans_and_faults_are_no_progress(metrics: Metrics) -> None:
     runner.drop("m")
     runner.work()
     assert progress() > start
+
+
+def test_a_tile_is_progress(metrics: Metrics) -> None:
+    name = "nst_last_progress_timestamp_seconds"
+    start = samples(metrics.text())[name]
+    metrics.hear(TileComputed())
+    assert samples(metrics.text())[name] > start
 
 
 def test_the_number_of_series_does_not_grow_with_manifests_and_pairs(metrics: Metrics) -> None:

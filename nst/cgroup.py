@@ -1,0 +1,87 @@
+"""The memory that the control groups of this process allow, on Linux.
+
+A process belongs to one group, and so to all parents of it. A job of Slurm, a service of systemd and a
+container have groups with limits. The group of the process may have no limit although a parent has one.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+UNLIMITED = 2**62
+
+
+@dataclass(frozen=True)
+class _Version:
+    """Where the groups of a version of the kernel's interface are, and the names of their files."""
+
+    mounts: tuple[str, ...]
+    limit: str
+    usage: str
+    inactive: str  # the line of memory.stat with the bytes of files that the kernel may drop
+
+
+_ONE = _Version(
+    ("sys/fs/cgroup/memory",), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+)
+_TWO = _Version(("sys/fs/cgroup", "sys/fs/cgroup/unified"), "memory.max", "memory.current", "inactive_file")
+
+
+def limit(root: Path = Path("/")) -> int:
+    """The most bytes that the group may take, by its own limit and those of its parents.
+
+    It is `UNLIMITED` where there is none. `root` is the folder that has `proc` and `sys`.
+    """
+    return min((most for _, _, most in _limited(root)), default=UNLIMITED)
+
+
+def unused(own: int, root: Path = Path("/")) -> int:
+    """How many bytes the group may take beside those that it has; `own` is what this process has taken.
+
+    What other processes of the group have taken counts, too.
+    """
+    left = (
+        most - max(own, _number(folder / version.usage) - _inactive(folder, version))
+        for folder, version, most in _limited(root)
+    )
+    return max(0, min(left, default=UNLIMITED))
+
+
+def _limited(root: Path) -> Iterator[tuple[Path, _Version, int]]:
+    """The folders of the groups that have a limit, with these limits in bytes."""
+    for folder, version in _groups(root):
+        with suppress(OSError, ValueError):  # the limit is `max` where there is none
+            yield folder, version, int((folder / version.limit).read_text())
+
+
+def _groups(root: Path) -> Iterator[tuple[Path, _Version]]:
+    """The folders of the group of this process and of its parents, from the outermost one."""
+    lines = list[str]()
+    with suppress(OSError):
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        version = _ONE if controllers else _TWO
+        # In a container the path may be that of the host, of which only the root is there.
+        parts = PurePosixPath(path).parts[1:]
+        for mount in version.mounts:
+            for count in range(len(parts) + 1):
+                yield (root / mount).joinpath(*parts[:count]), version
+
+
+def _number(path: Path) -> int:
+    with suppress(OSError, ValueError):
+        return int(path.read_text())
+    return 0
+
+
+def _inactive(folder: Path, version: _Version) -> int:
+    with suppress(OSError, ValueError):
+        for line in (folder / "memory.stat").read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name == version.inactive:
+                return int(value)
+    return 0
