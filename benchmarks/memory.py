@@ -84,7 +84,7 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for side, memory in CASES:
         stylizer = Stylizer(device="cpu", dtype="bf16")
-        stylizer.targets.memory = int(memory * 1e9)
+        stylizer.targets.memory.bytes = int(memory * 1e9)
         plan = stylizer.targets.plan([finest(prepared(side))], -1)
         tile = f"{plan.tile / 1e6:.1f}" if plan.tile else "whole"
         peak = most(stylizer, side)

@@ -133,7 +133,7 @@ def test_masks_and_regions_and_transparency_count_until_a_result_is_encoded(fold
     content = make_picture(60, 50).convert("RGBA")
     content.putpixel((0, 0), (9, 9, 9, 9))
     picture = Image.new("RGB", (60, 50))
-    result = Result(picture, Losses(1.0, 1.0, 0.0, 2.0), [], 0.1)
+    result = Result(picture, Losses(1.0, 1.0, 0.0, 2.0), 1e6, [], 0.1)
     regions = [{"image": "style.png", "region": f"{name}.png"} for name in ("left", "right")]
     counted = [
         unencoded_bytes(pair, result)
