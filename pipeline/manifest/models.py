@@ -75,7 +75,7 @@ class PairEntry(Parameters):
             "oneOf": [
                 {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
                 for key in ("style", "styles")
-            ]
+            ],
         }
     )
 
