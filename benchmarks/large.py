@@ -1,0 +1,65 @@
+"""Computes some evaluations of a large square picture really, and measures memory and time.
+
+python -m benchmarks.large PIXELS GB EVALUATIONS
+
+The picture is made as by `nst-pipeline run --memory GB`, with one epoch, from its coarsest scale on, until it
+had so many evaluations at its finest scale. The peak is that of the whole process.
+"""
+
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks.machine import describe
+from benchmarks.pictures import IMAGES
+from nst import Evaluation, Parameters, PreparedPair, Style, Stylizer
+from nst.images import Picture
+
+
+class _EnoughError(Exception):
+    """Ends the run."""
+
+
+def prepared(pixels: int) -> PreparedPair:
+    """The cup of coffee, square and enlarged, and the brush strokes at their own size or above."""
+    with Image.open(IMAGES / "coffee.jpg") as photo, Image.open(IMAGES / "strokes.jpg") as style:
+        content = photo.convert("RGB").crop((85, 0, 85 + photo.height, photo.height))
+        parameters = Parameters(max_size=pixels, enlarge=True, epochs=1, strength=1, style_scale=0.4)
+        return PreparedPair.prepare(Picture(content), [(Style(style.convert("RGB")), 1.0)], parameters)
+
+
+def peak() -> float:
+    """The most memory that this process has had, in GiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 2**20
+
+
+def main() -> None:
+    """Print a row for each evaluation at the finest scale."""
+    pixels, memory, evaluations = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+    pair, stylizer = prepared(pixels), Stylizer(memory=memory)
+    plan = stylizer.plan(pair)
+    print(f"{describe()}\n{pixels} x {pixels}, --memory {memory:g}: {plan}, peak so far {peak():.2f} GiB\n")
+    print("| evaluation | seconds | loss | peak, GiB |\n|---|---|---|---|", flush=True)
+    before, at_finest = time.perf_counter(), 0
+
+    def on_evaluation(_: int, evaluation: Evaluation) -> None:
+        nonlocal before, at_finest
+        now = time.perf_counter()
+        if evaluation.scale == pixels:
+            at_finest += 1
+            loss = evaluation.losses.total
+            print(f"| {evaluation.step} | {now - before:.0f} | {loss:.0f} | {peak():.2f} |", flush=True)
+        before = now
+        if at_finest == evaluations:
+            raise _EnoughError
+
+    with suppress(_EnoughError):
+        stylizer.run([pair], on_evaluation)
+
+
+if __name__ == "__main__":
+    main()
