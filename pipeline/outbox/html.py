@@ -147,7 +147,8 @@ article { display: grid; gap: 1.25rem 3rem; padding: clamp(1.75rem, 3vw, 3rem) 4
 .sources img { width: 100%; height: auto; aspect-ratio: 4 / 3; object-fit: contain;
   object-position: left bottom; }
 figcaption b { display: block; }
-.sources .mask { display: flex; flex-wrap: wrap; gap: 0.25rem 0.5rem; align-items: center; padding-top: 0.5rem; }
+.sources .mask { display: flex; flex-wrap: wrap; gap: 0.25rem 0.5rem; align-items: center;
+  padding-top: 0.5rem; }
 .sources .mask span { flex: 1 0 5.5rem; min-width: 0; }
 .sources .mask img { width: 3rem; aspect-ratio: auto; border: 1px solid var(--line); }
 svg { width: 100%; font-size: 11px; fill: var(--quiet); }
