@@ -53,8 +53,9 @@ class Guide:
     Damping is decided for each pair, on the device.
     """
 
-    def __init__(self, objective: Objective) -> None:
-        self._objective = objective
+    def __init__(self, objective: Objective, smooth: bool = True) -> None:
+        """Without `smooth`, the total variation gets no graph, which saves memory: its weight must be 0."""
+        self._objective, self._smooth = objective, smooth
         self._directions = {name: damped_direction(target) for name, target in objective.grams.items()}
         per_pair = next(iter(objective.grams.values()))[:: objective.regions, 0, 0]
         self._damped = torch.ones_like(per_pair, dtype=torch.bool)
@@ -93,7 +94,8 @@ class Guide:
             deepest = self._tangent(image)
         # An error is never negative, but its extrapolation may be.
         total = torch.stack([deepest.clamp_min(0), *style.values()]).sum(0)
-        terms = Terms(content, total, total_variation(image))
+        variation = total_variation(image if self._smooth else image.detach())
+        terms = Terms(content, total, variation)
         return GuideStep(terms, correction, (deepest / total).detach().abs())
 
     def _update_damping(self, best_loss: Tensor) -> None:

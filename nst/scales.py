@@ -120,10 +120,12 @@ class BatchRun:
         """Optimise scale `level` from `image`, `(B, 3, H, W)`, and return the best picture of each pair."""
         keep = self._targets.keep(self._pairs, level)
         canvas = Canvas(image.shape[2], image.shape[3], image.device, keep)
-        variables = canvas.encode(image)
+        variables, scale = canvas.encode(image), max(image.shape[2:])
+        del image  # a large one takes much memory
         optimiser = LBFGS(variables, self._tolerance, self._targets.plan(self._pairs, level).steps)
-        guide, tape, before = Guide(objective), Tape(), [len(log) for log in self._logs]
-        active, scale, shares = list(range(len(self._pairs))), max(image.shape[2:]), list[float]()
+        smooth = any(pair.parameters.tv_weight for pair in self._pairs)
+        guide, tape, before = Guide(objective, smooth), Tape(), [len(log) for log in self._logs]
+        active, shares = list(range(len(self._pairs))), list[float]()
         for step in range(self._schedule[level]):
             variables.requires_grad_(True)
             terms, correction, share = guide.step(canvas.decode(variables), optimiser.best_loss, shares)

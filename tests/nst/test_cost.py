@@ -1,6 +1,7 @@
 """Counts of what a run computes: additional work fails a test, whatever the speed of the machine."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,6 +38,11 @@ def pair(seed: int) -> PreparedPair:
     return PreparedPair.prepare(
         images.Picture(make_picture(32, 32, seed)), [(style, 1.0)], Parameters(epochs=1, max_size=32)
     )
+
+
+def smooth(seed: int) -> PreparedPair:
+    found = pair(seed)
+    return replace(found, parameters=found.parameters.model_copy(update={"tv_weight": 1.0}))
 
 
 def counted(
@@ -130,3 +136,11 @@ def test_the_host_does_not_wait_for_the_gpu_inside_a_scale() -> None:
         stylizer.run([pair(2)], watch)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_the_total_variation_has_a_gradient_only_with_a_weight() -> None:
+    stylizer = Stylizer(device="cpu", dtype="fp32")
+    # Of differences, down and across.
+    assert counted(stylizer, pair(1))["slice_backward"] == 0
+    assert counted(stylizer, smooth(1))["slice_backward"] >= 2 * STEPS
+    assert counted(stylizer, pair(1), smooth(2))["slice_backward"] >= 2 * STEPS
