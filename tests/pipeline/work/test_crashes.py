@@ -51,16 +51,8 @@ def arm(steps: int, box: Box) -> None:
     setattr(os, "fsync", fsync_with_step)  # noqa: B010
 
 
-# With a bucket only every fifth step, because each time the lease has to expire. The first two save time.
-@pytest.mark.parametrize(
-    ("boxes", "stride"),
-    [
-        ("folder_box", 3),
-        ("bucket_box", 9),
-        pytest.param("folder_box", 1, marks=pytest.mark.long),
-        pytest.param("bucket_box", 5, marks=pytest.mark.long),
-    ],
-)
+# With a bucket only every fifth step, because each time the lease has to expire.
+@pytest.mark.parametrize(("boxes", "stride"), [("folder_box", 1), ("bucket_box", 5)])
 def test_a_runner_killed_at_any_step_loses_nothing_and_no_pair_is_computed_twice(
     boxes: str, stride: int, stylizer: Stylizer, request: pytest.FixtureRequest
 ) -> None:
