@@ -12,7 +12,6 @@ tasks of a process has killed it. What this module does instead:
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import ray
@@ -124,13 +123,10 @@ class RayEngine:
                     if self._stop_by is None:
                         self._staff.top_up()
                     self._judge_dead(cluster)
-                    removed = self._staff.take_removed()
                     watched = self._previews.watched()
                     for worker in self._staff.working:
                         worker.watch(watched, self._timing.watched)
-                for worker in removed:
-                    with suppress(Exception):  # it may be dead
-                        worker.kill()
+                self._staff.end_removed()
                 for worker, call in self._ended_calls():
                     self._receive(worker, call)
             self._outcomes.put(None)
@@ -139,34 +135,22 @@ class RayEngine:
         self._staff.begun.set()
 
     def _is_over(self) -> bool:
-        if self._stop_by is None:
-            return False
-        return not self._staff.working or time.monotonic() > self._stop_by
+        by = self._stop_by
+        return by is not None and (not self._staff.working or time.monotonic() > by)
 
     def _ended_calls(self) -> list[tuple[Worker, ObjectRef[Any]]]:
         """Wait a moment for calls that have ended, successfully or not."""
         with self._lock:
-            full = self._outcomes.full  # reports wait at the actors then
-            calls = {
-                call: worker
-                for worker in self._staff.workers
-                if worker.stage != "dead"
-                for call in (*worker.calls, *([] if full and worker.stage == "working" else [worker.answer]))
-            }
+            calls = self._staff.calls(reports=not self._outcomes.full)
         return [(calls[call], call) for call in _ended(list(calls))]
 
     def _receive(self, worker: Worker, call: ObjectRef[Any]) -> None:
-        error: RayError | None = None
-        answer: Any = None
-        try:
-            answer = ray.get(call)
-        except RayError as raised:
-            error = raised
+        answer = _answer(call)
         with self._lock:
             if worker not in self._staff.workers or worker.stage == "dead":
                 return  # another call has shown that it is gone
-            if error:
-                self._fail(worker, call, error)
+            if isinstance(answer, RayError):
+                self._fail(worker, call, answer)
             elif call in worker.calls:
                 worker.calls.discard(call)
             elif worker.stage == "waiting":
@@ -200,10 +184,9 @@ class RayEngine:
 
     def _fail(self, worker: Worker, call: ObjectRef[Any], error: RayError) -> None:
         """A call has failed: the actor is dead, or does not answer."""
-        if worker.stage == "doubtful" and call != worker.answer:
-            worker.calls.discard(call)  # whether it is dead is being asked already
-            return
         match meaning(error):
+            case _ if worker.stage == "doubtful" and call != worker.answer:
+                worker.calls.discard(call)  # whether it is dead is being asked already
             case "silent" if worker.stage == "working":
                 worker.doubt()
             case "silent" | "taken":
@@ -222,15 +205,13 @@ class RayEngine:
 
     def _judge_dead(self, cluster: Cluster) -> None:
         """Decide what has caused the deaths of processes: that of a machine is known only after a while."""
-        now = time.monotonic()
-        for worker in list(self._staff.workers):
-            if worker.error and now > worker.judged:
-                if cluster.lost(worker.node) and worker.node:
-                    self._lose(worker, again=True)
-                else:
-                    self._judge(worker, worker.error)
-                self._dispatch()
-                self._on_change()
+        for worker, error in self._staff.judged():
+            if worker.node and cluster.lost(worker.node):
+                self._lose(worker, again=True)
+            else:
+                self._judge(worker, error)
+            self._dispatch()
+            self._on_change()
 
     def _judge(self, worker: Worker, error: RayError) -> None:
         """A worker has died or failed, and its machine is there."""
@@ -268,3 +249,11 @@ def _ended(calls: list[ObjectRef[Any]]) -> list[ObjectRef[Any]]:
     if ended:
         ended, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
     return ended
+
+
+def _answer(call: ObjectRef[Any]) -> Any:
+    """What a call that has ended gave, or the error of Ray by which it failed."""
+    try:
+        return ray.get(call)
+    except RayError as error:
+        return error

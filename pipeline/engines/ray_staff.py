@@ -3,7 +3,12 @@
 import itertools
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from threading import Event
+from typing import Any
+
+from ray import ObjectRef
+from ray.exceptions import RayError
 
 import nst
 from pipeline.engines.ray_actor import Make
@@ -95,10 +100,25 @@ class Staff:
         self._removed.append(worker)
         self._next_check = min(self._next_check, time.monotonic())
 
-    def take_removed(self) -> list[Worker]:
-        """The workers that were removed since the last call."""
-        removed, self._removed = self._removed, []
-        return removed
+    def end_removed(self) -> None:
+        """End the processes of the workers that were removed. The head node may not answer for a while."""
+        while self._removed:
+            with suppress(Exception):  # it may be dead
+                self._removed.pop().kill()
+
+    def calls(self, reports: bool) -> dict[ObjectRef[Any], Worker]:
+        """The calls that may end, with their workers; without `reports`, reports wait at the actors."""
+        return {
+            call: worker
+            for worker in self.workers
+            if worker.stage != "dead"
+            for call in (*worker.calls, *([worker.answer] if reports or worker.stage != "working" else []))
+        }
+
+    def judged(self) -> list[tuple[Worker, RayError]]:
+        """The dead workers whose cause of death can be decided now, with the errors by which they died."""
+        now = time.monotonic()
+        return [(each, each.error) for each in self.workers if each.error and now > each.judged]
 
     def _give_up(self, now: float) -> None:
         """Let the start of the engine fail if no worker can work, or if none does after a while."""
