@@ -16,12 +16,11 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import documented
+from benchmarks import documented, large
 from benchmarks.engine import seconds_for
 from benchmarks.machine import describe
 from benchmarks.pictures import PAIRS, Snapshot, judge, prepared, resized
 from nst import Stylizer
-from nst.device import is_out_of_memory
 from pipeline.events.log import JsonLines
 from pipeline.stores.folder import FolderStore
 
@@ -30,7 +29,8 @@ TARGET = Path(__file__).parent / "results" / "gpu.json"
 SIZE, EPOCHS = 512, 10
 COUNTS = (64, 640)  # pairs of a manifest; with 640, start-up and planning are a small share of the time
 BATCHES = (1, 4, 16)
-LIMIT = 24e9  # bytes of memory that the largest picture may use
+LIMIT = 24e9  # bytes of memory that a picture may use
+SQUARES, EVALUATIONS = (1024, 2048, 4096, 8192), 4  # sides of large pictures, and their evaluations
 
 
 def timed(action: Callable[[], object], times: int) -> float:
@@ -117,18 +117,13 @@ def convolution_share(stylizer: Stylizer, count: int, size: int, peak: float) ->
     return operations / timed(lambda: stylizer.run(pairs), 1) / peak
 
 
-def memory(stylizer: Stylizer, size: int) -> float | None:
-    """Peak bytes of one square pair; `None` if it needs more than `LIMIT`."""
+def memory(size: int) -> tuple[float, float]:
+    """Peak bytes of a square picture that may take `LIMIT`, and the seconds of one of its evaluations."""
+    stylizer, times = Stylizer(device=DEVICE, memory=LIMIT / 1e9), list[float]()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
-    content, style = (resized(name, size).resize((size, size)) for name in PAIRS[0])
-    try:
-        stylizer.run([prepared(content, style, 1)])
-    except RuntimeError as error:
-        if is_out_of_memory(error):
-            return None
-        raise
-    return torch.cuda.max_memory_allocated()
+    large.seconds_of(stylizer, large.prepared(size), EVALUATIONS, lambda _, seconds: times.append(seconds))
+    return torch.cuda.max_memory_reserved(), statistics.median(times)
 
 
 def figures() -> Iterator[tuple[str, object]]:
@@ -155,10 +150,10 @@ def figures() -> Iterator[tuple[str, object]]:
     for batch in BATCHES:
         share = convolution_share(stylizer, batch, SIZE, peak)
         yield f"share of the bf16 matrix rate, {batch} at a time", share
-    total = torch.cuda.get_device_properties(DEVICE).total_memory
-    torch.cuda.set_per_process_memory_fraction(min(1.0, LIMIT / total))
-    for size in (1024, 2048, 4096):
-        yield f"peak bytes at {size} px, of at most {LIMIT / 1e9:.0f} GB", memory(stylizer, size)
+    for size in SQUARES:
+        peak_bytes, seconds = memory(size)
+        yield f"{size} x {size} px in {LIMIT / 1e9:.0f} GB: peak, GB", peak_bytes / 1e9
+        yield f"{size} x {size} px in {LIMIT / 1e9:.0f} GB: seconds an evaluation", seconds
 
 
 def main() -> None:

@@ -69,12 +69,12 @@ def most(stylizer: Stylizer, side: int) -> float:
         variables = canvas.encode(stylizer.targets.contents(pairs, -1))
         optimiser, guide = LBFGS(variables, history=stylizer.targets.plan(pairs, -1).steps), Guide(objective)
         for _ in range(ITERATIONS):
-            variables.requires_grad_()
-            terms, _, _ = guide.step(canvas.decode(variables), optimiser.best_loss)
+            variables = optimiser.trial.detach().requires_grad_()
+            terms, _, _ = guide.step(canvas.decode(variables), optimiser.best_loss, guide.next_mode())
             total = terms.content + 1e6 * terms.style
             (gradient,) = torch.autograd.grad(total.sum(), variables)
             with torch.no_grad():
-                variables = optimiser.step(total.detach(), gradient)
+                optimiser.step(total.detach(), gradient)
     return alive.most / 1e9
 
 

@@ -69,7 +69,8 @@ class _Step:
         self()  # the first evaluation has the deepest layer, too
 
     def __call__(self) -> None:
-        terms = self._guide.step(self._canvas.decode(self._variables), self._loss).terms
+        picture, mode = self._canvas.decode(self._variables), self._guide.next_mode()
+        terms = self._guide.step(picture, self._loss, mode).terms
         total = terms.content + _STYLE_WEIGHT * terms.style
         torch.autograd.grad(total.sum(), self._variables)
 

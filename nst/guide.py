@@ -17,7 +17,6 @@ twentieth of the time. It is evaluated every time once its share of the style te
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -31,6 +30,17 @@ from nst.vgg import in_order
 _REFRESH_INTERVAL = 40  # evaluations between two evaluations of the deepest layer
 _SMALL_SHARE = 0.1  # of the style term; a deepest layer with a larger share is not extrapolated
 _WINDOW, _FAST = 10, 0.05  # damping continues while so many evaluations lower the loss by at least this share
+
+
+class Mode(NamedTuple):
+    """What a step computes of the deepest layer."""
+
+    evaluates: bool
+    """It is evaluated."""
+    corrects: bool
+    """Its error is compared with the extrapolated one."""
+    extrapolates: bool
+    """Its error is extrapolated: from this step's picture if the layer is evaluated."""
 
 
 class GuideStep(NamedTuple):
@@ -50,7 +60,7 @@ class Guide:
     """Evaluates an objective step by step for the search that minimises it.
 
     The state is of the whole batch: the deepest layer is extrapolated for all of its pairs or for none.
-    Damping is decided for each pair, on the device.
+    Damping is decided for each pair, on the device. All tensors of the state keep their place in memory.
     """
 
     def __init__(self, objective: Objective, smooth: bool = True) -> None:
@@ -60,37 +70,49 @@ class Guide:
         per_pair = next(iter(objective.grams.values()))[:: objective.regions, 0, 0]
         self._damped = torch.ones_like(per_pair, dtype=torch.bool)
         self._earlier_loss = torch.full_like(per_pair, torch.inf)
+        self._count = torch.zeros(1, dtype=torch.int64, device=per_pair.device)
         self._deepest = _deepest_style_layer(objective)
-        self._extrapolates = True
+        self._extrapolates = self._deepest is not None
         self._tangent: _Tangent | None = None
         self._steps = 0
 
-    def step(self, image: Tensor, best_loss: Tensor, shares: Sequence[float] = ()) -> GuideStep:
+    def next_mode(self, shares: Sequence[float] = ()) -> Mode:
+        """What the next step must compute. Call it once for each step.
+
+        `shares` are the numbers of earlier `deepest_share`s that the host has read since the last step; on a
+        GPU they may be some steps old. As soon as one exceeds 0.1, the deepest layer is evaluated at every
+        step.
+        """
+        due, first = self._steps % _REFRESH_INTERVAL == 0, self._steps == 0
+        self._steps += 1
+        if self._extrapolates and any(share > _SMALL_SHARE for share in shares):
+            self._extrapolates = False
+            return Mode(evaluates=True, corrects=not first, extrapolates=False)
+        if not self._extrapolates:
+            return Mode(evaluates=True, corrects=False, extrapolates=False)
+        return Mode(evaluates=due, corrects=due and not first, extrapolates=True)
+
+    def step(self, image: Tensor, best_loss: Tensor, mode: Mode) -> GuideStep:
         """Evaluate the objective at `image`, `(B, 3, H, W)` with a graph, the search's next point.
 
         `best_loss`, `(B,)`, is the lowest loss of each pair so far (infinite before the first step); it
-        decides how long the gradient stays damped. `shares` are the numbers of earlier `deepest_share`s that
-        the host has read since the last step; on a GPU they may be some steps old. As soon as one exceeds
-        0.1, the deepest layer is evaluated at every step.
+        decides how long the gradient stays damped.
         """
         self._update_damping(best_loss)
-        if any(share > _SMALL_SHARE for share in shares):
-            self._extrapolates = False
-        refresh = self._steps % _REFRESH_INTERVAL == 0 or not self._extrapolates
-        self._steps += 1
         damped = self._damped.repeat_interleave(self._objective.regions)
         errors = {
             name: partial(damped_gram_error, target=target, direction=self._directions[name], damped=damped)
             for name, target in self._objective.grams.items()
-            if refresh or name != self._deepest
+            if mode.evaluates or name != self._deepest
         }
         content, style = self._objective.by_layer(image, errors)
         deepest = correction = image.new_zeros(len(image))
-        if self._deepest and refresh:
-            if self._tangent:
-                correction = style[self._deepest].detach() - self._tangent(image).detach().clamp_min(0)
-            self._replace_tangent(self._deepest, style, image)
-        if self._tangent:
+        if self._tangent and self._deepest and mode.corrects:
+            correction = style[self._deepest].detach() - self._tangent(image).detach().clamp_min(0)
+        if self._deepest and mode.extrapolates:
+            self._tangent = self._tangent or _Tangent(image)
+            if mode.evaluates:
+                self._tangent.touch(style.pop(self._deepest), image)
             deepest = self._tangent(image)
         # An error is never negative, but its extrapolation may be.
         total = torch.stack([deepest.clamp_min(0), *style.values()]).sum(0)
@@ -99,33 +121,36 @@ class Guide:
         return GuideStep(terms, correction, (deepest / total).detach().abs())
 
     def _update_damping(self, best_loss: Tensor) -> None:
-        if self._steps and self._steps % _WINDOW == 0:
-            self._damped = self._damped & (best_loss < (1 - _FAST) * self._earlier_loss)
-            self._earlier_loss = best_loss
-
-    def _replace_tangent(self, name: str, style: dict[str, Tensor], image: Tensor) -> None:
-        """Remove the deepest layer's error from `style` and extrapolate it from `image` on.
-
-        If its share has become too large, leave the error in `style`, now and at all later steps.
-        """
-        if not self._extrapolates:
-            self._deepest = self._tangent = None
-            return
-        error = style.pop(name)
-        (gradient,) = torch.autograd.grad(error.sum(), image, retain_graph=True)
-        self._tangent = _Tangent(error.detach(), gradient, image.detach())
+        due = (self._count % _WINDOW == 0) & (self._count > 0)
+        self._damped &= ~due | (best_loss < (1 - _FAST) * self._earlier_loss)
+        torch.where(due, best_loss, self._earlier_loss, out=self._earlier_loss)
+        self._count += 1
 
 
-@dataclass(frozen=True)
 class _Tangent:
-    """The first-order Taylor expansion of a layer's style error, `(B,)`, at a picture, `(B, 3, H, W)`."""
+    """The first-order Taylor expansion of a layer's style error, `(B,)`, for pictures `(B, 3, H, W)`.
 
-    error: Tensor
-    gradient: Tensor
-    origin: Tensor
+    It is kept as a constant and a gradient, so that no picture has to be kept.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        """`like` is a picture of the same shape. Call `touch` first."""
+        self._constant = like.new_zeros(len(like))
+        self._gradient = torch.zeros_like(like)
+
+    def touch(self, error: Tensor, image: Tensor) -> None:
+        """Expand the error, which has a graph, around the picture."""
+        (gradient,) = torch.autograd.grad(error.sum(), image, retain_graph=True)
+        with torch.no_grad():
+            self._gradient.copy_(gradient)
+            self._constant.copy_(error - _products(gradient, image))
 
     def __call__(self, image: Tensor) -> Tensor:
-        return self.error + (self.gradient * (image - self.origin)).flatten(1).sum(1)
+        return self._constant + _products(self._gradient, image)
+
+
+def _products(gradient: Tensor, image: Tensor) -> Tensor:
+    return (gradient * image).flatten(1).sum(1)
 
 
 def _deepest_style_layer(objective: Objective) -> str | None:

@@ -29,33 +29,36 @@ class LBFGS:
     """Minimises B functions of N variables at once.
 
     Each problem has its own history, step length and acceptance. No number is read back to the host, so a GPU
-    never waits for it between two steps.
+    never waits for it between two steps. All state is in tensors that keep their place in memory, so a CUDA
+    graph can repeat a step.
 
-    `best`, `(B, N)`, and `best_loss`, `(B,)`, are the best point so far and its loss. `converged`, `(B,)`, is
-    true where 20 steps lowered the best loss by less than the tolerance; the best point is then final.
+    `trial`, `(B, N)`, is the point to evaluate next. `best`, `(B, N)`, and `best_loss`, `(B,)`, are the best
+    point so far and its loss. `converged`, `(B,)`, is true where 20 steps lowered the best loss by less than
+    the tolerance; the best point is then final.
     """
 
     def __init__(self, start: Tensor, tolerance: Tensor | float = 0.0, history: int = 20) -> None:
-        """`start` is `(B, N)`. Set `first_step`, `(B,)` lengths of the first steps, before calling `step`.
+        """`start`, `(B, N)`, becomes `trial`. Set `first_step`, `(B,)` lengths of the first steps, before the
+        first call of `step`.
 
         `tolerance`, `(B,)` or one number for all, is the share of the best loss. `history` is how many steps
         are stored, with 2·B·N numbers each.
         """
         b, n = start.shape
-        self.first_step = start.new_ones(b)
-        self.best, self.best_loss = start, start.new_full((b,), torch.inf)
+        self.trial, self._point, self.best = start, start.clone(), start.clone()
+        self.first_step, self.best_loss = start.new_ones(b), start.new_full((b,), torch.inf)
         self.converged = torch.zeros(b, dtype=torch.bool, device=start.device)
-        self._earlier_best, self._tolerance = self.best_loss, tolerance
-        self._point, self._trial = start, start
-        self._loss, self._grad = self.best_loss, torch.zeros_like(start)
-        self._direction, self._length = self._grad, start.new_ones(b)
+        self._tolerance, self._earlier_best = tolerance, self.best_loss.clone()
+        self._loss, self._grad = self.best_loss.clone(), torch.zeros_like(start)
+        self._direction, self._length = torch.zeros_like(start), start.new_ones(b)
         self._s, self._y = start.new_zeros(b, history, n), start.new_zeros(b, history, n)
         self._sy = start.new_zeros(b, history, history)
         self._gamma = start.new_zeros(b)
-        self._count, self._history = 0, history
+        self._count = torch.zeros(1, dtype=torch.int64, device=start.device)
+        self._slots = torch.arange(history, device=start.device)
 
-    def step(self, loss: Tensor, grad: Tensor, correction: Tensor | None = None) -> Tensor:
-        """Take `(B,)` losses and `(B, N)` gradients at the last trial point; return the next one, `(B, N)`.
+    def step(self, loss: Tensor, grad: Tensor, correction: Tensor | None = None) -> None:
+        """Take `(B,)` losses and `(B, N)` gradients at `trial`, and move it to the next point.
 
         `correction`, `(B,)`, says how much too low the losses of the steps before were. It is added to them
         where it is finite and positive, so that the new loss is compared with corrected ones.
@@ -65,45 +68,43 @@ class LBFGS:
         finite = loss.isfinite() & grad.isfinite().all(1)
         self._keep_best(finite, loss)
         accepted = finite & ((loss <= _MOST_RISE * self._loss) | self._loss.isinf())
-        grad = torch.where(accepted[:, None], grad, self._grad)
-        if self._count:
-            self._store(accepted, grad)
-        self._point = torch.where(accepted[:, None], self._trial, self._point)
-        self._loss = torch.where(accepted, loss, self._loss)
-        self._grad = grad
+        self._store(accepted, grad)
+        _replace(self._point, self.trial, accepted)
+        _replace(self._grad, grad, accepted)
+        _replace(self._loss, loss, accepted)
+        self._length.mul_(_SHORTEN).masked_fill_(accepted, 1.0)
+        _replace(self._direction, self._bounded_direction(), accepted)
+        torch.addcmul(self._point, self._length[:, None], self._direction, out=self.trial)
         self._count += 1
-        self._length = torch.where(accepted, 1.0, _SHORTEN * self._length)
-        self._direction = torch.where(accepted[:, None], self._bounded_direction(), self._direction)
-        self._trial = self._point + self._length[:, None] * self._direction
-        return self._trial
 
     def _raise_earlier_losses(self, by: Tensor) -> None:
         by = by.nan_to_num(0, 0, 0).clamp_min(0)  # not finite where the loss at the trial point is not
-        self._loss, self.best_loss = self._loss + by, self.best_loss + by
-        self._earlier_best = self._earlier_best + by
+        for earlier in (self._loss, self.best_loss, self._earlier_best):
+            earlier += by
 
     def _keep_best(self, finite: Tensor, loss: Tensor) -> None:
         better = finite & (loss < self.best_loss) & ~self.converged
-        self.best = torch.where(better[:, None], self._trial, self.best)
-        self.best_loss = torch.where(better, loss, self.best_loss)
-        if self._count % _WINDOW == 0 and self._count:
-            decrease = self._earlier_best - self.best_loss
-            self.converged = self.converged | (decrease < self._tolerance * self._earlier_best)
-            self._earlier_best = self.best_loss
+        _replace(self.best, self.trial, better)
+        _replace(self.best_loss, loss, better)
+        due = (self._count % _WINDOW == 0) & (self._count > 0)
+        decrease = self._earlier_best - self.best_loss
+        self.converged |= due & (decrease < self._tolerance * self._earlier_best)
+        _replace(self._earlier_best, self.best_loss, due)
 
     def _store(self, accepted: Tensor, grad: Tensor) -> None:
         # A rejected step, or one with too little curvature, is stored as zeros, which the solves below
-        # ignore.
-        s = torch.where(accepted[:, None], self._trial - self._point, 0.0)
-        y = grad - self._grad
+        # ignore. The first point has no step.
+        s = torch.where(accepted[:, None], self.trial - self._point, 0.0)
+        y = torch.where(accepted[:, None], grad - self._grad, 0.0)
         sy, yy = (s * y).sum(1), (y * y).sum(1)
         good = sy > _LEAST_COSINE * s.norm(dim=1) * yy.sqrt()
         s, y = torch.where(good[:, None], s, 0.0), torch.where(good[:, None], y, 0.0)
-        slot = (self._count - 1) % self._history
-        self._s[:, slot], self._y[:, slot] = s, y
-        self._sy[:, slot] = matvec(self._y, s)
-        self._sy[:, :, slot] = matvec(self._s, y)
-        self._gamma = torch.where(good, _SCALING * sy / yy, self._gamma)
+        slot = (self._count - 1) % len(self._slots)
+        self._s.index_copy_(1, slot, s[:, None])
+        self._y.index_copy_(1, slot, y[:, None])
+        self._sy.index_copy_(1, slot, matvec(self._y, s)[:, None])
+        self._sy.index_copy_(2, slot, matvec(self._s, y)[:, :, None])
+        _replace(self._gamma, _SCALING * sy / yy, good)
 
     def _bounded_direction(self) -> Tensor:
         direction: Tensor = self._newton_direction()
@@ -111,29 +112,25 @@ class LBFGS:
         return direction * bound.clamp_max(1.0)[:, None]
 
     def _newton_direction(self) -> Tensor:
-        used = min(self._count - 1, self._history)
         norm = self._grad.norm(dim=1)
         first = torch.where(norm > 0, self.first_step / norm, 0.0)
         gamma = torch.where(self._gamma > 0, self._gamma, first)[:, None]
-        if not used:
-            return -gamma * self._grad
-        oldest = (self._count - 1) % self._history if self._count - 1 > self._history else 0
-
-        def by_age(x: Tensor) -> Tensor:
-            # Indexing by a list would copy the list to the device at every step; rolling does not.
-            return x.roll(-oldest, 1)
-
-        def by_slot(x: Tensor) -> Tensor:
-            return x.roll(oldest, 1)
-
-        s, y = self._s[:, :used], self._y[:, :used]
-        sy = self._sy[:, :used, :used].roll((-oldest, -oldest), (1, 2))
+        history = len(self._slots)
+        # Slots from the oldest step to the newest one, and the place of each slot in this order.
+        by_age, by_slot = (self._slots + self._count) % history, (self._slots - self._count) % history
+        s, y = self._s, self._y
+        sy = self._sy.index_select(1, by_age).index_select(2, by_age)
         diagonal = sy.diagonal(dim1=1, dim2=2)
         r = sy.triu() + torch.diag_embed((diagonal == 0).to(sy.dtype))
-        alpha = _solve(r, by_age(matvec(s, self._grad)), upper=True)
-        q = gamma * (self._grad - _combination(y, by_slot(alpha)))
-        c = _solve(r.mT, diagonal * alpha - by_age(matvec(y, q)), upper=False)
-        return -(q + _combination(s, by_slot(c)))
+        alpha = _solve(r, matvec(s, self._grad).index_select(1, by_age), upper=True)
+        q = gamma * (self._grad - _combination(y, alpha.index_select(1, by_slot)))
+        c = _solve(r.mT, diagonal * alpha - matvec(y, q).index_select(1, by_age), upper=False)
+        return -(q + _combination(s, c.index_select(1, by_slot)))
+
+
+def _replace(old: Tensor, new: Tensor, where: Tensor) -> None:
+    """Write `(B,)` or `(B, N)` new numbers over the old ones of the problems in `where`, `(B,)` or `(1,)`."""
+    torch.where(where if old.dim() == 1 else where[:, None], new, old, out=old)
 
 
 def _combination(rows: Tensor, factors: Tensor) -> Tensor:

@@ -120,21 +120,23 @@ class BatchRun:
         """Optimise scale `level` from `image`, `(B, 3, H, W)`, and return the best picture of each pair."""
         keep = self._targets.keep(self._pairs, level)
         canvas = Canvas(image.shape[2], image.shape[3], image.device, keep)
-        variables, scale = canvas.encode(image), max(image.shape[2:])
+        scale, plan = max(image.shape[2:]), self._targets.plan(self._pairs, level)
+        optimiser = LBFGS(canvas.encode(image), self._tolerance, plan.steps)
         del image  # a large one takes much memory
-        optimiser = LBFGS(variables, self._tolerance, self._targets.plan(self._pairs, level).steps)
         smooth = any(pair.parameters.tv_weight for pair in self._pairs)
-        guide, tape, before = Guide(objective, smooth), Tape(), [len(log) for log in self._logs]
+        guide, tape = Guide(objective, smooth), Tape(in_tiles=plan.tile is not None)
+        before = [len(log) for log in self._logs]
         active, shares = list(range(len(self._pairs))), list[float]()
         for step in range(self._schedule[level]):
-            variables.requires_grad_(True)
-            terms, correction, share = guide.step(canvas.decode(variables), optimiser.best_loss, shares)
+            variables = optimiser.trial.detach().requires_grad_()
+            mode = guide.next_mode(shares)
+            terms, correction, share = guide.step(canvas.decode(variables), optimiser.best_loss, mode)
             total = self._total(terms)
             (gradient,) = torch.autograd.grad(total.sum(), variables)
             with torch.no_grad():
                 if step == 0:
-                    optimiser.first_step = objective.coverage * _first_step(canvas, variables, gradient)
-                variables = optimiser.step(total.detach(), gradient, self._weights.style * correction)
+                    optimiser.first_step.copy_(objective.coverage * _first_step(canvas, variables, gradient))
+                optimiser.step(total.detach(), gradient, self._weights.style * correction)
                 converged = optimiser.converged.to(total.dtype)
                 tape.write(Row(terms.content, terms.style, terms.tv, total, converged, share))
             shares = []

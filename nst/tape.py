@@ -7,7 +7,8 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-_DELAY = 8  # rows that may still be computed on a GPU: enough to keep it busy, and few enough to stop it soon
+# Rows that may still be computed on a GPU: enough to keep it busy, and few enough to stop it soon.
+_DELAY, _DELAY_IN_TILES = 8, 1
 
 Number = TypeVar("Number", Tensor, float)
 
@@ -29,7 +30,9 @@ class Tape:
     Decisions that depend on them therefore fall at the same evaluation however fast the host is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, in_tiles: bool = False) -> None:
+        """`in_tiles` says whether the picture is computed in tiles: an evaluation may then take seconds."""
+        self._delay = _DELAY_IN_TILES if in_tiles else _DELAY
         self._rows: deque[tuple[Tensor, torch.cuda.Event | None]] = deque()
 
     def write(self, row: Row[Tensor]) -> None:
@@ -49,7 +52,7 @@ class Tape:
         while self._rows:
             numbers, event = self._rows[0]
             if event is not None:
-                if not everything and len(self._rows) <= _DELAY:
+                if not everything and len(self._rows) <= self._delay:
                     return
                 event.synchronize()
             self._rows.popleft()

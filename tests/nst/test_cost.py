@@ -4,7 +4,6 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -120,22 +119,6 @@ def test_recomputing_convolutions_saves_memory_and_does_not_change_the_gradient(
     less, found = bytes_and_gradient(recompute_above=64 * 64 - 1)
     assert less < 0.6 * usual
     assert torch.equal(found, expected)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
-def test_the_host_does_not_wait_for_the_gpu_inside_a_scale() -> None:
-    stylizer = Stylizer(device="cuda")
-    stylizer.run([pair(1)])  # what is computed only once may wait for the GPU
-
-    def watch(_: int, evaluation: Any) -> None:
-        last = evaluation.step == STEPS
-        torch.cuda.set_sync_debug_mode("default" if last else "error")
-
-    try:
-        stylizer.run([pair(2)], watch)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_the_total_variation_has_a_gradient_only_with_a_weight() -> None:

@@ -1,11 +1,11 @@
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from nst.guide import Guide
+from nst.guide import Guide, GuideStep
 from nst.objective import Layers, Objective, style_grams
 from nst.parameters import LAYERS, Parameters
 from nst.vgg import VGG19
@@ -35,6 +35,10 @@ def other_image() -> Tensor:
     return torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(2)).requires_grad_()
 
 
+def advance(guide: Guide, image: Tensor, loss: Tensor, shares: Sequence[float] = ()) -> GuideStep:
+    return guide.step(image, loss, guide.next_mode(shares))
+
+
 def style_gradient(style: Tensor, image: Tensor) -> Tensor:
     (gradient,) = torch.autograd.grad(style.sum(), image)
     return gradient
@@ -42,7 +46,7 @@ def style_gradient(style: Tensor, image: Tensor) -> Tensor:
 
 def test_the_first_terms_equal_those_of_the_objective(vgg: VGG19) -> None:
     objective, image = objective_of(vgg, DEFAULT), other_image()
-    terms, correction, share = Guide(objective).step(image, LOSS)
+    terms, correction, share = advance(Guide(objective), image, LOSS)
     expected = objective(image)
     assert terms.content.item() == pytest.approx(expected.content.item())
     assert terms.style.item() == pytest.approx(expected.style.item())
@@ -55,7 +59,7 @@ def test_the_deepest_layer_is_evaluated_at_every_fortieth_step(vgg: VGG19) -> No
     guide = Guide(objective_of(network, DEFAULT))
     network.depths.clear()
     image = other_image()
-    styles = [guide.step(image, LOSS).terms.style.item() for _ in range(81)]
+    styles = [advance(guide, image, LOSS).terms.style.item() for _ in range(81)]
     assert network.depths == ["relu5_1", *["relu4_1"] * 39, "relu5_1", *["relu4_1"] * 39, "relu5_1"]
     assert styles == pytest.approx([styles[0]] * 81)  # the extrapolation is exact where it starts
 
@@ -63,9 +67,9 @@ def test_the_deepest_layer_is_evaluated_at_every_fortieth_step(vgg: VGG19) -> No
 def test_the_deepest_layer_is_extrapolated_linearly_in_between(vgg: VGG19) -> None:
     objective, image = objective_of(vgg, DEFAULT), other_image()
     guide = Guide(objective)
-    guide.step(image, LOSS)
+    advance(guide, image, LOSS)
     moved = (image + 1e-3).detach().requires_grad_()
-    style = guide.step(moved, LOSS).terms.style
+    style = advance(guide, moved, LOSS).terms.style
     assert style.item() == pytest.approx(objective(moved).style.item(), rel=1e-3)
 
 
@@ -75,7 +79,7 @@ def test_a_deepest_layer_with_a_large_share_is_evaluated_at_every_step(vgg: VGG1
     network.depths.clear()
     shares: list[float] = []
     for _ in range(3):
-        shares = guide.step(other_image(), LOSS, shares).deepest_share.tolist()
+        shares = advance(guide, other_image(), LOSS, shares).deepest_share.tolist()
     assert network.depths == ["relu3_1"] * 3
 
 
@@ -84,23 +88,23 @@ def test_a_share_that_is_not_a_number_does_not_stop_the_extrapolation(vgg: VGG19
     guide = Guide(objective_of(network, DEFAULT))
     network.depths.clear()
     for _ in range(2):
-        guide.step(other_image(), LOSS, [torch.nan, 0.01])
+        advance(guide, other_image(), LOSS, [torch.nan, 0.01])
     assert network.depths == ["relu5_1", "relu4_1"]
 
 
 def test_the_correction_is_the_error_of_the_extrapolation(vgg: VGG19) -> None:
     objective, image = objective_of(vgg, DEFAULT), other_image()
     guide = Guide(objective)
-    guide.step(image, LOSS)
+    advance(guide, image, LOSS)
     moved = (0.5 * image).detach().requires_grad_()
-    extrapolated = guide.step(moved, LOSS)
+    extrapolated = advance(guide, moved, LOSS)
     assert not extrapolated.correction.any()
-    exact = guide.step(moved, LOSS, [1.0])
+    exact = advance(guide, moved, LOSS, [1.0])
     assert exact.terms.style.item() == pytest.approx(objective(moved).style.item(), rel=1e-5)
     error = (exact.terms.style - extrapolated.terms.style).item()
     assert exact.correction.item() == pytest.approx(error, rel=1e-3)
     assert abs(error) > 1e-3 * extrapolated.terms.style.item()
-    assert not guide.step(moved, LOSS).correction.any()
+    assert not advance(guide, moved, LOSS).correction.any()
 
 
 def test_the_gradient_is_damped_until_ten_steps_lower_the_loss_too_little(vgg: VGG19) -> None:
@@ -110,7 +114,7 @@ def test_the_gradient_is_damped_until_ten_steps_lower_the_loss_too_little(vgg: V
     # The loss after 10, 20 and 30 steps is 8, 7.5 and 7.2.
     for loss, steps, damped in ((torch.inf, 10, True), (8.0, 10, True), (7.5, 10, True), (7.2, 1, False)):
         for _ in range(steps):
-            terms = guide.step(image, torch.tensor([loss])).terms
+            terms = advance(guide, image, torch.tensor([loss])).terms
         found = style_gradient(terms.style, image)
         assert (found.norm() < 0.7 * exact.norm()) == damped
         assert torch.allclose(found, exact, rtol=1e-3, atol=1e-3 * exact.abs().max().item()) != damped
@@ -126,7 +130,7 @@ def test_damping_ends_for_each_pair_on_its_own(vgg: VGG19) -> None:
     )
     guide, image = Guide(both), other_image().detach().expand(2, -1, -1, -1).clone().requires_grad_()
     for loss in [[3.0, 3.0]] * 10 + [[2.0, 2.0]] * 10 + [[1.0, 1.95]]:
-        terms = guide.step(image, torch.tensor(loss)).terms
+        terms = advance(guide, image, torch.tensor(loss)).terms
     found = style_gradient(terms.style, image)
     assert found[0].norm().item() < 0.7 * found[1].norm().item()
 
@@ -144,5 +148,5 @@ def test_no_layer_is_extrapolated_if_that_saves_nothing(vgg: VGG19, layers: Laye
     guide = Guide(objective_of(network, layers))
     network.depths.clear()
     for _ in range(3):
-        guide.step(other_image(), LOSS)
+        advance(guide, other_image(), LOSS)
     assert network.depths == ["relu3_1"] * 3

@@ -12,15 +12,20 @@ Function = Callable[[Tensor], Tensor]
 
 
 def minimise(function: Function, start: Tensor, steps: int, first: float = 0.1) -> LBFGS:
-    optimiser = LBFGS(start, tolerance=0.005)
+    optimiser = LBFGS(start.clone(), tolerance=0.005)
     optimiser.first_step = start.new_full((len(start),), first)
-    point = start
     for _ in range(steps):
-        point = point.detach().requires_grad_()
+        point = optimiser.trial.detach().requires_grad_()
         loss = function(point)
         (grad,) = torch.autograd.grad(loss.sum(), point)
-        point = optimiser.step(loss.detach(), grad)
+        optimiser.step(loss.detach(), grad)
     return optimiser
+
+
+def next_point(optimiser: LBFGS, loss: Tensor, grad: Tensor) -> Tensor:
+    """The point after a step."""
+    optimiser.step(loss, grad)
+    return optimiser.trial.clone()
 
 
 def rosenbrock(x: Tensor) -> Tensor:
@@ -45,9 +50,9 @@ def test_a_multiple_of_a_function_takes_the_same_steps() -> None:
 
 def test_the_first_step_has_the_length_asked_for() -> None:
     start = torch.ones(2, 5)
-    optimiser = LBFGS(start)
+    optimiser = LBFGS(start.clone())
     optimiser.first_step = torch.tensor([0.5, 2.0])
-    trial = optimiser.step(torch.ones(2), torch.full((2, 5), 3.0))
+    trial = next_point(optimiser, torch.ones(2), torch.full((2, 5), 3.0))
     assert (trial - start).norm(dim=1).tolist() == pytest.approx([0.5, 2.0])
 
 
@@ -58,13 +63,13 @@ def test_the_direction_equals_that_of_the_two_loop_recursion() -> None:
     hessian = matrix @ matrix.T + torch.eye(8, dtype=torch.float64)
     optimiser = LBFGS(torch.randn(1, 8, generator=generator, dtype=torch.float64), history=4)
     optimiser.first_step = torch.tensor([1.0], dtype=torch.float64)
-    point, points, grads = optimiser.best, [], []
+    point, points, grads = optimiser.trial.clone(), [], []
     for step in range(7):
         grad = point @ hessian
         points.append(point)
         grads.append(grad)
         always_lower = torch.tensor([-float(step)], dtype=torch.float64)
-        point = optimiser.step(always_lower, grad)
+        point = next_point(optimiser, always_lower, grad)
     s = [b - a for a, b in itertools.pairwise(points)][-4:]
     y = [b - a for a, b in itertools.pairwise(grads)][-4:]
     q, alphas = grads[-1].clone(), []
@@ -106,10 +111,10 @@ def test_a_problem_that_is_not_finite_does_not_change_the_others() -> None:
 
 def test_a_step_that_raises_the_loss_by_more_than_a_tenth_is_rejected() -> None:
     start = torch.full((1, 4), 0.01)
-    optimiser = LBFGS(start)
+    optimiser = LBFGS(start.clone())
     optimiser.first_step = torch.tensor([1000.0])
-    trial = optimiser.step(torch.tensor([1.0]), torch.ones(1, 4))
-    shorter = optimiser.step(torch.tensor([1e6]), -torch.ones(1, 4))
+    trial = next_point(optimiser, torch.tensor([1.0]), torch.ones(1, 4))
+    shorter = next_point(optimiser, torch.tensor([1e6]), -torch.ones(1, 4))
     assert (shorter - start).norm().item() == pytest.approx(0.25 * (trial - start).norm().item())
 
 
@@ -117,7 +122,7 @@ def test_the_best_point_is_kept_when_the_last_one_is_worse() -> None:
     optimiser = LBFGS(torch.zeros(1, 2))
     points = [torch.zeros(1, 2)]
     for loss in (5.0, 3.0, 3.2, 3.1):
-        points.append(optimiser.step(torch.tensor([loss]), torch.ones(1, 2)))
+        points.append(next_point(optimiser, torch.tensor([loss]), torch.ones(1, 2)))
     assert optimiser.best_loss.item() == 3.0
     assert torch.equal(optimiser.best, points[1])
 
@@ -141,25 +146,26 @@ def test_a_step_reads_no_number_back_to_the_host(monkeypatch: pytest.MonkeyPatch
 
 def test_steps_are_bounded_where_the_curvature_is_negative() -> None:
     start = torch.full((1, 4), 0.1)
-    optimiser = LBFGS(start)
+    optimiser = LBFGS(start.clone())
     optimiser.first_step = torch.tensor([0.1])
-    before = optimiser.step(torch.tensor([1.0]), torch.full((1, 4), -1.0))
-    after = optimiser.step(torch.tensor([0.9]), torch.full((1, 4), -1.0 + 1e-7))  # nearly no curvature
+    before = next_point(optimiser, torch.tensor([1.0]), torch.full((1, 4), -1.0))
+    nearly_no_curvature = torch.full((1, 4), -1.0 + 1e-7)
+    after = next_point(optimiser, torch.tensor([0.9]), nearly_no_curvature)
     assert (after - before).norm().item() == pytest.approx(0.5)
 
 
 def test_the_search_continues_after_a_correction_of_earlier_losses() -> None:
     """From the sixth step on, the loss of the second problem is higher by a million, and corrected for it."""
     start = torch.ones(2, 10, dtype=torch.float64)
-    optimiser, point = LBFGS(start), start
+    optimiser = LBFGS(start.clone())
     for step in range(60):
-        point = point.detach().requires_grad_()
+        point = optimiser.trial.detach().requires_grad_()
         loss = quadratic(point)
         (grad,) = torch.autograd.grad(loss.sum(), point)
         added, correction = (
             torch.tensor([0.0, 1e6 * condition], dtype=torch.float64) for condition in (step >= 5, step == 5)
         )
-        point = optimiser.step(loss.detach() + added, grad, correction)
+        optimiser.step(loss.detach() + added, grad, correction)
     assert optimiser.best_loss[1].item() == pytest.approx(1e6 + quadratic(optimiser.best)[1].item())
     assert (quadratic(optimiser.best) < 1e-2 * quadratic(start)).all()
 

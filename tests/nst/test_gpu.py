@@ -1,0 +1,129 @@
+"""What a GPU computes is what a CPU computes. All tests of this file need a GPU."""
+
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from nst import PreparedPair, PreviewCallbacks, Style, Stylizer
+from nst.device import is_out_of_memory
+from nst.memory import GB
+from nst.objective import Objective
+from tests.conftest import make_picture
+from tests.nst.pairs import prepared
+from tests.nst.test_regions import half, pair_of
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+STEPS = 20
+
+
+@pytest.fixture(scope="module")
+def exact() -> Stylizer:
+    return Stylizer(device="cuda", dtype="fp32")
+
+
+@pytest.fixture(scope="module")
+def usual() -> Stylizer:
+    return Stylizer(device="cuda")
+
+
+def evaluated(stylizer: Stylizer, pair: PreparedPair, most_pixels: int | None = None) -> list[Tensor]:
+    """The content and the style term of a picture like the content, and the gradient of each.
+
+    `most_pixels` is the number of pixels of a tile.
+    """
+    usual, contents = stylizer.targets.objective([pair], -1), stylizer.targets.contents([pair], -1)
+    objective = Objective(usual.vgg, contents, usual.grams, usual.layers, most_pixels=most_pixels)
+    noise = torch.rand(contents.shape, generator=torch.Generator().manual_seed(0))
+    image = (0.9 * contents + 0.1 * noise.to(contents.device)).requires_grad_()
+    terms = objective(image)
+    found = [terms.content, terms.style]
+    found += [torch.autograd.grad(term.sum(), image, retain_graph=True)[0] for term in found]
+    return [each.detach().cpu() for each in found]
+
+
+def furthest(found: list[Tensor], expected: list[Tensor]) -> float:
+    """The largest relative error of a tensor."""
+    pairs = zip(found, expected, strict=True)
+    return max(float((one - other).norm() / other.norm()) for one, other in pairs)
+
+
+def test_terms_and_gradients_are_those_of_the_cpu(exact: Stylizer, stylizer: Stylizer) -> None:
+    pair = prepared(size=(160, 130))
+    assert furthest(evaluated(exact, pair), evaluated(stylizer, pair)) < 1e-3
+
+
+def test_terms_and_gradients_in_bf16_are_close_to_those_of_the_cpu(
+    usual: Stylizer, stylizer: Stylizer
+) -> None:
+    pair = prepared(size=(160, 130))
+    assert usual.dtype == torch.bfloat16
+    assert furthest(evaluated(usual, pair), evaluated(stylizer, pair)) < 0.1
+
+
+def test_tiles_are_exact(exact: Stylizer) -> None:
+    pair = prepared(size=(400, 330))
+    assert furthest(evaluated(exact, pair, 90_000), evaluated(exact, pair)) < 1e-4
+
+
+def test_results_are_as_good_as_those_of_the_cpu(usual: Stylizer, stylizer: Stylizer) -> None:
+    pair = prepared(size=(96, 80), epochs=3)
+    found, expected = (each.run([pair])[0].losses.total for each in (usual, stylizer))
+    assert found < 1.05 * expected
+
+
+def test_a_pair_in_a_batch_has_the_result_that_it_has_alone(usual: Stylizer) -> None:
+    pairs = [prepared(seed, size=(96, 80), epochs=2) for seed in (1, 2, 3)]
+    together = [result.losses.total for result in usual.run(pairs)]
+    alone = [usual.run([pair])[0].losses.total for pair in pairs]
+    assert together == pytest.approx(alone, rel=0.1)
+
+
+def test_regions_keep_snapshots_and_previews(usual: Stylizer) -> None:
+    left, right = (half(96, 80, left) for left in (True, False))
+    styles = [(Style(make_picture(64, 64, seed), region), 1.0) for seed, region in ((2, left), (3, right))]
+    keep = Image.new("L", (96, 80))
+    keep.paste(255, (0, 0, 24, 80))
+    pair, shown = pair_of(*styles, keep=keep, snapshots=2), list[int]()
+    previews = PreviewCallbacks(lambda: [0], lambda index, picture: shown.append(index), 64)
+    (result,) = usual.run([pair], previews=previews)
+    assert len(result.evaluations) == STEPS
+    assert [each.step for each in result.snapshots][-1] == STEPS
+    assert shown
+    kept = (0, 0, 20, 80)
+    assert result.image.crop(kept).tobytes() == pair.contents[-1].crop(kept).tobytes()
+
+
+@pytest.mark.parametrize(("size", "memory"), [(1024, 3.0), (1536, 2.0)])
+def test_a_picture_takes_no_more_memory_than_it_may(size: int, memory: float) -> None:
+    """The larger one is computed in tiles."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    others = torch.cuda.memory_reserved()
+    stylizer, pair = Stylizer(device="cuda", memory=memory), prepared(size=(size, size))
+    assert (stylizer.plan(pair).tile is None) == (size == 1024)
+    stylizer.run([pair])
+    assert torch.cuda.max_memory_reserved() - others < memory * GB
+
+
+def test_an_exhausted_gpu_is_recognised() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(10**15, dtype=torch.uint8, device="cuda")
+    assert is_out_of_memory(raised.value)
+
+
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
+def test_the_host_does_not_wait_for_the_gpu_inside_a_scale(usual: Stylizer) -> None:
+    usual.run([prepared(1)])  # what is computed only once may wait for the GPU
+
+    def watch(_: int, evaluation: Any) -> None:
+        last = evaluation.step == STEPS
+        torch.cuda.set_sync_debug_mode("default" if last else "error")
+
+    try:
+        usual.run([prepared(3)], watch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
