@@ -42,6 +42,10 @@ class Terms:
     style: Tensor
     tv: Tensor
 
+    def total(self, weights: "Terms") -> Tensor:
+        """The sum of the weighted terms, `(B,)`."""
+        return weights.content * self.content + weights.style * self.style + weights.tv * self.tv
+
 
 def total_variation(image: Tensor) -> Tensor:
     """`(B, 3, H, W)` -> `(B,)`: squared differences to the next pixel below and to the right, per pixel.

@@ -27,19 +27,18 @@ from nst import color, images
 from nst.canvas import Canvas
 from nst.device import upload
 from nst.errors import NSTError
-from nst.guide import Guide
 from nst.lbfgs import LBFGS
 from nst.objective import Objective, Terms
 from nst.pair import PreparedPair
 from nst.parameters import ITERATIONS_PER_EPOCH
 from nst.previews import PreviewCallbacks, reduced
 from nst.result import Evaluation, Losses, OnEvaluation, Result, Snapshot
+from nst.search import Search
 from nst.snapshots import Snapshots
 from nst.tape import Row, Tape
 from nst.targets import Targets
 
 _FINE_SHARE = 0.8  # of the iterations of a scale and all coarser ones, the share of that scale
-_FIRST_CHANGE = 0.02  # mean change of a pixel by the first step, where 1 is the range from black to white
 
 
 def split(iterations: int, levels: int) -> list[int]:
@@ -104,7 +103,7 @@ class BatchRun:
         starts = upload(torch.stack([pair.starts for pair in self._pairs], dim=1), self._targets.device)
         keep = self._targets.keep(self._pairs, 0)
         with torch.no_grad():
-            losses = torch.stack([self._total(objective(keep(picture))) for picture in starts])
+            losses = torch.stack([objective(keep(picture)).total(self._weights) for picture in starts])
             best = losses.nan_to_num(torch.inf, torch.inf).argmin(0)
         return starts[best, torch.arange(len(self._pairs), device=best.device)]
 
@@ -118,27 +117,17 @@ class BatchRun:
 
     def _minimise(self, objective: Objective, image: Tensor, level: int) -> Tensor:
         """Optimise scale `level` from `image`, `(B, 3, H, W)`, and return the best picture of each pair."""
-        keep = self._targets.keep(self._pairs, level)
-        canvas = Canvas(image.shape[2], image.shape[3], image.device, keep)
+        canvas = Canvas(image.shape[2], image.shape[3], image.device, self._targets.keep(self._pairs, level))
         scale, plan = max(image.shape[2:]), self._targets.plan(self._pairs, level)
+        repeat = self._targets.repeat(len(image) * image[0, 0].numel(), plan)
         optimiser = LBFGS(canvas.encode(image), self._tolerance, plan.steps)
         del image  # a large one takes much memory
         smooth = any(pair.parameters.tv_weight for pair in self._pairs)
-        guide, tape = Guide(objective, smooth), Tape(in_tiles=plan.tile is not None)
-        before = [len(log) for log in self._logs]
+        search = Search(objective, canvas, optimiser, self._weights, repeat, smooth)
+        tape, before = Tape(in_tiles=plan.tile is not None), [len(log) for log in self._logs]
         active, shares = list(range(len(self._pairs))), list[float]()
         for step in range(self._schedule[level]):
-            variables = optimiser.trial.detach().requires_grad_()
-            mode = guide.next_mode(shares)
-            terms, correction, share = guide.step(canvas.decode(variables), optimiser.best_loss, mode)
-            total = self._total(terms)
-            (gradient,) = torch.autograd.grad(total.sum(), variables)
-            with torch.no_grad():
-                if step == 0:
-                    optimiser.first_step.copy_(objective.coverage * _first_step(canvas, variables, gradient))
-                optimiser.step(total.detach(), gradient, self._weights.style * correction)
-                converged = optimiser.converged.to(total.dtype)
-                tape.write(Row(terms.content, terms.style, terms.tv, total, converged, share))
+            tape.write(search.step(shares))
             shares = []
             for rows in tape.read():
                 active = self._report(rows, active, scale)
@@ -154,10 +143,6 @@ class BatchRun:
         _check_finite(optimiser.best_loss.tolist())
         with torch.no_grad():
             return canvas.decode(optimiser.best)
-
-    def _total(self, terms: Terms) -> Tensor:
-        weights = self._weights
-        return weights.content * terms.content + weights.style * terms.style + weights.tv * terms.tv
 
     def _report(self, rows: Sequence[Row[float]], active: Sequence[int], scale: int) -> list[int]:
         """Log one evaluation of the pairs in `active`; return those that have not converged with it."""
@@ -198,7 +183,7 @@ class BatchRun:
         ]
         with torch.no_grad():
             terms = exact(upload(torch.stack(saved), self._targets.device))
-            rows = torch.stack([terms.content, terms.style, terms.tv, self._total(terms)])
+            rows = torch.stack([terms.content, terms.style, terms.tv, terms.total(self._weights)])
         losses = [Losses(*values) for values in rows.T.tolist()]
         _check_finite([loss.total for loss in losses])
         style_weights, seconds = self._weights.style.tolist(), self._seconds()
@@ -261,10 +246,3 @@ def _with_kept(picture: Image.Image, pair: PreparedPair) -> Image.Image:
 
 def _enlarged(image: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(image, like.shape[2:], mode="bicubic")
-
-
-def _first_step(canvas: Canvas, variables: Tensor, gradient: Tensor) -> Tensor:
-    """The length, `(B,)`, of a step down the gradient that changes pixels by `_FIRST_CHANGE` on average."""
-    probe = 1e-3 * F.normalize(gradient)
-    change = (canvas.decode(variables - probe) - canvas.decode(variables)).abs().mean((1, 2, 3))
-    return 1e-3 * _FIRST_CHANGE / change.clamp_min(1e-30)

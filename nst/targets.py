@@ -1,7 +1,7 @@
 """The networks, and the objectives that they give for pairs; styles' targets are kept from batch to batch."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,11 +10,13 @@ from nst import images, masks
 from nst.available import AvailableMemory
 from nst.balance import Balance, balanced, given
 from nst.device import upload
+from nst.graphs import LARGEST, Graphs
 from nst.memory import Demand, Plan, least, plan, style_tile
 from nst.objective import Layers, Objective, mix_grams, style_grams
 from nst.pair import PreparedPair, Style
 from nst.parameters import Parameters
 from nst.regions import Keep
+from nst.search import Numbers, Repeat
 from nst.vgg import VGG19
 from nst.weights import Weights
 
@@ -38,6 +40,7 @@ class Targets:
         self._fast = self._exact if dtype == torch.float32 else VGG19(weights, dtype).to(device)
         self.memory = AvailableMemory(device, memory)
         self.on_tile: Callable[[], None] = lambda: None
+        self._graphs = Graphs(device) if device.type == "cuda" else None
         self._grams: OrderedDict[object, dict[str, Tensor]] = OrderedDict()
 
     def objective(self, pairs: Sequence[PreparedPair], level: int, exact: bool = False) -> Objective:
@@ -79,6 +82,19 @@ class Targets:
             memory.measure()
         return plan(demand, memory.bytes, self.device, self.dtype, memory.given)
 
+    def repeat(self, pixels: int, found: Plan) -> Repeat:
+        """What runs the steps of a search for pictures that have so many pixels together.
+
+        These are CUDA graphs where they save time.
+        """
+        if not self._graphs:
+            return _directly
+        if found.tile or pixels > LARGEST:
+            self._graphs.release()
+            return _directly
+        self._graphs.begin(pixels)
+        return self._graphs.run
+
     def contents(self, pairs: Sequence[PreparedPair], level: int) -> Tensor:
         """The content pictures of a batch at scale `level`, `(B, 3, H, W)` in 0..1, on the device."""
         return upload(torch.stack([images.to_tensor(pair.contents[level]) for pair in pairs]), self.device)
@@ -118,6 +134,10 @@ class Targets:
                 self._grams.popitem(last=False)
         self._grams.move_to_end(key)
         return self._grams[key]
+
+
+def _directly(key: Hashable, step: Callable[[], Numbers]) -> Numbers:
+    return step()
 
 
 def _layers(parameters: Parameters) -> Layers:
