@@ -94,8 +94,6 @@ class BatchRun:
         for level in range(1, len(self._schedule)):
             objective = self._targets.objective(self._pairs, level)
             image = self._minimise(objective, self._refined(image, level), level)
-        if self._targets.dtype != torch.float32:
-            objective = self._targets.objective(self._pairs, -1, exact=True)
         return self._deliver(objective, image)
 
     def _best_start(self, objective: Objective) -> Tensor:
@@ -169,7 +167,7 @@ class BatchRun:
         for index, pixels in zip(indices, small, strict=True):
             self._previews.show(index, _picture(pixels, self._pairs[index]))
 
-    def _deliver(self, exact: Objective, image: Tensor) -> list[Result]:
+    def _deliver(self, objective: Objective, image: Tensor) -> list[Result]:
         """Round to 8 bits, and compute the losses of the pixels that a reader of the saved file will get.
 
         Transparency does not count: the losses are those of the whole picture on white.
@@ -182,7 +180,7 @@ class BatchRun:
             for picture, pair in zip(pictures, self._pairs, strict=True)
         ]
         with torch.no_grad():
-            terms = exact(upload(torch.stack(saved), self._targets.device))
+            terms = self._exact_terms(objective, upload(torch.stack(saved), self._targets.device))
             rows = torch.stack([terms.content, terms.style, terms.tv, terms.total(self._weights)])
         losses = [Losses(*values) for values in rows.T.tolist()]
         _check_finite([loss.total for loss in losses])
@@ -191,6 +189,22 @@ class BatchRun:
             Result(*found, seconds, self._snapshots_of(index, found[0]))
             for index, found in enumerate(zip(pictures, losses, style_weights, self._logs, strict=True))
         ]
+
+    def _exact_terms(self, objective: Objective, saved: Tensor) -> Terms:
+        """The terms in fp32 of the pictures, `(B, 3, H, W)`; `objective` is that of the finest scale."""
+        if self._targets.dtype == torch.float32:
+            return objective(saved)
+        # One after the other, because features in fp32 take more memory, and cuDNN takes up to 40 GB for them
+        # in some batches.
+        found = [
+            self._targets.objective([pair], -1, exact=True)(picture[None])
+            for pair, picture in zip(self._pairs, saved, strict=True)
+        ]
+        return Terms(
+            torch.cat([terms.content for terms in found]),
+            torch.cat([terms.style for terms in found]),
+            torch.cat([terms.tv for terms in found]),
+        )
 
     def _snapshots_of(self, index: int, result: Image.Image) -> list[Snapshot]:
         """The snapshots of a pair if it wants some; the last one is its result, reduced."""

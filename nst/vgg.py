@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from nst import cudnn
 from nst.parameters import LAYERS, Pooling
 from nst.weights import CONVOLUTIONS, MEAN, STD, Weights
 from nst.winograd import WinogradReLU
@@ -109,5 +110,7 @@ class _ConvolutionBlock(nn.Module):
         if self._winograd and x.device.type == "cpu" and x[0].numel() >= _WINOGRAD_NUMBERS:
             x = self._winograd(x)
             return F.max_pool2d(x, 2) if pool else x
+        if cudnn.suits(x):
+            return cudnn.convolution_relu(x, self.kernel, self.bias, pool)
         x = F.conv2d(x, self.kernel, self.bias, padding=1)
         return F.relu_(F.max_pool2d(x, 2) if pool else x)

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from nst import PreparedPair, PreviewCallbacks, Style, Stylizer
+from nst import PreparedPair, PreviewCallbacks, Style, Stylizer, cudnn
 from nst.device import is_out_of_memory
 from nst.memory import GB
 from nst.objective import Objective
@@ -63,6 +64,25 @@ def test_terms_and_gradients_in_bf16_are_close_to_those_of_the_cpu(
     pair = prepared(size=(160, 130))
     assert usual.dtype == torch.bfloat16
     assert furthest(evaluated(usual, pair), evaluated(stylizer, pair)) < 0.1
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_a_convolution_with_its_relu_is_that_of_pytorch(pool: bool) -> None:
+    generator = torch.Generator("cuda").manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        found = torch.randn(shape, dtype=torch.bfloat16, device="cuda", generator=generator)
+        return found.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else found
+
+    x, kernel, bias = random(2, 64, 33, 46).requires_grad_(), random(128, 64, 3, 3), random(128)
+    assert cudnn.suits(x)
+    found = cudnn.convolution_relu(x, kernel, bias, pool)
+    expected = F.relu(F.conv2d(x, kernel, bias, padding=1))
+    expected = F.max_pool2d(expected, 2) if pool else expected
+    assert torch.allclose(found, expected, rtol=0.02, atol=0.1)
+    weights = torch.randn_like(found)
+    (one,), (other,) = (torch.autograd.grad((each * weights).sum(), x) for each in (found, expected))
+    assert (one - other).norm() < 0.05 * other.norm()
 
 
 def test_tiles_are_exact(exact: Stylizer) -> None:
