@@ -14,13 +14,16 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import documented, large
 from benchmarks.engine import seconds_for
 from benchmarks.machine import describe
 from benchmarks.pictures import PAIRS, Snapshot, judge, prepared, resized
 from nst import Stylizer
+from nst.parameters import LAYERS
+from nst.scales import evaluations_by_scale
+from nst.tiles import STRIDES
+from nst.weights import CONVOLUTIONS, load_weights
 from pipeline.events.log import JsonLines
 from pipeline.stores.folder import FolderStore
 
@@ -102,28 +105,37 @@ def whole_pipeline(count: int, epochs: int, goals: Sequence[float]) -> tuple[flo
         return seconds, sum(record["seconds"] for record in records), low
 
 
-def convolution_share(stylizer: Stylizer, count: int, size: int, peak: float) -> float:
-    """The rate of operations of the convolutions in a whole optimisation, as a share of the matrix rate."""
-    content, style = (resized(name, size) for name in PAIRS[0])
+def operations(width: int, height: int) -> float:
+    """Operations of the convolutions up to relu4_1 for one evaluation, forward and back to the picture."""
+    kernels, total = load_weights().kernels, 0.0
+    for name, layer in zip(CONVOLUTIONS, LAYERS, strict=True):
+        # Each number of a kernel takes a product and a sum for each position, and as many on the way back.
+        total += 4 * kernels[name].numel() * (height // STRIDES[layer]) * (width // STRIDES[layer])
+        if layer == "relu4_1":
+            break
+    return total
+
+
+def convolution_share(stylizer: Stylizer, count: int, peak: float) -> float:
+    """The rate of operations of the convolutions in a whole optimisation, as a share of the matrix rate.
+
+    Those of relu5_1, at every 40th evaluation, and those of the targets are not counted.
+    """
+    content, style = map(picture, PAIRS[0])
     pair = prepared(content, style, EPOCHS)
-    pairs = [pair] * count
-    # Early versions of torch cannot count a product with an explicit dtype. It is not counted here.
-    nothing = {torch.ops.aten.bmm: lambda *_, **__: 0}
-    with FlopCounterMode(display=False, custom_mapping=nothing) as counter:
-        stylizer.run(pairs)
-    operations: float = sum(
-        number for name, number in counter.get_flop_counts()["Global"].items() if "convolution" in str(name)
-    )
-    return operations / timed(lambda: stylizer.run(pairs), 1) / peak
+    evaluations = zip(evaluations_by_scale(pair), pair.contents, strict=True)
+    needed = count * sum(number * operations(*content.size) for number, content in evaluations)
+    return needed / timed(lambda: stylizer.run([pair] * count), 1) / peak
 
 
 def memory(size: int) -> tuple[float, float]:
     """Peak bytes of a square picture that may take `LIMIT`, and the seconds of one of its evaluations."""
-    stylizer, times = Stylizer(device=DEVICE, memory=LIMIT / 1e9), list[float]()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
+    others, times = torch.cuda.memory_reserved(), list[float]()
+    stylizer = Stylizer(device=DEVICE, memory=LIMIT / 1e9)
     large.seconds_of(stylizer, large.prepared(size), EVALUATIONS, lambda _, seconds: times.append(seconds))
-    return torch.cuda.max_memory_reserved(), statistics.median(times)
+    return torch.cuda.max_memory_reserved() - others, statistics.median(times)
 
 
 def figures() -> Iterator[tuple[str, object]]:
@@ -148,7 +160,7 @@ def figures() -> Iterator[tuple[str, object]]:
         yield f"{count} pairs: overhead of the pipeline, share of time", 1 - optimising / seconds
 
     for batch in BATCHES:
-        share = convolution_share(stylizer, batch, SIZE, peak)
+        share = convolution_share(stylizer, batch, peak)
         yield f"share of the bf16 matrix rate, {batch} at a time", share
     for size in SQUARES:
         peak_bytes, seconds = memory(size)
