@@ -94,11 +94,11 @@ class LBFGS:
     def _store(self, accepted: Tensor, grad: Tensor) -> None:
         # A rejected step, or one with too little curvature, is stored as zeros, which the solves below
         # ignore. The first point has no step.
-        s = torch.where(accepted[:, None], self.trial - self._point, 0.0)
-        y = torch.where(accepted[:, None], grad - self._grad, 0.0)
+        s, y = self.trial - self._point, grad - self._grad
         sy, yy = (s * y).sum(1), (y * y).sum(1)
-        good = sy > _LEAST_COSINE * s.norm(dim=1) * yy.sqrt()
-        s, y = torch.where(good[:, None], s, 0.0), torch.where(good[:, None], y, 0.0)
+        good = accepted & (sy > _LEAST_COSINE * s.norm(dim=1) * yy.sqrt())
+        for each in (s, y):
+            each.masked_fill_(~good[:, None], 0.0)
         slot = (self._count - 1) % len(self._slots)
         self._s.index_copy_(1, slot, s[:, None])
         self._y.index_copy_(1, slot, y[:, None])
@@ -109,7 +109,7 @@ class LBFGS:
     def _bounded_direction(self) -> Tensor:
         direction: Tensor = self._newton_direction()
         bound: Tensor = _LONGEST * self.first_step / direction.norm(dim=1).clamp_min(1e-30)
-        return direction * bound.clamp_max(1.0)[:, None]
+        return direction.mul_(bound.clamp_max(1.0)[:, None])
 
     def _newton_direction(self) -> Tensor:
         norm = self._grad.norm(dim=1)
@@ -123,9 +123,9 @@ class LBFGS:
         diagonal = sy.diagonal(dim1=1, dim2=2)
         r = sy.triu() + torch.diag_embed((diagonal == 0).to(sy.dtype))
         alpha = _solve(r, matvec(s, self._grad).index_select(1, by_age), upper=True)
-        q = gamma * (self._grad - _combination(y, alpha.index_select(1, by_slot)))
+        q = (self._grad - _combination(y, alpha.index_select(1, by_slot))).mul_(gamma)
         c = _solve(r.mT, diagonal * alpha - matvec(y, q).index_select(1, by_age), upper=False)
-        return -(q + _combination(s, c.index_select(1, by_slot)))
+        return q.add_(_combination(s, c.index_select(1, by_slot))).neg_()
 
 
 def _replace(old: Tensor, new: Tensor, where: Tensor) -> None:
