@@ -5,6 +5,7 @@ module that makes it, in a paragraph that starts with 'Departure from Gatys et a
 from `benchmarks/README.md`.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,9 @@ __all__ = [
     "WeightsError",
 ]
 
+# Threads of OpenMP that wait actively take the processor from other processes: two runners on one machine
+# took more than three times as long. OpenMP reads this when PyTorch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _LAZY = {
     "Evaluation": "nst.result",
