@@ -12,6 +12,7 @@ from nst.device import upload
 from nst.images import Picture, to_tensor
 
 IMAGES = Path(__file__).parent.parent / "manifests" / "images"
+_MORE_IMAGES = Path(__file__).parent / "images"
 PAIRS = [(content, style) for content in ("cat", "coffee", "astronaut") for style in ("strokes", "mosaic")]
 
 
@@ -25,7 +26,8 @@ class Snapshot:
 
 def resized(name: str, size: int) -> Image.Image:
     """An example image at the working size, so that no algorithm resizes it."""
-    with Image.open(IMAGES / f"{name}.jpg") as image:
+    path = IMAGES / f"{name}.jpg"
+    with Image.open(path if path.exists() else _MORE_IMAGES / path.name) as image:
         return images.resize(image.convert("RGB"), images.scaled(image.size, size))
 
 

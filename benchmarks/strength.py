@@ -14,7 +14,6 @@ near 0 for another photograph, and does not depend on the contrast of the style.
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.machine import describe
-from benchmarks.pictures import IMAGES
+from benchmarks.pictures import resized
 from nst import Parameters, PreparedPair, Style, Stylizer, images
 from nst.images import Picture
 from nst.objective import Layers, style_grams
@@ -34,7 +33,6 @@ STYLES = (
     *("strokes", "mosaic", "grass", "brick", "gravel", "hatching"),
     *("watercolour", "nocturne", "woodcut", "points", "marbling", "shapes"),
 )
-_OWN = Path(__file__).parent / "images"
 _CELL = 160  # pixels of the sides of a picture in the contact sheet
 _LAYER = "relu4_1"
 
@@ -48,13 +46,6 @@ class Judged:
     weight: float
 
 
-def opened(name: str, size: int) -> Image.Image:
-    """A picture of this name whose long side has so many pixels."""
-    path = _OWN / f"{name}.jpg"
-    with Image.open(path if path.exists() else IMAGES / f"{name}.jpg") as image:
-        return images.resize(image.convert("RGB"), images.scaled(image.size, size))
-
-
 class Judge:
     """Stylizes pictures of one size, and measures them."""
 
@@ -62,13 +53,13 @@ class Judge:
         self._size, self._epochs = size, epochs
         self._stylizer = Stylizer()
         self._network = VGG19(load_weights()).to(self._stylizer.device)
-        self._power = {style: self._power_of(opened(style, size)) for style in STYLES}
+        self._power = {style: self._power_of(resized(style, size)) for style in STYLES}
 
     def picture(self, content: str, style: str, **given: float) -> tuple[Image.Image, Judged]:
         """The picture with this `strength` or `style_weight`, and what it is like."""
-        photo = opened(content, self._size)
+        photo = resized(content, self._size)
         chosen = {"epochs": self._epochs, "max_size": self._size, **given}
-        styles = [(Style(opened(style, self._size)), 1.0)]
+        styles = [(Style(resized(style, self._size)), 1.0)]
         pair = PreparedPair.prepare(Picture(photo), styles, Parameters.model_validate(chosen))
         (result,) = self._stylizer.run([pair])
         error = result.losses.style / self._power[style]
@@ -101,8 +92,8 @@ def _layers() -> Layers:
 def _sheet(pictures: dict[tuple[str, str], Image.Image], contents: Sequence[str]) -> Image.Image:
     """A row for each content, a column for each style; the images themselves at the edges."""
     sheet = Image.new("RGB", (_CELL * (len(STYLES) + 1), _CELL * (len(contents) + 1)), "white")
-    edges = {(-1, column): opened(style, _CELL) for column, style in enumerate(STYLES)}
-    edges |= {(row, -1): opened(content, _CELL) for row, content in enumerate(contents)}
+    edges = {(-1, column): resized(style, _CELL) for column, style in enumerate(STYLES)}
+    edges |= {(row, -1): resized(content, _CELL) for row, content in enumerate(contents)}
     cells = {
         (contents.index(content), STYLES.index(style)): images.resize(image, images.scaled(image.size, _CELL))
         for (content, style), image in pictures.items()

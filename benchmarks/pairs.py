@@ -1,0 +1,100 @@
+"""Measures what a user waits for the documented algorithm's result, on pairs of widely different kinds.
+
+    python -m benchmarks.pairs SIZE [tuned|set-aside]
+
+Of ours it is the shortest run, by epochs, whose delivered loss is as low as that of the documented algorithm
+after ten epochs: its seconds as the record tells them, with all that happens once. Constants of the search
+are chosen by the tuned pairs only; those that are set aside show whether they hold for others.
+
+Writes `benchmarks/results/pairs-SIZE.json` after each pair. A run that was stopped continues where it was.
+"""
+
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import documented
+from benchmarks.machine import describe
+from benchmarks.pictures import judge, prepared, resized
+from nst import Stylizer
+
+EPOCHS = 10
+PAIRS: dict[str, Sequence[tuple[str, str]]] = {
+    "tuned": (
+        ("cat", "strokes"),  # an animal; regular strokes
+        ("coffee", "mosaic"),  # bright, large stones
+        ("rocket", "nocturne"),  # a dark photograph, a dark painting of low contrast
+        ("camera", "hatching"),  # grey, line art
+        ("astronaut", "gravel"),  # a portrait, a photograph of a fine texture
+        ("coffee", "watercolour"),  # pale
+    ),
+    "set-aside": (
+        ("astronaut", "points"),  # a portrait, fine points
+        ("cat", "marbling"),  # fine curves
+        ("hubble", "shapes"),  # dark and nearly empty; large areas of one colour
+        ("rocket", "woodcut"),  # a dark landscape, black and white
+        ("coffee", "nocturne"),  # a dark painting of low contrast
+        ("camera", "brick"),  # grey, a photograph of a coarse texture
+    ),
+}
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Waited:
+    """The seconds and the delivered losses of both algorithms, and the epochs of ours."""
+
+    documented: float
+    goal: float
+    ours: float
+    loss: float
+    epochs: int
+
+
+def measured(names: tuple[str, str], size: int) -> Waited:
+    """Run both algorithms; ours with one epoch more each time, until its loss is as low."""
+    content, style = (resized(name, size) for name in names)
+    stylizer = Stylizer()
+    last = documented.stylize(content, style, EPOCHS, str(stylizer.device))[-1]
+    goal = judge(stylizer, prepared(content, style, EPOCHS))(last.image)
+    for epochs in range(1, 2 * EPOCHS + 1):
+        # A new stylizer, so that the time includes the targets of the style.
+        (found,) = Stylizer().run([prepared(content, style, epochs)])
+        if found.losses.total <= goal:
+            break
+    return Waited(last.seconds, goal, found.seconds, found.losses.total, epochs)
+
+
+def main() -> None:
+    """Print a row for each pair, and the means of each half."""
+    size, machine = int(sys.argv[1]), describe()
+    target = RESULTS / f"pairs-{size}.json"
+    known: dict[str, Any] = {"machine": machine, "pairs": {}}
+    if target.exists():
+        known = json.loads(target.read_text())
+    if known["machine"] != machine:
+        sys.exit(f"{target} was measured on another machine: {known['machine']}")
+    print(f"{size} px; {machine}\n\n| pair | documented | ours | epochs | times |\n|---|---|---|---|---|")
+    for half in sys.argv[2:] or PAIRS:
+        ratios = list[float]()
+        for names in PAIRS[half]:
+            name = " + ".join(names)
+            if name not in known["pairs"]:
+                known["pairs"][name] = asdict(measured(names, size))
+                target.write_text(json.dumps(known, indent=1))
+            row = Waited(**known["pairs"][name])
+            ratios.append(row.documented / row.ours)
+            print(
+                f"| {name} | {row.documented:.1f} s, {row.goal:.0f} | {row.ours:.1f} s, {row.loss:.0f} | "
+                f"{row.epochs} | {ratios[-1]:.1f} |",
+                flush=True,
+            )
+        print(f"| {half}: mean, worst | | | | {statistics.geometric_mean(ratios):.1f}, {min(ratios):.1f} |")
+
+
+if __name__ == "__main__":
+    main()
