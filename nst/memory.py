@@ -9,16 +9,16 @@ import torch
 from nst.errors import NSTError
 from nst.pair import PreparedPair
 from nst.tiles import STRIDES
-from nst.vgg import LARGE_PICTURE
 
 GB = 10**9
 _STEP = 24  # bytes a pixel of one step that L-BFGS stores
 _STATE = 180  # bytes a pixel of what else grows with the picture, with the content's features at relu4_1
 _KEPT, _GUIDE = 16, 12  # bytes a pixel of what is kept of the content, and of each region
-_FEATURES = {torch.float32: 2600, torch.bfloat16: 1500}  # bytes a pixel that is computed at once
+_FEATURES = {torch.float32: 2000, torch.bfloat16: 1500}  # bytes a pixel that is computed at once
 # Bytes a pixel of a style while its Gram matrices are computed. On a CPU these are its integers of 8 bits and
 # its numbers in fp32; a GPU has only the latter. A part of a style takes more: its mask, and guides of it.
 _STYLE, _PART = {"cpu": 20, "cuda": 12}, 36
+_LARGE_PICTURE = 2**22  # pixels; for a larger one, fewer steps are stored, at the cost of time
 _SMALLEST_TILE = 512**2  # pixels with margins; of a smaller one, the margins would be the most
 # On a CPU, larger tiles take more time, probably because they do not fit into its caches: a picture of 1024
 # px takes 1.3 times as long in four tiles as whole, and 1.6 times as long in two.
@@ -87,7 +87,7 @@ def plan(
 
 def _fitting(demand: Demand, memory: int, device: torch.device, dtype: torch.dtype) -> Plan:
     pixels, state, largest = demand.pixels, _state(demand), _LARGEST_TILES[device.type]
-    whole = 10 if pixels > LARGE_PICTURE else 20
+    whole = 10 if pixels > _LARGE_PICTURE else 20
     for steps, tile in ((whole, pixels), (10, largest), (5, largest), (3, _SMALLEST_TILE)):
         left = (memory - pixels * (state + _STEP * steps)) // _FEATURES[dtype]
         if left >= pixels:

@@ -13,14 +13,12 @@ from collections.abc import Collection, Iterator
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from nst import cudnn
 from nst.parameters import LAYERS, Pooling
+from nst.pooling import max_pool
 from nst.weights import CONVOLUTIONS, MEAN, STD, Weights
 from nst.winograd import WinogradReLU
-
-LARGE_PICTURE = 2**22  # pixels; for a larger picture, memory is saved at the cost of time
 
 _BEFORE_POOLING = ("conv1_2", "conv2_2", "conv3_4", "conv4_4")
 # Each layer, from the shallowest to the deepest, and whether a pooling follows it.
@@ -42,19 +40,12 @@ class VGG19(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self, weights: Weights, dtype: torch.dtype = torch.float32, recompute_above: int = LARGE_PICTURE
-    ) -> None:
-        """`dtype` is the type of the kernels and features; the input picture may stay fp32.
-
-        For pictures of more than `recompute_above` pixels, the convolutions before a max pooling run once
-        more in the backward pass, instead of keeping what they computed: 22 % more operations, a third less
-        memory.
-        """
+    def __init__(self, weights: Weights, dtype: torch.dtype = torch.float32) -> None:
+        """`dtype` is the type of the kernels and features; the input picture may stay fp32."""
         super().__init__()
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
-        self.dtype, self._recompute_above = dtype, recompute_above
+        self.dtype = dtype
         for name in CONVOLUTIONS:
             kernel, bias = weights.kernels[name].to(dtype), weights.biases[name].to(dtype)
             self.add_module(name, _ConvolutionBlock(kernel, bias))
@@ -68,8 +59,7 @@ class VGG19(nn.Module):
         one. What the caller computes from a layer before it requests the next one is differentiated after all
         deeper layers, because autograd goes backwards; so its gradient is not kept in memory meanwhile.
         """
-        pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
-        remaining, recompute = set(layers), image[0, 0].numel() > self._recompute_above
+        remaining = set(layers)
         x = ((image - self.mean) / self.std).to(self.dtype, memory_format=torch.channels_last)
         for name, layer in zip(CONVOLUTIONS, LAYERS, strict=True):
             if not remaining:
@@ -77,17 +67,12 @@ class VGG19(nn.Module):
             requested, pooled = layer in remaining, name in _BEFORE_POOLING
             # Max pooling and ReLU commute. Pooling first leaves a quarter of the numbers to the ReLU.
             pool_first = pooled and not requested and pooling == "max"
-            block = self.get_submodule(name)
-            if pool_first and recompute:
-                # The input and the indices that max poolings keep for backward take most of the memory.
-                x = checkpoint(block, x, pool_first, use_reentrant=False, preserve_rng_state=False)
-            else:
-                x = block(x, pool_first)
+            x = self.get_submodule(name)(x, pool_first)
             if requested:
                 remaining.remove(layer)
                 yield layer, x
             if pooled and not pool_first and remaining:
-                x = pool(x, 2)
+                x = _max_pool(x) if pooling == "max" else F.avg_pool2d(x, 2)
 
 
 class _ConvolutionBlock(nn.Module):
@@ -108,9 +93,12 @@ class _ConvolutionBlock(nn.Module):
 
     def forward(self, x: Tensor, pool: bool = False) -> Tensor:
         if self._winograd and x.device.type == "cpu" and x[0].numel() >= _WINOGRAD_NUMBERS:
-            x = self._winograd(x)
-            return F.max_pool2d(x, 2) if pool else x
+            return self._winograd(x, pool)
         if cudnn.suits(x):
             return cudnn.convolution_relu(x, self.kernel, self.bias, pool)
         x = F.conv2d(x, self.kernel, self.bias, padding=1)
-        return F.relu_(F.max_pool2d(x, 2) if pool else x)
+        return F.relu_(_max_pool(x) if pool else x)
+
+
+def _max_pool(x: Tensor) -> Tensor:
+    return max_pool(x) if x.device.type == "cpu" else F.max_pool2d(x, 2)

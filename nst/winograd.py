@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nst.pooling import Places, pooled, unpooled
+
 BLOCK = 2**20  # transformed numbers that each thread processes at once, so that they stay in its cache
 
 # The matrix G of the paper.
@@ -49,33 +51,49 @@ class WinogradReLU:
     def _backward_kernels(self) -> Tensor:
         return _transform_kernels(self._kernel.transpose(0, 1).flip(2, 3))
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """`(B, C, H, W)` -> `(B, K, H, W)`, channels last in memory."""
+    def __call__(self, x: Tensor, pool: bool = False) -> Tensor:
+        """`(B, C, H, W)` -> `(B, K, H, W)`, channels last in memory. With `pool`, a max pooling follows."""
         # Transformed kernels take four times the memory, so those for the gradient are made only when needed.
         backward = self._backward_kernels if torch.is_grad_enabled() and x.requires_grad else None
-        result: Tensor = _ConvolutionReLU.apply(x, self._forward_kernels, backward, self._bias, self._block)
+        kernels = self._forward_kernels, backward
+        result: Tensor = _ConvolutionReLU.apply(x, *kernels, self._bias, self._block, pool)
         return result
 
 
 class _ConvolutionReLU(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, kernels: Tensor, backward_kernels: Tensor | None, bias: Tensor, block: int
+        ctx: Any,
+        x: Tensor,
+        kernels: Tensor,
+        backward_kernels: Tensor | None,
+        bias: Tensor,
+        block: int,
+        pool: bool,
     ) -> Tensor:
         padded = _padded_zeros(x)
         _interior(padded, x).copy_(x)
         result = _cropped(_convolve(padded, kernels, bias, block).relu_(), x)
-        ctx.save_for_backward(result, backward_kernels)
-        ctx.block = block
+        ctx.block, ctx.size, distances = block, result.shape[2:], None
+        if pool:
+            result, (distances, *_) = pooled(result)
+        ctx.save_for_backward(result, backward_kernels, distances)
         return result
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
-        result, kernels = ctx.saved_tensors
-        padded = _padded_zeros(result)
-        torch.ops.aten.threshold_backward(grads[0], result, 0, grad_input=_interior(padded, result))
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None, None]:
+        result, kernels, distances = ctx.saved_tensors
+        if distances is None:
+            padded = _padded_zeros(result)
+            torch.ops.aten.threshold_backward(grads[0], result, 0, grad_input=_interior(padded, result))
+        else:
+            # Where a maximum is 0, so is the derivative of the ReLU.
+            grad = torch.ops.aten.threshold_backward(grads[0], result, 0)
+            result = unpooled(grad, Places(distances, *ctx.size))
+            padded = _padded_zeros(result)
+            _interior(padded, result).copy_(result)
         grad = _convolve(padded, kernels, kernels.new_zeros(kernels.shape[2]), ctx.block)
-        return _cropped(grad, result), None, None, None, None
+        return _cropped(grad, result), None, None, None, None, None
 
 
 def _transform_kernels(kernel: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def test_the_result_equals_a_direct_convolution_with_relu(layer: WinogradReLU, s
 
 
 def test_the_size_of_the_blocks_does_not_change_the_result() -> None:
-    x = torch.rand(1, 5, 21, 13, requires_grad=True)
+    x = torch.rand(1, 5, 21, 13, generator=torch.Generator().manual_seed(1)).requires_grad_()
     one_row, whole = (WinogradReLU(KERNEL, BIAS, block=block)(x) for block in (1, 2**20))
     assert torch.allclose(one_row, whole, atol=1e-5)
     found, expected = (torch.autograd.grad(result.sum(), x)[0] for result in (one_row, whole))
@@ -41,6 +41,15 @@ def test_the_gradient_equals_that_of_a_direct_convolution(
     (found,) = torch.autograd.grad(layer(x), x, weight)
     (expected,) = torch.autograd.grad(direct(x), x, weight.double())
     assert torch.allclose(found, expected, atol=1e-3)
+
+
+def test_a_max_pooling_can_follow(layer: WinogradReLU) -> None:
+    x = torch.rand(2, 5, 11, 6, requires_grad=True)
+    found, expected = layer(x, pool=True), F.max_pool2d(layer(x), 2)
+    assert torch.equal(found, expected)
+    weight = torch.randn(found.shape)
+    (one,), (other,) = (torch.autograd.grad(each, x, weight) for each in (found, expected))
+    assert torch.equal(one, other)
 
 
 def test_a_gradient_can_be_computed_after_a_call_without_gradients(layer: WinogradReLU) -> None:
