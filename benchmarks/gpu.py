@@ -21,7 +21,6 @@ from benchmarks.machine import describe
 from benchmarks.pictures import PAIRS, Snapshot, judge, prepared, resized
 from nst import Stylizer
 from nst.parameters import LAYERS
-from nst.scales import evaluations_by_scale
 from nst.tiles import STRIDES
 from nst.weights import CONVOLUTIONS, load_weights
 from pipeline.events.log import JsonLines
@@ -123,8 +122,9 @@ def convolution_share(stylizer: Stylizer, count: int, peak: float) -> float:
     """
     content, style = map(picture, PAIRS[0])
     pair = prepared(content, style, EPOCHS)
-    evaluations = zip(evaluations_by_scale(pair), pair.contents, strict=True)
-    needed = count * sum(number * operations(*content.size) for number, content in evaluations)
+    size = {max(scaled.size): scaled.size for scaled in pair.contents}
+    results = stylizer.run([pair] * count)
+    needed = sum(operations(*size[e.scale]) for result in results for e in result.evaluations)
     return needed / timed(lambda: stylizer.run([pair] * count), 1) / peak
 
 

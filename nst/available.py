@@ -20,7 +20,7 @@ class AvailableMemory:
     """The bytes of a device that pictures may take: what is left of a given number, or most of what is free.
 
     `bytes` is what was there at the last measurement. `given` is the given number, in GB, if there is
-    one.
+    one. `device` is the device.
     """
 
     def __init__(self, device: torch.device, given: float | None = None) -> None:
@@ -29,7 +29,7 @@ class AvailableMemory:
         On a CPU, the limit of the control group counts, such as that of a container. If no number is given,
         it is one GB at least, because free memory is only an estimate.
         """
-        self.given, self._device, self._networks = given, device, _used(device)
+        self.given, self.device, self._networks = given, device, _used(device)
         if given is None:
             self.bytes = 0
             self.measure()
@@ -44,12 +44,19 @@ class AvailableMemory:
         """
         if self.given is not None:
             return
-        pictures = max(0, _used(self._device) - self._networks)
-        if self._device.type == "cuda":
-            found = usable_of_gpu(self._device) + int(_USABLE * pictures)
+        pictures = max(0, _used(self.device) - self._networks)
+        if self.device.type == "cuda":
+            found = usable_of_gpu(self.device) + int(_USABLE * pictures)
         else:
             found = max(GB, int(_USABLE * (_free_of_host() + pictures)))
         self.bytes = max(self.bytes, found)
+
+    def left(self) -> int:
+        """The bytes of a GPU that this process can take beside those that PyTorch has taken, used or not."""
+        free, _ = torch.cuda.mem_get_info(self.device)
+        if self.given is None:
+            return free
+        return min(free, int(self.given * GB) - torch.cuda.memory_reserved(self.device))
 
 
 def most_for_pictures(device: torch.device) -> int:

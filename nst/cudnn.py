@@ -13,9 +13,16 @@ _CONVOLUTION = ([1, 1], [1, 1], [1, 1])  # stride, padding, dilation
 _POOLING = ([2, 2], [2, 2], [0, 0], [1, 1], False)  # kernel, stride, padding, dilation, ceil mode
 
 
-def suits(x: Tensor) -> bool:
-    """Whether `convolution_relu` computes features of this kind faster."""
-    return x.is_cuda and x.dtype == torch.bfloat16 and torch.version.cuda is not None
+def suits(x: Tensor, kernel: Tensor) -> bool:
+    """Whether `convolution_relu` computes this convolution faster, and cuDNN has an operation for it."""
+    return (
+        x.is_cuda
+        and x.dtype == torch.bfloat16
+        and torch.version.cuda is not None
+        and torch.backends.cudnn.enabled
+        and torch.cuda.get_device_capability(x.device) >= (8, 0)
+        and len(x) * len(kernel) * x[0, 0].numel() < 2**31  # larger ones were not tried
+    )
 
 
 def convolution_relu(x: Tensor, kernel: Tensor, bias: Tensor, pool: bool) -> Tensor:

@@ -11,67 +11,77 @@ from typing import Any, TypeVar
 
 import torch
 
+from nst.available import AvailableMemory
 from nst.device import is_out_of_memory
 
 Result = TypeVar("Result")
 
-LARGEST = 2**22  # pixels of a batch; for more of them, the GPU takes longer than the host
-_BYTES = 2000  # memory that a graph takes for each pixel, at most
+LARGEST = 2**20  # pixels of a batch; for about as many, a fast GPU takes as long as the host
 
 
 class Graphs:
     """Repeats steps as CUDA graphs.
 
-    All tensors that a step reads and changes must keep their places in memory, and it must have run once
-    without a graph. Graphs use their memory one after the other. It is kept from batch to batch until
-    `release`, because taking memory from a GPU takes long.
+    All tensors that a step reads and changes must keep their places in memory, and the operations of a step
+    must have run once without a graph. All graphs share one piece of memory, because they run one after the
+    other. It is kept from batch to batch, because taking memory from a GPU takes long; `release` gives it
+    back.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, memory: AvailableMemory) -> None:
+        """`memory` is that of the GPU."""
+        self._memory, self._device = memory, memory.device
         self._known: dict[Hashable, tuple[torch.cuda.CUDAGraph, Any]] = {}
         # Graphs share memory only if they are captured in the same stream.
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._keeper: torch.cuda.CUDAGraph | None = None  # memory exists as long as one graph that uses it
-        self._fails = False
+        self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        self._keeper: torch.cuda.CUDAGraph | None = None  # the memory exists as long as a graph that uses it
+        self._needed = self._taken = 0  # bytes
+        self._works = self._has_room = True
 
-    def begin(self, pixels: int) -> None:
-        """Forget all graphs, and get ready for those of a batch of so many pixels."""
+    def begin(self, needed: int) -> None:
+        """Forget all graphs, and get ready for those of a batch whose steps need so many bytes."""
         self._known.clear()
-        self._fails = False
-        free, _ = torch.cuda.mem_get_info(self._device)
-        if free < _BYTES * pixels:
-            torch.cuda.empty_cache()  # memory that a graph takes is not taken from what PyTorch keeps
+        self._needed, self._has_room = needed, True
 
     def release(self) -> None:
         """Forget all graphs, and give their memory back."""
         self._known.clear()
         if self._keeper:
-            self._keeper = None
+            self._keeper, self._taken = None, 0
             torch.cuda.empty_cache()
 
     def run(self, key: Hashable, step: Callable[[], Result]) -> Result:
         """Run a step, which has the same operations whenever it gets this key, and return what it returns.
 
-        Tensors in the result are overwritten by the next step. If a graph cannot be made, because of too
-        little memory or for another reason, the steps of this batch run without.
+        Tensors in the result are overwritten by the next step. If a graph cannot be made because of too
+        little memory, the steps of this batch run without; if for another reason, all steps from now on.
         """
-        if key not in self._known and not self._fails:
-            try:
-                self._known[key] = self._captured(step)
-            except RuntimeError as error:
-                self._fails = True
-                self.release()
-                if not is_out_of_memory(error):
-                    warnings.warn(
-                        f"this GPU computes without CUDA graphs, which is slower: {error}", stacklevel=2
-                    )
+        if key not in self._known and self._works and self._has_room and not self._make(key, step):
+            self.release()  # only here, because a traceback holds memory
         if key not in self._known:
             return step()
         graph, result = self._known[key]
         graph.replay()
         found: Result = result
         return found
+
+    def _make(self, key: Hashable, step: Callable[[], object]) -> bool:
+        """Make the graph of a step; false if that is not possible."""
+        if self._memory.left() < self._needed - self._taken:
+            # What PyTorch keeps after steps without a graph is of no use for a graph.
+            torch.cuda.empty_cache()
+        try:
+            self._known[key] = self._captured(step)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                self._has_room = False
+            else:
+                # Parts of PyTorch do not recover from this, so it is not tried again.
+                self._works = False
+                warnings.warn(f"steps run without CUDA graphs, which is slower: {error}", stacklevel=3)
+            return False
+        self._taken = max(self._taken, self._needed)
+        return True
 
     def _captured(self, step: Callable[[], Result]) -> tuple[torch.cuda.CUDAGraph, Result]:
         if self._keeper is None:

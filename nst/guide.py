@@ -40,7 +40,12 @@ class Mode(NamedTuple):
     corrects: bool
     """Its error is compared with the extrapolated one."""
     extrapolates: bool
-    """Its error is extrapolated: from this step's picture if the layer is evaluated."""
+    """Its error is extrapolated. If the layer is evaluated, this starts anew at this step's picture."""
+
+    @property
+    def stops(self) -> bool:
+        """Whether this is the one step after which the error is never extrapolated again."""
+        return self.corrects and not self.extrapolates
 
 
 class GuideStep(NamedTuple):
@@ -109,6 +114,8 @@ class Guide:
         deepest = correction = image.new_zeros(len(image))
         if self._tangent and self._deepest and mode.corrects:
             correction = style[self._deepest].detach() - self._tangent(image).detach().clamp_min(0)
+        if mode.stops:
+            self._tangent = None
         if self._deepest and mode.extrapolates:
             self._tangent = self._tangent or _Tangent(image)
             if mode.evaluates:

@@ -38,8 +38,8 @@ class LBFGS:
     """
 
     def __init__(self, start: Tensor, tolerance: Tensor | float = 0.0, history: int = 20) -> None:
-        """`start`, `(B, N)`, becomes `trial`. Set `first_step`, `(B,)` lengths of the first steps, before the
-        first call of `step`.
+        """`start`, `(B, N)`, becomes `trial`. Write the lengths of the first steps into `first_step`, `(B,)`,
+        before the first call of `step`.
 
         `tolerance`, `(B,)` or one number for all, is the share of the best loss. `history` is how many steps
         are stored, with 2·B·N numbers each.

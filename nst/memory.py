@@ -121,6 +121,11 @@ def least(demand: Demand, device: torch.device, dtype: torch.dtype) -> int:
     return max(_least_of_picture(demand, dtype), _least_of_style(demand, device, dtype))
 
 
+def feature_bytes(dtype: torch.dtype) -> int:
+    """The bytes that an evaluation needs for each pixel that it computes at once, for its features."""
+    return _FEATURES[dtype]
+
+
 def _least_of_picture(demand: Demand, dtype: torch.dtype) -> int:
     at_once = min(demand.pixels, _SMALLEST_TILE)
     return demand.pixels * (_state(demand) + 3 * _STEP) + at_once * _FEATURES[dtype]

@@ -33,7 +33,7 @@ from nst.pair import PreparedPair
 from nst.parameters import ITERATIONS_PER_EPOCH
 from nst.previews import PreviewCallbacks, reduced
 from nst.result import Evaluation, Losses, OnEvaluation, Result, Snapshot
-from nst.search import Search
+from nst.search import Repeat, Search
 from nst.snapshots import Snapshots
 from nst.tape import Row, Tape
 from nst.targets import Targets
@@ -89,11 +89,14 @@ class BatchRun:
         Raises `NSTError` if the loss of a pair was not finite at any evaluation of a scale, or if that of
         its delivered picture is not. Single evaluations may be: the search rejects such a step.
         """
+        # Memory of the scale before is given back before the targets of the next one need theirs.
+        repeat = self._targets.repeat(self._pairs, 0)
         objective = self._targets.objective(self._pairs, 0)
-        image = self._minimise(objective, self._best_start(objective), 0)
+        image = self._minimise(objective, self._best_start(objective), 0, repeat)
         for level in range(1, len(self._schedule)):
+            repeat = self._targets.repeat(self._pairs, level)
             objective = self._targets.objective(self._pairs, level)
-            image = self._minimise(objective, self._refined(image, level), level)
+            image = self._minimise(objective, self._refined(image, level), level, repeat)
         return self._deliver(objective, image)
 
     def _best_start(self, objective: Objective) -> Tensor:
@@ -113,11 +116,10 @@ class BatchRun:
         coarse = self._targets.contents(self._pairs, level - 1)
         return (fine + _enlarged(image - coarse, fine)).clamp(0, 1)
 
-    def _minimise(self, objective: Objective, image: Tensor, level: int) -> Tensor:
+    def _minimise(self, objective: Objective, image: Tensor, level: int, repeat: Repeat) -> Tensor:
         """Optimise scale `level` from `image`, `(B, 3, H, W)`, and return the best picture of each pair."""
         canvas = Canvas(image.shape[2], image.shape[3], image.device, self._targets.keep(self._pairs, level))
         scale, plan = max(image.shape[2:]), self._targets.plan(self._pairs, level)
-        repeat = self._targets.repeat(len(image) * image[0, 0].numel(), plan)
         optimiser = LBFGS(canvas.encode(image), self._tolerance, plan.steps)
         del image  # a large one takes much memory
         smooth = any(pair.parameters.tv_weight for pair in self._pairs)

@@ -49,9 +49,9 @@ class Search:
         `shares` are those that the host has read since the last step, see `Guide.next_mode`.
         """
         mode = self._guide.next_mode(shares)
-        if self._is_first:
-            self._is_first = False
-            return self._evaluate(mode, is_first=True)
+        if self._is_first or mode.stops:
+            is_first, self._is_first = self._is_first, False
+            return self._evaluate(mode, is_first)
         return self._repeat(mode, partial(self._evaluate, mode))
 
     def _evaluate(self, mode: Mode, is_first: bool = False) -> Numbers:
@@ -66,7 +66,8 @@ class Search:
                 optimiser.first_step.copy_(self._objective.coverage * length)
             optimiser.step(total.detach(), gradient, weights.style * correction)
             converged = optimiser.converged.to(total.dtype)
-        return Row(terms.content, terms.style, terms.tv, total, converged, share)
+        found = Row(terms.content, terms.style, terms.tv, total, converged, share)
+        return Row(*(numbers.detach() for numbers in found))
 
 
 def _first_step(canvas: Canvas, variables: Tensor, gradient: Tensor) -> Tensor:

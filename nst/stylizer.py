@@ -93,6 +93,7 @@ class Stylizer:
         try:
             return BatchRun(self.targets, pairs, on_evaluation, previews).results()
         except RuntimeError:
+            self.targets.release()  # smaller batches may be tried next, and need all memory
             if self.device.type == "cuda":
                 # cuBLAS and cuDNN report a lost GPU as an error of their own; this raises the real one.
                 torch.cuda.synchronize(self.device)

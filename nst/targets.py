@@ -1,5 +1,6 @@
 """The networks, and the objectives that they give for pairs; styles' targets are kept from batch to batch."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 
@@ -11,7 +12,7 @@ from nst.available import AvailableMemory
 from nst.balance import Balance, balanced, given
 from nst.device import upload
 from nst.graphs import LARGEST, Graphs
-from nst.memory import Demand, Plan, least, plan, style_tile
+from nst.memory import Demand, Plan, feature_bytes, least, plan, style_tile
 from nst.objective import Layers, Objective, mix_grams, style_grams
 from nst.pair import PreparedPair, Style
 from nst.parameters import Parameters
@@ -40,7 +41,8 @@ class Targets:
         self._fast = self._exact if dtype == torch.float32 else VGG19(weights, dtype).to(device)
         self.memory = AvailableMemory(device, memory)
         self.on_tile: Callable[[], None] = lambda: None
-        self._graphs = Graphs(device) if device.type == "cuda" else None
+        # Graphs were not tried with the GPUs of AMD, which are also called 'cuda'.
+        self._graphs = Graphs(self.memory) if device.type == "cuda" and torch.version.cuda else None
         self._grams: OrderedDict[object, dict[str, Tensor]] = OrderedDict()
 
     def objective(self, pairs: Sequence[PreparedPair], level: int, exact: bool = False) -> Objective:
@@ -82,18 +84,21 @@ class Targets:
             memory.measure()
         return plan(demand, memory.bytes, self.device, self.dtype, memory.given)
 
-    def repeat(self, pixels: int, found: Plan) -> Repeat:
-        """What runs the steps of a search for pictures that have so many pixels together.
-
-        These are CUDA graphs where they save time.
-        """
+    def repeat(self, pairs: Sequence[PreparedPair], level: int) -> Repeat:
+        """What runs the steps of a search at scale `level`: CUDA graphs where they save time."""
         if not self._graphs:
             return _directly
-        if found.tile or pixels > LARGEST:
-            self._graphs.release()
+        pixels = len(pairs) * math.prod(pairs[0].contents[level].size)
+        if pixels > LARGEST or self.plan(pairs, level).tile:
+            self.release()
             return _directly
-        self._graphs.begin(pixels)
+        self._graphs.begin(pixels * feature_bytes(self.dtype))
         return self._graphs.run
+
+    def release(self) -> None:
+        """Give memory back that is kept from batch to batch."""
+        if self._graphs:
+            self._graphs.release()
 
     def contents(self, pairs: Sequence[PreparedPair], level: int) -> Tensor:
         """The content pictures of a batch at scale `level`, `(B, 3, H, W)` in 0..1, on the device."""

@@ -94,7 +94,7 @@ class _ConvolutionBlock(nn.Module):
     def forward(self, x: Tensor, pool: bool = False) -> Tensor:
         if self._winograd and x.device.type == "cpu" and x[0].numel() >= _WINOGRAD_NUMBERS:
             return self._winograd(x, pool)
-        if cudnn.suits(x):
+        if cudnn.suits(x, self.kernel):
             return cudnn.convolution_relu(x, self.kernel, self.bias, pool)
         x = F.conv2d(x, self.kernel, self.bias, padding=1)
         return F.relu_(_max_pool(x) if pool else x)

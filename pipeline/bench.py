@@ -114,6 +114,6 @@ def _seconds_per_evaluation(stylizer: Stylizer, pair: PreparedPair, batch: int) 
 
 def _peak_gigabytes(device: torch.device) -> float:
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e9
+        return torch.cuda.max_memory_reserved(device) / 1e9
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
