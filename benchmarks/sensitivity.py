@@ -8,7 +8,7 @@ that of a run with the usual one: the geometric mean over the pairs, and the low
 
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from unittest.mock import patch
 
@@ -35,7 +35,9 @@ CONSTANTS: dict[str, tuple[str, Sequence[float]]] = {
 }
 
 
-def losses(pairs: Sequence[tuple[Image.Image, Image.Image]], epochs: int, **changed: float) -> list[float]:
+def losses(
+    pairs: Sequence[tuple[Image.Image, Image.Image]], epochs: int, changed: Mapping[str, float]
+) -> list[float]:
     """The delivered loss of each pair, of a content and a style, with some constants changed."""
     with ExitStack() as changes:
         for name, value in changed.items():
@@ -49,12 +51,12 @@ def main() -> None:
     size, epochs, *halves = sys.argv[1:]
     names = [pair for half in halves or PAIRS for pair in PAIRS[half]]
     pairs = [(resized(content, int(size)), resized(style, int(size))) for content, style in names]
-    usual = losses(pairs, int(epochs))
+    usual = losses(pairs, int(epochs), {})
     print(f"{size} px, {epochs} epochs, {len(pairs)} pairs; {describe()}\n")
     print("| constant | value | mean | lowest | highest |\n|---|---|---|---|---|")
     for what, (name, values) in CONSTANTS.items():
         for value in values:
-            found = losses(pairs, int(epochs), **{name: value})
+            found = losses(pairs, int(epochs), {name: value})
             ratios = [mine / theirs for mine, theirs in zip(found, usual, strict=True)]
             mean = statistics.geometric_mean(ratios)
             print(f"| {what} | {value:g} | {mean:.3f} | {min(ratios):.3f} | {max(ratios):.3f} |", flush=True)
