@@ -18,8 +18,8 @@ from PIL import Image
 from benchmarks import documented, large
 from benchmarks.engine import seconds_for
 from benchmarks.machine import describe
-from benchmarks.pictures import PAIRS, Snapshot, judge, prepared, resized
-from nst import Stylizer
+from benchmarks.pictures import PAIRS, Snapshot, judge, landscape, prepared
+from nst import Result, Stylizer
 from nst.parameters import LAYERS
 from nst.tiles import STRIDES
 from nst.weights import CONVOLUTIONS, load_weights
@@ -52,26 +52,21 @@ def matrix_rate() -> float:
     return 2 * 8192**3 / timed(lambda: a @ a, 20)
 
 
-def picture(name: str) -> Image.Image:
-    """An example image, cropped to one shape, so that all pairs can share a batch."""
-    return resized(name, SIZE).crop((0, 0, SIZE, SIZE * 2 // 3))
-
-
 def documented_result(names: tuple[str, str], epochs: int = EPOCHS) -> Snapshot:
     """The last picture of the documented algorithm for a pair."""
-    content, style = map(picture, names)
+    content, style = (landscape(name, SIZE) for name in names)
     return documented.stylize(content, style, epochs, DEVICE)[-1]
 
 
 def goal_of(stylizer: Stylizer, names: tuple[str, str], result: Image.Image) -> float:
     """The delivered loss of a picture that another algorithm made."""
-    content, style = map(picture, names)
+    content, style = (landscape(name, SIZE) for name in names)
     return judge(stylizer, prepared(content, style, EPOCHS))(result)
 
 
 def epochs_to(stylizer: Stylizer, names: tuple[str, str], goal: float) -> int:
     """The number of our epochs that reaches the goal; at most that of the documented algorithm."""
-    content, style = map(picture, names)
+    content, style = (landscape(name, SIZE) for name in names)
     for epochs in range(1, EPOCHS + 1):
         ours = stylizer.run([prepared(content, style, epochs)])[0].losses.total
         if ours <= goal:
@@ -90,7 +85,7 @@ def whole_pipeline(count: int, epochs: int, goals: Sequence[float]) -> tuple[flo
         inbox.mkdir()
         outbox.mkdir()
         for name in {name for names in PAIRS for name in names}:
-            picture(name).save(inbox / f"{name}.png")
+            landscape(name, SIZE).save(inbox / f"{name}.png")
         pairs = [
             {"id": str(n), "content": f"{c}.png", "style": f"{s}.png"}
             for n, (c, s) in enumerate(islice(cycle(PAIRS), count))
@@ -120,12 +115,13 @@ def convolution_share(stylizer: Stylizer, count: int, peak: float) -> float:
 
     Those of relu5_1, at every 40th evaluation, and those of the targets are not counted.
     """
-    content, style = map(picture, PAIRS[0])
+    content, style = (landscape(name, SIZE) for name in PAIRS[0])
     pair = prepared(content, style, EPOCHS)
     size = {max(scaled.size): scaled.size for scaled in pair.contents}
-    results = stylizer.run([pair] * count)
-    needed = sum(operations(*size[e.scale]) for result in results for e in result.evaluations)
-    return needed / timed(lambda: stylizer.run([pair] * count), 1) / peak
+    runs = list[list[Result]]()
+    seconds = timed(lambda: runs.append(stylizer.run([pair] * count)), 1)
+    needed = sum(operations(*size[e.scale]) for result in runs[-1] for e in result.evaluations)
+    return needed / seconds / peak
 
 
 def memory(size: int) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from unittest.mock import patch
 import torch
 
 from benchmarks.machine import describe
-from benchmarks.pictures import PAIRS, prepared, resized
+from benchmarks.pictures import PAIRS, landscape, prepared
 from nst import PreparedPair, Stylizer
 from nst.parameters import ITERATIONS_PER_EPOCH
 from pipeline.bench import finest
@@ -24,7 +24,7 @@ _FEW, _MANY = 2, 6  # epochs
 
 def pair_of(names: tuple[str, str], size: int, epochs: int) -> PreparedPair:
     """A pair of example images, cropped to one shape, without its coarse scales."""
-    content, style = (resized(name, size).crop((0, 0, size, size * 2 // 3)) for name in names)
+    content, style = (landscape(name, size) for name in names)
     return finest(prepared(content, style, epochs))
 
 

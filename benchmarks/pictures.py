@@ -31,6 +31,11 @@ def resized(name: str, size: int) -> Image.Image:
         return images.resize(image.convert("RGB"), images.scaled(image.size, size))
 
 
+def landscape(name: str, size: int) -> Image.Image:
+    """An example image of this width and two thirds of this height, so that all can share a batch."""
+    return resized(name, size).crop((0, 0, size, size * 2 // 3))
+
+
 def prepared(content: Image.Image, style: Image.Image, epochs: int) -> PreparedPair:
     """A pair for our stylizer, of two images at the working size."""
     parameters = Parameters(epochs=epochs, max_size=max(content.size))

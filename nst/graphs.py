@@ -1,6 +1,6 @@
 """CUDA graphs: a GPU repeats the operations of a step, which the host asks for only once.
 
-The host takes about 15 ms to ask a GPU for the 400 operations of an evaluation, and a fast GPU computes those
+The host takes 10 to 15 ms to ask a GPU for the 400 operations of an evaluation, and a fast GPU computes those
 of a single picture of 512 px in 2 ms.
 """
 
