@@ -66,7 +66,9 @@ def measured(names: tuple[str, str], size: int) -> Waited:
         (found,) = Stylizer().run([prepared(content, style, epochs)])
         if found.losses.total <= goal:
             return Waited(last.seconds, goal, found.seconds, found.losses.total, epochs)
-    sys.exit(f"{' + '.join(names)}: {epochs} epochs deliver {found.losses.total:.0f}, above the goal {goal:.0f}")
+    sys.exit(
+        f"{' + '.join(names)}: {epochs} epochs deliver {found.losses.total:.0f}, above the goal {goal:.0f}"
+    )
 
 
 def main() -> None:
