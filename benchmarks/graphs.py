@@ -16,7 +16,7 @@ from benchmarks.machine import describe
 from benchmarks.pictures import PAIRS, landscape, prepared
 from nst import PreparedPair, Stylizer
 from nst.parameters import ITERATIONS_PER_EPOCH
-from pipeline.bench import finest
+from pipeline.engines.trial import finest
 
 CASES = ((1, 256), (1, 512), (4, 512), (8, 512), (16, 256), (16, 512), (1, 1024))
 _FEW, _MANY = 2, 6  # epochs

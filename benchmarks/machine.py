@@ -1,11 +1,10 @@
 """Describes the machine on which a figure was measured."""
 
 import platform
-from pathlib import Path
 
 import torch
 
-from nst.device import device_name, dtype_name, pick_device, pick_dtype
+from nst.device import device_name, dtype_name, pick_device, pick_dtype, processor_name
 
 
 def describe() -> str:
@@ -20,11 +19,5 @@ def describe() -> str:
 
 
 def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    native = "with" if "avx512_bf16" in flags or "amx_bf16" in flags else "without"
-    return f"{models[0] if models else platform.machine()} ({native} bf16 instructions)"
+    native = pick_dtype("auto", pick_device("cpu")) == torch.bfloat16
+    return f"{processor_name()} ({'with' if native else 'without'} bf16 instructions)"

@@ -22,7 +22,7 @@ from nst import Stylizer
 from nst.canvas import Canvas
 from nst.guide import Guide
 from nst.lbfgs import LBFGS
-from pipeline.bench import finest
+from pipeline.engines.trial import finest
 
 CASES = ((512, 80), (1024, 80), (2048, 80), (4096, 80), (4096, 24), (8192, 80), (8192, 24))
 ITERATIONS = 3

@@ -12,7 +12,7 @@ from benchmarks.machine import describe
 from nst import Parameters, PreparedPair, Style, Stylizer
 from nst.canvas import Canvas
 from nst.images import Picture, to_tensor
-from pipeline.bench import finest
+from pipeline.engines.trial import finest
 
 SIZES = (256, 512, 1024, 2048)
 _CONVOLUTIONS = (

@@ -1,9 +1,11 @@
 """The device to compute on, its precision, and its errors."""
 
 import os
+import platform
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -92,6 +94,15 @@ def is_out_of_memory(error: Exception) -> bool:
 def device_name(device: torch.device) -> str:
     """The GPU's name, or `cpu`."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def processor_name() -> str:
+    """The name of the CPU as its maker writes it, where the system tells it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def dtype_name(dtype: torch.dtype) -> str:

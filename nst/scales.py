@@ -67,10 +67,15 @@ class BatchRun:
         pairs: Sequence[PreparedPair],
         on_evaluation: OnEvaluation,
         previews: PreviewCallbacks | None = None,
+        beside: int = 1,
     ) -> None:
-        """`on_evaluation` gets a pair's index and each of its evaluations."""
+        """`on_evaluation` gets a pair's index and each of its evaluations.
+
+        `beside` is how many such batches run at the same time, this one included. A pair's seconds are its
+        share of the time of all.
+        """
         self._targets, self._pairs, self._on_evaluation = targets, pairs, on_evaluation
-        self._previews = previews
+        self._previews, self._together = previews, beside * len(pairs)
         self._began = time.perf_counter()
         self._schedule = evaluations_by_scale(pairs[0])
         parameters = [pair.parameters for pair in pairs]
@@ -218,8 +223,8 @@ class BatchRun:
         return [*found, Snapshot(last, images.resize(result, size))]
 
     def _seconds(self) -> float:
-        """The time since the start, divided by the number of pairs."""
-        return (time.perf_counter() - self._began) / len(self._pairs)
+        """The time since the start, divided by the number of pairs that are computed together."""
+        return (time.perf_counter() - self._began) / self._together
 
 
 def _check_finite(losses: Sequence[float]) -> None:

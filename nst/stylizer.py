@@ -17,6 +17,7 @@ from nst.parameters import Parameters
 from nst.previews import PreviewCallbacks
 from nst.result import Evaluation, OnEvaluation, Result
 from nst.scales import BatchRun
+from nst.side_by_side import SideBySide
 from nst.targets import Targets
 from nst.weights import load_weights
 
@@ -26,8 +27,9 @@ _LARGEST_BATCH = 16
 class Stylizer:
     """Transfers styles. It keeps the network and the styles' targets, so the next picture starts at once.
 
-    `weights`, `device`, `dtype` and `targets` are what it works with. It must not be used by two threads at
-    once.
+    `weights`, `device`, `dtype` and `targets` are what it works with. `side_by_side` is how many pairs of a
+    batch a CPU computes in threads of their own, each with its share of the cores; see
+    `nst.side_by_side`. It must not be used by two threads at once.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Stylizer:
         self.dtype = pick_dtype(dtype, self.device)
         set_up(self.device)
         self.targets = Targets(self.weights, self.device, self.dtype, memory)
+        self.side_by_side = 1
 
     def stylize(
         self,
@@ -91,6 +94,8 @@ class Stylizer:
         if len({pair.group for pair in pairs}) > 1:
             raise NSTError("pairs of different sizes, epochs, layers or pooling can't share a batch")
         try:
+            if 1 < len(pairs) <= self.side_by_side:
+                return self._run_side_by_side(pairs, on_evaluation, previews)
             return BatchRun(self.targets, pairs, on_evaluation, previews).results()
         except RuntimeError:
             self.targets.release()  # smaller batches may be tried next, and need all memory
@@ -98,6 +103,17 @@ class Stylizer:
                 # cuBLAS and cuDNN report a lost GPU as an error of their own; this raises the real one.
                 torch.cuda.synchronize(self.device)
             raise
+
+    def _run_side_by_side(
+        self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation, previews: PreviewCallbacks | None
+    ) -> list[Result]:
+        def run_one(
+            pair: PreparedPair, report: Callable[[Evaluation], None], previews: PreviewCallbacks | None
+        ) -> Result:
+            batch = BatchRun(self.targets, [pair], lambda _, e: report(e), previews, beside=len(pairs))
+            return batch.results()[0]
+
+        return SideBySide(on_evaluation, previews).run(pairs, run_one)
 
     def plan(self, pair: PreparedPair) -> Plan:
         """How the pair is computed at its finest scale. Raises `NSTError` if there is too little memory."""
@@ -108,16 +124,14 @@ class Stylizer:
         return expected_seconds(self.targets, pair)
 
     def capacity(self, pair: PreparedPair) -> int:
-        """How many pairs like this one fit into one batch; 1 in tiles, and on a CPU, which one pair keeps
-        busy.
+        """How many pairs like this one fit into one batch; 1 in tiles, on a CPU at most `side_by_side`.
 
         Raises `NSTError` if there is too little memory for one.
         """
-        if self.device.type == "cpu":
-            return 1
-        memory = min(usable_of_gpu(self.device), self.targets.memory.bytes)
-        fitting = pairs_at_once(Demand.of(pair), self.plan(pair), memory, self.dtype)
-        return min(_LARGEST_BATCH, fitting)
+        memory, most = self.targets.memory.bytes, self.side_by_side
+        if self.device.type == "cuda":
+            memory, most = min(usable_of_gpu(self.device), memory), _LARGEST_BATCH
+        return min(most, pairs_at_once(Demand.of(pair), self.plan(pair), memory, self.dtype))
 
 
 def _normalised(style: Image.Image | Style) -> Style:

@@ -1,6 +1,7 @@
 """The networks, and the objectives that they give for pairs; styles' targets are kept from batch to batch."""
 
 import math
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 
@@ -28,8 +29,10 @@ class Targets:
     """Makes the objective of a batch of pairs at each of its scales.
 
     It has one network in fp32 and one in `dtype`, on `device`. The Gram matrices of the most recently used
-    styles are cached. `on_tile` is called after each tile of each pass over a picture or a style that is
-    computed in tiles, and ends the computation if it raises an exception. Replace it between two runs only.
+    styles are cached. On a CPU, several threads may use it at the same time.
+
+    `on_tile` is called after each tile of each pass over a picture or a style that is computed in tiles, and
+    ends the computation if it raises an exception. Replace it between two runs only.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Targets:
         # Graphs were not tried with the GPUs of AMD, which are also called 'cuda'.
         self._graphs = Graphs(self.memory) if device.type == "cuda" and torch.version.cuda else None
         self._grams: OrderedDict[object, dict[str, Tensor]] = OrderedDict()
+        self._lock = threading.Lock()  # guards them; a style that two pairs share is computed once
 
     def objective(self, pairs: Sequence[PreparedPair], level: int, exact: bool = False) -> Objective:
         """The objective of pairs of equal `group` at scale `level`, an index into each pair's `contents`.
@@ -128,17 +132,21 @@ class Targets:
     def _grams_of(self, style: Style, side: int, layers: Layers, network: VGG19) -> dict[str, Tensor]:
         """The Gram matrices of a style whose long side has so many pixels."""
         key = style.digest, side, tuple(layers.style), layers.pooling, network.dtype
-        if key not in self._grams:
-            picture = upload(style.at(side)[None], self.device)
-            part = style.part_at(side)
-            part = part if part is None else upload(part[None], self.device)
-            pixels = picture[0, 0].numel()
-            most = style_tile(pixels, part is not None, self.memory.bytes, self.device, network.dtype)
-            self._grams[key] = style_grams(network, picture, layers, part, most, self.on_tile)
-            if len(self._grams) > _CACHED_STYLES:
-                self._grams.popitem(last=False)
-        self._grams.move_to_end(key)
-        return self._grams[key]
+        with self._lock:
+            if key not in self._grams:
+                self._grams[key] = self._computed_grams(style, side, layers, network)
+                if len(self._grams) > _CACHED_STYLES:
+                    self._grams.popitem(last=False)
+            self._grams.move_to_end(key)
+            return self._grams[key]
+
+    def _computed_grams(self, style: Style, side: int, layers: Layers, network: VGG19) -> dict[str, Tensor]:
+        picture = upload(style.at(side)[None], self.device)
+        part = style.part_at(side)
+        part = part if part is None else upload(part[None], self.device)
+        pixels = picture[0, 0].numel()
+        most = style_tile(pixels, part is not None, self.memory.bytes, self.device, network.dtype)
+        return style_grams(network, picture, layers, part, most, self.on_tile)
 
 
 def _directly(key: Hashable, step: Callable[[], Numbers]) -> Numbers:

@@ -17,6 +17,7 @@ from pipeline.engines.pool import Pool, Waiting
 from pipeline.engines.prepare import Prepared, Preparer
 from pipeline.engines.prepare_threads import PrepareThreads
 from pipeline.engines.previewing import preview_callbacks
+from pipeline.engines.side_by_side import chosen, remembered
 from pipeline.engines.stylizer import make_stylizer
 from pipeline.engines.tiled import note_of_tiles
 from pipeline.errors import EngineLostError, StoppedError
@@ -118,7 +119,11 @@ class LocalEngine:
     def _work(self) -> None:
         """In the device's thread: one batch after the other."""
         try:
+            number = remembered(self._stylizer)
             while not self._stop.is_set():
+                if number is None and self._pool.several:
+                    number = chosen(self._stylizer, self._check, self._listener)
+                self._stylizer.side_by_side = number or 1
                 if batch := self._next_batch():
                     self._transfer(batch)
         except StoppedError:
@@ -175,8 +180,7 @@ class LocalEngine:
         tasks = [entry.task for entry in batch]
 
         def check() -> None:
-            if self._stop.is_set():
-                raise StoppedError
+            self._check()
             if self._cancelled.issuperset(task.number for task in tasks):
                 raise _CancelledError
 
@@ -198,6 +202,10 @@ class LocalEngine:
             return self._stylizer.run(pairs, on_evaluation, previews)
         finally:
             self._listener.hear(BatchEnded())
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise StoppedError
 
     def _encode(self, entry: Waiting, result: Result, size: int) -> None:
         assert entry.prepared

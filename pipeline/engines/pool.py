@@ -39,6 +39,11 @@ class Pool:
             return 0
         return max(0, _AHEAD * self.batch - (len(self._waiting) - delayed))
 
+    @property
+    def several(self) -> bool:
+        """Whether more than one task waits."""
+        return len(self._waiting) > 1
+
     def add(self, task: Task) -> None:
         """Let a task wait, which is not prepared yet."""
         self._waiting[task.number] = Waiting(task)

@@ -1,0 +1,90 @@
+"""Pairs side by side on a CPU, each in a thread of its own.
+
+One picture does not keep all cores busy: after each operation the cores wait for the slowest one, and small
+operations are not divided at all. Several pictures on fewer cores each take less time together. The threads
+are those of one process, because Python runs only one of them at a time, but PyTorch releases it for the time
+that an operation takes. So all share the networks and the styles' targets.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import repeat
+
+import torch
+from PIL import Image
+
+from nst.pair import PreparedPair
+from nst.previews import PreviewCallbacks
+from nst.result import Evaluation, OnEvaluation, Result
+
+RunOne = Callable[[PreparedPair, Callable[[Evaluation], None], PreviewCallbacks | None], Result]
+"""Stylizes one pair."""
+
+
+class SideBySide:
+    """Runs the pairs of one batch in as many threads. Use it once.
+
+    The cores are divided equally. A pair does not get more of them when another one has ended: sums in
+    another order would change its picture from run to run.
+    """
+
+    def __init__(self, on_evaluation: OnEvaluation, previews: PreviewCallbacks | None) -> None:
+        """The callbacks get the indices of pairs. They are called by one thread at a time."""
+        self._on_evaluation, self._previews = on_evaluation, previews
+        self._lock = threading.Lock()  # guards the callbacks and all below
+        self._wanted = set[int]()  # indices of pairs of which a preview is due
+        self._error: BaseException | None = None  # the first one of a pair
+
+    def run(self, pairs: Sequence[PreparedPair], run_one: RunOne) -> list[Result]:
+        """One result for each pair. If one fails, the others are ended, and its error is raised."""
+        cores, found = torch.get_num_threads(), list[Result | None]()
+        share = max(1, cores // len(pairs))
+        try:
+            with ThreadPoolExecutor(len(pairs), "pair", torch.set_num_threads, (share,)) as threads:
+                found += threads.map(self._run_one, range(len(pairs)), pairs, repeat(run_one))
+        finally:
+            torch.set_num_threads(cores)
+        error, self._error = self._error, None
+        try:
+            if error:
+                raise error
+        finally:
+            del error  # its traceback has memory, which would not be free as long as this refers to it
+        return [result for result in found if result]
+
+    def _run_one(self, index: int, pair: PreparedPair, run_one: RunOne) -> Result | None:
+        previews = self._previews and PreviewCallbacks(
+            partial(self._wanted_now, index), partial(self._show, index), self._previews.long_side
+        )
+        try:
+            return run_one(pair, partial(self._report, index), previews)
+        except BaseException as error:
+            with self._lock:
+                self._error = self._error or error
+            return None
+
+    def _report(self, index: int, evaluation: Evaluation) -> None:
+        with self._lock:
+            if self._error:
+                raise _EndedError
+            self._on_evaluation(index, evaluation)
+
+    def _wanted_now(self, index: int) -> Sequence[int]:
+        with self._lock:
+            if self._previews:
+                self._wanted.update(self._previews.wanted())
+            if index not in self._wanted:
+                return ()
+            self._wanted.remove(index)
+            return (0,)  # the only pair of its run
+
+    def _show(self, index: int, _: int, image: Image.Image) -> None:
+        with self._lock:
+            if self._previews:
+                self._previews.show(index, image)
+
+
+class _EndedError(Exception):
+    """The pair was ended because another one has failed."""

@@ -1,0 +1,97 @@
+"""Pairs that a CPU computes side by side, in threads."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+
+from nst import Evaluation, NSTError, PreviewCallbacks, Stylizer
+from tests.nst.pairs import prepared
+
+
+@pytest.fixture
+def stylizer() -> Iterator[Stylizer]:
+    """One that computes two pairs at a time, each with one of two cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    found = Stylizer(device="cpu", dtype="fp32")
+    found.side_by_side = 2
+    yield found
+    torch.set_num_threads(before)
+
+
+def test_a_pair_has_the_picture_that_it_has_alone_with_as_many_cores(stylizer: Stylizer) -> None:
+    pairs = [prepared(1, style=5), prepared(3, style=6)]
+    together = stylizer.run(pairs)
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    for pair, result in zip(pairs, together, strict=True):
+        (alone,) = stylizer.run([pair])
+        assert result.image.tobytes() == alone.image.tobytes()
+        assert result.losses == alone.losses
+
+
+def test_pairs_of_one_style_share_its_targets(stylizer: Stylizer) -> None:
+    first, second = stylizer.run([prepared(1, style=5)] * 2)
+    assert first.image.tobytes() == second.image.tobytes()
+
+
+def test_evaluations_have_the_index_of_their_pair_and_keep_their_order(stylizer: Stylizer) -> None:
+    received: list[tuple[int, Evaluation]] = []
+    results = stylizer.run([prepared(1), prepared(3)], lambda i, e: received.append((i, e)))
+    for index, result in enumerate(results):
+        assert [e for i, e in received if i == index] == result.evaluations
+    assert results[0].evaluations != results[1].evaluations
+
+
+def test_the_seconds_of_all_pairs_are_the_time_that_they_took_together(stylizer: Stylizer) -> None:
+    began = time.perf_counter()
+    results = stylizer.run([prepared(1), prepared(3)])
+    took = time.perf_counter() - began
+    assert 0.5 * took < sum(result.seconds for result in results) <= took
+
+
+def test_an_error_of_the_callback_ends_all_pairs(stylizer: Stylizer) -> None:
+    received: list[int] = []
+
+    def stop(index: int, evaluation: Evaluation) -> None:
+        received.append(index)
+        if index == 1:
+            raise KeyError("enough")
+
+    with pytest.raises(KeyError):
+        stylizer.run([prepared(1, epochs=20), prepared(3, epochs=20)], stop)
+    assert received.count(1) == 1
+    assert received.count(0) < 400
+    assert torch.get_num_threads() == 2
+
+
+def test_the_error_of_a_pair_is_raised_and_the_others_can_be_run_again(stylizer: Stylizer) -> None:
+    good = prepared(1)
+    bad = replace(good, starts=torch.full_like(good.starts, math.nan))
+    with pytest.raises(NSTError, match="not a finite number"):
+        stylizer.run([good, bad])
+    assert stylizer.run([good, good])[0].losses.total > 0
+
+
+def test_a_preview_is_of_the_pair_that_was_asked_for(stylizer: Stylizer) -> None:
+    due, shown = [[0, 1]], list[tuple[int, Image.Image]]()
+    previews = PreviewCallbacks(
+        lambda: due.pop() if due else [], lambda index, image: shown.append((index, image)), 16
+    )
+    with_previews = stylizer.run([prepared(1, epochs=2), prepared(3, epochs=2)], previews=previews)
+    assert sorted(index for index, _ in shown) == [0, 1]
+    assert all(image.size == (16, 13) for _, image in shown)
+    without = stylizer.run([prepared(1, epochs=2), prepared(3, epochs=2)])
+    assert [r.image.tobytes() for r in with_previews] == [r.image.tobytes() for r in without]
+
+
+def test_as_many_pairs_go_together_as_fit_into_the_memory(stylizer: Stylizer) -> None:
+    pair = prepared(size=(512, 512))
+    assert stylizer.capacity(pair) == 2
+    stylizer.targets.memory.bytes = 10**9
+    assert stylizer.capacity(pair) == 1

@@ -1,0 +1,84 @@
+"""The number of pairs that a CPU computes side by side: measured when there are several, and remembered."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from nst import Stylizer
+from pipeline.engines.base import Finished
+from pipeline.engines.local import LocalEngine
+from pipeline.events.listener import BatchBegan, Note
+from pipeline.events.previews import Previews
+from pipeline.events.recording import RecordingListener
+from pipeline.settings import Settings
+from pipeline.stores.opening import Stores
+from tests.pipeline.engines.test_local import outcomes, tasks
+
+
+@pytest.fixture(autouse=True)
+def two_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two cores, quick trials, and a cache of their own for the tests."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("pipeline.engines.side_by_side._SIZE", 32)
+    monkeypatch.setattr("pipeline.engines.side_by_side._SECONDS", 0.0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def notes_of(folder: Path, pairs: int) -> tuple[list[Note], list[BatchBegan]]:
+    """Compute so many pairs with a new engine; what it told."""
+    listener = RecordingListener()
+    stylizer = Stylizer(device="cpu", dtype="fp32")
+    engine = LocalEngine(Settings(), Stores(), make=lambda settings: stylizer)
+    engine.start(listener, lambda: None, Previews())
+    found = outcomes(engine, tasks(folder, ["content.png"] * pairs))
+    engine.close()
+    assert all(isinstance(outcome, Finished) for outcome in found)
+    notes = [event for event in listener.events if isinstance(event, Note) and "at a time" in event.message]
+    return notes, [event for event in listener.events if isinstance(event, BatchBegan)]
+
+
+def test_it_is_measured_once_for_a_machine(folder: Path) -> None:
+    (note,), _ = notes_of(folder, 6)
+    assert list(note.details["evaluations_a_second"]) == [1, 2]
+    assert "GB together" in note.message
+    assert notes_of(folder, 6)[0] == []
+
+
+def test_pairs_are_computed_as_it_was_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "pipeline.engines.side_by_side.seconds_per_evaluation", lambda *arguments: 1 / arguments[2]
+    )
+    notes_of(folder, 6)
+    assert [batch.pairs for batch in notes_of(folder, 6)[1]] == [2, 2, 2]
+
+
+def test_nothing_is_measured_for_one_pair(folder: Path) -> None:
+    assert notes_of(folder, 1)[0] == []
+
+
+def test_it_is_measured_again_if_the_file_is_damaged(folder: Path, tmp_path: Path) -> None:
+    notes_of(folder, 6)
+    (kept,) = (tmp_path / "cache").rglob("*.json")
+    kept.write_text('{"')
+    assert len(notes_of(folder, 6)[0]) == 1
+    assert notes_of(folder, 6)[0] == []
+
+
+def test_a_cache_that_cannot_be_written_is_told(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    listener = RecordingListener()
+    stylizer = Stylizer(device="cpu", dtype="fp32")
+    engine = LocalEngine(Settings(), Stores(), make=lambda settings: stylizer)
+    engine.start(listener, lambda: None, Previews())
+    outcomes(engine, tasks(folder, ["content.png"] * 6))
+    engine.close()
+    messages = [event.message for event in listener.events if isinstance(event, Note)]
+    assert any("every start measures this again" in message for message in messages)
