@@ -46,7 +46,8 @@ def chosen(stylizer: Stylizer, check: Callable[[], None], listener: Listener) ->
     try:
         _remember(stylizer, number)
     except OSError as error:
-        listener.hear(Note(f"every start measures this again, because it can't be kept: {error}", "warning"))
+        message = f"every start measures this again; let XDG_CACHE_HOME be a folder for it ({error})"
+        listener.hear(Note(message, "warning"))
     return number
 
 
