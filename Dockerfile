@@ -28,7 +28,7 @@ USER 1000
 WORKDIR /home/nst
 # File events of some hosts do not reach a container, so the inbox is polled.
 # `serve` listens at all addresses, and then needs --token-file or --trust-network.
-ENV NST_INBOX=/inbox NST_OUTBOX=/outbox NST_POLL=1 NST_HOST=0.0.0.0 PYTHONUNBUFFERED=1
+ENV NST_INBOX=/inbox NST_OUTBOX=/outbox NST_POLL=1 NST_HOST=0.0.0.0 PYTHONUNBUFFERED=1 XDG_CACHE_HOME=/tmp/cache
 VOLUME ["/inbox", "/outbox"]
 EXPOSE 5002
 # Only `serve` answers requests; the command line of the first process says whether that is what runs here.

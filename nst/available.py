@@ -42,14 +42,16 @@ class AvailableMemory:
 
         The memory of pictures that this process computes meanwhile counts as free: it will be.
         """
+        self.bytes = max(self.bytes, self.now())
+
+    def now(self) -> int:
+        """What pictures may take now: less than `bytes` if another program has taken memory since."""
         if self.given is not None:
-            return
+            return self.bytes
         pictures = max(0, _used(self.device) - self._networks)
         if self.device.type == "cuda":
-            found = usable_of_gpu(self.device) + int(_USABLE * pictures)
-        else:
-            found = max(GB, int(_USABLE * (_free_of_host() + pictures)))
-        self.bytes = max(self.bytes, found)
+            return usable_of_gpu(self.device) + int(_USABLE * pictures)
+        return max(GB, int(_USABLE * (_free_of_host() + pictures)))
 
     def left(self) -> int:
         """The bytes of a GPU that this process can take beside those that PyTorch has taken, used or not."""

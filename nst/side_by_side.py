@@ -42,8 +42,11 @@ class SideBySide:
         cores, found = torch.get_num_threads(), list[Result | None]()
         share = max(1, cores // len(pairs))
         try:
-            with ThreadPoolExecutor(len(pairs), "pair", torch.set_num_threads, (share,)) as threads:
-                found += threads.map(self._run_one, range(len(pairs)), pairs, repeat(run_one))
+            with ThreadPoolExecutor(len(pairs), "pair", _use_cores, (share,)) as threads:
+                try:
+                    found += threads.map(self._run_one, range(len(pairs)), pairs, repeat(run_one))
+                except BaseException as own:  # of the thread that waits, such as KeyboardInterrupt
+                    self._end(own)
         finally:
             torch.set_num_threads(cores)
         error, self._error = self._error, None
@@ -61,9 +64,13 @@ class SideBySide:
         try:
             return run_one(pair, partial(self._report, index), previews)
         except BaseException as error:
-            with self._lock:
-                self._error = self._error or error
+            self._end(error)
             return None
+
+    def _end(self, error: BaseException) -> None:
+        """Let all pairs end at their next evaluation, with this error unless there is an earlier one."""
+        with self._lock:
+            self._error = self._error or error
 
     def _report(self, index: int, evaluation: Evaluation) -> None:
         with self._lock:
@@ -84,6 +91,12 @@ class SideBySide:
         with self._lock:
             if self._previews:
                 self._previews.show(index, image)
+
+
+def _use_cores(number: int) -> None:
+    """Let this thread, which is new, use so many cores."""
+    torch.get_num_threads()  # sets the thread up, which would set its number again later
+    torch.set_num_threads(number)
 
 
 class _EndedError(Exception):

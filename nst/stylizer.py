@@ -1,6 +1,7 @@
 """The public face of the library: pairs of pictures in, stylized pictures and their losses out."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from PIL import Image
@@ -27,9 +28,9 @@ _LARGEST_BATCH = 16
 class Stylizer:
     """Transfers styles. It keeps the network and the styles' targets, so the next picture starts at once.
 
-    `weights`, `device`, `dtype` and `targets` are what it works with. `side_by_side` is how many pairs of a
-    batch a CPU computes in threads of their own, each with its share of the cores; see
-    `nst.side_by_side`. It must not be used by two threads at once.
+    `weights`, `device`, `dtype` and `targets` are what it works with. `side_by_side` is how many pairs a CPU
+    computes in threads of their own, each with its share of the cores, if a batch has no more; see
+    `nst.side_by_side`. A larger batch is computed as on a GPU. It must not be used by two threads at once.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Stylizer:
         if len({pair.group for pair in pairs}) > 1:
             raise NSTError("pairs of different sizes, epochs, layers or pooling can't share a batch")
         try:
-            if 1 < len(pairs) <= self.side_by_side:
+            if self.device.type == "cpu" and 1 < len(pairs) <= self.side_by_side:
                 return self._run_side_by_side(pairs, on_evaluation, previews)
             return BatchRun(self.targets, pairs, on_evaluation, previews).results()
         except RuntimeError:
@@ -128,10 +129,14 @@ class Stylizer:
 
         Raises `NSTError` if there is too little memory for one.
         """
-        memory, most = self.targets.memory.bytes, self.side_by_side
+        demand, plan, memory = Demand.of(pair), self.plan(pair), self.targets.memory
         if self.device.type == "cuda":
-            memory, most = min(usable_of_gpu(self.device), memory), _LARGEST_BATCH
-        return min(most, pairs_at_once(Demand.of(pair), self.plan(pair), memory, self.dtype))
+            free, most = min(usable_of_gpu(self.device), memory.bytes), _LARGEST_BATCH
+        else:
+            free, most = min(memory.now(), memory.bytes), self.side_by_side
+            # One pair may compute its style while the others compute their pictures.
+            demand = replace(demand, pixels=max(demand.pixels, demand.style_pixels))
+        return min(most, pairs_at_once(demand, plan, free, self.dtype))
 
 
 def _normalised(style: Image.Image | Style) -> Style:

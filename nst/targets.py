@@ -47,7 +47,8 @@ class Targets:
         # Graphs were not tried with the GPUs of AMD, which are also called 'cuda'.
         self._graphs = Graphs(self.memory) if device.type == "cuda" and torch.version.cuda else None
         self._grams: OrderedDict[object, dict[str, Tensor]] = OrderedDict()
-        self._lock = threading.Lock()  # guards them; a style that two pairs share is computed once
+        # Guards them. Other styles wait meanwhile, which costs little: they take a hundredth of the time.
+        self._lock = threading.Lock()
 
     def objective(self, pairs: Sequence[PreparedPair], level: int, exact: bool = False) -> Objective:
         """The objective of pairs of equal `group` at scale `level`, an index into each pair's `contents`.

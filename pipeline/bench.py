@@ -12,7 +12,7 @@ from nst.device import device_name, dtype_name, is_out_of_memory
 from nst.parameters import ITERATIONS_PER_EPOCH, Parameters
 from nst.scales import split
 from nst.stylizer import Stylizer
-from pipeline.engines.side_by_side import measured, remembered
+from pipeline.engines.side_by_side import best_of, measured, remembered
 from pipeline.engines.trial import seconds_per_evaluation, trial_pair
 
 SIZES = (256, 512, 1024)
@@ -39,9 +39,11 @@ def print_speeds(stylizer: Stylizer) -> None:
     if shown:
         precision = dtype_name(stylizer.dtype)
         print(f"On {device_name(stylizer.device)} with {precision} features, square pictures, 10 epochs:")
-    if remembered(stylizer) != 1:
+    if known := remembered(stylizer):
+        stylizer.side_by_side = known
+    else:
         rates = measured(stylizer)
-        stylizer.side_by_side = max(rates, key=lambda number: rates[number])
+        stylizer.side_by_side = best_of(rates)
         if shown:
             found = ", ".join(f"{number}: {rate:.2f}" for number, rate in rates.items())
             print(f"pairs side by side, and evaluations a second at 256 px: {found}")

@@ -121,7 +121,9 @@ class LocalEngine:
         try:
             number = remembered(self._stylizer)
             while not self._stop.is_set():
-                if number is None and self._pool.several:
+                with self._changed:
+                    several = self._pool.several
+                if number is None and several:
                     number = chosen(self._stylizer, self._check, self._listener)
                 self._stylizer.side_by_side = number or 1
                 if batch := self._next_batch():

@@ -1,8 +1,8 @@
 """How many pairs this machine should compute side by side on its CPU: measured once, and remembered."""
 
 import json
-import math
 import os
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -10,14 +10,16 @@ from pathlib import Path
 
 import torch
 
+import nst
 from nst.device import dtype_name, processor_name
 from nst.stylizer import Stylizer
 from pipeline.engines.trial import WARM, seconds_per_evaluation, trial_pair
 from pipeline.events.listener import Listener, Note
 
 _SIZE = 256  # pixels of the trial
-_EVALUATIONS = 3  # that are timed in one trial
-_SECONDS = 5.0  # after this, no further round of trials begins
+_EVALUATIONS = 3  # of each pair that are timed in one trial
+_SECONDS = 5.0  # after this, a trial ends early, and no further round of trials begins
+_GAIN = 1.03  # more pairs at a time take more memory, so they must be faster by this factor at least
 
 
 def remembered(stylizer: Stylizer) -> int | None:
@@ -27,16 +29,13 @@ def remembered(stylizer: Stylizer) -> int | None:
     """
     if stylizer.device.type != "cpu" or torch.get_num_threads() == 1:
         return 1
-    with suppress(OSError, ValueError, AttributeError):
-        found = json.loads(_file().read_text()).get(_machine(stylizer))
-        return found if isinstance(found, int) and found in _numbers() else None
-    return None
+    return _known().get(_machine(stylizer))
 
 
 def chosen(stylizer: Stylizer, check: Callable[[], None], listener: Listener) -> int:
     """Measure, report and remember the best number. `check` is that of `measured`."""
     rates = measured(stylizer, check)
-    number = max(rates, key=lambda number: rates[number])
+    number = best_of(rates)
     gain, memory = rates[number] / rates[1], stylizer.targets.memory.bytes / 1e9
     message = (
         f"pairs are computed {number} at a time: {gain:.2f} times as many as one at a time, measured at "
@@ -54,7 +53,8 @@ def chosen(stylizer: Stylizer, check: Callable[[], None], listener: Listener) ->
 def measured(stylizer: Stylizer, check: Callable[[], None] = lambda: None) -> Mapping[int, float]:
     """Try 1, 2, 4, ... pairs side by side; the evaluations a second that each number reached.
 
-    It takes about ten seconds. `check` is called after each evaluation, and ends this if it raises an error.
+    It takes about ten seconds, and ends where more pairs are slower. `check` is called after each evaluation,
+    and ends this if it raises an error.
     """
     pair, before = trial_pair(_SIZE), stylizer.side_by_side
     best: dict[int, float] = {}
@@ -62,37 +62,60 @@ def measured(stylizer: Stylizer, check: Callable[[], None] = lambda: None) -> Ma
     try:
         # More than one round, because other programs disturb single trials.
         while not best or time.monotonic() - began < _SECONDS:
-            for number in _numbers():
+            for number in _numbers(stylizer):
                 stylizer.side_by_side = number
-                if stylizer.capacity(pair) < number:
+                try:
+                    seconds = seconds_per_evaluation(
+                        stylizer, pair, number, WARM + _EVALUATIONS, _SECONDS, check
+                    )
+                except (RuntimeError, MemoryError):  # too little memory, or too many threads
+                    if number == 1:
+                        raise
                     break
-                seconds = seconds_per_evaluation(stylizer, pair, number, WARM + _EVALUATIONS, math.inf, check)
                 best[number] = max(best.get(number, 0.0), 1 / seconds)
+                if best[number] < max(best.values()):
+                    break
     finally:
         stylizer.side_by_side = before
     return best
 
 
-def _remember(stylizer: Stylizer, number: int) -> None:
-    file, known = _file(), dict[str, int]()
-    with suppress(OSError, ValueError):
-        known = dict(json.loads(file.read_text()))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Written whole, because another runner may read it meanwhile.
-    draft = file.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps({**known, _machine(stylizer): number}, indent=1))
-    draft.replace(file)
+def best_of(rates: Mapping[int, float]) -> int:
+    """The lowest number that is nearly as fast as the fastest one."""
+    return min(number for number, rate in rates.items() if _GAIN * rate >= max(rates.values()))
 
 
-def _numbers() -> list[int]:
-    """1, 2, 4, ... up to the number of cores that PyTorch uses."""
-    return [2**power for power in range(torch.get_num_threads().bit_length())]
+def _numbers(stylizer: Stylizer) -> list[int]:
+    """1, 2, 4, ... up to the number of cores that PyTorch uses, as far as the memory is enough."""
+    pair, before = trial_pair(_SIZE), stylizer.side_by_side
+    stylizer.side_by_side = torch.get_num_threads()
+    most, stylizer.side_by_side = stylizer.capacity(pair), before
+    return [2**power for power in range(most.bit_length())]
 
 
 def _machine(stylizer: Stylizer) -> str:
     """What the number depends on."""
-    dtype = dtype_name(stylizer.dtype)
-    return f"{processor_name()}, {torch.get_num_threads()} cores, {dtype}, torch {torch.__version__}"
+    cores, dtype = torch.get_num_threads(), dtype_name(stylizer.dtype)
+    versions = f"torch {torch.__version__}, nst {nst.__version__}"
+    return f"{processor_name()}, {cores} cores, at most {max(_numbers(stylizer))}, {dtype}, {versions}"
+
+
+def _remember(stylizer: Stylizer, number: int) -> None:
+    known = {**_known(), _machine(stylizer): number}
+    _file().parent.mkdir(parents=True, exist_ok=True)
+    # Written whole, because another runner may read it meanwhile.
+    draft = _file().with_suffix(f".{secrets.token_hex(8)}")
+    draft.write_text(json.dumps(known, indent=1))
+    draft.replace(_file())
+
+
+def _known() -> dict[str, int]:
+    """What the file has; nothing if there is none, or if it is damaged."""
+    with suppress(OSError, ValueError):
+        found = json.loads(_file().read_text())
+        if isinstance(found, dict):
+            return {key: number for key, number in found.items() if type(number) is int and number > 0}
+    return {}
 
 
 def _file() -> Path:

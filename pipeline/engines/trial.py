@@ -47,17 +47,17 @@ def seconds_per_evaluation(
     It ends after so many evaluations, or after so many seconds if one has been timed. `check` is called after
     each, and ends the trial if it raises an exception.
     """
-    times: list[float] = []
+    times: list[float] = []  # when each evaluation of any of the pairs was done
     began = time.perf_counter()
 
     def record_time(index: int, evaluation: Evaluation) -> None:
         check()
-        if index == 0:
-            times.append(evaluation.seconds)
-        late = time.perf_counter() - began > seconds and len(times) > WARM
-        if late or len(times) >= evaluations:
+        times.append(time.perf_counter() - began)
+        late = times[-1] > seconds and len(times) >= (WARM + 1) * batch
+        if late or len(times) >= evaluations * batch:
             raise _EnoughError
 
     with suppress(_EnoughError):
         stylizer.run([finest(pair)] * batch, record_time)
-    return (times[-1] - times[WARM - 1]) / (len(times) - WARM)
+    warm = WARM * batch
+    return (times[-1] - times[warm - 1]) / (len(times) - warm)

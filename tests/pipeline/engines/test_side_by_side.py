@@ -9,6 +9,7 @@ import torch
 from nst import Stylizer
 from pipeline.engines.base import Finished
 from pipeline.engines.local import LocalEngine
+from pipeline.engines.side_by_side import best_of
 from pipeline.events.listener import BatchBegan, Note
 from pipeline.events.previews import Previews
 from pipeline.events.recording import RecordingListener
@@ -57,14 +58,34 @@ def test_pairs_are_computed_as_it_was_found(folder: Path, monkeypatch: pytest.Mo
     assert [batch.pairs for batch in notes_of(folder, 6)[1]] == [2, 2, 2]
 
 
+def test_a_trial_that_has_too_little_memory_is_left_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trial(stylizer: Stylizer, pair: object, batch: int, *arguments: object) -> float:
+        if batch > 1:
+            raise MemoryError
+        return 1.0
+
+    monkeypatch.setattr("pipeline.engines.side_by_side.seconds_per_evaluation", trial)
+    (note,), batches = notes_of(folder, 6)
+    assert note.details["evaluations_a_second"] == {1: 1.0}
+    assert [batch.pairs for batch in batches] == [1] * 6
+
+
+def test_a_number_that_is_hardly_faster_is_not_taken() -> None:
+    assert best_of({1: 1.0, 2: 1.02}) == 1
+    assert best_of({1: 1.0, 2: 1.2, 4: 1.21, 8: 0.9}) == 2
+
+
 def test_nothing_is_measured_for_one_pair(folder: Path) -> None:
     assert notes_of(folder, 1)[0] == []
 
 
-def test_it_is_measured_again_if_the_file_is_damaged(folder: Path, tmp_path: Path) -> None:
-    notes_of(folder, 6)
-    (kept,) = (tmp_path / "cache").rglob("*.json")
-    kept.write_text('{"')
+@pytest.mark.parametrize("damaged", ['{"', "null", "[1]", '{"x": "y"}'])
+def test_it_is_measured_again_if_the_file_is_damaged(damaged: str, folder: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "cache" / "nst-pipeline" / "side-by-side.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(damaged)
     assert len(notes_of(folder, 6)[0]) == 1
     assert notes_of(folder, 6)[0] == []
 
