@@ -19,8 +19,8 @@ from nst.pair import PreparedPair
 from nst.previews import PreviewCallbacks
 from nst.result import Evaluation, OnEvaluation, Result
 
-RunOne = Callable[[PreparedPair, Callable[[Evaluation], None], PreviewCallbacks | None], Result]
-"""Stylizes one pair."""
+RunOne = Callable[[PreparedPair, OnEvaluation, PreviewCallbacks | None], Result]
+"""Stylizes one pair, whose index in its callbacks is 0."""
 
 
 class SideBySide:
@@ -72,7 +72,7 @@ class SideBySide:
         with self._lock:
             self._error = self._error or error
 
-    def _report(self, index: int, evaluation: Evaluation) -> None:
+    def _report(self, index: int, _: int, evaluation: Evaluation) -> None:
         with self._lock:
             if self._error:
                 raise _EndedError

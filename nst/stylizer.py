@@ -109,10 +109,9 @@ class Stylizer:
         self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation, previews: PreviewCallbacks | None
     ) -> list[Result]:
         def run_one(
-            pair: PreparedPair, report: Callable[[Evaluation], None], previews: PreviewCallbacks | None
+            pair: PreparedPair, on_evaluation: OnEvaluation, previews: PreviewCallbacks | None
         ) -> Result:
-            batch = BatchRun(self.targets, [pair], lambda _, e: report(e), previews, beside=len(pairs))
-            return batch.results()[0]
+            return BatchRun(self.targets, [pair], on_evaluation, previews, beside=len(pairs)).results()[0]
 
         return SideBySide(on_evaluation, previews).run(pairs, run_one)
 
@@ -129,14 +128,19 @@ class Stylizer:
 
         Raises `NSTError` if there is too little memory for one.
         """
+        most = self.side_by_side if self.device.type == "cpu" else _LARGEST_BATCH
+        return min(most, self.fitting(pair))
+
+    def fitting(self, pair: PreparedPair) -> int:
+        """How many pairs like this one fit into the memory together; 1 in tiles. Raises as `plan` does."""
         demand, plan, memory = Demand.of(pair), self.plan(pair), self.targets.memory
         if self.device.type == "cuda":
-            free, most = min(usable_of_gpu(self.device), memory.bytes), _LARGEST_BATCH
+            free = usable_of_gpu(self.device)
         else:
-            free, most = min(memory.now(), memory.bytes), self.side_by_side
+            free = memory.now()
             # One pair may compute its style while the others compute their pictures.
             demand = replace(demand, pixels=max(demand.pixels, demand.style_pixels))
-        return min(most, pairs_at_once(demand, plan, free, self.dtype))
+        return pairs_at_once(demand, plan, min(free, memory.bytes), self.dtype)
 
 
 def _normalised(style: Image.Image | Style) -> Style:

@@ -50,6 +50,15 @@ _OUTPUT_TRANSFORM = (
 )
 
 
+def _of_both_axes(matrix: Sequence[Sequence[float]]) -> Tensor:
+    """The matrix that applies `matrix` to both axes of a tile whose pixels are in one row, fp64."""
+    axis = torch.tensor(matrix, dtype=torch.float64)
+    return torch.kron(axis, axis)
+
+
+_INTO, _OUT_OF = (_of_both_axes(matrix).float() for matrix in (_INPUT_TRANSFORM, _OUTPUT_TRANSFORM))
+
+
 class WinogradReLU:
     """A 3×3 convolution with zero padding, followed by a ReLU; only its input gets a gradient."""
 
@@ -121,12 +130,6 @@ def _transform_kernels(kernel: Tensor) -> Tensor:
     return found.float().contiguous()
 
 
-def _of_both_axes(matrix: Sequence[Sequence[float]]) -> Tensor:
-    """The matrix that applies `matrix` to both axes of a tile whose pixels are in one row, fp64."""
-    axis = torch.tensor(matrix, dtype=torch.float64)
-    return torch.kron(axis, axis)
-
-
 def _padded_zeros(like: Tensor) -> Tensor:
     """Zeros for a `(B, C, H, W)` tensor with a border of one pixel: `(B, height, width, C)`.
 
@@ -151,15 +154,14 @@ def _convolve(padded: Tensor, kernels: Tensor, bias: Tensor, block: int) -> Tens
     tiles = padded.unfold(1, 6, 4).unfold(2, 6, 4)  # (B, rows, columns, C, 6, 6)
     b, rows, columns, c = tiles.shape[:4]
     k = kernels.shape[2]
-    into, out_of = (_of_both_axes(matrix).float() for matrix in (_INPUT_TRANSFORM, _OUTPUT_TRANSFORM))
     result = padded.new_empty(b, rows, 4, columns, 4, k)
     step = max(1, block * torch.get_num_threads() // (36 * columns * max(c, k)))
     for picture, out in zip(tiles, result, strict=True):
         for row in range(0, rows, step):
             pixels = picture[row : row + step].permute(3, 4, 0, 1, 2).reshape(36, -1)
-            transformed = (into @ pixels).view(36, -1, c)
+            transformed = (_INTO @ pixels).view(36, -1, c)
             products = torch.bmm(transformed, kernels).view(36, -1)
             part = out[row : row + step]
-            found = (out_of @ products).view(4, 4, len(part), columns, k)
+            found = (_OUT_OF @ products).view(4, 4, len(part), columns, k)
             torch.add(found.permute(2, 0, 3, 1, 4), bias, out=part)
     return result.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)

@@ -56,13 +56,13 @@ def measured(stylizer: Stylizer, check: Callable[[], None] = lambda: None) -> Ma
     It takes about ten seconds, and ends where more pairs are slower. `check` is called after each evaluation,
     and ends this if it raises an error.
     """
-    pair, before = trial_pair(_SIZE), stylizer.side_by_side
+    pair, numbers, before = trial_pair(_SIZE), _numbers(stylizer), stylizer.side_by_side
     best: dict[int, float] = {}
     began = time.monotonic()
     try:
         # More than one round, because other programs disturb single trials.
         while not best or time.monotonic() - began < _SECONDS:
-            for number in _numbers(stylizer):
+            for number in numbers:
                 stylizer.side_by_side = number
                 try:
                     seconds = seconds_per_evaluation(
@@ -87,9 +87,7 @@ def best_of(rates: Mapping[int, float]) -> int:
 
 def _numbers(stylizer: Stylizer) -> list[int]:
     """1, 2, 4, ... up to the number of cores that PyTorch uses, as far as the memory is enough."""
-    pair, before = trial_pair(_SIZE), stylizer.side_by_side
-    stylizer.side_by_side = torch.get_num_threads()
-    most, stylizer.side_by_side = stylizer.capacity(pair), before
+    most = min(torch.get_num_threads(), stylizer.fitting(trial_pair(_SIZE)))
     return [2**power for power in range(most.bit_length())]
 
 

@@ -36,8 +36,10 @@ def test_a_pair_has_the_picture_that_it_has_alone_with_as_many_cores(stylizer: S
 
 
 def test_a_batch_of_more_pairs_is_computed_together(stylizer: Stylizer) -> None:
-    results = stylizer.run([prepared(seed) for seed in (1, 3, 4)])
+    indices: list[int] = []
+    results = stylizer.run([prepared(seed) for seed in (1, 3, 4)], lambda index, _: indices.append(index))
     assert len({result.image.tobytes() for result in results}) == 3
+    assert indices == [0, 1, 2] * 20
 
 
 def test_evaluations_have_the_index_of_their_pair_and_keep_their_order(stylizer: Stylizer) -> None:

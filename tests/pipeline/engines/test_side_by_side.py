@@ -30,7 +30,7 @@ def two_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     torch.set_num_threads(before)
 
 
-def notes_of(folder: Path, pairs: int) -> tuple[list[Note], list[BatchBegan]]:
+def computed(folder: Path, pairs: int) -> RecordingListener:
     """Compute so many pairs with a new engine; what it told."""
     listener = RecordingListener()
     stylizer = Stylizer(device="cpu", dtype="fp32")
@@ -39,8 +39,13 @@ def notes_of(folder: Path, pairs: int) -> tuple[list[Note], list[BatchBegan]]:
     found = outcomes(engine, tasks(folder, ["content.png"] * pairs))
     engine.close()
     assert all(isinstance(outcome, Finished) for outcome in found)
-    notes = [event for event in listener.events if isinstance(event, Note) and "at a time" in event.message]
-    return notes, [event for event in listener.events if isinstance(event, BatchBegan)]
+    return listener
+
+
+def notes_of(folder: Path, pairs: int) -> tuple[list[Note], list[BatchBegan]]:
+    """Compute so many pairs; what was told of the measurement, and the batches."""
+    told = computed(folder, pairs)
+    return [note for note in told.of(Note) if "at a time" in note.message], told.of(BatchBegan)
 
 
 def test_it_is_measured_once_for_a_machine(folder: Path) -> None:
@@ -95,11 +100,5 @@ def test_a_cache_that_cannot_be_written_is_told(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    listener = RecordingListener()
-    stylizer = Stylizer(device="cpu", dtype="fp32")
-    engine = LocalEngine(Settings(), Stores(), make=lambda settings: stylizer)
-    engine.start(listener, lambda: None, Previews())
-    outcomes(engine, tasks(folder, ["content.png"] * 6))
-    engine.close()
-    messages = [event.message for event in listener.events if isinstance(event, Note)]
-    assert any("every start measures this again" in message for message in messages)
+    notes = computed(folder, 6).of(Note)
+    assert any("every start measures this again" in note.message for note in notes)
