@@ -9,20 +9,29 @@ _CHUNK = 256  # positions whose bf16 products are summed in bf16
 
 
 class _Gram(torch.autograd.Function):
-    """The Gram matrix in fp32 of features of any dtype. Backward keeps no fp32 copy of the features."""
+    """The features themselves, and their Gram matrix in fp32. Backward keeps no fp32 copy of the features."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor) -> Tensor:
+    def forward(ctx: Any, features: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(features)
-        return channel_products(flat(features)) / features[0].numel()
+        ctx.set_materialize_grads(False)
+        # `view_as` changes the strides of a single picture, and convolutions then take another memory format.
+        same = torch.ops.aten.alias(features)
+        return same, channel_products(flat(features)) / features[0].numel()
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+    def backward(ctx: Any, *grads: Tensor | None) -> Tensor | None:
+        later, of_gram = grads
+        if of_gram is None:
+            return later
         (features,) = ctx.saved_tensors
         b, c, h, w = features.shape
-        both = (grads[0] + grads[0].mT) / features[0].numel()
-        grad = torch.bmm(flat(features), both.to(features.dtype))
-        return grad.view(b, h, w, c).permute(0, 3, 1, 2)
+        both = ((of_gram + of_gram.mT) / features[0].numel()).to(features.dtype)
+        if later is None:
+            rows = torch.bmm(flat(features), both)
+        else:
+            rows = flat(later).baddbmm_(flat(features), both)
+        return rows.view(b, h, w, c).permute(0, 3, 1, 2)
 
 
 def flat(features: Tensor) -> Tensor:
@@ -49,5 +58,15 @@ def channel_products(rows: Tensor) -> Tensor:
 
 def gram(features: Tensor) -> Tensor:
     """`(B, C, H, W)` -> `(B, C, C)`, fp32: F Fᵀ / (C·H·W), eq. 3 divided by the number of features."""
-    result: Tensor = _Gram.apply(features)
+    _, result = with_gram(features)
     return result
+
+
+def with_gram(features: Tensor) -> tuple[Tensor, Tensor]:
+    """The same features, to be used for all that is computed from them later, and `gram(features)`.
+
+    The gradient of the Gram matrix is added in place to the gradient of what is computed later. This saves a
+    tensor as large as the features, and the time to write and read it.
+    """
+    same, result = _Gram.apply(features)
+    return same, result

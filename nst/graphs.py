@@ -41,7 +41,13 @@ class Graphs:
     def begin(self, needed: int) -> None:
         """Forget all graphs, and get ready for those of a batch whose steps need so many bytes."""
         self._known.clear()
+        self.make_room(needed)
         self._needed, self._has_room = needed, True
+
+    def make_room(self, needed: int) -> None:
+        """Give the memory of all graphs back if there are not so many bytes beside it."""
+        if self._memory.left() < needed:
+            self.release()
 
     def release(self) -> None:
         """Forget all graphs, and give their memory back."""

@@ -18,11 +18,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from nst.gram import gram
+from nst.gram import gram, with_gram
 from nst.parameters import Pooling
 from nst.regions import LayerGuide, picture_guides, style_guides
 from nst.tiles import Tile, Tiling, summed
-from nst.vgg import VGG19, in_order
+from nst.vgg import VGG19, Tap, in_order
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,7 @@ def style_grams(
 
     def of_tile(window: Tensor, tile: Tile) -> list[Tensor]:
         return [
-            _tile_grams(tile.without_margin(found, name), name, tile, guides.get(name))
-            for name, found in vgg(window, layers.style, layers.pooling)
+            _tile_grams(tap, tile, guides.get(tap.layer)) for tap in vgg(window, layers.style, layers.pooling)
         ]
 
     tiles = Tiling(style.shape[2], style.shape[3], most_pixels).tiles(layers.style)
@@ -83,11 +82,15 @@ def style_grams(
         return dict(zip(in_order(layers.style), summed(of_tile, style, tiles, on_tile), strict=True))
 
 
-def _tile_grams(features: Tensor, layer: str, tile: Tile, guide: LayerGuide | None) -> Tensor:
-    """What a tile adds to the Gram matrices of a layer, `(B·R, C, C)`, from its features `(B, C, h, w)`."""
+def _tile_grams(tap: Tap, tile: Tile, guide: LayerGuide | None) -> Tensor:
+    """What a tile adds to the Gram matrices of a layer, `(B·R, C, C)`."""
     if guide:
-        return guide.grams(features, None if tile.is_whole else tile.positions(layer))
-    return tile.share(layer) * gram(features)
+        features = tile.without_margin(tap.features, tap.layer)
+        return guide.grams(features, None if tile.is_whole else tile.positions(tap.layer))
+    if tile.is_whole:
+        tap.features, found = with_gram(tap.features)
+        return found
+    return tile.share(tap.layer) * gram(tile.without_margin(tap.features, tap.layer))
 
 
 def mix_grams(grams: Sequence[Mapping[str, Tensor]], weights: Sequence[float | Tensor]) -> dict[str, Tensor]:
@@ -166,11 +169,12 @@ class Objective:
     def _of_tile(self, layers: Sequence[str], window: Tensor, tile: Tile) -> list[Tensor]:
         """What a tile adds to the content term, `(B,)`, and to the Gram matrices of `layers`."""
         content, grams = window.new_zeros(len(window)), list[Tensor]()
-        for name, whole in self.vgg(window, {*self.layers.content, *layers}, self.layers.pooling):
-            found = tile.without_margin(whole, name)
+        for tap in self.vgg(window, {*self.layers.content, *layers}, self.layers.pooling):
+            name = tap.layer
             if name in layers:
-                grams.append(_tile_grams(found, name, tile, self._guides.get(name)))
+                grams.append(_tile_grams(tap, tile, self._guides.get(name)))
             if name in self.layers.content:
+                found = tile.without_margin(tap.features, name)
                 rows, columns = tile.positions(name)
                 error = (found - self.features[name][:, :, rows, columns]).float().square().mean((1, 2, 3))
                 content = content + self.layers.content[name] * tile.share(name) * error
@@ -186,8 +190,8 @@ class Objective:
         layers, features = self.layers.content, dict[str, Tensor]()
         with torch.no_grad():
             for tile in self._tiling.tiles(layers):
-                for name, whole in self.vgg(content[:, :, *tile.window], layers, self.layers.pooling):
-                    found = tile.without_margin(whole, name)
+                for tap in self.vgg(content[:, :, *tile.window], layers, self.layers.pooling):
+                    name, found = tap.layer, tile.without_margin(tap.features, tap.layer)
                     if tile.is_whole:
                         features[name] = found
                         continue

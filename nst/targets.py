@@ -60,6 +60,8 @@ class Targets:
         p = pairs[0].parameters
         network = self._exact if exact else self._fast
         tile = self.plan(pairs, level).tile
+        if exact and self._graphs:
+            self._graphs.make_room(len(pairs) * _pixels(pairs[0], level) * feature_bytes(torch.float32))
         balances, mixed = self.balances(pairs), list[dict[str, Tensor]]()
         for pair, balance in zip(pairs, balances, strict=True):
             found = self._style_grams(pair, level, network)
@@ -93,7 +95,7 @@ class Targets:
         """What runs the steps of a search at scale `level`: CUDA graphs where they save time."""
         if not self._graphs:
             return _directly
-        pixels = len(pairs) * math.prod(pairs[0].contents[level].size)
+        pixels = len(pairs) * _pixels(pairs[0], level)
         if pixels > LARGEST or self.plan(pairs, level).tile:
             self.release()
             return _directly
@@ -152,6 +154,10 @@ class Targets:
 
 def _directly(key: Hashable, step: Callable[[], Numbers]) -> Numbers:
     return step()
+
+
+def _pixels(pair: PreparedPair, level: int) -> int:
+    return math.prod(pair.contents[level].size)
 
 
 def _layers(parameters: Parameters) -> Layers:

@@ -9,6 +9,7 @@ quality was measurable.
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,17 @@ def in_order(layers: Collection[str]) -> list[str]:
     return sorted(layers, key=LAYERS.index)
 
 
+@dataclass
+class Tap:
+    """A layer on the way through the network, with its features after ReLU, `(B, C, h, w)`.
+
+    If other features of the same values are assigned, deeper layers are computed from those.
+    """
+
+    layer: str
+    features: Tensor
+
+
 class VGG19(nn.Module):
     """The convolutional part of VGG19. Its weights are constants and get no gradient."""
 
@@ -50,10 +62,8 @@ class VGG19(nn.Module):
             kernel, bias = weights.kernels[name].to(dtype), weights.biases[name].to(dtype)
             self.add_module(name, _ConvolutionBlock(kernel, bias))
 
-    def forward(
-        self, image: Tensor, layers: Collection[str], pooling: Pooling = "max"
-    ) -> Iterator[tuple[str, Tensor]]:
-        """Map RGB in 0..1, `(B, 3, H, W)`, to each of `layers` and its features after ReLU, `(B, C, h, w)`.
+    def forward(self, image: Tensor, layers: Collection[str], pooling: Pooling = "max") -> Iterator[Tap]:
+        """Map RGB in 0..1, `(B, 3, H, W)`, to the features of each of `layers`.
 
         The iterator yields layers from the shallowest to the deepest and computes nothing beyond the deepest
         one. What the caller computes from a layer before it requests the next one is differentiated after all
@@ -70,7 +80,9 @@ class VGG19(nn.Module):
             x = self.get_submodule(name)(x, pool_first)
             if requested:
                 remaining.remove(layer)
-                yield layer, x
+                tap = Tap(layer, x)
+                yield tap
+                x = tap.features
             if pooled and not pool_first and remaining:
                 x = _max_pool(x) if pooling == "max" else F.avg_pool2d(x, 2)
 

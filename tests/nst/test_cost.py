@@ -113,7 +113,7 @@ def test_poolings_keep_neither_their_input_nor_large_indices(
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             # All features stay alive, so that no storage is freed and its address used again.
-            features = [found for _, found in vgg(image, Parameters().style_layers)]
+            features = [tap.features for tap in vgg(image, Parameters().style_layers)]
         (gradient,) = torch.autograd.grad(sum(found.sum() for found in features), image)
         return sum(storages.values()), gradient
 

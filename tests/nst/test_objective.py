@@ -1,12 +1,14 @@
+from collections.abc import Iterable
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nst.gram import gram
+from nst.gram import gram, with_gram
 from nst.objective import Layers, Objective, mix_grams, style_grams, total_variation
 from nst.parameters import Parameters
-from nst.vgg import VGG19
+from nst.vgg import VGG19, Tap
 from nst.weights import Weights
 
 DEFAULT = Layers(Parameters().content_layers, Parameters().style_layers)
@@ -23,7 +25,7 @@ def test_the_terms_are_the_documented_ones(vgg: VGG19) -> None:
     objective = Objective(vgg, content, style_grams(vgg, style, DEFAULT), DEFAULT)
     terms = objective(image)
     layers = [*DEFAULT.style, "relu4_1"]
-    f, p, a = (dict(vgg(x, layers)) for x in (image, content, style))
+    f, p, a = (features_of(vgg(x, layers)) for x in (image, content, style))
     expected = sum(F.mse_loss(plain_gram(f[k]), plain_gram(a[k])) for k in DEFAULT.style)
     assert terms.content.item() == pytest.approx(F.mse_loss(f["relu4_1"], p["relu4_1"]).item())
     assert terms.style.item() == pytest.approx(float(expected), rel=1e-4)
@@ -32,6 +34,22 @@ def test_the_terms_are_the_documented_ones(vgg: VGG19) -> None:
 def test_the_gradient_of_the_gram_matrix_is_exact() -> None:
     features = torch.rand(2, 5, 4, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(gram, features)
+
+
+def test_the_gradient_of_the_gram_matrix_is_added_to_that_of_what_is_computed_later() -> None:
+    features = torch.rand(2, 5, 4, 3, dtype=torch.float64, requires_grad=True)
+
+    def both(features: Tensor) -> Tensor:
+        same, found = with_gram(features)
+        return found.pow(3).sum() + same.pow(2).sum()
+
+    assert torch.autograd.gradcheck(both, features)
+
+
+def test_features_keep_their_memory_format() -> None:
+    features = torch.rand(1, 5, 4, 3).contiguous(memory_format=torch.channels_last)
+    same, _ = with_gram(features)
+    assert same.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +92,7 @@ def test_nothing_beyond_the_deepest_requested_layer_is_computed(vgg: VGG19) -> N
         layer.register_forward_hook(lambda *_, name=name: computed.append(name))
         for name, layer in vgg.named_children()
     ]
-    assert [layer for layer, _ in vgg(torch.rand(1, 3, 32, 32), {"relu3_1", "relu1_1"})] == [
+    assert [tap.layer for tap in vgg(torch.rand(1, 3, 32, 32), {"relu3_1", "relu1_1"})] == [
         "relu1_1",
         "relu3_1",
     ]
@@ -90,9 +108,13 @@ def test_the_weights_of_the_network_get_no_gradient(vgg: VGG19) -> None:
 
 def test_the_network_can_pool_by_average(weights: Weights) -> None:
     vgg, image = VGG19(weights), torch.rand(1, 3, 32, 32)
-    pooled = F.avg_pool2d(dict(vgg(image, ["relu1_2"]))["relu1_2"], 2)
+    pooled = F.avg_pool2d(features_of(vgg(image, ["relu1_2"]))["relu1_2"], 2)
     expected = F.relu(F.conv2d(pooled, weights.kernels["conv2_1"], weights.biases["conv2_1"], padding=1))
-    assert torch.allclose(dict(vgg(image, ["relu2_1"], "avg"))["relu2_1"], expected, atol=1e-5)
+    assert torch.allclose(features_of(vgg(image, ["relu2_1"], "avg"))["relu2_1"], expected, atol=1e-5)
+
+
+def features_of(taps: Iterable[Tap]) -> dict[str, Tensor]:
+    return {tap.layer: tap.features for tap in taps}
 
 
 def seeded(value: int) -> torch.Generator:

@@ -57,10 +57,10 @@ def test_long_tiles_have_fewer_margins_than_square_ones() -> None:
 def test_the_margin_has_all_that_a_layer_sees(layer: str, vgg: VGG19) -> None:
     """A pixel outside of the window does not change the features of the tile."""
     image, size = noise(0, 1, 3, 16, 2 * (reach(layer) + 16)), reach(layer) + 16
-    before = dict(vgg(image, [layer]))[layer]
+    (before,) = (tap.features for tap in vgg(image, [layer]))
     seen = before.shape[3] // 2
     image[:, :, :, size - reach(layer) - 1] = 0
-    after = dict(vgg(image, [layer]))[layer]
+    (after,) = (tap.features for tap in vgg(image, [layer]))
     assert torch.equal(before[..., seen:], after[..., seen:])
 
 
