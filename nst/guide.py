@@ -16,7 +16,7 @@ at every 20th evaluation saves a quarter of the time and takes as many evaluatio
 twentieth of the time. It is evaluated every time once its share of the style term exceeds a tenth.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -104,28 +104,38 @@ class Guide:
         decides how long the gradient stays damped.
         """
         self._update_damping(best_loss)
-        damped = self._damped.repeat_interleave(self._objective.regions)
-        errors = {
-            name: partial(damped_gram_error, target=target, direction=self._directions[name], damped=damped)
-            for name, target in self._objective.grams.items()
-            if mode.evaluates or name != self._deepest
-        }
-        content, style = self._objective.by_layer(image, errors)
+        errors, last = self._errors(), self._deepest
         deepest = correction = image.new_zeros(len(image))
-        if self._tangent and self._deepest and mode.corrects:
-            correction = style[self._deepest].detach() - self._tangent(image).detach().clamp_min(0)
-        if mode.stops:
-            self._tangent = None
-        if self._deepest and mode.extrapolates:
+        expected = self._tangent(image.detach()).clamp_min(0) if self._tangent and mode.corrects else None
+        exact: Tensor | None = None
+        if last and mode.extrapolates:
+            error = errors.pop(last)
             self._tangent = self._tangent or _Tangent(image)
             if mode.evaluates:
-                self._tangent.touch(style.pop(self._deepest), image)
+                exact = self._tangent.touch(lambda point: self._style_error(last, error, point), image)
             deepest = self._tangent(image)
+        content, style = self._objective.by_layer(image, errors)
+        if last and mode.stops:
+            exact, self._tangent = style[last].detach(), None
+        if exact is not None and expected is not None:
+            correction = exact - expected
         # An error is never negative, but its extrapolation may be.
         total = torch.stack([deepest.clamp_min(0), *style.values()]).sum(0)
         variation = total_variation(image if self._smooth else image.detach())
         terms = Terms(content, total, variation)
         return GuideStep(terms, correction, (deepest / total).detach().abs())
+
+    def _errors(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """What maps the Gram matrices of each style layer to their errors."""
+        damped = self._damped.repeat_interleave(self._objective.regions)
+        return {
+            name: partial(damped_gram_error, target=target, direction=self._directions[name], damped=damped)
+            for name, target in self._objective.grams.items()
+        }
+
+    def _style_error(self, layer: str, error: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+        _, style = self._objective.by_layer(image, {layer: error})
+        return style[layer]
 
     def _update_damping(self, best_loss: Tensor) -> None:
         due = (self._count % _WINDOW == 0) & (self._count > 0)
@@ -145,12 +155,19 @@ class _Tangent:
         self._constant = like.new_zeros(len(like))
         self._gradient = torch.zeros_like(like)
 
-    def touch(self, error: Tensor, image: Tensor) -> None:
-        """Expand the error, which has a graph, around the picture."""
-        (gradient,) = torch.autograd.grad(error.sum(), image, retain_graph=True)
+    def touch(self, error: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+        """Expand an error, a function of pictures, around this picture, and return the error there.
+
+        Nothing that the error is computed from is kept, so that the rest of an evaluation can use its memory.
+        That costs a hundredth of the time, because the layers before the deepest one are computed twice.
+        """
+        point = image.detach().requires_grad_()
+        found = error(point)
+        (gradient,) = torch.autograd.grad(found.sum(), point)
         with torch.no_grad():
             self._gradient.copy_(gradient)
-            self._constant.copy_(error - _products(gradient, image))
+            self._constant.copy_(found - _products(gradient, point))
+        return found.detach()
 
     def __call__(self, image: Tensor) -> Tensor:
         return self._constant + _products(self._gradient, image)

@@ -58,8 +58,8 @@ def counted(
 def test_a_run_has_the_least_number_of_convolutions() -> None:
     stylizer = Stylizer(device="cpu", dtype="fp32")
     first, second = counted(stylizer, pair(1)), counted(stylizer, pair(2))
-    # Content's targets, two starts, the evaluations, one of them down to relu5_1, and the delivered loss.
-    needed = TO_RELU4_1 + 2 * TO_RELU5_1 + TO_RELU5_1 + (STEPS - 1) * TO_RELU4_1 + TO_RELU5_1
+    # Content's targets, two starts, the evaluations, one pass down to relu5_1, and the delivered loss.
+    needed = TO_RELU4_1 + 2 * TO_RELU5_1 + TO_RELU5_1 + STEPS * TO_RELU4_1 + TO_RELU5_1
     assert second["convolution"] == needed
     assert first["convolution"] == needed + TO_RELU5_1  # the style's targets, which are cached
     # One backward pass for each evaluation, and one from relu5_1 for its extrapolation.

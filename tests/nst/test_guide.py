@@ -8,7 +8,7 @@ from torch import Tensor
 from nst.guide import Guide, GuideStep
 from nst.objective import Layers, Objective, style_grams
 from nst.parameters import LAYERS, Parameters
-from nst.vgg import VGG19
+from nst.vgg import VGG19, Tap
 
 DEFAULT = Layers(Parameters().content_layers, Parameters().style_layers)
 DEEP = Layers({"relu2_1": 1.0}, {"relu1_1": 1e-6, "relu3_1": 1e6})
@@ -21,7 +21,7 @@ class RecordingNetwork:
     def __init__(self, vgg: VGG19) -> None:
         self.vgg, self.depths = vgg, list[str]()
 
-    def __call__(self, image: Tensor, layers: Collection[str], *rest: Any) -> Iterator[tuple[str, Tensor]]:
+    def __call__(self, image: Tensor, layers: Collection[str], *rest: Any) -> Iterator[Tap]:
         self.depths.append(max(layers, key=LAYERS.index))
         return self.vgg.forward(image, layers, *rest)
 
@@ -60,7 +60,8 @@ def test_the_deepest_layer_is_evaluated_at_every_fortieth_step(vgg: VGG19) -> No
     network.depths.clear()
     image = other_image()
     styles = [advance(guide, image, LOSS).terms.style.item() for _ in range(81)]
-    assert network.depths == ["relu5_1", *["relu4_1"] * 39, "relu5_1", *["relu4_1"] * 39, "relu5_1"]
+    forty = ["relu5_1", *["relu4_1"] * 40]  # the deepest layer has a pass of its own
+    assert network.depths == [*forty, *forty, "relu5_1", "relu4_1"]
     assert styles == pytest.approx([styles[0]] * 81)  # the extrapolation is exact where it starts
 
 
@@ -80,7 +81,7 @@ def test_a_deepest_layer_with_a_large_share_is_evaluated_at_every_step(vgg: VGG1
     shares: list[float] = []
     for _ in range(3):
         shares = advance(guide, other_image(), LOSS, shares).deepest_share.tolist()
-    assert network.depths == ["relu3_1"] * 3
+    assert network.depths == ["relu3_1", "relu2_1", "relu3_1", "relu3_1"]
 
 
 def test_a_share_that_is_not_a_number_does_not_stop_the_extrapolation(vgg: VGG19) -> None:
@@ -89,7 +90,7 @@ def test_a_share_that_is_not_a_number_does_not_stop_the_extrapolation(vgg: VGG19
     network.depths.clear()
     for _ in range(2):
         advance(guide, other_image(), LOSS, [torch.nan, 0.01])
-    assert network.depths == ["relu5_1", "relu4_1"]
+    assert network.depths == ["relu5_1", "relu4_1", "relu4_1"]
 
 
 def test_the_correction_is_the_error_of_the_extrapolation(vgg: VGG19) -> None:

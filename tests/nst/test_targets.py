@@ -19,9 +19,10 @@ def test_the_targets_of_a_style_are_computed_once(monkeypatch: pytest.MonkeyPatc
     stylizer.run([prepared(1)])
     first = len(calls)
     stylizer.run([prepared(3)])
-    # Twenty evaluations, two starts, the content's targets and the delivered loss; the style's only once.
-    assert calls.count(True) == 40
-    assert len(calls) - first == first - 1 == 24
+    # Twenty evaluations and the deepest layer once, two starts, the content's targets and the delivered loss;
+    # the style's only once.
+    assert calls.count(True) == 42
+    assert len(calls) - first == first - 1 == 25
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
