@@ -1,6 +1,6 @@
 """CUDA graphs: a GPU repeats the operations of a step, which the host asks for only once.
 
-The host takes 10 to 15 ms to ask a GPU for the 400 operations of an evaluation, and a fast GPU computes those
+The host takes 10 to 17 ms to ask a GPU for the 400 operations of an evaluation, and a fast GPU computes those
 of a single picture of 512 px in 2 ms.
 """
 
@@ -16,7 +16,7 @@ from nst.device import is_out_of_memory
 
 Result = TypeVar("Result")
 
-LARGEST = 2**20  # pixels of a batch; for about as many, a fast GPU takes as long as the host
+LARGEST = 2**21  # pixels of a batch; for about as many, a fast GPU takes as long as the host
 
 
 class Graphs:
@@ -38,11 +38,14 @@ class Graphs:
         self._needed = self._taken = 0  # bytes
         self._works = self._has_room = True
 
-    def begin(self, needed: int) -> None:
-        """Forget all graphs, and get ready for those of a batch whose steps need so many bytes."""
+    def begin(self, of_step: int, of_batch: int) -> None:
+        """Forget all graphs, and get ready for those of a batch.
+
+        A step needs `of_step` bytes for what it does not keep, and the batch `of_batch` bytes in all.
+        """
         self._known.clear()
-        self.make_room(needed)
-        self._needed, self._has_room = needed, True
+        self.make_room(of_batch)
+        self._needed, self._has_room = of_step, True
 
     def make_room(self, needed: int) -> None:
         """Give the memory of all graphs back if there are not so many bytes beside it."""

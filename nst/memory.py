@@ -101,8 +101,12 @@ def pairs_at_once(demand: Demand, found: Plan, memory: int, dtype: torch.dtype) 
     """How many pairs like one with this plan fit into so many bytes together; 1 at least, and 1 in tiles."""
     if found.tile:
         return 1
-    of_one = demand.pixels * (_state(demand) + _STEP * found.steps + _FEATURES[dtype])
-    return max(1, memory // of_one)
+    return max(1, memory // of_whole(demand, found.steps, dtype))
+
+
+def of_whole(demand: Demand, steps: int, dtype: torch.dtype) -> int:
+    """The bytes that a pair needs if its picture is computed as a whole, and so many steps are stored."""
+    return demand.pixels * (_state(demand) + _STEP * steps + _FEATURES[dtype])
 
 
 def style_tile(pixels: int, part: bool, memory: int, device: torch.device, dtype: torch.dtype) -> int | None:

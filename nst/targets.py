@@ -1,6 +1,5 @@
 """The networks, and the objectives that they give for pairs; styles' targets are kept from batch to batch."""
 
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -13,7 +12,7 @@ from nst.available import AvailableMemory
 from nst.balance import Balance, balanced, given
 from nst.device import upload
 from nst.graphs import LARGEST, Graphs
-from nst.memory import Demand, Plan, feature_bytes, least, plan, style_tile
+from nst.memory import Demand, Plan, feature_bytes, least, of_whole, plan, style_tile
 from nst.objective import Layers, Objective, mix_grams, style_grams
 from nst.pair import PreparedPair, Style
 from nst.parameters import Parameters
@@ -61,7 +60,8 @@ class Targets:
         network = self._exact if exact else self._fast
         tile = self.plan(pairs, level).tile
         if exact and self._graphs:
-            self._graphs.make_room(len(pairs) * _pixels(pairs[0], level) * feature_bytes(torch.float32))
+            pixels = len(pairs) * Demand.of(pairs[0], level).pixels
+            self._graphs.make_room(pixels * feature_bytes(torch.float32))
         balances, mixed = self.balances(pairs), list[dict[str, Tensor]]()
         for pair, balance in zip(pairs, balances, strict=True):
             found = self._style_grams(pair, level, network)
@@ -95,11 +95,13 @@ class Targets:
         """What runs the steps of a search at scale `level`: CUDA graphs where they save time."""
         if not self._graphs:
             return _directly
-        pixels = len(pairs) * _pixels(pairs[0], level)
-        if pixels > LARGEST or self.plan(pairs, level).tile:
+        found, demand = self.plan(pairs, level), Demand.of(pairs[0], level)
+        pixels = len(pairs) * demand.pixels
+        if pixels > LARGEST or found.tile:
             self.release()
             return _directly
-        self._graphs.begin(pixels * feature_bytes(self.dtype))
+        of_batch = len(pairs) * of_whole(demand, found.steps, self.dtype)
+        self._graphs.begin(pixels * feature_bytes(self.dtype), of_batch)
         return self._graphs.run
 
     def release(self) -> None:
@@ -154,10 +156,6 @@ class Targets:
 
 def _directly(key: Hashable, step: Callable[[], Numbers]) -> Numbers:
     return step()
-
-
-def _pixels(pair: PreparedPair, level: int) -> int:
-    return math.prod(pair.contents[level].size)
 
 
 def _layers(parameters: Parameters) -> Layers:
