@@ -72,8 +72,9 @@ class Judge:
 
     def _features(self, image: Image.Image) -> Tensor:
         with torch.no_grad():
-            found: dict[str, Tensor] = dict(self._network(self._tensor(image), {_LAYER}, "max"))
-        return found[_LAYER].flatten(2)
+            (tap,) = self._network(self._tensor(image), {_LAYER})
+        features: Tensor = tap.features.flatten(2)
+        return features
 
     def _tensor(self, image: Image.Image) -> Tensor:
         return images.to_tensor(image)[None].to(self._stylizer.device)

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 _CHUNK = 256  # positions whose bf16 products are summed in bf16
 
@@ -20,6 +21,7 @@ class _Gram(torch.autograd.Function):
         return same, channel_products(flat(features)) / features[0].numel()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> Tensor | None:
         later, of_gram = grads
         if of_gram is None:
@@ -66,7 +68,8 @@ def with_gram(features: Tensor) -> tuple[Tensor, Tensor]:
     """The same features, to be used for all that is computed from them later, and `gram(features)`.
 
     The gradient of the Gram matrix is added in place to the gradient of what is computed later. This saves a
-    tensor as large as the features, and the time to write and read it.
+    tensor as large as the features, and the time to write and read it. The latter gradient must be a tensor
+    that nobody else uses: that of a convolution, a pooling or a squared error is, that of a sum is not.
     """
     same, result = _Gram.apply(features)
     return same, result

@@ -83,7 +83,10 @@ def style_grams(
 
 
 def _tile_grams(tap: Tap, tile: Tile, guide: LayerGuide | None) -> Tensor:
-    """What a tile adds to the Gram matrices of a layer, `(B·R, C, C)`."""
+    """What a tile adds to the Gram matrices of a layer, `(B·R, C, C)`.
+
+    Use the features of `tap` for other purposes only afterwards, see `with_gram`.
+    """
     if guide:
         features = tile.without_margin(tap.features, tap.layer)
         return guide.grams(features, None if tile.is_whole else tile.positions(tap.layer))

@@ -39,7 +39,8 @@ def in_order(layers: Collection[str]) -> list[str]:
 class Tap:
     """A layer on the way through the network, with its features after ReLU, `(B, C, h, w)`.
 
-    If other features of the same values are assigned, deeper layers are computed from those.
+    If other features of the same values are assigned, deeper layers are computed from those, see
+    `nst.gram.with_gram`.
     """
 
     layer: str

@@ -126,7 +126,8 @@ def test_a_picture_takes_no_more_memory_than_it_may(size: int, memory: float, in
     others = torch.cuda.memory_reserved()
     stylizer, pair = Stylizer(device="cuda", memory=memory), prepared(size=(size, size))
     assert (stylizer.plan(pair).tile is not None) == in_tiles
-    stylizer.run([pair])
+    for _ in range(2):  # the second time, there is memory that graphs have kept
+        stylizer.run([pair])
     assert torch.cuda.max_memory_reserved() - others < memory * GB
 
 

@@ -1,3 +1,4 @@
+import weakref
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -106,6 +107,38 @@ def test_the_correction_is_the_error_of_the_extrapolation(vgg: VGG19) -> None:
     assert exact.correction.item() == pytest.approx(error, rel=1e-3)
     assert abs(error) > 1e-3 * extrapolated.terms.style.item()
     assert not advance(guide, moved, LOSS).correction.any()
+
+
+def test_the_correction_is_the_error_of_the_extrapolation_also_where_a_new_one_starts(
+    vgg: VGG19, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nst.guide._REFRESH_INTERVAL", 2)
+    guide, image = Guide(objective_of(vgg, DEFAULT)), other_image()
+    moved = (0.5 * image).detach().requires_grad_()
+    advance(guide, image, LOSS)
+    extrapolated, renewed = (advance(guide, moved, LOSS) for _ in range(2))
+    error = (renewed.terms.style - extrapolated.terms.style).item()
+    assert renewed.correction.item() == pytest.approx(error, rel=1e-3)
+    assert abs(error) > 1e-3 * extrapolated.terms.style.item()
+
+
+def test_features_of_the_deepest_layers_pass_are_not_kept(vgg: VGG19) -> None:
+    passes = list[list[weakref.ref[Tensor]]]()
+
+    class Watching(RecordingNetwork):
+        def __call__(self, image: Tensor, layers: Collection[str], *rest: Any) -> Iterator[Tap]:
+            alive.append(sum(ref() is not None for each in passes for ref in each))
+            passes.append([])
+            for tap in super().__call__(image, layers, *rest):
+                passes[-1].append(weakref.ref(tap.features))
+                yield tap
+
+    alive = list[int]()
+    guide = Guide(objective_of(Watching(vgg), DEFAULT))
+    passes.clear()
+    alive.clear()
+    advance(guide, other_image(), LOSS)
+    assert alive == [0, 0]
 
 
 def test_the_gradient_is_damped_until_ten_steps_lower_the_loss_too_little(vgg: VGG19) -> None:
