@@ -48,14 +48,14 @@ class Graphs:
         self._needed, self._has_room = of_step, True
 
     def make_room(self, needed: int) -> None:
-        """Give the memory of all graphs back, so that no graph can run, if something else needs it.
+        """Forget all graphs, and give their memory back, if fewer bytes than `needed` are left beside it.
 
-        That is so if fewer bytes are left beside it, after PyTorch has given back what it does not use.
+        What PyTorch keeps without using it is given back first.
         """
-        if self._memory.left() < needed:
+        if self._keeper and self._memory.left() < needed:
             torch.cuda.empty_cache()
-        if self._memory.left() < needed:
-            self.release()
+            if self._memory.left() < needed:
+                self.release()
 
     def release(self) -> None:
         """Forget all graphs, and give their memory back."""
