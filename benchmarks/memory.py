@@ -67,7 +67,8 @@ def most(stylizer: Stylizer, side: int) -> float:
         objective = stylizer.targets.objective(pairs, -1)
         canvas = Canvas(side, side, stylizer.device)
         variables = canvas.encode(stylizer.targets.contents(pairs, -1))
-        optimiser, guide = LBFGS(variables, history=stylizer.targets.plan(pairs, -1).steps), Guide(objective)
+        steps, guide = stylizer.targets.plan(pairs, -1).steps, Guide(objective)
+        optimiser = LBFGS(variables, history=steps, bands=canvas.bands)
         for _ in range(ITERATIONS):
             variables = optimiser.trial.detach().requires_grad_()
             terms, _, _ = guide.step(canvas.decode(variables), optimiser.best_loss, guide.next_mode())

@@ -7,6 +7,9 @@ Departure from Gatys et al.: a step is not searched for along the direction. The
 accepted unless it raises the loss by more than a tenth, and otherwise shortened to a quarter. So each step
 costs one evaluation. The best point of all is the result.
 
+Departure from Gatys et al.: the initial inverse Hessian has a scale for each band of frequencies, see
+`nst.bands`.
+
 Departure from Gatys et al.: the usual scaling of the initial inverse Hessian, γ = s·y / y·y, is doubled,
 because it is the lowest of the common estimates. This takes a tenth fewer evaluations. Without a line search
 a step also needs an upper bound: five times the length of the first one.
@@ -15,6 +18,7 @@ a step also needs an upper bound: five times the length of the first one.
 import torch
 from torch import Tensor
 
+from nst.bands import Bands, Scaling
 from nst.batched import matvec
 
 _SHORTEN = 0.25  # the factor on the length of a rejected step
@@ -37,12 +41,18 @@ class LBFGS:
     the tolerance; the best point is then final.
     """
 
-    def __init__(self, start: Tensor, tolerance: Tensor | float = 0.0, history: int = 20) -> None:
+    def __init__(
+        self,
+        start: Tensor,
+        tolerance: Tensor | float = 0.0,
+        history: int = 20,
+        bands: Bands | None = None,
+    ) -> None:
         """`start`, `(B, N)`, becomes `trial`. Write the lengths of the first steps into `first_step`, `(B,)`,
         before the first call of `step`.
 
         `tolerance`, `(B,)` or one number for all, is the share of the best loss. `history` is how many steps
-        are stored, with 2·B·N numbers each.
+        are stored, with 2·B·N numbers each. Without `bands`, all variables have one scale.
         """
         b, n = start.shape
         self.trial, self._point, self.best = start, start.clone(), start.clone()
@@ -54,6 +64,7 @@ class LBFGS:
         self._s, self._y = start.new_zeros(b, history, n), start.new_zeros(b, history, n)
         self._sy = start.new_zeros(b, history, history)
         self._gamma = start.new_zeros(b)
+        self._scaling = Scaling(bands, start) if bands else None
         self._count = torch.zeros(1, dtype=torch.int64, device=start.device)
         self._slots = torch.arange(history, device=start.device)
 
@@ -99,6 +110,8 @@ class LBFGS:
         good = accepted & (sy > _LEAST_COSINE * s.norm(dim=1) * yy.sqrt())
         for each in (s, y):
             each.masked_fill_(~good[:, None], 0.0)
+        if self._scaling:
+            self._scaling.store(s, y)
         slot = (self._count - 1) % len(self._slots)
         self._s.index_copy_(1, slot, s[:, None])
         self._y.index_copy_(1, slot, y[:, None])
@@ -124,6 +137,8 @@ class LBFGS:
         r = sy.triu() + torch.diag_embed((diagonal == 0).to(sy.dtype))
         alpha = _solve(r, matvec(s, self._grad).index_select(1, by_age), upper=True)
         q = (self._grad - _combination(y, alpha.index_select(1, by_slot))).mul_(gamma)
+        if self._scaling:
+            q.mul_(self._scaling.factors())
         c = _solve(r.mT, diagonal * alpha - matvec(y, q).index_select(1, by_age), upper=False)
         return q.add_(_combination(s, c.index_select(1, by_slot))).neg_()
 

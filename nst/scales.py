@@ -125,7 +125,7 @@ class BatchRun:
         """Optimise scale `level` from `image`, `(B, 3, H, W)`, and return the best picture of each pair."""
         canvas = Canvas(image.shape[2], image.shape[3], image.device, self._targets.keep(self._pairs, level))
         scale, plan = max(image.shape[2:]), self._targets.plan(self._pairs, level)
-        optimiser = LBFGS(canvas.encode(image), self._tolerance, plan.steps)
+        optimiser = LBFGS(canvas.encode(image), self._tolerance, plan.steps, canvas.bands)
         del image  # a large one takes much memory
         smooth = any(pair.parameters.tv_weight for pair in self._pairs)
         search = Search(objective, canvas, optimiser, self._weights, repeat, smooth)

@@ -6,13 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from nst.bands import Bands
 from nst.lbfgs import LBFGS
 
 Function = Callable[[Tensor], Tensor]
 
 
-def minimise(function: Function, start: Tensor, steps: int, first: float = 0.1) -> LBFGS:
-    optimiser = LBFGS(start.clone(), tolerance=0.005)
+def minimise(
+    function: Function, start: Tensor, steps: int, first: float = 0.1, bands: Bands | None = None
+) -> LBFGS:
+    optimiser = LBFGS(start.clone(), tolerance=0.005, bands=bands)
     optimiser.first_step = start.new_full((len(start),), first)
     for _ in range(steps):
         point = optimiser.trial.detach().requires_grad_()
@@ -137,11 +140,25 @@ def test_a_step_reads_no_number_back_to_the_host(monkeypatch: pytest.MonkeyPatch
     def refuse(*args: object) -> None:
         raise AssertionError("a step reads a number from the device")
 
-    optimiser = minimise(quadratic, torch.ones(2, 4), 2)
-    loss, grad = torch.ones(2), torch.ones(2, 4)
+    start = torch.ones(2, 3 * 16 * 16)
+    optimiser = minimise(quadratic, start, 2, bands=Bands(16, 16, start.device))
+    loss, grad = torch.ones(2), torch.ones_like(start)
     for name in ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__"):
         monkeypatch.setattr(Tensor, name, refuse)
     optimiser.step(loss, grad)
+
+
+def test_bands_of_different_curvature_take_fewer_steps_with_a_scale_for_each() -> None:
+    bands = Bands(16, 16, torch.device("cpu"))
+    number = bands.sums(torch.zeros(1, 768)).shape[1]
+    curvature = bands.spread(torch.logspace(0, 3, number)[None]) * torch.linspace(1, 3, 768)
+
+    def function(x: Tensor) -> Tensor:
+        return (curvature * x**2).sum(1)
+
+    start = torch.randn(2, 768, generator=torch.Generator().manual_seed(0))
+    with_bands, without = (minimise(function, start, 40, first=5.0, bands=each) for each in (bands, None))
+    assert (with_bands.best_loss < 0.1 * without.best_loss).all()
 
 
 def test_steps_are_bounded_where_the_curvature_is_negative() -> None:
