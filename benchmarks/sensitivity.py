@@ -31,7 +31,9 @@ CONSTANTS: dict[str, tuple[str, Sequence[float]]] = {
     "longest step, in first ones": ("nst.lbfgs._LONGEST", (2.5, 10.0)),
     "rise of the loss that is accepted": ("nst.lbfgs._MOST_RISE", (1.0, 1.3)),
     "factor on a rejected step": ("nst.lbfgs._SHORTEN", (0.1, 0.5)),
-    "exponent of the spectrum": ("nst.canvas._POWER", (0.7, 1.0)),
+    "exponent of the spectrum": ("nst.canvas._POWER", (0.6, 0.9)),
+    "octaves with a scale": ("nst.bands._OCTAVES", (3, 7)),
+    "weight of an earlier step in the scale of a band": ("nst.bands._DECAY", (0.8, 0.95)),
 }
 
 

@@ -28,17 +28,19 @@ class Bands:
     """
 
     def __init__(self, height: int, width: int, device: torch.device) -> None:
-        self._rows, self._columns = _octaves(height).to(device), _octaves(width).to(device)
+        self._row_octaves, self._column_octaves = _octaves(height).to(device), _octaves(width).to(device)
+        self._rows = F.one_hot(self._row_octaves, _OCTAVES).float()
+        self._columns = F.one_hot(self._column_octaves, _OCTAVES).float()
 
     def sums(self, transforms: Tensor) -> Tensor:
         """The sum of each band: `(B, 3·H·W)` -> `(B, K)`."""
         planes = transforms.view(-1, 3, len(self._rows), len(self._columns))
-        return (self._rows.T @ planes @ self._columns).flatten(1)
+        return (self._rows.T @ (planes @ self._columns)).flatten(1)
 
     def spread(self, values: Tensor) -> Tensor:
         """The value of the band of each frequency: `(B, K)` -> `(B, 3·H·W)`."""
-        cells = values.view(-1, 3, self._rows.shape[1], self._columns.shape[1])
-        return (self._rows @ cells @ self._columns.T).flatten(1)
+        cells = values.view(-1, 3, _OCTAVES, _OCTAVES)
+        return cells[:, :, self._row_octaves[:, None], self._column_octaves].flatten(1)
 
 
 class Scaling:
@@ -67,7 +69,6 @@ class Scaling:
 
 
 def _octaves(length: int) -> Tensor:
-    """`(length, K)`: 1 at the octave of each frequency of one axis, the highest octave first, else 0."""
+    """`(length,)`: the octave of each frequency of one axis; 0 is the highest one."""
     frequencies = (torch.arange(length) + 0.5) / length
-    octave = (-frequencies.log2()).long().clamp_max(_OCTAVES - 1)
-    return F.one_hot(octave, _OCTAVES).float()
+    return (-frequencies.log2()).long().clamp_max(_OCTAVES - 1)
