@@ -234,9 +234,11 @@ def _check_finite(losses: Sequence[float]) -> None:
 
 
 def _decoded(canvas: Canvas, variables: Tensor, indices: Sequence[int]) -> Tensor:
-    """The pictures, `(K, 3, H, W)`, of the K rows with these indices of the variables, `(B, N)`."""
+    """The pictures, `(K, 3, H, W)`, of the K pairs with these indices; `variables` are those of all pairs."""
     with torch.no_grad():
-        return canvas.decode(torch.stack([variables[index] for index in indices]))
+        # All are decoded, because the canvas keeps a part of the content of each pair.
+        pictures = canvas.decode(variables)
+    return torch.stack([pictures[index] for index in indices])
 
 
 def _picture(pixels: Tensor, pair: PreparedPair) -> Image.Image:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from nst import PreparedPair, PreviewCallbacks, Stylizer
+from nst.scales import BatchRun
 from tests.conftest import SHALLOW
 from tests.nst.pairs import prepared
 
@@ -48,6 +49,20 @@ def test_results_are_the_same_bit_for_bit_with_and_without_previews(
         assert one.image.tobytes() == other.image.tobytes()
         assert [e.losses for e in one.evaluations] == [e.losses for e in other.evaluations]
         assert one.losses == other.losses
+
+
+def test_a_preview_of_one_pair_of_a_batch_keeps_the_content_of_this_pair(stylizer: Stylizer) -> None:
+    """A GPU computes the pairs of a batch together, so they are here, too."""
+    mask = Image.new("L", (48, 40))
+    left = (0, 0, 24, 40)
+    mask.paste(255, left)
+    pairs = [prepared(seed, keep=mask, **SHALLOW) for seed in (1, 3)]
+    shown: Shown = []
+    BatchRun(stylizer.targets, pairs, lambda *_: None, callbacks(shown, lambda: [1])).results()
+    assert shown
+    for index, image in shown:
+        assert index == 1
+        assert difference(image.crop(left), pairs[1].contents[-1].crop(left)) < 1
 
 
 def test_a_preview_has_the_aspect_of_the_picture_and_at_most_the_long_side(stylizer: Stylizer) -> None:
