@@ -32,6 +32,7 @@ CONSTANTS: dict[str, tuple[str, Sequence[float]]] = {
     "rise of the loss that is accepted": ("nst.lbfgs._MOST_RISE", (1.0, 1.3)),
     "factor on a rejected step": ("nst.lbfgs._SHORTEN", (0.1, 0.5)),
     "exponent of the spectrum": ("nst.canvas._POWER", (0.6, 0.9)),
+    "bound on the scale of a band": ("nst.bands._FURTHEST", (4.0, 30.0)),
     "octaves with a scale": ("nst.bands._OCTAVES", (3, 7)),
     "weight of an earlier step in the scale of a band": ("nst.bands._DECAY", (0.8, 0.95)),
 }

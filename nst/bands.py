@@ -1,36 +1,38 @@
-"""Bands of frequencies in the cosine transform of pictures, and how strongly the loss curves in each.
+"""A scale for each band of frequencies and colour, estimated from the steps of a search.
 
 Departure from Gatys et al.: the initial inverse Hessian of L-BFGS is not γ times the identity matrix, but γ
-times a diagonal matrix that is constant in each band. With the steps s and the changes of the gradient y of
-the steps so far, each step counting 0.9 times as much as the next one, the factor of band b is proportional
-to √(Σ s_b² / Σ y_b²): the geometric mean of the two step lengths of Barzilai and Borwein (1988), taken in
-each band alone. The factors are scaled so that the weighted sum Σ factor_b · y_b² is Σ y_b², as with the
-identity matrix.
+times a diagonal matrix, whose factor r_b is the same for all variables of band b:
 
-No fixed spectrum suits all styles: fine hatching curves the loss at other frequencies than large areas of one
-colour.
+    r_b = clip(ℓ_b / m, 1/8, 8),  ℓ_b = √(Σ_k 0.9^k s²_bk / Σ_k 0.9^k y²_bk),  m = Σ_b ℓ_b Y_b / Σ_b Y_b.
+
+Here s²_bk is the sum of the squares, in band b, of the step that was taken k evaluations ago, y²_bk the same
+of the change of the gradient with it, and Y_b = Σ_k 0.9^k y²_bk. The length ℓ_b is the geometric mean of the
+two step lengths of Barzilai and Borwein (1988), taken in one band. Division by m leaves Σ_b r_b Y_b as it is
+with the identity matrix.
+
+The frequencies at which the loss has a high curvature differ from style to style, so that no fixed spectrum
+suits all: fine hatching needs another one than large areas of one colour.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_OCTAVES = 5  # of each axis; the last one has all lower frequencies
-_DECAY = 0.9  # how much a step counts, compared with the one after it
-_FURTHEST = 8.0  # a factor is this at most, and its reciprocal at least
+_OCTAVES = 5  # of each axis; the lowest one has all lower frequencies, which are few
+_DECAY = 0.9  # of the weight of a step with each evaluation; with 0.8 and 0.95, losses are within 2 %
+_FURTHEST = 8.0  # factors lie between 1/8 and 8, because those of bands with few variables are noisy
 
 
 class Bands:
-    """The bands of `(3, H, W)` cosine transforms.
+    """The bands of `(3, H, W)` cosine transforms, in fp32.
 
-    A band has one channel, one octave of vertical frequencies and one of horizontal ones. There are K of
-    them.
+    A band has one channel, one octave of vertical frequencies, and one of horizontal ones. They are numbered
+    in this order, and the highest octave is the first one. `count` is the number K of bands.
     """
 
     def __init__(self, height: int, width: int, device: torch.device) -> None:
-        self._row_octaves, self._column_octaves = _octaves(height).to(device), _octaves(width).to(device)
-        self._rows = F.one_hot(self._row_octaves, _OCTAVES).float()
-        self._columns = F.one_hot(self._column_octaves, _OCTAVES).float()
+        self.count = 3 * _OCTAVES**2
+        self._rows, self._columns = _octaves(height).to(device), _octaves(width).to(device)
 
     def sums(self, transforms: Tensor) -> Tensor:
         """The sum of each band: `(B, 3·H·W)` -> `(B, K)`."""
@@ -40,35 +42,33 @@ class Bands:
     def spread(self, values: Tensor) -> Tensor:
         """The value of the band of each frequency: `(B, K)` -> `(B, 3·H·W)`."""
         cells = values.view(-1, 3, _OCTAVES, _OCTAVES)
-        return cells[:, :, self._row_octaves[:, None], self._column_octaves].flatten(1)
+        return (self._rows @ cells @ self._columns.T).flatten(1)
 
 
 class Scaling:
-    """The diagonal of an inverse Hessian, relative to γ, from the steps of a search.
+    """The factors r of the variables of B searches. All state is in tensors that keep their place."""
 
-    All state is in tensors that keep their place in memory.
-    """
-
-    def __init__(self, bands: Bands, like: Tensor) -> None:
-        """`like` has the shape `(B, N)` of the variables, and their device."""
+    def __init__(self, bands: Bands, searches: int, device: torch.device) -> None:
         self._bands = bands
-        self._steps = torch.zeros_like(bands.sums(like))
-        self._changes = self._steps.clone()
+        self._steps, self._changes = torch.zeros(2, searches, bands.count, device=device)
 
     def store(self, s: Tensor, y: Tensor) -> None:
-        """Take a step and the change of the gradient with it, `(B, N)` each; zeros change no factor."""
+        """Take a step and the change of the gradient with it, `(B, N)` each; zeros where there is none."""
         for sums, each in ((self._steps, s), (self._changes, y)):
             sums.mul_(_DECAY).add_(self._bands.sums(each.square()))
 
     def factors(self) -> Tensor:
-        """The factor on each variable, `(B, N)`; 1 as long as no step is stored."""
-        lengths = (self._steps / self._changes).sqrt()
-        mean = (lengths * self._changes).nansum(1, keepdim=True) / self._changes.sum(1, keepdim=True)
-        factors = (lengths / mean).nan_to_num(1.0, _FURTHEST).clamp(1 / _FURTHEST, _FURTHEST)
+        """The factor of each variable, `(B, N)`; 1 as long as no step is stored."""
+        # The roots first, because the ratio of the squares may be infinite.
+        s, y = self._steps.sqrt(), self._changes.sqrt()
+        mean = (s * y).sum(1, keepdim=True) / self._changes.sum(1, keepdim=True)
+        # Where the gradient did not change, s / y is infinite, and where nothing is stored it is no number.
+        factors = (s / y / mean).nan_to_num(1.0).clamp(1 / _FURTHEST, _FURTHEST)
         return self._bands.spread(factors)
 
 
 def _octaves(length: int) -> Tensor:
-    """`(length,)`: the octave of each frequency of one axis; 0 is the highest one."""
-    frequencies = (torch.arange(length) + 0.5) / length
-    return (-frequencies.log2()).long().clamp_max(_OCTAVES - 1)
+    """`(length, K)`: 1 at the octave of each frequency of one axis, where 0 is the highest octave, else 0."""
+    frequencies = (torch.arange(length) + 0.5) / length  # of the highest one; a half more, so that none is 0
+    octave = (-frequencies.log2()).long().clamp_max(_OCTAVES - 1)
+    return F.one_hot(octave, _OCTAVES).float()

@@ -52,7 +52,8 @@ class LBFGS:
         before the first call of `step`.
 
         `tolerance`, `(B,)` or one number for all, is the share of the best loss. `history` is how many steps
-        are stored, with 2·B·N numbers each. Without `bands`, all variables have one scale.
+        are stored, with 2·B·N numbers each. `bands` says which variables share a
+        scale; without it, as for functions whose variables are no frequencies, all share one.
         """
         b, n = start.shape
         self.trial, self._point, self.best = start, start.clone(), start.clone()
@@ -64,7 +65,7 @@ class LBFGS:
         self._s, self._y = start.new_zeros(b, history, n), start.new_zeros(b, history, n)
         self._sy = start.new_zeros(b, history, history)
         self._gamma = start.new_zeros(b)
-        self._scaling = Scaling(bands, start) if bands else None
+        self._scaling = Scaling(bands, b, start.device) if bands else None
         self._count = torch.zeros(1, dtype=torch.int64, device=start.device)
         self._slots = torch.arange(history, device=start.device)
 

@@ -39,6 +39,19 @@ def quadratic(x: Tensor) -> Tensor:
     return (torch.logspace(0, 4, x.shape[1], dtype=x.dtype) * x**2).sum(1)
 
 
+BANDS = Bands(16, 16, torch.device("cpu"))
+
+
+def uneven(x: Tensor) -> Tensor:
+    """A quadratic function of `(B, 768)` variables whose curvature differs from band to band."""
+    curvature = BANDS.spread(torch.logspace(0, 3, BANDS.count)[None]) * torch.linspace(1, 3, 768)
+    return (curvature * x**2).sum(1)
+
+
+def noise(problems: int) -> Tensor:
+    return torch.randn(problems, 768, generator=torch.Generator().manual_seed(0))
+
+
 def test_an_ill_conditioned_quadratic_is_minimised() -> None:
     start = torch.ones(1, 30, dtype=torch.float64)
     assert minimise(quadratic, start, 150).best_loss.item() < 1e-5 * quadratic(start).item()
@@ -149,16 +162,29 @@ def test_a_step_reads_no_number_back_to_the_host(monkeypatch: pytest.MonkeyPatch
 
 
 def test_bands_of_different_curvature_take_fewer_steps_with_a_scale_for_each() -> None:
-    bands = Bands(16, 16, torch.device("cpu"))
-    number = bands.sums(torch.zeros(1, 768)).shape[1]
-    curvature = bands.spread(torch.logspace(0, 3, number)[None]) * torch.linspace(1, 3, 768)
-
-    def function(x: Tensor) -> Tensor:
-        return (curvature * x**2).sum(1)
-
-    start = torch.randn(2, 768, generator=torch.Generator().manual_seed(0))
-    with_bands, without = (minimise(function, start, 40, first=5.0, bands=each) for each in (bands, None))
+    with_bands, without = (minimise(uneven, noise(2), 40, first=5.0, bands=each) for each in (BANDS, None))
     assert (with_bands.best_loss < 0.1 * without.best_loss).all()
+
+
+def test_with_bands_a_multiple_of_a_function_takes_the_same_steps() -> None:
+    plain = minimise(uneven, noise(1), 30, first=5.0, bands=BANDS).best
+    for factor in (2.0**-40, 2.0**40):
+        found = minimise(lambda x, by=factor: by * uneven(x), noise(1), 30, first=5.0, bands=BANDS)  # type: ignore[misc]
+        assert torch.allclose(found.best, plain, atol=1e-4)
+
+
+def test_with_bands_each_problem_is_minimised_independently() -> None:
+    """The second one is not finite after its start, so that all of its steps are rejected."""
+
+    def broken(x: Tensor) -> Tensor:
+        at_start = torch.equal(x[1], noise(3)[1])
+        return torch.tensor([1.0, 1.0 if at_start else torch.nan, 4.0]) * uneven(x)
+
+    together = minimise(broken, noise(3), 40, first=5.0, bands=BANDS)
+    assert torch.equal(together.best[1], noise(3)[1])
+    for i in (0, 2):
+        alone = minimise(uneven, noise(3)[i : i + 1], 40, first=5.0, bands=BANDS)
+        assert torch.allclose(together.best[i], alone.best[0], atol=1e-3)
 
 
 def test_steps_are_bounded_where_the_curvature_is_negative() -> None:
