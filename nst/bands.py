@@ -15,7 +15,6 @@ suits all: fine hatching needs another one than large areas of one colour.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 _OCTAVES = 5  # of each axis; the lowest one has all lower frequencies, which are few
@@ -71,4 +70,4 @@ def _octaves(length: int) -> Tensor:
     """`(length, K)`: 1 at the octave of each frequency of one axis, where 0 is the highest octave, else 0."""
     frequencies = (torch.arange(length) + 0.5) / length  # of the highest one; a half more, so that none is 0
     octave = (-frequencies.log2()).long().clamp_max(_OCTAVES - 1)
-    return F.one_hot(octave, _OCTAVES).float()
+    return (octave[:, None] == torch.arange(_OCTAVES)).float()
