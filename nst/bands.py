@@ -67,7 +67,7 @@ class Scaling:
 
 
 def _octaves(length: int) -> Tensor:
-    """`(length, K)`: 1 at the octave of each frequency of one axis, where 0 is the highest octave, else 0."""
+    """`(length, 5)`: 1 in the column of the octave of each frequency of an axis, the highest octave first."""
     frequencies = (torch.arange(length) + 0.5) / length  # of the highest one; a half more, so that none is 0
     octave = (-frequencies.log2()).long().clamp_max(_OCTAVES - 1)
     return (octave[:, None] == torch.arange(_OCTAVES)).float()

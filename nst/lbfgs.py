@@ -52,8 +52,8 @@ class LBFGS:
         before the first call of `step`.
 
         `tolerance`, `(B,)` or one number for all, is the share of the best loss. `history` is how many steps
-        are stored, with 2·B·N numbers each. `bands` says which variables share a
-        scale; without it, as for functions whose variables are no frequencies, all share one.
+        are stored, with 2·B·N numbers each. `bands` says which variables share a scale; without it, for
+        functions whose variables are no frequencies, all share one.
         """
         b, n = start.shape
         self.trial, self._point, self.best = start, start.clone(), start.clone()
