@@ -109,7 +109,7 @@ def test_a_pair_that_is_too_large_for_the_memory_is_refused_before_work_begins(
     path = written(folder, enlarge=True, **parameters)
     # The command runs in this process, which other tests may have left with some GB.
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    memory = f"{round(6 + pages * os.sysconf('SC_PAGE_SIZE') / 1e9, 1):g}"
+    memory = f"{round(5 + pages * os.sysconf('SC_PAGE_SIZE') / 1e9, 1):g}"
     code, text = call("validate", path, "--memory", memory)
     assert code == 1
     expected = rf"a {what} of \d+ megapixels needs [\d.]+ GB of memory, and --memory {memory} leaves "
