@@ -154,7 +154,7 @@ def test_a_step_reads_no_number_back_to_the_host(monkeypatch: pytest.MonkeyPatch
         raise AssertionError("a step reads a number from the device")
 
     start = torch.ones(2, 3 * 16 * 16)
-    optimiser = minimise(quadratic, start, 2, bands=Bands(16, 16, start.device))
+    optimiser = minimise(quadratic, start, 2, bands=BANDS)
     loss, grad = torch.ones(2), torch.ones_like(start)
     for name in ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__"):
         monkeypatch.setattr(Tensor, name, refuse)
