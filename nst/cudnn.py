@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nst import gpu_pooling
+
 _CONVOLUTION = ([1, 1], [1, 1], [1, 1])  # stride, padding, dilation
-_POOLING = ([2, 2], [2, 2], [0, 0], [1, 1], False)  # kernel, stride, padding, dilation, ceil mode
 
 
 def suits(x: Tensor, kernel: Tensor) -> bool:
@@ -39,21 +40,19 @@ class _ConvolutionReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor, pool: bool) -> Tensor:
         result = torch.cudnn_convolution_relu(x, kernel, bias, *_CONVOLUTION, 1)
-        pooling: tuple[Tensor, ...] = ()
+        places = None
         if pool:
-            pooled, indices = torch.ops.aten.max_pool2d_with_indices(result, *_POOLING)
-            pooling, result = (result, indices), pooled
-        ctx.save_for_backward(x, kernel, result, *pooling)
+            result, places = gpu_pooling.pooled(result)
+        ctx.save_for_backward(x, kernel, result, places)
         return result
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        x, kernel, result, *pooling = ctx.saved_tensors
+        x, kernel, result, places = ctx.saved_tensors
         # Where the pooled maximum is 0, so is the derivative of the ReLU.
         grad = torch.ops.aten.threshold_backward(grads[0], result, 0)
-        if pooling:
-            unpooled, indices = pooling
-            grad = torch.ops.aten.max_pool2d_with_indices_backward(grad, unpooled, *_POOLING, indices)
+        if places is not None:
+            grad = gpu_pooling.unpooled(grad, places, *x.shape[2:])
         wanted = [True, False, False]  # the gradients of the input, the kernel and the bias
         found, _, _ = torch.ops.aten.convolution_backward(
             grad, x, kernel, None, *_CONVOLUTION, False, [0, 0], 1, wanted
