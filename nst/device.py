@@ -85,9 +85,12 @@ def is_out_of_memory(error: Exception) -> bool:
         return False  # its message may contain the name of a file
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
         words in str(error)
-        # Messages of the host's allocator, of page-locked memory, of cuBLAS and cuDNN, and of cuDNN without
-        # its workspace.
-        for words in ("allocate memory", "out of memory", "ALLOC_FAILED", "unable to find an engine")
+        # Messages of the host's allocator, of page-locked memory, of the driver, of cuBLAS and cuDNN, and of
+        # cuDNN without its workspace.
+        for words in (
+            *("allocate memory", "out of memory", "OUT_OF_MEMORY", "ALLOC_FAILED"),
+            "unable to find an engine",
+        )
     )
 
 

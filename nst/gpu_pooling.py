@@ -1,7 +1,8 @@
 """Max pooling of bf16 features on an NVIDIA GPU that keeps two bits for each maximum until the backward pass.
 
-PyTorch keeps the place of each maximum in eight bytes, and reading and writing them takes most of the time of
-its pooling. The kernels here are compiled when a GPU is first used, by the compiler that PyTorch installs.
+PyTorch keeps the place of each maximum in eight bytes, which are nearly half of the bytes that its pooling
+reads and writes. The kernels here are compiled by NVRTC when features are first pooled. PyTorch installs it,
+and from version 2.10 on also the package `cuda-bindings`, through which it is called.
 """
 
 import warnings
@@ -12,6 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from nst.device import is_out_of_memory
 
 _REST = ([2, 2], [2, 2], [0, 0], [1, 1], False)  # kernel, stride, padding, dilation, ceil mode
 _LANES, _THREADS = 8, 256
@@ -77,7 +80,7 @@ extern "C" __global__ void unpool(const Lanes* grad, const unsigned short* place
 def pooled(x: Tensor) -> tuple[Tensor, Tensor]:
     """The maxima of windows of 2×2 numbers, `(B, C, H, W)` -> `(B, C, H // 2, W // 2)`, and their places.
 
-    C must be a multiple of 8, and B·C·H·W less than 2³¹.
+    C must be a multiple of 8, B·C·H·W less than 2³¹, and H less than 2¹⁷.
     """
     if not _kernels(x.device):
         maxima, places = torch.ops.aten.max_pool2d_with_indices(x, *_REST)
@@ -91,10 +94,10 @@ def pooled(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unpooled(grad: Tensor, places: Tensor, height: int, width: int) -> Tensor:
-    """The gradient of the input, `(B, C, H, W)`, from that of the maxima."""
+    """The gradient of the input, `(B, C, H, W)`, from that of the maxima and their places."""
     grad = grad.contiguous(memory_format=torch.channels_last)
     found = _features(grad, *grad.shape[:2], height, width)
-    if not _kernels(grad.device):
+    if places.dtype == torch.int64:  # PyTorch's
         # Only the shape and the memory format of the input are read.
         found = torch.ops.aten.max_pool2d_with_indices_backward(grad, found, *_REST, places)
     else:
@@ -116,6 +119,7 @@ def _run(name: str, tensors: Sequence[Tensor], features: Tensor, rows: int, colu
     values = *(each.data_ptr() for each in tensors), height, width, lanes
     types = *(c_void_p for _ in tensors), c_int, c_int, c_int
     grid = -(columns * lanes // -_THREADS), rows, b
+    # The context of the GPU is there in each thread, because PyTorch has run a kernel in it before.
     with torch.cuda.device(features.device):
         stream = torch.cuda.current_stream().cuda_stream
         kernel = _kernels(features.device)[name]
@@ -127,7 +131,9 @@ def _kernels(device: torch.device) -> dict[str, Any]:
     """The kernels for a GPU, by their names; none if they cannot be compiled."""
     try:
         return _compiled(device)
-    except (ImportError, RuntimeError) as error:
+    except (ImportError, OSError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         warnings.warn(f"max poolings are PyTorch's, which are slower: {error}", stacklevel=2)
         return {}
 

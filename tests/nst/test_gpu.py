@@ -8,12 +8,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from nst import PreparedPair, PreviewCallbacks, Style, Stylizer, cudnn
+from nst import PreparedPair, PreviewCallbacks, Style, Stylizer, cudnn, gpu_pooling
 from nst.device import is_out_of_memory
 from nst.memory import GB
 from nst.objective import Objective
 from tests.conftest import make_picture
 from tests.nst.pairs import prepared
+from tests.nst.test_pooling import spots
 from tests.nst.test_regions import half, pair_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -84,6 +85,25 @@ def test_a_convolution_with_its_relu_is_that_of_pytorch(pool: bool) -> None:
     weights = torch.randn_like(found)
     (one,), (other,) = (torch.autograd.grad((each * weights).sum(), x) for each in (found, expected))
     assert (one - other).norm() < 0.05 * other.norm()
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["own kernels", "kernels of PyTorch"])
+@pytest.mark.parametrize("shape", [(2, 64, 33, 47), (1, 128, 40, 66), (3, 8, 2, 3)])
+def test_maxima_and_gradient_are_exactly_those_of_pytorch(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], ours: bool
+) -> None:
+    if not ours:
+        monkeypatch.setattr(gpu_pooling, "_kernels", lambda _: {})
+    x = spots(*shape, dtype=torch.bfloat16).detach().cuda()
+    x[0, 3, 1, 1] = torch.nan
+    maxima, places = gpu_pooling.pooled(x)
+    assert (places.dtype == torch.int16) == ours
+    x.requires_grad_()
+    expected = F.max_pool2d(x, 2)
+    assert torch.equal(maxima.view(torch.int16), expected.view(torch.int16))
+    weights = torch.randn_like(maxima)
+    (gradient,) = torch.autograd.grad(expected, x, weights)
+    assert torch.equal(gpu_pooling.unpooled(weights, places, *shape[2:]), gradient)
 
 
 def test_tiles_are_exact(exact: Stylizer) -> None:
