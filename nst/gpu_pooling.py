@@ -105,6 +105,21 @@ def unpooled(grad: Tensor, places: Tensor, height: int, width: int) -> Tensor:
     return found
 
 
+def compiled(architecture: str) -> bytes:
+    """The kernels as machine code for GPUs of an architecture, such as `sm_90`. This needs no GPU.
+
+    Raises `RuntimeError` if they cannot be compiled for it, and `ImportError` without `cuda-bindings`.
+    """
+    from cuda.bindings import nvrtc
+
+    options = [f"--gpu-architecture={architecture}".encode()]
+    program = _checked(nvrtc.nvrtcCreateProgram(_SOURCE.encode(), b"pooling.cu", 0, [], []))
+    _checked(nvrtc.nvrtcCompileProgram(program, len(options), options))
+    code = bytes(_checked(nvrtc.nvrtcGetCUBINSize(program)))
+    _checked(nvrtc.nvrtcGetCUBIN(program, code))  # writes into the bytes
+    return code
+
+
 def _features(like: Tensor, *shape: int) -> Tensor:
     """Memory for features of this shape, of the type of others and on their GPU."""
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
@@ -130,7 +145,7 @@ def _run(name: str, tensors: Sequence[Tensor], features: Tensor, rows: int, colu
 def _kernels(device: torch.device) -> dict[str, Any]:
     """The kernels for a GPU, by their names; none if they cannot be compiled."""
     try:
-        return _compiled(device)
+        return _loaded(device)
     except (ImportError, OSError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise
@@ -138,15 +153,11 @@ def _kernels(device: torch.device) -> dict[str, Any]:
         return {}
 
 
-def _compiled(device: torch.device) -> dict[str, Any]:
-    from cuda.bindings import driver, nvrtc
+def _loaded(device: torch.device) -> dict[str, Any]:
+    from cuda.bindings import driver
 
     major, minor = torch.cuda.get_device_capability(device)
-    options = [f"--gpu-architecture=sm_{major}{minor}".encode()]
-    program = _checked(nvrtc.nvrtcCreateProgram(_SOURCE.encode(), b"pooling.cu", 0, [], []))
-    _checked(nvrtc.nvrtcCompileProgram(program, len(options), options))
-    code = bytes(_checked(nvrtc.nvrtcGetCUBINSize(program)))
-    _checked(nvrtc.nvrtcGetCUBIN(program, code))  # writes into the bytes
+    code = compiled(f"sm_{major}{minor}")
     with torch.cuda.device(device):
         module = _checked(driver.cuModuleLoadData(code))
         return {name: _checked(driver.cuModuleGetFunction(module, name.encode())) for name in _NAMES}
