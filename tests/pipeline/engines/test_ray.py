@@ -68,22 +68,22 @@ def work(path: Path, engine: Engine, stores: Stores, listener: RecordingListener
 def test_pictures_are_those_of_the_local_engine(
     on_ray: OnRay, folder: Path, listener: RecordingListener
 ) -> None:
-    listed = tasks(folder, ["content.png"] * 3)
-    listed.append(replace(tasks(folder, ["gone.png"])[0], number=3))
+    listed = tasks(folder, ["content.png"] * 5)
+    listed.append(replace(tasks(folder, ["gone.png"])[0], number=5))
     found = outcomes(on_ray(local), listed)
     here = LocalEngine(Settings(device="cpu", dtype="fp32"), Stores())
     here.start(RecordingListener(), lambda: None, Previews())
     expected = outcomes(here, listed)
     here.close()
-    assert isinstance(found[3], Failed)
-    assert found[3].problem == expected[3].problem  # type: ignore[union-attr]
-    for ours, theirs in zip(found[:3], expected[:3], strict=True):
+    assert isinstance(found[5], Failed)
+    assert found[5].problem == expected[5].problem  # type: ignore[union-attr]
+    for ours, theirs in zip(found[:5], expected[:5], strict=True):
         assert isinstance(ours, Finished)
         assert isinstance(theirs, Finished)
         assert ours.picture == theirs.picture
         assert ours.thumbnails == theirs.thumbnails
         assert ours.record.node == theirs.record.node == os.uname().nodename
-    assert {event.pair for event in listener.of(Evaluated) if event.evaluation.step == 1} == {*"012"}
+    assert {event.pair for event in listener.of(Evaluated) if event.evaluation.step == 1} == {*"01234"}
     assert {note.details["device"] for note in listener.of(Note) if note.message == "ready"} == {"cpu"}
 
 

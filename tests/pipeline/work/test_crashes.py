@@ -51,8 +51,8 @@ def arm(steps: int, box: Box) -> None:
     setattr(os, "fsync", fsync_with_step)  # noqa: B010
 
 
-# With a bucket only every seventh step, because each time the lease has to expire.
-@pytest.mark.parametrize(("boxes", "stride"), [("folder_box", 1), ("bucket_box", 7)])
+# With a bucket only every fifth step, because each time the lease has to expire.
+@pytest.mark.parametrize(("boxes", "stride"), [("folder_box", 1), ("bucket_box", 5)])
 def test_a_runner_killed_at_any_step_loses_nothing_and_no_pair_is_computed_twice(
     boxes: str, stride: int, stylizer: Stylizer, request: pytest.FixtureRequest
 ) -> None:
