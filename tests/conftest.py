@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ordered = list[pytest.Item]()
     for number in range(processes):
         long = [item for item in items if item.path.name in _LONG[number::processes]]
-        ordered += [*long, *islice(rest, size - len(long))]
+        ordered += [*long, *islice(rest, max(0, size - len(long)))]
     items[:] = [*ordered, *rest]
 
 

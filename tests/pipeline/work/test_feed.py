@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from nst import Parameters
-from pipeline.engines.base import Task
+from pipeline.engines.base import Outcome, Task
+from pipeline.engines.fake import FakeEngine
 from pipeline.errors import UnavailableError
 from pipeline.events.listener import ManifestEnded, ManifestLeft, Note, Scanned, StoreUnavailable
 from pipeline.inbox.triggers import Trigger
@@ -257,8 +258,19 @@ def test_manifests_that_others_hold_are_tried_once_in_a_round(shop: Make) -> Non
     assert len(claims) == len(set(claims))
 
 
-def test_a_suspect_that_makes_progress_is_alone_no_more(shop: Make) -> None:
-    runner = shop()
+def test_a_suspect_that_makes_progress_is_alone_no_more(shop: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    dealt_with = threading.Semaphore(0)
+
+    def take() -> Outcome | None:
+        dealt_with.release()
+        return FakeEngine.take(runner.engine)
+
+    def wait(task: Task) -> None:
+        # Otherwise all pairs may be compared before the owner hears of the first one that has to be computed.
+        assert dealt_with.acquire(timeout=60)
+
+    runner = shop(before=wait)
+    monkeypatch.setattr(runner.engine, "take", take)
     runner.drop("suspect", 30)
     runner.die_with("suspect")
     runner.drop("other")
