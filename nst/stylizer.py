@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from PIL import Image
 
-from nst import images
+from nst import heap, images
 from nst.available import usable_of_gpu
 from nst.device import pick_device, pick_dtype, set_up
 from nst.errors import NSTError
@@ -104,6 +104,9 @@ class Stylizer:
                 # cuBLAS and cuDNN report a lost GPU as an error of their own; this raises the real one.
                 torch.cuda.synchronize(self.device)
             raise
+        finally:
+            if self.device.type == "cpu":
+                heap.give_back()
 
     def _run_side_by_side(
         self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation, previews: PreviewCallbacks | None

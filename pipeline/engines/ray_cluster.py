@@ -23,8 +23,9 @@ from pipeline.settings import Settings
 _CONNECT = 10.0  # seconds for a connection to the address that is given
 _LOOK = 1.0  # seconds between two questions to the head node which nodes there are
 # Two processes of one thread make more small pictures than one of two threads. Threads of OpenMP that wait
-# actively take the processor from the threads of other actors.
-_THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+# actively take the processor from the threads of other actors. Ray starts threads before `nst` can let all of
+# them use one heap.
+_THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "MALLOC_ARENA_MAX": "1"}
 # Ray asks for permission to report usage, and warns of a variable that it sets itself.
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 

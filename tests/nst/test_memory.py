@@ -92,7 +92,7 @@ def test_the_content_layers_of_a_pair_count() -> None:
 def test_no_tile_is_as_large_as_the_picture(steps: int) -> None:
     """A picture that fits with fewer steps is computed as a whole."""
     demand = Demand(1000 * 500)
-    memory = demand.pixels * (180 + 24 * steps + 1500)
+    memory = demand.pixels * (180 + 24 * steps + 2000)
     assert plan(demand, memory, GPU, BF16) == Plan(steps)
     less = plan(demand, memory - 1, GPU, BF16)
     assert less.steps < steps or (less.tile and less.tile < demand.pixels)
@@ -102,18 +102,18 @@ def test_a_batch_fits_into_the_memory_by_the_plan_of_one_pair() -> None:
     demand = Demand(1024**2, regions=2, content_layers=("relu1_1",))
     found = plan(demand, 64 * GB, GPU, BF16)
     fitting = pairs_at_once(demand, found, 64 * GB, BF16)
-    assert 20 < fitting < pairs_at_once(Demand(1024**2), found, 64 * GB, BF16) < 30
+    assert 15 < fitting < pairs_at_once(Demand(1024**2), found, 64 * GB, BF16) < 30
     assert pairs_at_once(demand, found, GB, BF16) == 1
     assert pairs_at_once(demand, Plan(steps=3, tile=512**2), 64 * GB, BF16) == 1
 
 
 @pytest.mark.parametrize(
-    ("free", "given", "expected"), [(64, 10, 1), (64, 20, 2), (20, 64, 2), (5, 64, 1), (64, 64, 7)]
+    ("free", "given", "expected"), [(64, 10, 1), (64, 25, 2), (25, 64, 2), (5, 64, 1), (64, 64, 5)]
 )
 def test_the_memory_that_is_given_and_what_is_free_both_limit_a_batch(
     free: int, given: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a GPU that is not there, with pairs of 9 GB each."""
+    """On a GPU that is not there, with pairs of 11 GB each."""
     monkeypatch.setattr("nst.stylizer.usable_of_gpu", lambda device: free * GB)
     stylizer, pair = Stylizer(device="cpu", dtype="bf16"), prepared(size=(2048, 2048))
     stylizer.targets.memory.bytes = given * GB
@@ -126,7 +126,7 @@ def test_a_style_and_its_tile_take_no_more_than_the_memory(part: bool) -> None:
     assert style_tile(1000**2, part, 3 * GB, CPU, FP32) is None
     tile = style_tile(8000**2, part, 8 * GB, CPU, FP32)
     assert tile and 512**2 < tile < 4_000_000
-    assert 8000**2 * (56 if part else 20) + tile * 2000 <= 8 * GB
+    assert 8000**2 * (56 if part else 20) + tile * 2700 <= 8 * GB
     smaller = style_tile(10**10, part, 8 * GB, CPU, FP32)
     assert smaller == 512**2
 
@@ -134,10 +134,10 @@ def test_a_style_and_its_tile_take_no_more_than_the_memory(part: bool) -> None:
 def test_a_small_picture_needs_what_it_takes_as_a_whole() -> None:
     small = Demand(400 * 300, style_pixels=400 * 300)
     needed = least(small, CPU, FP32)
-    assert needed < 0.4 * GB
+    assert needed < 0.5 * GB
     assert plan(small, needed, CPU, FP32) == Plan(steps=3)
     expected = (
-        "a picture of 0.1 megapixels needs 0.3 GB of memory, and --memory 2 leaves 0.2 GB; "
+        "a picture of 0.1 megapixels needs 0.4 GB of memory, and --memory 2 leaves 0.3 GB; "
         "lower max_size, or raise --memory"
     )
     with pytest.raises(NSTError, match=re.escape(expected)):

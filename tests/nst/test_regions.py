@@ -204,6 +204,7 @@ def test_pairs_with_regions_in_one_batch_come_out_as_alone(stylizer: Stylizer) -
             (Style(one.image, half(96, 80, left)), 1.0),
             (Style(two.image, half(96, 80, not left)), 1.0),
             keep=half(80, 96, True).rotate(90, expand=True) if left else None,
+            max_size=48,
         )
         for left in (True, False)
     ]

@@ -8,12 +8,12 @@ from PIL import Image
 
 from nst import NSTError, Stylizer
 from nst.scales import split
-from tests.conftest import make_picture
+from tests.conftest import SHALLOW, make_picture
 from tests.nst.pairs import prepared
 
 
 def test_large_pictures_are_optimised_from_coarse_to_fine(stylizer: Stylizer) -> None:
-    (result,) = stylizer.run([prepared(size=(400, 100))])
+    (result,) = stylizer.run([prepared(size=(400, 100), **SHALLOW)])
     scales = [evaluation.scale for evaluation in result.evaluations]
     assert scales == sorted(scales)
     assert set(scales) == {100, 200, 400}
@@ -31,7 +31,7 @@ def test_all_iterations_are_split_among_the_scales(iterations: int, levels: int)
 def test_a_scale_ends_early_if_twenty_steps_lower_its_loss_too_little(stylizer: Stylizer) -> None:
     steps = {}
     for tolerance in (0.0, 0.5, 0.999):
-        (result,) = stylizer.run([prepared(epochs=4, tolerance=tolerance)])
+        (result,) = stylizer.run([prepared(epochs=4, tolerance=tolerance, **SHALLOW)])
         steps[tolerance] = len(result.evaluations)
         assert [e.step for e in result.evaluations] == list(range(1, len(result.evaluations) + 1))
     assert steps[0.0] == 80
@@ -39,7 +39,11 @@ def test_a_scale_ends_early_if_twenty_steps_lower_its_loss_too_little(stylizer: 
 
 
 def test_a_pair_that_converges_early_does_not_end_the_others_of_its_batch(stylizer: Stylizer) -> None:
-    early, late = stylizer.run([prepared(epochs=3, tolerance=0.999), prepared(3, epochs=3, tolerance=0.0)])
+    pairs = [
+        prepared(epochs=3, tolerance=0.999, **SHALLOW),
+        prepared(3, epochs=3, tolerance=0.0, **SHALLOW),
+    ]
+    early, late = stylizer.run(pairs)
     assert (len(early.evaluations), len(late.evaluations)) == (41, 60)
 
 

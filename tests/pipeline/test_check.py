@@ -33,7 +33,7 @@ def test_a_pair_that_the_machine_can_compute_at_another_time_gets_a_warning(
 ) -> None:
     sized(monkeypatch, most=4, now=0.5)
     warning = memory_of(settings(), print)(LARGE)
-    assert "needs 0.8 GB of memory, and 0.5 GB are there" in warning
+    assert "needs 1.0 GB of memory, and 0.5 GB are there" in warning
     assert warning.endswith("; it is refused unless more is free when it is computed")
 
 

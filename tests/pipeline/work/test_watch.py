@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROGRAM, make_picture
+from tests.conftest import PROGRAM, SHALLOW, make_picture
 from tests.process import Runner
 
-QUICK = {"epochs": 1, "max_size": 48}
+QUICK = {"epochs": 1, "max_size": 48, **SHALLOW}
 ENDLESS = {"epochs": 1000, "max_size": 48, "init": "random"}
 Start = Callable[..., Runner]
 

@@ -1,0 +1,79 @@
+"""What becomes of memory that tensors have freed, in processes of their own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+# Functions for the size of this process in MB, and for how many pages it has touched for the first time.
+MEASURE = """
+import os, resource, sys, threading
+
+def touched():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def megabytes():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 10**6
+"""
+# Evaluations in a thread, as those of the engine are. The features of one have 64 MB, which is 16,000 pages.
+# Now and then the heap grows by a buffer, so the median counts.
+IN_A_THREAD = """
+from nst import Stylizer
+from tests.conftest import SHALLOW
+from tests.nst.pairs import prepared
+
+counts = []
+stylizer, pair = Stylizer(device="cpu", dtype="fp32"), prepared(size=(512, 512), **SHALLOW)
+run = lambda: stylizer.run([pair], lambda index, evaluation: counts.append(touched()))
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+print(sorted(after - before for before, after in zip(counts[9:], counts[10:]))[5])
+"""
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "confstr") or "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""),
+    reason="the C library is not glibc",
+)
+
+
+def printed(*parts: str, **given: str) -> int:
+    """The number that these lines of Python print."""
+    # Large pages would hide how many small ones are touched.
+    environment = {**os.environ, "THP_MEM_ALLOC_ENABLE": "0", **given}
+    command = [sys.executable, "-c", MEASURE + "".join(parts)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert not done.stderr
+    return int(done.stdout)
+
+
+def test_an_evaluation_uses_the_memory_of_the_one_before() -> None:
+    assert printed(IN_A_THREAD) < 500
+    # Otherwise this test would prove nothing.
+    assert printed("from nst import heap; heap._library = None\n", IN_A_THREAD) > 15_000
+
+
+def test_after_a_run_the_process_has_given_free_memory_back() -> None:
+    run = """
+from nst import Stylizer
+from tests.conftest import SHALLOW
+from tests.nst.pairs import prepared
+
+stylizer = Stylizer(device="cpu", dtype="fp32")
+stylizer.run([prepared()])
+before, during = megabytes(), []
+stylizer.run([prepared(size=(1024, 1024), **SHALLOW)], lambda index, evaluation: during.append(megabytes()))
+assert max(during) > before + 500, during
+print(megabytes() - before)
+"""
+    assert printed(run) < 100
+
+
+def test_large_tensors_have_large_pages_unless_the_environment_says_otherwise() -> None:
+    lines = "import nst; print(os.environ['THP_MEM_ALLOC_ENABLE'])"
+    environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    for given, expected in (({}, "1"), ({"THP_MEM_ALLOC_ENABLE": "0"}, "0")):
+        command = [sys.executable, "-c", "import os; " + lines]
+        done = subprocess.run(command, env=environment | given, capture_output=True, text=True, timeout=60)
+        assert done.stdout.strip() == expected
