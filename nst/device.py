@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nst import heap
 from nst.errors import NSTError
 
 
@@ -57,13 +56,11 @@ def _has_native_bf16(device: torch.device) -> bool:
 
 
 def set_up(device: torch.device) -> None:
-    """Set the whole process up for a device. Call it before the first convolution.
+    """Disable TF32 on a GPU, for the whole process, so that fp32 is computed as fp32. On a CPU, do nothing.
 
-    On a GPU, TF32 is disabled, so that fp32 is computed as fp32. On a CPU, freed memory is kept, see
-    `nst.heap`.
+    Call it before the first convolution.
     """
-    if device.type == "cpu":
-        heap.keep_freed()
+    if device.type != "cuda":
         return
     with warnings.catch_warnings():
         # PyTorch 2.9 to 2.11 recommend a newer setting, which must not be combined with this one.

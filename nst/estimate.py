@@ -9,7 +9,7 @@ from nst.scales import evaluations_by_scale
 from nst.targets import Targets
 
 _SIDE = 512  # pixels of the longest side that is tried
-_TILED = 1.6  # how much longer a picture in tiles takes than a whole one
+_TILED = 1.8  # how much longer a picture in tiles takes than a whole one
 
 
 def expected_seconds(targets: Targets, pair: PreparedPair) -> float:

@@ -14,8 +14,11 @@ GB = 10**9
 _STEP = 24  # bytes a pixel of one step that L-BFGS stores
 _STATE = 180  # bytes a pixel of what else grows with the picture, with the content's features at relu4_1
 _KEPT, _GUIDE = 16, 12  # bytes a pixel of what is kept of the content, and of each region
-# Bytes a pixel that is computed at once, with the memory that is free between tensors.
-_FEATURES = {torch.float32: 2700, torch.bfloat16: 2000}
+# Bytes a pixel that is computed at once. On a CPU, this includes freed memory that is kept, see `nst.heap`.
+_FEATURES = {
+    "cpu": {torch.float32: 2700, torch.bfloat16: 2000},
+    "cuda": {torch.float32: 2000, torch.bfloat16: 1500},
+}
 # Bytes a pixel of a style while its Gram matrices are computed. On a CPU these are its integers of 8 bits and
 # its numbers in fp32; a GPU has only the latter. A part of a style takes more: its mask, and guides of it.
 _STYLE, _PART = {"cpu": 20, "cuda": 12}, 36
@@ -72,7 +75,7 @@ def plan(
     `given` is the number of GB that `memory` is left of, which the error names.
     """
     for what, pixels, needed, lower in (
-        ("picture", demand.pixels, _least_of_picture(demand, dtype), "max_size"),
+        ("picture", demand.pixels, _least_of_picture(demand, device, dtype), "max_size"),
         ("style", demand.style_pixels, _least_of_style(demand, device, dtype), "style_scale or max_size"),
     ):
         if needed > memory:
@@ -90,7 +93,7 @@ def _fitting(demand: Demand, memory: int, device: torch.device, dtype: torch.dty
     pixels, state, largest = demand.pixels, _state(demand), _LARGEST_TILES[device.type]
     whole = 10 if pixels > _LARGE_PICTURE else 20
     for steps, tile in ((whole, pixels), (10, largest), (5, largest), (3, _SMALLEST_TILE)):
-        left = (memory - pixels * (state + _STEP * steps)) // _FEATURES[dtype]
+        left = (memory - pixels * (state + _STEP * steps)) // feature_bytes(device, dtype)
         if left >= pixels:
             return Plan(steps)
         if left >= tile:
@@ -98,16 +101,16 @@ def _fitting(demand: Demand, memory: int, device: torch.device, dtype: torch.dty
     return Plan(steps, min(left, largest))
 
 
-def pairs_at_once(demand: Demand, found: Plan, memory: int, dtype: torch.dtype) -> int:
+def pairs_at_once(demand: Demand, found: Plan, memory: int, device: torch.device, dtype: torch.dtype) -> int:
     """How many pairs like one with this plan fit into so many bytes together; 1 at least, and 1 in tiles."""
     if found.tile:
         return 1
-    return max(1, memory // of_whole(demand, found.steps, dtype))
+    return max(1, memory // of_whole(demand, found.steps, device, dtype))
 
 
-def of_whole(demand: Demand, steps: int, dtype: torch.dtype) -> int:
+def of_whole(demand: Demand, steps: int, device: torch.device, dtype: torch.dtype) -> int:
     """The bytes that a pair needs if its picture is computed as a whole, and so many steps are stored."""
-    return demand.pixels * (_state(demand) + _STEP * steps + _FEATURES[dtype])
+    return demand.pixels * (_state(demand) + _STEP * steps + feature_bytes(device, dtype))
 
 
 def style_tile(pixels: int, part: bool, memory: int, device: torch.device, dtype: torch.dtype) -> int | None:
@@ -115,32 +118,36 @@ def style_tile(pixels: int, part: bool, memory: int, device: torch.device, dtype
 
     `part` says whether only a part of the style is meant.
     """
-    if pixels * _FEATURES[dtype] <= memory:
+    if pixels * feature_bytes(device, dtype) <= memory:
         return None
     left = memory - pixels * _style_bytes(part, device)
-    return max(_SMALLEST_TILE, left // _FEATURES[dtype])
+    return max(_SMALLEST_TILE, left // feature_bytes(device, dtype))
 
 
 def least(demand: Demand, device: torch.device, dtype: torch.dtype) -> int:
     """The bytes that a pair needs at least."""
-    return max(_least_of_picture(demand, dtype), _least_of_style(demand, device, dtype))
+    return max(_least_of_picture(demand, device, dtype), _least_of_style(demand, device, dtype))
 
 
-def feature_bytes(dtype: torch.dtype) -> int:
+def feature_bytes(device: torch.device, dtype: torch.dtype) -> int:
     """The bytes that an evaluation needs for each pixel that it computes at once, for its features."""
-    return _FEATURES[dtype]
+    return _FEATURES[device.type][dtype]
 
 
-def _least_of_picture(demand: Demand, dtype: torch.dtype) -> int:
+def _least_of_picture(demand: Demand, device: torch.device, dtype: torch.dtype) -> int:
     at_once = min(demand.pixels, _SMALLEST_TILE)
-    return demand.pixels * (_state(demand) + 3 * _STEP) + at_once * _FEATURES[dtype]
+    return demand.pixels * (_state(demand) + 3 * _STEP) + at_once * feature_bytes(device, dtype)
 
 
 def _least_of_style(demand: Demand, device: torch.device, dtype: torch.dtype) -> int:
     at_once = min(demand.style_pixels, _SMALLEST_TILE)
     # The scale before has a quarter of the pixels. What it has taken is kept until the next one can begin.
     before = demand.pixels * _state(demand) // 4
-    return before + demand.style_pixels * _style_bytes(demand.parts, device) + at_once * _FEATURES[dtype]
+    return (
+        before
+        + demand.style_pixels * _style_bytes(demand.parts, device)
+        + at_once * feature_bytes(device, dtype)
+    )
 
 
 def _style_bytes(part: bool, device: torch.device) -> int:

@@ -95,8 +95,9 @@ class Stylizer:
         if len({pair.group for pair in pairs}) > 1:
             raise NSTError("pairs of different sizes, epochs, layers or pooling can't share a batch")
         try:
-            if self.device.type == "cpu" and 1 < len(pairs) <= self.side_by_side:
-                return self._run_side_by_side(pairs, on_evaluation, previews)
+            if self.device.type == "cpu":
+                with heap.freed_memory_kept():
+                    return self._run_on_cpu(pairs, on_evaluation, previews)
             return BatchRun(self.targets, pairs, on_evaluation, previews).results()
         except RuntimeError:
             self.targets.release()  # smaller batches may be tried next, and need all memory
@@ -104,13 +105,13 @@ class Stylizer:
                 # cuBLAS and cuDNN report a lost GPU as an error of their own; this raises the real one.
                 torch.cuda.synchronize(self.device)
             raise
-        finally:
-            if self.device.type == "cpu":
-                heap.give_back()
 
-    def _run_side_by_side(
+    def _run_on_cpu(
         self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation, previews: PreviewCallbacks | None
     ) -> list[Result]:
+        if not 1 < len(pairs) <= self.side_by_side:
+            return BatchRun(self.targets, pairs, on_evaluation, previews).results()
+
         def run_one(
             pair: PreparedPair, on_evaluation: OnEvaluation, previews: PreviewCallbacks | None
         ) -> Result:
@@ -143,7 +144,7 @@ class Stylizer:
             free = memory.now()
             # One pair may compute its style while the others compute their pictures.
             demand = replace(demand, pixels=max(demand.pixels, demand.style_pixels))
-        return pairs_at_once(demand, plan, min(free, memory.bytes), self.dtype)
+        return pairs_at_once(demand, plan, min(free, memory.bytes), self.device, self.dtype)
 
 
 def _normalised(style: Image.Image | Style) -> Style:

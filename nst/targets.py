@@ -99,8 +99,8 @@ class Targets:
         if pixels > LARGEST or found.tile:
             self.release()
             return _directly
-        of_batch = len(pairs) * of_whole(demand, found.steps, self.dtype)
-        self._graphs.begin(pixels * feature_bytes(self.dtype), of_batch)
+        of_batch = len(pairs) * of_whole(demand, found.steps, self.device, self.dtype)
+        self._graphs.begin(pixels * feature_bytes(self.device, self.dtype), of_batch)
         return self._graphs.run
 
     def release(self) -> None:
@@ -156,7 +156,7 @@ class Targets:
     def _make_room(self, pixels: int, network: VGG19) -> None:
         """Let CUDA graphs give their memory back if the features of so many pixels need it."""
         if self._graphs:
-            self._graphs.make_room(pixels * feature_bytes(network.dtype))
+            self._graphs.make_room(pixels * feature_bytes(self.device, network.dtype))
 
 
 def _directly(key: Hashable, step: Callable[[], Numbers]) -> Numbers:

@@ -39,11 +39,7 @@ def test_a_scale_ends_early_if_twenty_steps_lower_its_loss_too_little(stylizer: 
 
 
 def test_a_pair_that_converges_early_does_not_end_the_others_of_its_batch(stylizer: Stylizer) -> None:
-    pairs = [
-        prepared(epochs=3, tolerance=0.999, **SHALLOW),
-        prepared(3, epochs=3, tolerance=0.0, **SHALLOW),
-    ]
-    early, late = stylizer.run(pairs)
+    early, late = stylizer.run([prepared(epochs=3, tolerance=0.999), prepared(3, epochs=3, tolerance=0.0)])
     assert (len(early.evaluations), len(late.evaluations)) == (41, 60)
 
 
