@@ -1,6 +1,7 @@
 """The public face of the library: pairs of pictures in, stylized pictures and their losses out."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
@@ -94,11 +95,12 @@ class Stylizer:
         """
         if len({pair.group for pair in pairs}) > 1:
             raise NSTError("pairs of different sizes, epochs, layers or pooling can't share a batch")
+        on_cpu = self.device.type == "cpu"
         try:
-            if self.device.type == "cpu":
-                with heap.freed_memory_kept():
-                    return self._run_on_cpu(pairs, on_evaluation, previews)
-            return BatchRun(self.targets, pairs, on_evaluation, previews).results()
+            with heap.freed_memory_kept() if on_cpu else nullcontext():
+                if on_cpu and 1 < len(pairs) <= self.side_by_side:
+                    return self._run_side_by_side(pairs, on_evaluation, previews)
+                return BatchRun(self.targets, pairs, on_evaluation, previews).results()
         except RuntimeError:
             self.targets.release()  # smaller batches may be tried next, and need all memory
             if self.device.type == "cuda":
@@ -106,12 +108,9 @@ class Stylizer:
                 torch.cuda.synchronize(self.device)
             raise
 
-    def _run_on_cpu(
+    def _run_side_by_side(
         self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation, previews: PreviewCallbacks | None
     ) -> list[Result]:
-        if not 1 < len(pairs) <= self.side_by_side:
-            return BatchRun(self.targets, pairs, on_evaluation, previews).results()
-
         def run_one(
             pair: PreparedPair, on_evaluation: OnEvaluation, previews: PreviewCallbacks | None
         ) -> Result:
