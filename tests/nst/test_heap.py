@@ -20,7 +20,8 @@ def touched():
 def megabytes():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 10**6
 """
-# Evaluations in a thread, as those of the engine are. The features of one have 64 MB, which is 16,000 pages.
+# Evaluations in a thread, as those of the engine are. The features of one have 38 MB, which is 9,200 pages.
+# glibc gives buffers above 32 MB back by default.
 # Now and then the heap grows by a buffer, so the median counts.
 IN_A_THREAD = """
 from nst import Stylizer
@@ -28,7 +29,7 @@ from tests.conftest import SHALLOW
 from tests.nst.pairs import prepared
 
 counts = []
-stylizer, pair = Stylizer(device="cpu", dtype="fp32"), prepared(size=(512, 512), **SHALLOW)
+stylizer, pair = Stylizer(device="cpu", dtype="fp32"), prepared(size=(384, 384), **SHALLOW)
 run = lambda: stylizer.run([pair], lambda index, evaluation: counts.append(touched()))
 thread = threading.Thread(target=run)
 thread.start()
@@ -53,7 +54,7 @@ def printed(*parts: str) -> int:
 def test_an_evaluation_uses_the_memory_of_the_one_before() -> None:
     assert printed(IN_A_THREAD) < 500
     # Otherwise this test would prove nothing.
-    assert printed("from nst import heap\nheap.freed_memory_kept = nullcontext\n", IN_A_THREAD) > 15_000
+    assert printed("from nst import heap\nheap.freed_memory_kept = nullcontext\n", IN_A_THREAD) > 9_000
 
 
 def test_after_a_run_the_process_has_given_free_memory_back() -> None:
@@ -65,11 +66,11 @@ from tests.nst.pairs import prepared
 stylizer = Stylizer(device="cpu", dtype="fp32")
 stylizer.run([prepared()])
 before, during = megabytes(), []
-stylizer.run([prepared(size=(1024, 1024), **SHALLOW)], lambda index, evaluation: during.append(megabytes()))
-assert max(during) > before + 500, during
+stylizer.run([prepared(size=(256, 256), **SHALLOW)], lambda index, evaluation: during.append(megabytes()))
+assert max(during) > before + 150, during
 print(megabytes() - before)
 """
-    assert printed(run) < 100
+    assert printed(run) < 50
 
 
 def test_the_switch_for_large_pages_is_on_unless_the_environment_says_otherwise(
