@@ -8,13 +8,14 @@ import select
 import shlex
 import signal
 import subprocess
+import sys
 import termios
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import COMMAND, QUICK_SETTINGS
+from tests.conftest import COMMAND, QUICK_SETTINGS, SHALLOW
 
 NAME = b"caf\xe9"  # not UTF-8; file names from old archives may be like this
 
@@ -28,7 +29,8 @@ class Terminal:
     """A terminal in which `nst-pipeline run` works on a manifest of two pairs."""
 
     def __init__(self, folder: Path, start: Sequence[str] = (), epochs: int = 1, **environment: str) -> None:
-        pair = {"content": "content.png", "style": "style.png", "epochs": epochs, "max_size": 48}
+        images = {"content": "content.png", "style": "style.png"}
+        pair = {**images, "epochs": epochs, "max_size": 48, **SHALLOW}
         manifest = bytes(folder) + b"/" + NAME + b".json"
         with open(manifest, "w") as file:
             json.dump(
@@ -103,11 +105,8 @@ def test_names_that_cannot_be_printed_are_shown_escaped(folder: Path, encoding: 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_the_program_works_with_closed_stdout_or_stderr(folder: Path, closed: str) -> None:
-    pair = {"content": "content.png", "style": "style.png", "epochs": 1, "max_size": 48}
-    (folder / "m.json").write_text(json.dumps(pair))
-    command = shlex.join([*COMMAND, "run", str(folder / "m.json"), "--outbox", str(folder / "outbox")])
-    assert (
-        subprocess.run(f"{command} {closed}", shell=True, env={**os.environ, **QUICK_SETTINGS}).returncode
-        == 0
-    )
+    (folder / "m.json").write_text(json.dumps({"content": "content.png", "style": "style.png"}))
+    program = [sys.executable, "-m", "tests.program", "{}", "fake"]
+    command = shlex.join([*program, "run", str(folder / "m.json"), "--outbox", str(folder / "outbox")])
+    assert subprocess.run(f"{command} {closed}", shell=True).returncode == 0
     assert len(list(folder.glob("outbox/*/*.loss.jsonl"))) == 1

@@ -14,7 +14,7 @@ from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
 from tests.conftest import make_png
 
-RUNNERS, MANIFESTS = 8, 120
+RUNNERS, MANIFESTS = 8, 60
 
 
 def test_each_manifest_is_processed_by_exactly_one_of_eight_runners(seaweed: str, tmp_path: Path) -> None:
