@@ -41,8 +41,10 @@ def test_the_cluster_file_is_valid_for_the_launcher_of_ray() -> None:
 
 
 def test_the_cluster_file_installs_this_version_and_the_constrained_ray() -> None:
-    (install,) = [text for text in read("cluster.yaml")["setup_commands"] if "pip install" in text]
-    assert f"'nst-pipeline[ray]=={nst.__version__}'" in install
+    cluster, wheel = read("cluster.yaml"), f"nst_pipeline-{nst.__version__}-py3-none-any.whl"
+    assert cluster["file_mounts"] == {f"~/{wheel}": wheel}
+    (install,) = [text for text in cluster["setup_commands"] if "pip install" in text]
+    assert f'"$HOME/{wheel}[ray]"' in install
     assert f"=={constrained('ray')}'" in install
 
 
