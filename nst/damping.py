@@ -9,10 +9,10 @@ the picture's Gram matrix G and the style's Gram matrix A. For the search, R is 
 
     M = (1 + λ/d v vᵀ)⁻¹ = 1 - u uᵀ,   u = √(λ / (λ + d)) v,   d = 0.4 ‖A‖,
 
-where λ is the largest eigenvalue of A and v its eigenvector. M is a rank-one projection that damps v alone.
-The value of the error does not change, only its gradient. Measured at 160 px: M = d (A + d)⁻¹, which damps
-all strong eigenvectors, lowers the loss after three epochs by a fifth; damping the strongest one alone takes
-a twentieth fewer evaluations than that, each of them 5 % cheaper.
+where λ is the largest eigenvalue of A and v its eigenvector. M differs from the identity by a matrix of rank
+one, and damps v alone. The value of the error does not change, only its gradient. Measured at 160 px:
+M = d (A + d)⁻¹, which damps all strong eigenvectors, lowers the loss after three epochs by a fifth; damping
+the strongest one alone takes a twentieth fewer evaluations than that, each of them 5 % cheaper.
 """
 
 from typing import Any
@@ -65,5 +65,12 @@ class _DampedGramError(torch.autograd.Function):
         product = matvec(difference, u)
         # M R M = R - u aᵀ - a uᵀ with a = R u - ½ (uᵀ R u) u, because R is symmetric.
         a = product - 0.5 * (u * product).sum(1, keepdim=True) * u
-        projected = torch.baddbmm(difference, torch.stack([u, a], 2), torch.stack([a, u], 1), alpha=-1)
-        return 2 / projected[0].numel() * grads[0][:, None, None] * projected, None, None, None
+        damped_difference = torch.baddbmm(
+            difference, torch.stack([u, a], 2), torch.stack([a, u], 1), alpha=-1
+        )
+        return (
+            2 / damped_difference[0].numel() * grads[0][:, None, None] * damped_difference,
+            None,
+            None,
+            None,
+        )

@@ -70,9 +70,9 @@ class Guide:
     Damping is decided for each pair, on the device. All tensors of the state keep their place in memory.
     """
 
-    def __init__(self, objective: Objective, smooth: bool = True) -> None:
-        """Without `smooth`, the total variation gets no graph, which saves memory: its weight must be 0."""
-        self._objective, self._smooth = objective, smooth
+    def __init__(self, objective: Objective, with_tv: bool = True) -> None:
+        """Without `with_tv`, the total variation gets no graph, which saves memory: its weight must be 0."""
+        self._objective, self._with_tv = objective, with_tv
         self._directions = {name: damped_direction(target) for name, target in objective.grams.items()}
         per_pair = next(iter(objective.grams.values()))[:: objective.regions, 0, 0]
         self._damped = torch.ones_like(per_pair, dtype=torch.bool)
@@ -123,7 +123,7 @@ class Guide:
             correction = exact - expected
         # An error is never negative, but its extrapolation may be.
         total = torch.stack([deepest.clamp_min(0), *style.values()]).sum(0)
-        variation = total_variation(image if self._smooth else image.detach())
+        variation = total_variation(image if self._with_tv else image.detach())
         terms = Terms(content, total, variation)
         return GuideStep(terms, correction, (deepest / total).detach().abs())
 

@@ -14,8 +14,8 @@ _COLOR_SPACE, _SRGB = 0xA001, 1
 _PIXELS = (0xA002, 0xA003)
 _MAKER_NOTE = 0x927C  # has offsets, which would no longer be right
 # Of a TIFF file: where and how its pixels are stored, other metadata, and directories of other pictures.
-_STORED = {*range(254, 267), *range(273, 285), 296, 292, 293, *range(301, 303), *range(317, 348)}
-_OTHER = {512, 513, 514, *range(515, 530), 530, 531, 532, 700, 33723, 34377, 34675, 37724}
+_STORED = {*range(254, 267), *range(273, 285), 292, 293, 296, 301, 302, *range(317, 348), *range(512, 533)}
+_OTHER = {700, 33723, 34377, 34675, 37724}
 _NOT_KEPT = {ORIENTATION, EXIF_IFD, GPS_IFD, *_STORED, *_OTHER}
 
 

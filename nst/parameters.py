@@ -194,7 +194,7 @@ class Parameters(BaseModel):
         """
         values = {**self.model_dump(), **own}
         for name, other in (("strength", "style_weight"), ("style_weight", "strength")):
-            if name in own and other not in own:
+            if own.get(name) is not None and other not in own:
                 values.pop(other, None)
         return Parameters.model_validate(values)
 
@@ -214,26 +214,26 @@ class Parameters(BaseModel):
 
     @model_validator(mode="after")
     def _something_to_minimise(self) -> Self:
-        if self.strength is None:
-            self._check_weights()
-        return self
-
-    def _check_weights(self) -> None:
+        content = self._checked_products("content")
+        if self.strength is not None:  # the style weight is chosen later, to suit the styles
+            return self
         if not (self.content_weight or self.style_weight or self.tv_weight):
             raise ValueError("one of content_weight, style_weight and tv_weight must be above 0")
-        products = [self.tv_weight]
-        for term in ("content", "style"):
-            weight: float = getattr(self, f"{term}_weight")
-            layers: dict[str, float] = getattr(self, f"{term}_layers")
-            for name, factor in layers.items():
-                products.append(weight * factor)
-                if weight and not _SMALLEST_WEIGHT <= weight * factor <= _LARGEST_PRODUCT:
-                    raise ValueError(_out_of_range(term, weight, name, factor))
-        if max(products) < _SMALLEST_SUFFICIENT:
+        if max(self.tv_weight, *content, *self._checked_products("style")) < _SMALLEST_SUFFICIENT:
             raise ValueError(
                 "content_weight, style_weight and tv_weight, times the weights of their layers, are all "
                 f"below {_SMALLEST_SUFFICIENT:g}; multiply all three by the same large number"
             )
+        return self
+
+    def _checked_products(self, term: str) -> list[float]:
+        """The weight of a term, `content` or `style`, times those of its layers. Raises `ValueError`."""
+        weight: float = getattr(self, f"{term}_weight")
+        layers: dict[str, float] = getattr(self, f"{term}_layers")
+        for name, factor in layers.items():
+            if weight and not _SMALLEST_WEIGHT <= weight * factor <= _LARGEST_PRODUCT:
+                raise ValueError(_out_of_range(term, weight, name, factor))
+        return [weight * factor for factor in layers.values()]
 
 
 def _out_of_range(term: str, weight: float, layer: str, factor: float) -> str:

@@ -94,11 +94,12 @@ class BatchRun:
         Raises `NSTError` if the loss of a pair was not finite at any evaluation of a scale, or if that of
         its delivered picture is not. Single evaluations may be: the search rejects such a step.
         """
-        # Memory of the scale before is given back before the targets of the next one need theirs.
+        # First, because it lets graphs of the batch before give memory back that the targets need.
         repeat = self._targets.repeat(self._pairs, 0)
         objective = self._targets.objective(self._pairs, 0)
         image = self._minimise(objective, self._best_start(objective), 0, repeat)
         for level in range(1, len(self._schedule)):
+            del objective  # the targets of this scale need its memory
             repeat = self._targets.repeat(self._pairs, level)
             objective = self._targets.objective(self._pairs, level)
             image = self._minimise(objective, self._refined(image, level), level, repeat)
@@ -127,16 +128,16 @@ class BatchRun:
         scale, plan = max(image.shape[2:]), self._targets.plan(self._pairs, level)
         optimiser = LBFGS(canvas.encode(image), self._tolerance, plan.steps, canvas.bands)
         del image  # a large one takes much memory
-        smooth = any(pair.parameters.tv_weight for pair in self._pairs)
-        search = Search(objective, canvas, optimiser, self._weights, repeat, smooth)
+        with_tv = any(pair.parameters.tv_weight for pair in self._pairs)
+        search = Search(objective, canvas, optimiser, self._weights, repeat, with_tv)
         tape, before = Tape(in_tiles=plan.tile is not None), [len(log) for log in self._logs]
         active, shares = list(range(len(self._pairs))), list[float]()
         for step in range(self._schedule[level]):
             tape.write(search.step(shares))
             shares = []
             for rows in tape.read():
+                shares += [rows[index].deepest_share for index in active]
                 active = self._report(rows, active, scale)
-                shares += [row.deepest_share for row in rows]
             self._show_previews(canvas, optimiser.best)
             if due := self._snapshots.due({index: before[index] + step + 1 for index in active}):
                 self._snapshots.add(due, _decoded(canvas, optimiser.best, list(due)))
@@ -261,10 +262,14 @@ def _chroma(pair: PreparedPair, size: tuple[int, int]) -> Image.Image | None:
 
 
 def _with_kept(picture: Image.Image, pair: PreparedPair) -> Image.Image:
-    """The picture with what is kept of the content, to the last bit where the mask is white."""
+    """The picture with the content, to the last bit, where the mask of what is kept is white.
+
+    Where it is grey, the picture has its share of the content already.
+    """
     if pair.regions is None:
         return picture
-    return Image.composite(pair.contents[-1], picture, pair.regions.keeps[-1])
+    white = pair.regions.keeps[-1].point(lambda level: 255 if level == 255 else 0)
+    return Image.composite(pair.contents[-1], picture, white)
 
 
 def _enlarged(image: Tensor, like: Tensor) -> Tensor:

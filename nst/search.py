@@ -33,15 +33,15 @@ class Search:
         optimiser: LBFGS,
         weights: Terms,
         repeat: Repeat,
-        smooth: bool = True,
+        with_tv: bool = True,
     ) -> None:
         """`optimiser` starts at the variables of the first pictures. `weights` are `(B,)` each.
 
-        Without `smooth`, the weight of the total variation must be 0.
+        Without `with_tv`, the weight of the total variation must be 0.
         """
         self._objective, self._canvas, self._optimiser = objective, canvas, optimiser
         self._weights, self._repeat = weights, repeat
-        self._guide, self._is_first = Guide(objective, smooth), True
+        self._guide, self._is_first = Guide(objective, with_tv), True
 
     def step(self, shares: Sequence[float] = ()) -> Numbers:
         """Evaluate the next point, and move on; the numbers of this evaluation, valid until the next step.

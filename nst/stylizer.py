@@ -86,7 +86,10 @@ class Stylizer:
         on_evaluation: OnEvaluation = lambda index, evaluation: None,
         previews: PreviewCallbacks | None = None,
     ) -> list[Result]:
-        """Stylize pairs of equal `group` as one batch, each as if it were alone; one result for each.
+        """Stylize pairs of equal `group` as one batch; one result for each.
+
+        Each comes out as if it were alone, apart from rounding, and from how often the deepest style layer is
+        evaluated, which is decided for the whole batch (see `nst.guide`).
 
         `on_evaluation` gets a pair's index and each of its evaluations, on a GPU some evaluations late. An
         exception that it raises ends the run. `previews` asks for pictures during the run; the results are
@@ -94,7 +97,10 @@ class Stylizer:
         finite: run its pairs in smaller batches to find out which.
         """
         if len({pair.group for pair in pairs}) > 1:
-            raise NSTError("pairs of different sizes, epochs, layers or pooling can't share a batch")
+            raise NSTError(
+                "pairs of different sizes, epochs, layers, pooling, init or numbers of regions can't share a "
+                "batch"
+            )
         on_cpu = self.device.type == "cpu"
         try:
             with heap.freed_memory_kept() if on_cpu else nullcontext():
@@ -123,7 +129,7 @@ class Stylizer:
         return self.targets.plan([pair], -1)
 
     def expected_seconds(self, pair: PreparedPair) -> float:
-        """About how long the pair takes alone, at most. This evaluates it once or twice at a small scale."""
+        """About how long the pair takes alone, at most. This evaluates it twice at a small scale."""
         return expected_seconds(self.targets, pair)
 
     def capacity(self, pair: PreparedPair) -> int:

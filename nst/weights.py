@@ -60,6 +60,7 @@ def load_weights(source: str = "embedded") -> Weights:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         kernels, biases = _read(state)
+        _check_shapes(kernels, biases)
     except Exception as error:  # torch.load raises exceptions of many unrelated types
         raise WeightsError(f"{path}: not a VGG19 state dict ({error})") from error
     return Weights(source, digest, kernels, biases)
@@ -113,6 +114,17 @@ def _read(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Ten
     kernels = {name: state[f"{prefix}{index}.weight"].float() for name, index in pairs}
     biases = {name: state[f"{prefix}{index}.bias"].float() for name, index in pairs}
     return kernels, biases
+
+
+def _check_shapes(kernels: Mapping[str, Tensor], biases: Mapping[str, Tensor]) -> None:
+    """Raises `ValueError` if these are not those of VGG19."""
+    before = 3
+    for name in CONVOLUTIONS:
+        channels = min(512, 64 * 2 ** (int(name[4]) - 1))
+        for tensor, shape in ((kernels[name], (channels, before, 3, 3)), (biases[name], (channels,))):
+            if tensor.shape != shape:
+                raise ValueError(f"{name} has the shape {tuple(tensor.shape)} instead of {shape}")
+        before = channels
 
 
 def _read_codebook(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

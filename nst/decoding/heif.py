@@ -43,7 +43,7 @@ def open_heic(data: bytes) -> Opened:
     def read(shrink: int) -> Samples:
         pixels, kind = picture.data, "ushort" if deep else "uchar"
         image = vips.of_pixels(pixels, *picture.size, len(mode), kind)
-        return Samples(image.unpremultiply().cast(kind) if mode.endswith("a") else image, len(mode) in (2, 4))
+        return Samples(vips.unpremultiplied(image) if mode.endswith("a") else image, len(mode) in (2, 4))
 
     opened = Opened(
         *picture.size,

@@ -30,6 +30,11 @@ def of_pixels(pixels: Any, width: int, height: int, bands: int, kind: str) -> py
     return pyvips.Image.new_from_memory(pixels, width, height, bands, kind)
 
 
+def unpremultiplied(image: pyvips.Image) -> pyvips.Image:
+    """The picture with its usual colours, which had been multiplied by their transparency."""
+    return image.unpremultiply(max_alpha=255 if image.format == "uchar" else 65535).rint().cast(image.format)
+
+
 def shrunk(image: pyvips.Image, factor: int) -> pyvips.Image:
     """The picture, smaller by this factor in both directions."""
     return image.shrink(factor, factor) if factor > 1 else image

@@ -1,5 +1,6 @@
-"""A fourth byte that is only padding does not make a picture invisible."""
+"""Padding in place of alpha does not make a picture invisible, and colours times alpha are divided by it."""
 
+import io
 import struct
 
 import numpy as np
@@ -58,3 +59,15 @@ def test_zero_in_a_fourth_band_of_a_tiff_that_says_nothing_of_it_is_padding() ->
     found = images.decode(tiff_of(pixels, 2))
     assert found.alpha is None
     assert found.rgb.getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_colours_of_16_bits_that_were_multiplied_by_alpha_are_divided_by_it() -> None:
+    heif = pytest.importorskip("pillow_heif")
+    pixels = np.broadcast_to(np.array([20000, 10000, 5000, 32768], np.uint16), (32, 32, 4))
+    file, data = heif.from_bytes("RGBA;16", (32, 32), pixels.tobytes()), io.BytesIO()
+    file[0].premultiplied_alpha = True
+    file.save(data, quality=-1)
+    found = images.decode(data.getvalue())
+    assert found.alpha and found.alpha.getpixel((3, 3)) == 128
+    # Half of the colours 40000, 20000 and 10000 of 65535, on white.
+    assert found.rgb.getpixel((3, 3)) == pytest.approx((205, 166, 147), abs=1)

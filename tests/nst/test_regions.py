@@ -230,6 +230,13 @@ def test_what_is_kept_is_the_content_to_the_last_bit(stylizer: Stylizer, preserv
     assert np.abs(before - after)[black].mean() > 3
 
 
+def test_where_a_part_is_kept_the_picture_is_the_one_that_was_searched_for(stylizer: Stylizer) -> None:
+    pair = pair_of((Style(make_picture(64, 64, seed=2)), 1.0), keep=Image.new("L", (96, 80), 128))
+    (result,) = stylizer.run([pair])
+    searched = min(evaluation.losses.total for evaluation in result.evaluations)
+    assert result.losses.total == pytest.approx(searched, rel=0.01)
+
+
 def test_far_from_all_regions_the_content_stays(stylizer: Stylizer) -> None:
     content = make_picture(96, 80, seed=1)
     style = Style(make_picture(64, 64, seed=2), region=half(96, 80, True))

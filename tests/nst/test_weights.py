@@ -90,6 +90,15 @@ def test_code_pickled_in_a_weight_file_is_not_executed(tmp_path: Path) -> None:
         load_weights(str(path))
 
 
+def test_the_error_names_the_convolution_of_another_shape(weights: Weights, tmp_path: Path) -> None:
+    state = torchvision_state(weights, "")
+    state["2.weight"] = state["2.weight"][:, :32]
+    torch.save(state, tmp_path / "narrow.pth")
+    message = r"narrow\.pth: not a VGG19 state dict \(conv1_2 has the shape \(64, 32, 3, 3\) instead of"
+    with pytest.raises(WeightsError, match=message):
+        load_weights(str(tmp_path / "narrow.pth"))
+
+
 def test_the_error_names_a_file_that_can_not_be_opened() -> None:
     with pytest.raises(WeightsError, match=r"x: the weight file can't be read \(File name too long\)"):
         load_weights("x" * 300)

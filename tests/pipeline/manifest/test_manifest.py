@@ -119,6 +119,8 @@ def test_of_strength_and_style_weight_the_one_of_the_pair_counts() -> None:
     assert [pair.parameters for pair in pairs] == [Parameters(strength=2), Parameters(style_weight=5)]
     pairs = expanded({"defaults": {"style_weight": 5}, "pairs": [PAIR, {**PAIR, "strength": 2}]})
     assert [pair.parameters for pair in pairs] == [Parameters(style_weight=5), Parameters(strength=2)]
+    (pair,) = expanded({"defaults": {"style_weight": 5}, "pairs": [{**PAIR, "strength": None}]})
+    assert pair.parameters == Parameters(style_weight=5)
 
 
 def test_the_name_of_a_pair_does_not_change_with_the_defaults() -> None:

@@ -84,6 +84,10 @@ def test_an_unknown_key_is_reported_with_the_most_similar_known_key(document: ob
             "1e-30; raise one of them, or give 0",
         ),
         (
+            '"strength": 1, "content_weight": 1e15, "content_layers": {"relu2_1": 100}',
+            "pairs[0]: content_weight 1e+15, times the weight 100 of relu2_1 in content_layers, is above 1e",
+        ),
+        (
             '"content_weight": 1e-20, "style_weight": 1e-20',
             "pairs[0]: content_weight, style_weight and tv_weight, times the weights of their layers, are",
         ),
