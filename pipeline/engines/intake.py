@@ -2,7 +2,7 @@
 
 import io
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from nst import images
 from pipeline.engines.encode import thumbnail
@@ -23,8 +23,9 @@ def suffix_of_image(data: bytes, most_pixels: int) -> str:
     try:
         with Image.open(io.BytesIO(data)) as image:
             form = image.format or ""
-    except UnidentifiedImageError:
-        return ""  # of a format that is read without Pillow, such as HEIC
+    except Exception:
+        # Pillow does not know formats such as HEIC, and refuses some files that are read without it.
+        return ""
     return _SUFFIXES.get(form, f".{form.lower()}" if form.isalnum() else "")
 
 

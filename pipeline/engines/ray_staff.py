@@ -112,7 +112,7 @@ class Staff:
             call: worker
             for worker in self.workers
             if worker.stage != "dead"
-            for call in (*worker.calls, *([worker.answer] if reports or worker.stage != "working" else []))
+            for call in (*worker.calls, *([worker.answer] if worker.waits(reports) else []))
         }
 
     def judged(self) -> list[tuple[Worker, RayError]]:

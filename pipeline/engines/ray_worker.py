@@ -55,6 +55,10 @@ class Worker:
         """Whether it works and has no task."""
         return self.stage == "working" and not self.ended and not self.tasks
 
+    def waits(self, reports: bool) -> bool:
+        """Whether its answer is still to be dealt with; without `reports`, only one that is no report."""
+        return self.stage != "working" or (reports and not self.ended)
+
     def begin(
         self, make: Make, settings: Settings, timing: Timing, places: Sequence[str], hello: dict[str, str]
     ) -> None:

@@ -146,9 +146,11 @@ def _value(name: str, text: str) -> Any:
     if name in _TEXTS:
         return text
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        json.dumps(value, indent=1)  # what is nested too deeply for the document may be read all the same
     except (ValueError, RecursionError):
         return text
+    return value
 
 
 def form_schema() -> dict[str, Any]:

@@ -143,8 +143,11 @@ async def _found(request: Request, name: str) -> tuple[JobState, Outcome | None]
         raise RefusedError(404, "there is no job of this name")
 
     def seen() -> tuple[Record | None, str | None]:
-        record = door.outbox.record(name, PAIR)
-        return record, None if record else state_of(door.inbox, name)
+        if record := door.outbox.record(name, PAIR):
+            return record, None
+        state = state_of(door.inbox, name)
+        # It may have been done between these two looks.
+        return (door.outbox.record(name, PAIR), state) if state == "done" else (None, state)
 
     record, state = await door.read(seen)
     if record:

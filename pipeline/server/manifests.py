@@ -3,6 +3,7 @@
 import secrets
 from functools import partial
 from typing import BinaryIO, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -10,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError, UsageError
 from pipeline.inbox.inbox import Inbox
-from pipeline.inbox.layout import processing_key, waiting_key
+from pipeline.inbox.layout import as_argument, processing_key, waiting_key
 from pipeline.manifest.expand import expand
 from pipeline.manifest.models import Pair
 from pipeline.manifest.reading import MAX_BYTES, parse
@@ -90,8 +91,8 @@ async def _put(request: Request, name: str) -> JSONResponse:
         await door.take_in(partial(_take_in, door, name, body))
     door.listed.forget()
     door.announce()
-    state = ManifestState(name=name, state="waiting", results=f"/results/{name}/")
-    return JSONResponse(state.model_dump(), 201, {"Location": f"/manifests/{name}"})
+    state = ManifestState(name=name, state="waiting", results=_results(name))
+    return JSONResponse(state.model_dump(), 201, {"Location": f"/manifests/{quote(name, safe='')}"})
 
 
 def _take_in(door: Door, name: str, body: BinaryIO) -> None:
@@ -135,7 +136,7 @@ async def _act(
         # One inbox for each action: it remembers what it has listed.
         box = Inbox(door.inbox, door.timing)
         try:
-            (box.cancel if action == "cancel" else box.retry)(name)
+            (box.cancel if action == "cancel" else box.retry)(as_argument(name))
         except UsageError as error:  # somebody has moved it meanwhile
             raise RefusedError(409, str(error)) from None
 
@@ -153,22 +154,30 @@ async def _state(door: Door, name: str) -> ManifestState:
 
 def _seen(door: Door, name: str) -> ManifestState:
     state = found_state(door.inbox, name)
-    found = ManifestState(name=name, state=state, results=f"/results/{name}/")
+    found = ManifestState(name=name, state=state, results=_results(name))
     if state == "failed":
         return found.model_copy(update={"errors": faults(errors_of(door.inbox, name))})
     if state != "processing":
         return found
     if counts := door.hub.counts(name):
         return found.model_copy(update={"pairs": counts.pairs, "done": counts.done, "failed": counts.failed})
-    return found.model_copy(
-        update={"pairs": _listed_pairs(door, name), "done": len(door.folders.results(name))}
-    )
+    results, ids = door.folders.results(name), _listed_ids(door, name)
+    if ids is None:
+        return found.model_copy(update={"done": len(results)})
+    # The folder may have results of pairs that the manifest does not have any more.
+    return found.model_copy(update={"pairs": len(ids), "done": sum(pair in results for pair in ids)})
 
 
-def _listed_pairs(door: Door, name: str) -> int | None:
-    """How many pairs a manifest that another process works on lists; none if it has patterns."""
+def _results(name: str) -> str:
+    return f"/results/{quote(name, safe='')}/"
+
+
+def _listed_ids(door: Door, name: str) -> list[str] | None:
+    """The ids of the pairs of a manifest that another process works on; none if it has patterns."""
     try:
-        document = parse(door.inbox.read(processing_key(name), MAX_BYTES))
+        data = door.inbox.read(processing_key(name), MAX_BYTES)
+        if parse(data).product:
+            return None
     except (NotFoundError, ManifestError):
         return None
-    return None if document.product else len(document.pairs)
+    return door.expanded.ids(data) or None

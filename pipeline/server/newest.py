@@ -1,6 +1,7 @@
 """The newest results of all manifests, for a page that shows what has been made."""
 
 import heapq
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated
 from urllib.parse import quote
@@ -54,15 +55,22 @@ def _newest(door: Door, limit: int) -> list[ShownResult]:
         for state in ("failed", "done")
         for name, at in listed[state].items()
     }
+    best = list[tuple[str, str, Shown]]()
+
+    def add(name: str, results: Mapping[str, Shown]) -> None:
+        found = [*best, *((name, *item) for item in results.items())]
+        best[:] = heapq.nlargest(limit, found, key=lambda item: (item[2].finished, item[1]))
+
     opened = list(listed["processing"])[:_MOST_OPEN]
-    found = [(name, *item) for name in opened for item in door.folders.results(name).items()]
+    for name in opened:
+        add(name, door.folders.results(name))
     # A manifest that was refused has no results, so that more of them may be needed than results.
     latest = heapq.nlargest(limit + _MOST_EMPTY, ended, key=lambda name: (ended[name][1], name))
     for name in latest:
-        if len(found) >= limit:
+        if len(best) == limit and best[-1][2].finished >= ended[name][1]:
             break
-        found += [(name, *item) for item in door.folders.results(name, ended[name]).items()]
-    best = heapq.nlargest(limit, found, key=lambda item: (item[2].finished, item[1]))
+        if name not in opened:
+            add(name, door.folders.results(name, ended[name]))
     return [shown_result(*item) for item in best]
 
 

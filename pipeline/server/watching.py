@@ -52,7 +52,9 @@ class Watching:
         while True:
             try:
                 found = await self._listed()
-                now = {name: state for state, names in found.items() for name in names}
+                # A manifest that comes again is in two states. The last of these counts, as in `state_of`.
+                order: tuple[State, ...] = ("done", "failed", "waiting", "processing")
+                now = {name: state for state in order for name in found[state]}
                 if earlier is not None:
                     self._report(earlier, now)
                 earlier = now

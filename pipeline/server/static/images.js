@@ -8,17 +8,22 @@ export function showLater(image, path) {
   whenSeen(image, () => show(image, path));
 }
 
-/** Show a picture in an image. */
+const wanted = new WeakMap(); // the path of the picture that an image is to show
+
+/** Show a picture in an image, in place of any other one. */
 export async function show(image, path) {
+  wanted.set(image, path);
+  image.onload = () => image.classList.remove("missing");
   image.onerror = () => image.classList.add("missing");
   if (!token()) {
     image.src = path;
     return;
   }
   try {
-    showBlob(image, await (await request(path)).blob());
+    const blob = await (await request(path)).blob();
+    if (wanted.get(image) === path) showBlob(image, blob);
   } catch {
-    image.classList.add("missing");
+    if (wanted.get(image) === path) image.classList.add("missing");
   }
 }
 

@@ -13,6 +13,7 @@ export class Pace {
     [this.timer, this.busy, this.again] = [0, false, false];
     this.ended = -Infinity; // when the last call ended
     this.begun = false;
+    this.failed = false; // the last call, and the notice says so
     document.addEventListener("visibilitychange", () => this.begun && !document.hidden && this.soon());
   }
 
@@ -33,9 +34,12 @@ export class Pace {
     [this.busy, this.again] = [true, false];
     try {
       await this.action();
+      if (this.failed) notice("");
+      this.failed = false;
     } catch (error) {
       this.begun = error.status !== 401; // without the token, wait until somebody has entered it
-      if (error.status !== 401 && error.status !== 0) notice(error.message);
+      this.failed = error.status !== 401 && error.status !== 0;
+      if (this.failed) notice(error.message);
     }
     [this.busy, this.ended] = [false, performance.now()];
     if (!this.begun) return;

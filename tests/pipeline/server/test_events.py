@@ -111,6 +111,10 @@ def test_a_door_without_a_runner_reports_what_changes_in_the_inbox(serve: Serve)
         assert until(events, "manifest waiting")[-1]["manifest"] == "m"
         served.client.delete("/manifests/m")
         assert until(events, "manifest failed")[-1]["manifest"] == "m"
+        served.inbox.write("m.json", b"{}")  # it comes again
+        assert until(events, "manifest waiting")[-1]["manifest"] == "m"
+        served.inbox.remove("m.json")
+        assert until(events, "manifest failed")[-1]["manifest"] == "m"
         served.inbox.remove("failed/m.json")
         assert until(events, "manifest removed")[-1]["manifest"] == "m"
 

@@ -79,6 +79,7 @@ REQUESTS = {
     "a GIF of a huge canvas": whole(form((IMAGES[0][0], many_frames()), IMAGES[1])),
     "a program as a picture": whole(form((IMAGES[0][0], b"%!PS-Adobe-3.0 EPSF-3.0\n"), IMAGES[1])),
     "a path as an image": whole(form(('name="content_image"', b"/etc/passwd"), IMAGES[1])),
+    "deep nesting in a field": whole(form(*IMAGES, ('name="epochs"', b"[" * 1200 + b"]" * 1200))),
     "a path in a field": whole(form(*IMAGES, ('name="style"', b"../../etc/passwd"))),
     "another manifest in a field": whole(form(*IMAGES, ('name="pairs"', b'[{"content": "/etc/passwd"}]'))),
     "deep JSON in a field": whole(form(*IMAGES, ('name="content_layers"', b"[" * 60_000))),

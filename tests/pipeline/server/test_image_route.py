@@ -1,6 +1,9 @@
+import zlib
+
 import pytest
 
 from tests.conftest import make_png
+from tests.nst.making import with_chunk
 from tests.pipeline.server.conftest import Serve
 
 
@@ -46,3 +49,12 @@ def test_an_image_cannot_be_put_where_only_the_program_writes(serve: Serve, path
     assert 400 <= answer.status_code < 500
     assert answer.headers["content-type"] == "application/problem+json"
     assert served.files() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "side_data"), [(b"zTXt", b"key\0\0" + zlib.compress(bytes(2**21))), (b"pHYs", b"1234")]
+)
+def test_a_png_is_kept_whatever_stands_beside_its_pixels(serve: Serve, kind: bytes, side_data: bytes) -> None:
+    served = serve(works=False)
+    image = with_chunk(make_png(), kind, side_data)
+    assert served.client.put("/images/a.png", content=image).status_code == 201

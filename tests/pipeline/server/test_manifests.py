@@ -1,5 +1,6 @@
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -217,3 +218,34 @@ def test_a_manifest_needs_the_type_of_json(serve: Serve) -> None:
         answer = served.client.post("/manifests", content=json.dumps(PAIR), headers=headers)
         assert answer.status_code == 415
     assert served.files() == []
+
+
+@pytest.mark.parametrize("name", ["日本", "a%41", "it’s #1"])
+def test_the_address_of_a_manifest_with_any_name_leads_to_it(serve: Serve, name: str) -> None:
+    served = serve(works=False)
+    answer = served.client.put(f"/manifests/{quote(name)}", json=PAIR)
+    assert answer.status_code == 201
+    found = served.client.get(answer.headers["location"]).json()
+    assert (found["name"], found["state"]) == (name, "waiting")
+    assert found["results"] == answer.json()["results"] == f"/results/{quote(name)}/"
+
+
+def test_a_name_that_ends_like_a_file_is_not_that_of_another_manifest(serve: Serve) -> None:
+    served = serve(works=False)
+    for name in ("a", "a.json"):
+        assert served.client.put(f"/manifests/{name}", json=PAIR).status_code == 201
+    assert served.client.delete("/manifests/a.json").json()["state"] == "failed"
+    assert served.client.get("/manifests/a").json()["state"] == "waiting"
+    served.client.delete("/manifests/a")
+    assert served.client.post("/manifests/a.json/retry").json()["state"] == "waiting"
+    assert served.client.get("/manifests/a").json()["state"] == "failed"
+
+
+def test_results_of_pairs_that_a_manifest_has_no_more_are_not_counted(serve: Serve) -> None:
+    served = serve(works=False)
+    for pair in ("p0", "earlier", "earliest"):
+        for suffix in ("json", "png"):
+            served.outbox.write(f"m/{pair}.{suffix}", b"")
+    served.inbox.write("processing/m.json", json.dumps(manifest(3)).encode())
+    found = served.client.get("/manifests/m").json()
+    assert (found["done"], found["pairs"]) == (1, 3)

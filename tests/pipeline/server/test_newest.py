@@ -214,3 +214,26 @@ def test_small_pictures_that_are_made_keep_no_other_request_waiting(serve: Serve
         opened.set()
         for client in clients:
             client.join()
+
+
+def put_results(served: Served, name: str, count: int) -> None:
+    for number in range(count):
+        for file in (f"p{number}.json", f"p{number}.png"):
+            served.outbox.write(f"{name}/{file}", b"")
+
+
+def test_old_results_of_a_manifest_that_is_worked_on_hide_no_newer_ones(serve: Serve) -> None:
+    served = serve(works=False)
+    served.inbox.write("processing/bulk.json", b"{}")
+    put_results(served, "bulk", 5)
+    put_results(served, "new", 1)
+    served.inbox.write("done/new.json", b"{}")
+    assert names(served, limit=3)[0] == "new/p0"
+
+
+def test_results_of_a_manifest_that_comes_again_are_listed_once(serve: Serve) -> None:
+    served = serve(works=False)
+    put_results(served, "m", 2)
+    for folder in ("done", "processing"):
+        served.inbox.write(f"{folder}/m.json", b"{}")
+    assert names(served) == ["m/p1", "m/p0"]

@@ -115,6 +115,18 @@ def test_a_pair_that_is_done_shows_its_picture_and_its_loss_curve(served: Served
     expect(page.get_by_role("button", name="Show p1 large")).to_be_focused()
 
 
+def test_the_picture_is_shown_although_its_thumbnail_could_not_be_loaded(
+    served: Served, visit: Visit
+) -> None:
+    put(served, "m", manifest(1))
+    ended(served, "m")
+    page = visit(served, "/#/manifest/m")
+    page.route("**/thumbnails/**", lambda route: route.abort())
+    page.get_by_role("button", name="Show p0 large").click()
+    expect(page.locator("#viewer-picture")).to_be_visible()
+    expect(page.locator("#viewer-picture")).to_have_attribute("src", re.compile("^blob:"))
+
+
 @pytest.mark.parametrize("token", ["", "a-token-of-some-length"])
 def test_a_pair_in_a_format_that_browsers_do_not_show_is_shown_as_jpeg_and_saved_as_it_is(
     serve: Serve, visit: Visit, tmp_path: Path, token: str

@@ -111,3 +111,18 @@ def test_a_connection_that_is_lost_is_shown_and_found_again(serve: Serve, visit:
     expect(page.get_by_role("status").filter(has_text="The connection is lost.")).to_be_visible()
     page.unroute("**/events")
     expect(page.locator("#connection")).to_have_text("")
+
+
+def test_a_notice_of_a_fault_that_is_over_is_taken_away(serve: Serve, visit: Visit) -> None:
+    page = visit(serve(works=False))
+    expect(page.locator("#count-done")).to_have_text("0")
+    problem = json.dumps({"detail": "the store does not answer"})
+    page.route(
+        "**/results?*",
+        lambda route: route.fulfill(status=503, content_type="application/problem+json", body=problem),
+    )
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#notice")).to_have_text("the store does not answer")
+    page.unroute("**/results?*")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#notice")).to_be_hidden()
