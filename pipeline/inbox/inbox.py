@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from pipeline.errors import ConflictError, NotFoundError, StoreError, UsageError
+from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError, UsageError
 from pipeline.inbox.claimed import ClaimedManifest
 from pipeline.inbox.error_file import CANCELLED, error_file, read_errors
 from pipeline.inbox.layout import (
@@ -168,7 +168,11 @@ class Inbox:
                 raise UsageError(f"{unknown}{_hint(name, [n for found in folders.values() for n in found])}")
             self._note_keys(folders)
         if claimed := self.claim(name):
-            claimed.fail([CANCELLED])
+            try:
+                claimed.fail([CANCELLED])
+            except UnavailableError:
+                claimed.release()
+                raise
             return
         # A runner holds it, and stops when the file is gone. The file gets another name first: the
         # runner may be writing to `failed/` at this moment, too.
@@ -178,6 +182,8 @@ class Inbox:
         except NotFoundError:
             self.store.remove(taken)  # the runner moved the original while it was being renamed
             raise unknown from None
+        if not self.store.atomic and self.store.tag(error_key(name)) is None:
+            self._unfinished.set_aside(name)  # only a person writes a manifest there without an error file
         self.store.write(error_key(name), error_file(self.store, name, [CANCELLED]))
         self.store.write(failed_key(name), self.store.read(taken, MAX_BYTES))
         self.store.remove(taken)

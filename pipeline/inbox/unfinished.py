@@ -145,9 +145,10 @@ class Unfinished:
         names = {name: entry for entry in files.values() if (name := manifest_name(entry.name))}
         errors = [(files.get(error_key(name).rpartition("/")[2]), name) for name in names]
         newest = sorted(((error, name) for error, name in errors if error), key=lambda e: -e[0].modified)
+        found = dict[str, _Refused]()
         for error, name in newest[:_MOST_READ]:
-            if time.monotonic() > until or len(self._refused) >= _MOST_WATCHED:
-                return
+            if time.monotonic() > until or len(self._refused) + len(found) >= _MOST_WATCHED:
+                break
             try:
                 unfinished = self._was_unfinished(name)
             except StoreError:
@@ -156,7 +157,8 @@ class Unfinished:
                 # A modification time in the future would make every new runner put the file back.
                 changed = error.modified <= names[name].modified <= time.time()
                 state = None if changed else _state(names[name])
-                self._refused[name] = _Refused(state, self._end(), _state(error))
+                found[name] = _Refused(state, self._end(), _state(error))
+        self._refused = dict(reversed(found.items())) | self._refused
 
     def _was_unfinished(self, name: str) -> bool:
         """Whether an error file says that its manifest may not be written to its end. Raises `StoreError`."""

@@ -61,7 +61,7 @@ class Results:
         self._names = {folded(pair) for pair in pairs}
         self._writer = Writer(store, manifest)
         self._edited: set[str] = set()  # pairs whose edited picture was kept
-        self._begun: set[str] = set()  # pairs whose earlier picture was looked up before it is replaced
+        self._were_edited: dict[str, bool] = {}  # answers of `_was_edited`, by pair
         self._thumbnails: set[str] = set()  # that were written
         self._entries: dict[str, Entry] = {}
         self._list()
@@ -194,14 +194,16 @@ class Results:
             self._thumbnails.add(name)
 
     def _was_edited(self, record: Record) -> bool:
-        """Whether the picture of a record was changed after it was listed. False once it is replaced here."""
-        if record.id in self._begun:
-            return False
-        with waiting_for_outbox():
-            found = self._store.tag(f"{self._manifest}/{record.picture}")
-        self._begun.add(record.id)
-        tag = record.tags.get(record.picture, "")
-        return found is not None and not tag.isdecimal() and found != tag
+        """Whether the picture of a record was changed between the listing and the first call of `put`.
+
+        Later calls, which a fault of the store has made necessary, may find the new picture in its place.
+        """
+        if record.id not in self._were_edited:
+            with waiting_for_outbox():
+                found = self._store.tag(f"{self._manifest}/{record.picture}")
+            tag = record.tags.get(record.picture, "")
+            self._were_edited[record.id] = found is not None and not tag.isdecimal() and found != tag
+        return self._were_edited[record.id]
 
     def _keep_edited(self, record: Record, confirm: Confirm) -> None:
         """Copy a picture that is not the record's to a free name, and warn."""

@@ -37,7 +37,7 @@ class FolderClaim:
         if not self._lock.held or self._lock.lost:
             return False
         # Checked twice: a volume that is mounted again just after the first try makes only that one fail.
-        return any(self._store.has(self._key) for _ in range(2))
+        return self._moved or any(self._store.has(self._key) for _ in range(2))
 
     def note(self, history: History) -> None:
         self.confirm()
@@ -72,7 +72,7 @@ class FolderClaim:
 
     def release(self) -> None:
         try:
-            if self._lock.held:
+            if self._lock.held and not self._moved:
                 self.stopping()
                 self._store.move(self._key, self._source)
         except ClaimLostError:

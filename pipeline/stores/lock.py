@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import PurePath
 
-from pipeline.errors import ClaimLostError, StoreError
+from pipeline.errors import ClaimLostError, NameRefusedError, StoreError
 from pipeline.stores.holding import Holding
 from pipeline.stores.tree import Tree, listed
 from pipeline.timing import Timing
@@ -68,7 +68,8 @@ class Locks:
     def any_held(self, folder: str) -> bool:
         """Whether this is so for any name in a folder, which need not exist. Raises `OSError`."""
         with (
-            contextlib.suppress(FileNotFoundError),
+            # Nobody has a lock in what is no folder of this store.
+            contextlib.suppress(FileNotFoundError, NotADirectoryError, NameRefusedError),
             self._tree.folder(folder) as place,
             listed(place) as names,
         ):

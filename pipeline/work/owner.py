@@ -21,7 +21,15 @@ from pipeline.engines.base import (
     Unchanged,
     Unread,
 )
-from pipeline.errors import EngineLostError, Problem, StoppedError, StoreError, UnavailableError, problems_of
+from pipeline.errors import (
+    ClaimLostError,
+    EngineLostError,
+    Problem,
+    StoppedError,
+    StoreError,
+    UnavailableError,
+    problems_of,
+)
 from pipeline.events.listener import PairDone, StoreUnavailable
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.pages import Kept
@@ -142,6 +150,10 @@ class Owner:
             earlier = self._patience.wait_for(partial(self._lookup.find, job, pair))
             if earlier.refusal and not earlier.whole:
                 raise StoreError(earlier.refusal)
+        except ClaimLostError as error:
+            self._settling.leave(job, error)
+            self._session.changed.set()  # no outcome will come that shows that this job has ended
+            return
         except StoreError as error:
             self._settling.settle(job, problems_of(error, pair.place, pair.id)[0])
             return

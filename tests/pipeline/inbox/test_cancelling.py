@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ClaimLostError, Problem, UsageError
+from pipeline.errors import ClaimLostError, Problem, UnavailableError, UsageError
 from pipeline.inbox.inbox import Inbox
+from pipeline.stores.base import History
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
 from pipeline.timing import Timing
@@ -34,6 +35,7 @@ def test_cancelling_a_manifest_that_is_worked_on_ends_its_claim(
     if failed_before:
         (tmp_path / "failed").mkdir()
         (tmp_path / "failed" / "a.json").write_text("older")
+        (tmp_path / "failed" / "a.error.json").write_text('{"errors": []}')
     (tmp_path / "a.json").write_text("{}")
     claimed = inbox.claim("a")
     assert claimed
@@ -113,3 +115,29 @@ def test_a_manifest_whose_cancelling_did_not_end_is_shown_and_can_be_retried() -
     assert inbox.status().failed == {"a": "cancelled by hand"}
     inbox.retry("a")
     assert inbox.status().waiting == ["a"]
+
+
+def test_what_a_person_has_written_to_failed_is_kept_by_cancel(inbox: Inbox, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    assert inbox.claim("a")
+    (tmp_path / "failed").mkdir()
+    (tmp_path / "failed" / "a.json").write_text("a correction")
+    inbox.cancel("a")
+    texts = {path.read_text() for path in (tmp_path / "failed").iterdir() if "error" not in path.name}
+    assert texts == {"{}", "a correction"}
+
+
+def test_a_manifest_that_can_not_be_cancelled_now_waits_as_before() -> None:
+    def full(verb: str, key: str) -> None:
+        if (verb, key) == ("write", "failed/a.error.json"):
+            raise UnavailableError("the disk is full")
+
+    store = MemoryStore("full")
+    inbox = Inbox(store)
+    store.write("a.json", b"{}")
+    store.before = full
+    with pytest.raises(UnavailableError):
+        inbox.cancel("a")
+    assert inbox.status().waiting == ["a"]
+    claimed = inbox.claim("a")
+    assert claimed and claimed.history == History()

@@ -92,3 +92,21 @@ def test_a_record_that_is_deleted_after_it_was_listed_counts_as_none(store: Memo
     results = Outbox(store).open("m", ["p"], Timing(listing=0.0))
     store.remove("m/p.json")
     assert results.find("p") == Found()
+
+
+def test_a_picture_that_is_edited_after_it_was_listed_is_kept_in_spite_of_a_fault(store: MemoryStore) -> None:
+    results = Outbox(store).open("m", ["p"], Timing())  # lists
+    store.write("m/p.png", b"edited later")
+    found = replace(results.find("p"), edited=False, whole=True)
+
+    def fail_once(verb: str, key: str) -> None:
+        if (verb, key) == ("replace", "m/p.edited.png"):
+            store.before = lambda verb, key: None
+            raise UnavailableError("the disk is full")
+
+    store.before = fail_once
+    with pytest.raises(UnavailableError):
+        results.put(make_record("d2"), b"new", b"log", {}, found, lambda: None)
+    results.put(make_record("d2"), b"new", b"log", {}, found, lambda: None)
+    assert store.read("m/p.edited.png", LIMIT) == b"edited later"
+    assert store.read("m/p.png", LIMIT) == b"new"

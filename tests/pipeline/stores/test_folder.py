@@ -212,3 +212,60 @@ def test_a_large_file_keeps_its_history_and_another_of_its_size_does_not(store: 
     store.write("a", b"y" * 9_000_000)
     other = store.claim("a", "held/a")
     assert other and other.history == History()
+
+
+def test_a_file_that_can_not_be_moved_for_a_while_has_no_deaths(tmp_path: Path) -> None:
+    class Locked(FolderStore):
+        tries = 0
+
+        def rename(self, source: str, target: str) -> None:
+            self.tries += 1
+            if self.tries < 5:
+                raise StoreError("a: another program has it open")
+            super().rename(source, target)
+
+    store = Locked(tmp_path)
+    store.write("a", b"text")
+    for _ in range(4):
+        with pytest.raises(StoreError, match="another program has it open"):
+            store.claim("a", "processing/a")
+    claim = store.claim("a", "processing/a")
+    assert claim and claim.history == History()
+
+
+def test_a_fault_after_a_claimed_file_was_moved_does_not_end_the_claim(tmp_path: Path) -> None:
+    class Faulty(FolderStore):
+        faults = 1
+
+        def remove(self, key: str, seen: str | None = None) -> None:
+            if self.faults:
+                self.faults -= 1
+                raise UnavailableError("the folder does not answer")
+            super().remove(key, seen)
+
+    store = Faulty(tmp_path)
+    for key in ("a", "failed/a"):
+        store.write(key, b"text")
+    claim = store.claim("a", "processing/a")
+    assert claim
+    with pytest.raises(UnavailableError):
+        claim.move_to("done/a", clearing=["failed/a"])
+    assert claim.present()
+    claim.confirm()
+    claim.move_to("done/a", clearing=["failed/a"])
+    assert not (tmp_path / "failed" / "a").exists()
+    assert (tmp_path / "done" / "a").read_text() == "text"
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_folder_that_is_none_of_the_store_can_be_reserved(
+    store: FolderStore, tmp_path: Path, kind: str
+) -> None:
+    """What is written there fails, and not only the reservation, which would be tried again for ever."""
+    if kind == "file":
+        (tmp_path / "m").write_text("")
+    else:
+        (tmp_path / "m").symlink_to("/tmp")
+    assert store.reserve("m")
+    with pytest.raises(StoreError):
+        store.write("m/a", b"")

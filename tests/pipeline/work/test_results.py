@@ -10,7 +10,15 @@ import pytest
 
 from pipeline.engines.base import Finished, Outcome, Task, Unchanged
 from pipeline.errors import NameRefusedError, StoreError
-from pipeline.events.listener import Failed, ManifestEnded, Note, PairDone, StoreUnavailable
+from pipeline.events.listener import (
+    Failed,
+    ManifestEnded,
+    ManifestLeft,
+    Note,
+    PairDone,
+    StoreUnavailable,
+)
+from pipeline.inbox.inbox import Inbox
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.pages import PAIRS
 from pipeline.stores.memory import MemoryStore
@@ -304,3 +312,20 @@ def test_old_listings_are_not_used(shop: Make) -> None:
     runner.work()
     again(runner, shop, timing=replace(QUICK, listing=-1.0))
     assert runner.outbox.calls.count(("entries", "m")) == 41
+
+
+def test_a_manifest_that_is_cancelled_before_its_first_pair_is_no_failure(shop: Make) -> None:
+    runner = shop()
+
+    def cancel(verb: str, key: str) -> None:
+        if (verb, key) == ("entries", "m"):
+            runner.outbox.before = lambda verb, key: None
+            Inbox(runner.inbox).cancel("m")
+
+    runner.outbox.before = cancel
+    runner.drop("m", 3)
+    runner.work()
+    assert runner.listener.of(Failed) == []
+    assert len(runner.listener.of(ManifestLeft)) == 1
+    assert runner.owner.problems == 0
+    assert runner.errors("m") == [{"message": "cancelled by hand"}]
