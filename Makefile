@@ -13,8 +13,8 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing into .venv; the first time this downloads PyTorch and takes a few minutes."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m $(PIP) --constraint constraints.txt uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(ALL) || $(BIN)/python -m $(PIP) $(ALL)
+	@{ $(BIN)/python -m $(PIP) --constraint constraints.txt uv \
+		&& $(BIN)/uv pip install --quiet --python $(BIN)/python $(ALL); } || $(BIN)/python -m $(PIP) $(ALL)
 	@touch $(INSTALLED)
 
 demo: install

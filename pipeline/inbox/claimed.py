@@ -60,7 +60,8 @@ class ClaimedManifest:
         has written to `failed/NAME.json` is not deleted.
         """
         self._unfinished.take_back(self.name)
-        earlier = [] if self._written_by_person() else [error_key(self.name), failed_key(self.name)]
+        # In this order: a manifest without an error file would count as written by a person.
+        earlier = [] if self._written_by_person() else [failed_key(self.name), error_key(self.name)]
         self._claim.move_to(done_key(self.name), clearing=earlier)
 
     def fail(self, problems: Sequence[Problem]) -> None:

@@ -98,7 +98,7 @@ class Unfinished:
         with suppress(NotFoundError):
             self._store.move(key, kept)
             text = f"{self._store.url}/{key}: was changed while a manifest of this name was worked on"
-            self._warn(printable(f"{text}, which has failed; it is kept as {kept}"))
+            self._warn(printable(f"{text}; it is kept as {kept}"))
 
     def _follow(self, name: str, refused: _Refused) -> bool:
         """Put the manifest back if it has changed; whether it is watched any longer."""

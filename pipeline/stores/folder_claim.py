@@ -83,8 +83,9 @@ class FolderClaim:
             if self.present():
                 raise  # it is not this file that is missing
         finally:
-            # What happened before is left for the next holder; without history there is nothing to leave.
-            self._lock.leave() if self.history != History() else self._lock.close()
+            # What happened before is left for the next holder. Without history, or once the file has been
+            # moved, there is nothing to leave.
+            self._lock.close() if self._moved or self.history == History() else self._lock.leave()
 
     def drop(self) -> None:
         self._lock.close()

@@ -27,6 +27,12 @@ export async function show(image, path) {
   }
 }
 
+/** Show what is at an address of this page in an image, in place of any other picture. */
+export function showAddress(image, address) {
+  wanted.set(image, address);
+  image.src = address;
+}
+
 /** Show bytes in an image, and free their address once they are decoded, can't be, or are replaced before. */
 export async function showBlob(image, blob) {
   const address = URL.createObjectURL(blob);

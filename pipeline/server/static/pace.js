@@ -1,6 +1,6 @@
 /** Calls an action now and then: never twice at once, never too often, and not while nobody sees the page. */
 
-import { notice } from "./dom.js";
+import { byId, notice } from "./dom.js";
 
 export class Pace {
   /**
@@ -13,7 +13,7 @@ export class Pace {
     [this.timer, this.busy, this.again] = [0, false, false];
     this.ended = -Infinity; // when the last call ended
     this.begun = false;
-    this.failed = false; // the last call, and the notice says so
+    this.shown = ""; // the error of a call that was shown last
     document.addEventListener("visibilitychange", () => this.begun && !document.hidden && this.soon());
   }
 
@@ -34,12 +34,11 @@ export class Pace {
     [this.busy, this.again] = [true, false];
     try {
       await this.action();
-      if (this.failed) notice("");
-      this.failed = false;
+      if (this.shown && byId("notice").textContent === this.shown) notice("");
+      this.shown = "";
     } catch (error) {
       this.begun = error.status !== 401; // without the token, wait until somebody has entered it
-      this.failed = error.status !== 401 && error.status !== 0;
-      if (this.failed) notice(error.message);
+      if (error.status !== 401 && error.status !== 0) notice((this.shown = error.message));
     }
     [this.busy, this.ended] = [false, performance.now()];
     if (!this.begun) return;

@@ -3,7 +3,7 @@
 import { json, request } from "./api.js";
 import { curveOf } from "./curve.js";
 import { byId, element } from "./dom.js";
-import { show } from "./images.js";
+import { show, showAddress } from "./images.js";
 import { addressOf, counted, loss, pairName, plural, shortName, took, weight } from "./words.js";
 
 /** @typedef {{manifest: string, pair: string, picture: string, thumbnail: string}} Result */
@@ -50,7 +50,7 @@ async function showPicture(result) {
   if (current !== result) return;
   URL.revokeObjectURL(address);
   address = URL.createObjectURL(blob);
-  if (blob.type !== "image/tiff") byId("viewer-picture").src = address; // a record of TIFF names a JPEG
+  if (blob.type !== "image/tiff") showAddress(byId("viewer-picture"), address); // a record of TIFF names a JPEG
   byId("viewer-save").href = address;
   byId("viewer-save").download = decodeURIComponent(result.picture.split("/").at(-1));
 }

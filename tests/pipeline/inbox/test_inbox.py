@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Problem, StoreError, UsageError
+from pipeline.errors import Problem, StoreError, UnavailableError, UsageError
 from pipeline.inbox.inbox import Inbox
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
@@ -128,6 +128,36 @@ def test_a_completed_manifest_replaces_its_earlier_failure(inbox: Inbox, tmp_pat
         assert claimed
         claimed.fail([Problem("", "bad")]) if ending == "fail" else claimed.complete()
     assert inbox.status().failed == {}
+    assert inbox.status().done == ["a"]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_completed_manifest_replaces_its_earlier_failure_in_spite_of_a_fault(
+    tmp_path: Path, number: int
+) -> None:
+    class Faulty(FolderStore):
+        left = 0  # removals until one fails
+
+        def remove(self, key: str, seen: str | None = None) -> None:
+            self.left -= 1
+            if not self.left:
+                raise UnavailableError("the folder does not answer")
+            super().remove(key, seen)
+
+    store = Faulty(tmp_path)
+    inbox = Inbox(store)
+    (tmp_path / "a.json").write_text("{}")
+    claimed = inbox.claim("a")
+    assert claimed
+    claimed.fail([Problem("", "bad")])
+    (tmp_path / "a.json").write_text("{}")
+    claimed = inbox.claim("a")
+    assert claimed
+    store.left = number
+    with pytest.raises(UnavailableError):
+        claimed.complete()
+    claimed.complete()
+    assert names(tmp_path / "failed") == []
     assert inbox.status().done == ["a"]
 
 

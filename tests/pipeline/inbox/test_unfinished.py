@@ -390,7 +390,7 @@ def test_what_a_person_saves_in_failed_is_not_replaced_by_a_failure(tmp_path: Pa
     kept, error, manifest = sorted(failed(tmp_path), key=lambda name: "kept" not in name)
     assert (error, manifest) == ("a.error.json", "a.json")
     assert (tmp_path / "failed" / kept).read_bytes() == b"third"
-    assert warnings[-1].endswith(f"which has failed; it is kept as failed/{kept}")
+    assert warnings[-1].endswith(f"was worked on; it is kept as failed/{kept}")
     (tmp_path / "a.json").unlink()
     inbox.retry(kept)
     assert [ready.name for ready in inbox.scan()] == [kept.removesuffix(".json")]

@@ -124,5 +124,9 @@ def test_a_notice_of_a_fault_that_is_over_is_taken_away(serve: Serve, visit: Vis
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.locator("#notice")).to_have_text("the store does not answer")
     page.unroute("**/results?*")
+    with page.expect_event("requestfailed"):
+        page.route("**/results?*", lambda route: route.abort())
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.unroute("**/results?*")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.locator("#notice")).to_be_hidden()
