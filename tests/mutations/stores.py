@@ -94,15 +94,15 @@ STORES = (
     Mutation(
         "a death is not written down before the manifest is read, in a folder",
         "pipeline/stores/folder.py",
-        "lock.write(holding)\n            if not left",
-        "if not left",
+        "lock.write(holding)\n            written",
+        "written",
         "test_power_loss.py::test_a_power_loss_counts_as_a_death",
     ),
     Mutation(
         "the history is lost when a manifest is handed back, in a folder",
         "pipeline/stores/folder_claim.py",
-        "self._lock.leave() if",
-        "self._lock.close() if",
+        "self.history == History() else self._lock.leave()",
+        "self.history == History() else self._lock.close()",
         f"{_KEPT}[folder]",
     ),
     Mutation(
