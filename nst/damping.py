@@ -60,17 +60,10 @@ class _DampedGramError(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        difference, u, damped = ctx.saved_tensors
-        u = u * damped[:, None]
+        difference, u, chosen = ctx.saved_tensors
+        u = u * chosen[:, None]
         product = matvec(difference, u)
         # M R M = R - u aᵀ - a uᵀ with a = R u - ½ (uᵀ R u) u, because R is symmetric.
         a = product - 0.5 * (u * product).sum(1, keepdim=True) * u
-        damped_difference = torch.baddbmm(
-            difference, torch.stack([u, a], 2), torch.stack([a, u], 1), alpha=-1
-        )
-        return (
-            2 / damped_difference[0].numel() * grads[0][:, None, None] * damped_difference,
-            None,
-            None,
-            None,
-        )
+        damped = torch.baddbmm(difference, torch.stack([u, a], 2), torch.stack([a, u], 1), alpha=-1)
+        return 2 / damped[0].numel() * grads[0][:, None, None] * damped, None, None, None

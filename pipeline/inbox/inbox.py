@@ -174,19 +174,8 @@ class Inbox:
                 claimed.release()
                 raise
             return
-        # A runner holds it, and stops when the file is gone. The file gets another name first: the
-        # runner may be writing to `failed/` at this moment, too.
-        taken = cancelled_key(name, uuid4().hex[:8])
-        try:
-            self.store.move(processing_key(name), taken)
-        except NotFoundError:
-            self.store.remove(taken)  # the runner moved the original while it was being renamed
-            raise unknown from None
-        if not self.store.atomic and self.store.tag(error_key(name)) is None:
-            self._unfinished.set_aside(name)  # only a person writes a manifest there without an error file
-        self.store.write(error_key(name), error_file(self.store, name, [CANCELLED]))
-        self.store.write(failed_key(name), self.store.read(taken, MAX_BYTES))
-        self.store.remove(taken)
+        if not _cancel_held(self.store, self._unfinished, name):
+            raise unknown
 
     def status(self) -> Status:
         """What waits, is worked on, is done and has failed. Raises `StoreError`."""
@@ -269,6 +258,26 @@ class Inbox:
 
 def _file_names(manifests: Mapping[str, Entry]) -> dict[str, str]:
     return {name: entry.name for name, entry in manifests.items()}
+
+
+def _cancel_held(store: Store, unfinished: Unfinished, name: str) -> bool:
+    """Move a manifest that a runner holds to `failed/`; false if it has just ended. Raises `StoreError`.
+
+    The runner stops when the file is gone.
+    """
+    # The file gets another name first: the runner may be writing to `failed/` at this moment, too.
+    taken = cancelled_key(name, uuid4().hex[:8])
+    try:
+        store.move(processing_key(name), taken)
+    except NotFoundError:
+        store.remove(taken)  # the runner moved the original while it was being renamed
+        return False
+    if not store.atomic and store.tag(error_key(name)) is None:
+        unfinished.set_aside(name)  # only a person writes a manifest there without an error file
+    store.write(error_key(name), error_file(store, name, [CANCELLED]))
+    store.write(failed_key(name), store.read(taken, MAX_BYTES))
+    store.remove(taken)
+    return True
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

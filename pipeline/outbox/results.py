@@ -61,7 +61,8 @@ class Results:
         self._names = {folded(pair) for pair in pairs}
         self._writer = Writer(store, manifest)
         self._edited: set[str] = set()  # pairs whose edited picture was kept
-        self._were_edited: dict[str, bool] = {}  # answers of `_was_edited`, by pair
+        # The answers of `_was_edited`: when `put` is repeated, the new picture may be there already.
+        self._were_edited: dict[str, bool] = {}
         self._thumbnails: set[str] = set()  # that were written
         self._entries: dict[str, Entry] = {}
         self._list()
@@ -194,10 +195,7 @@ class Results:
             self._thumbnails.add(name)
 
     def _was_edited(self, record: Record) -> bool:
-        """Whether the picture of a record was changed between the listing and the first call of `put`.
-
-        Later calls, which a fault of the store has made necessary, may find the new picture in its place.
-        """
+        """Whether the picture of a record was changed between the listing and the first call of `put`."""
         if record.id not in self._were_edited:
             with waiting_for_outbox():
                 found = self._store.tag(f"{self._manifest}/{record.picture}")

@@ -1,8 +1,9 @@
 """The newest results of all manifests, for a page that shows what has been made."""
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import chain
 from typing import Annotated
 from urllib.parse import quote
 
@@ -17,6 +18,8 @@ router = APIRouter(tags=["results"])
 
 _MOST_OPEN = 64  # manifests that are worked on whose folders are listed
 _MOST_EMPTY = 100  # manifests without results whose folders are listed
+
+_Item = tuple[str, str, Shown]  # a manifest, a pair of it, and its result
 
 
 class ShownResult(BaseModel):
@@ -55,23 +58,25 @@ def _newest(door: Door, limit: int) -> list[ShownResult]:
         for state in ("failed", "done")
         for name, at in listed[state].items()
     }
-    best = list[tuple[str, str, Shown]]()
-
-    def add(name: str, results: Mapping[str, Shown]) -> None:
-        found = [*best, *((name, *item) for item in results.items())]
-        best[:] = heapq.nlargest(limit, found, key=lambda item: (item[2].finished, item[1]))
-
     opened = list(listed["processing"])[:_MOST_OPEN]
-    for name in opened:
-        add(name, door.folders.results(name))
+    best = _best((_of(name, door.folders.results(name)) for name in opened), limit)
     # A manifest that was refused has no results, so that more of them may be needed than results.
     latest = heapq.nlargest(limit + _MOST_EMPTY, ended, key=lambda name: (ended[name][1], name))
     for name in latest:
         if len(best) == limit and best[-1][2].finished >= ended[name][1]:
             break
         if name not in opened:
-            add(name, door.folders.results(name, ended[name]))
+            best = _best([best, _of(name, door.folders.results(name, ended[name]))], limit)
     return [shown_result(*item) for item in best]
+
+
+def _of(manifest: str, results: Mapping[str, Shown]) -> list[_Item]:
+    return [(manifest, *item) for item in results.items()]
+
+
+def _best(found: Iterable[Iterable[_Item]], limit: int) -> list[_Item]:
+    """The newest of several lists of results, sorted."""
+    return heapq.nlargest(limit, chain.from_iterable(found), key=lambda item: (item[2].finished, item[1]))
 
 
 def shown_result(manifest: str, pair: str, shown: Shown) -> ShownResult:

@@ -11,6 +11,9 @@ from pipeline.server.states import State
 
 Listed = Mapping[State, Iterable[str]]
 
+# A manifest that comes again is in two states. The last one counts, as in `state_of`.
+_BY_WEIGHT: tuple[State, ...] = ("done", "failed", "waiting", "processing")
+
 
 class Watching:
     """Compares listings of the inbox, and reports each manifest that is in another state than before.
@@ -52,9 +55,7 @@ class Watching:
         while True:
             try:
                 found = await self._listed()
-                # A manifest that comes again is in two states. The last of these counts, as in `state_of`.
-                order: tuple[State, ...] = ("done", "failed", "waiting", "processing")
-                now = {name: state for state in order for name in found[state]}
+                now = {name: state for state in _BY_WEIGHT for name in found[state]}
                 if earlier is not None:
                     self._report(earlier, now)
                 earlier = now

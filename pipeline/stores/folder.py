@@ -155,7 +155,6 @@ class FolderStore:
             lock = self._locks.take(target)
         if lock is None:
             return None
-        written: Holding | None = None
         try:
             with self._tree.faults(target):
                 # Where both names are one file, the rename below removes one of them.
@@ -164,20 +163,16 @@ class FolderStore:
             holding = Holding(owner=uuid4().hex, content=content, history=lock.before.inherited(content))
             # Before the file is moved or read, so that a death at any later moment is counted.
             lock.write(holding)
-            written = holding
+            claim = FolderClaim(self, source, target, lock, holding)
             if not left:
-                self.rename(source, target)
+                claim.move_in()
         except (NotFoundError, ClaimLostError):
             lock.close()
             return None
         except BaseException:
-            if written:
-                # That the file cannot be moved is no death of this process.
-                with contextlib.suppress(StoreError):
-                    lock.write(written.model_copy(update={"stopped": True}))
             lock.leave()  # with the history of the holders before
             raise
-        return FolderClaim(self, source, target, lock, holding)
+        return claim
 
     def reserve(self, folder: str, part: str = "") -> Lock | None:
         with self._tree.faults(folder):

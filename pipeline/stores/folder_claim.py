@@ -1,10 +1,11 @@
 """The claim on a file in a folder."""
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, TakenAwayError
+from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreError, TakenAwayError
 from pipeline.stores.base import History
 from pipeline.stores.holding import Holding
 from pipeline.stores.lock import Lock
@@ -24,6 +25,18 @@ class FolderClaim:
     @property
     def history(self) -> History:
         return self._holding.history
+
+    def move_in(self) -> None:
+        """Move the file to where claimed files lie. Raises `NotFoundError` if it has gone, `StoreError`."""
+        try:
+            self._store.rename(self._source, self._key)
+        except NotFoundError:
+            raise
+        except BaseException:
+            # That the file cannot be moved is no death of this process.
+            with contextlib.suppress(StoreError):
+                self.stopping()
+            raise
 
     def read(self, limit: int) -> bytes:
         return self._store.read(self._key, limit)

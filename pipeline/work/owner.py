@@ -22,13 +22,11 @@ from pipeline.engines.base import (
     Unread,
 )
 from pipeline.errors import (
-    ClaimLostError,
     EngineLostError,
     Problem,
     StoppedError,
     StoreError,
     UnavailableError,
-    problems_of,
 )
 from pipeline.events.listener import PairDone, StoreUnavailable
 from pipeline.outbox.outbox import Outbox
@@ -150,12 +148,8 @@ class Owner:
             earlier = self._patience.wait_for(partial(self._lookup.find, job, pair))
             if earlier.refusal and not earlier.whole:
                 raise StoreError(earlier.refusal)
-        except ClaimLostError as error:
-            self._settling.leave(job, error)
-            self._session.changed.set()  # no outcome will come that shows that this job has ended
-            return
         except StoreError as error:
-            self._settling.settle(job, problems_of(error, pair.place, pair.id)[0])
+            self._settling.refuse(job, pair, error)
             return
         task = Task(
             number=self._tasks.next_number(),

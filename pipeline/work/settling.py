@@ -7,9 +7,10 @@ from functools import partial
 from typing import TypeVar
 
 from pipeline.engines.base import Finished
-from pipeline.errors import ClaimLostError, Problem, StoppedError, TakenAwayError, problems_of
+from pipeline.errors import ClaimLostError, Problem, StoppedError, StoreError, TakenAwayError, problems_of
 from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, Note, PairDone
 from pipeline.inbox.claimed import ClaimedManifest
+from pipeline.manifest.models import Pair
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.pages import Kept
 from pipeline.outbox.results import Found
@@ -88,6 +89,13 @@ class Settling:
                     self._put_off(job, "manifest could not be ended")
         self._changed.set()
 
+    def refuse(self, job: Job, pair: Pair, error: StoreError) -> None:
+        """A pair cannot be handed out: it has failed, unless the claim on its manifest is gone."""
+        if isinstance(error, ClaimLostError):
+            self.leave(job, error)
+        else:
+            self.settle(job, problems_of(error, pair.place, pair.id)[0])
+
     def leave(self, job: Job, error: ClaimLostError) -> None:
         """Stop work on a manifest whose claim is gone. Nothing of it is published any more."""
         with job.lock:
@@ -100,6 +108,7 @@ class Settling:
         job.close()
         lost = not isinstance(error, TakenAwayError)
         self._listener.hear(ManifestLeft(job.name, str(error), "warning", claim_lost=lost))
+        self._changed.set()
 
     def put_off(self, job: Job, reason: str) -> None:
         """Hand a manifest back, and do not try it again for a while, which counts as a problem."""

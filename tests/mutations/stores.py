@@ -94,8 +94,8 @@ STORES = (
     Mutation(
         "a death is not written down before the manifest is read, in a folder",
         "pipeline/stores/folder.py",
-        "lock.write(holding)\n            written",
-        "written",
+        "lock.write(holding)\n            claim",
+        "claim",
         "test_power_loss.py::test_a_power_loss_counts_as_a_death",
     ),
     Mutation(
@@ -108,9 +108,16 @@ STORES = (
     Mutation(
         "a hand-back is not marked, so that it counts as a death",
         "pipeline/stores/folder_claim.py",
-        "self.stopping()\n",
-        "pass\n",
+        "self.stopping()\n                self._store.move",
+        "self._store.move",
         f"{_KEPT}[folder]",
+    ),
+    Mutation(
+        "a manifest that can't be moved into processing/ counts a death",
+        "pipeline/stores/folder_claim.py",
+        "self.stopping()\n            raise",
+        "pass\n            raise",
+        "stores/test_folder.py::test_a_file_that_can_not_be_moved_for_a_while_has_no_deaths",
     ),
     Mutation(
         "a manifest that is handed back replaces a newer one",
