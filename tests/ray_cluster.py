@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 # Ray reads its token when it is imported.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -33,26 +34,52 @@ def cluster(cpus: int) -> Iterator[str]:
 
 
 class Node:
-    """One more node of a cluster, with one place for an actor."""
+    """One more node of a cluster, with one place for an actor. The end of its `with` block kills it."""
 
     def __init__(self, address: str) -> None:
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start"]
-        self._process = subprocess.Popen(
-            [*command, "--address", address, "--num-cpus=1", "--block"],
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        # Ray gives up the start of a node after 30 s, which are too few on a busy machine now and then.
+        for _ in range(5):
+            self._process = _node(address)
+            assert self._process.stdout
+            said = list[str]()
+            for line in self._process.stdout:
+                said.append(line)
+                if "Ray runtime started" in line:
+                    return
+            self._wait()
+        raise RuntimeError(f"no node started:\n{''.join(said)}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._process.poll() is None:
+            self.kill()
 
     def stop(self) -> None:
         """Shut it down in order, as an autoscaler does."""
         self._process.terminate()
-        self._process.wait()
+        self._wait()
 
     def kill(self) -> None:
         """Take it away with all its processes, as a spot instance is taken away."""
         os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        self._wait()
+
+    def _wait(self) -> None:
+        with self._process:  # closes the pipe, too
+            self._process.wait()
+
+
+def _node(address: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--address", address]
+    return subprocess.Popen(
+        [*command, "--num-cpus=1", "--block"],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def main() -> None:

@@ -208,14 +208,14 @@ def test_a_preview_of_a_pair_that_somebody_watches_comes_from_its_actor(
 def test_the_pairs_of_a_machine_that_is_taken_away_are_done_without_a_death(
     end: Callable[[Node], None], on_ray: OnRay, cluster: str, folder: Path, listener: RecordingListener
 ) -> None:
-    node, held = Node(cluster), Held(folder)
+    held = Held(folder)
     engine = on_ray(fake(held))
-    # A node that is started beside other tests needs a minute.
-    listener.wait_for(Note, lambda _: len(ready_notes(listener)) > CPUS, timeout=300)
-    for task in (listed := tasks(folder, ["content.png"] * 9)):
-        engine.submit(task)
-    listener.wait_for(BatchBegan, lambda _: len({e.device for e in listener.of(BatchBegan)}) > CPUS)
-    end(node)
+    with Node(cluster) as node:
+        listener.wait_for(Note, lambda _: len(ready_notes(listener)) > CPUS, timeout=300)
+        for task in (listed := tasks(folder, ["content.png"] * 9)):
+            engine.submit(task)
+        listener.wait_for(BatchBegan, lambda _: len({e.device for e in listener.of(BatchBegan)}) > CPUS)
+        end(node)
     listener.wait_for(BatchEnded)  # no task can end before the release, only the batch of a lost process
     (folder / "released").touch()
     found = [engine.take() for _ in listed]
@@ -239,13 +239,11 @@ def test_a_machine_that_vanishes_while_its_engine_starts_is_not_refused(
 
     on_ray(third_hangs)
     listener.wait_for(Note, lambda _: len(ready_notes(listener)) == CPUS, timeout=300)
-    node = Node(cluster)
-    while not hangs.exists():
-        time.sleep(0.01)
-    node.kill()
-    node = Node(cluster)
-    listener.wait_for(Note, lambda _: len(ready_notes(listener)) == CPUS + 1, timeout=300)
-    node.kill()
+    with Node(cluster):
+        while not hangs.exists():
+            time.sleep(0.01)
+    with Node(cluster):
+        listener.wait_for(Note, lambda _: len(ready_notes(listener)) == CPUS + 1, timeout=300)
     assert not [note.message for note in listener.of(Note) if note.level != "info"]
 
 
