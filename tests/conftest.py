@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # The program as a separate process, and settings that make it fast with small pictures.
 PROGRAM = "from pipeline.start import main; main()"
 COMMAND = [sys.executable, "-c", PROGRAM]
+# The same with an engine that computes nothing: a program that imports torch takes seconds to start.
+FAKE_COMMAND = [sys.executable, "-m", "tests.program", "{}", "fake"]
 QUICK_SETTINGS = {"OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"}
 # A network of one layer, to save time.
 SHALLOW: dict[str, Any] = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}

@@ -19,6 +19,7 @@ from pipeline.environment import Environment
 from pipeline.settings import Settings
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
+from tests.lasting_engine import LastingEngine
 
 
 def _stuck(settings: Settings, stores: Stores, timing: Timing) -> Engine:
@@ -53,6 +54,7 @@ ENGINES = {
     "signed": _signed,
     "local": Environment().engine,
     "stuck": _stuck,
+    "lasting": lambda settings, stores, timing: LastingEngine(stores),
     "fake": lambda settings, stores, timing: FakeEngine(stores),
 }
 

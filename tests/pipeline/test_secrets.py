@@ -10,7 +10,7 @@ import pytest
 from manifests.demo_s3 import BUCKET, KEYS
 from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
-from tests.conftest import COMMAND, QUICK_SETTINGS, make_png
+from tests.conftest import FAKE_COMMAND, QUICK_SETTINGS, make_png
 
 PLANTED = "planted-0123456789"
 
@@ -24,7 +24,7 @@ def test_no_secret_is_written_anywhere(seaweed: str, secret: str) -> None:
     denied = {**good, "id": "denied", "content": "s3://elsewhere/a.png"}
     store.write("in/m.json", json.dumps({"pairs": [good, bad, denied]}).encode())
     store.write("in/broken.json", b"{")
-    command = [*COMMAND, "watch", "--once", "--inbox", f"{store.url}/in", "--outbox", f"{store.url}/out"]
+    command = [*FAKE_COMMAND, "watch", "--once", "--inbox", f"{store.url}/in", "--outbox", f"{store.url}/out"]
     command += ["--endpoint-url", seaweed.replace("http://", f"http://user:{PLANTED}@")]
     command += ["--allow", "s3://elsewhere"]
     secrets = {"AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": PLANTED if secret == PLANTED else ""}

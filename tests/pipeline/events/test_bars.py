@@ -8,15 +8,15 @@ import select
 import shlex
 import signal
 import subprocess
-import sys
 import termios
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import COMMAND, QUICK_SETTINGS, SHALLOW
+from tests.conftest import FAKE_COMMAND, QUICK_SETTINGS
 
+LASTING_COMMAND = [*FAKE_COMMAND[:-1], "lasting"]
 NAME = b"caf\xe9"  # not UTF-8; file names from old archives may be like this
 
 
@@ -30,19 +30,13 @@ class Terminal:
 
     def __init__(self, folder: Path, start: Sequence[str] = (), epochs: int = 1, **environment: str) -> None:
         images = {"content": "content.png", "style": "style.png"}
-        pair = {**images, "epochs": epochs, "max_size": 48, **SHALLOW}
+        pair = {**images, "epochs": epochs}
         manifest = bytes(folder) + b"/" + NAME + b".json"
         with open(manifest, "w") as file:
-            json.dump(
-                {
-                    "defaults": {"tolerance": 0},
-                    "pairs": [{**pair, "id": "a"}, {**pair, "id": "b", "seed": 1}],
-                },
-                file,
-            )
+            json.dump({"pairs": [{**pair, "id": "a"}, {**pair, "id": "b", "seed": 1}]}, file)
         self._ours, theirs = pty.openpty()
         self._process = subprocess.Popen(
-            [*start, *COMMAND, "run", manifest, "--outbox", folder / "outbox"],
+            [*start, *LASTING_COMMAND, "run", manifest, "--outbox", folder / "outbox"],
             stdout=theirs,
             stderr=subprocess.PIPE,
             env={**os.environ, **QUICK_SETTINGS, **environment},
@@ -106,7 +100,6 @@ def test_names_that_cannot_be_printed_are_shown_escaped(folder: Path, encoding: 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_the_program_works_with_closed_stdout_or_stderr(folder: Path, closed: str) -> None:
     (folder / "m.json").write_text(json.dumps({"content": "content.png", "style": "style.png"}))
-    program = [sys.executable, "-m", "tests.program", "{}", "fake"]
-    command = shlex.join([*program, "run", str(folder / "m.json"), "--outbox", str(folder / "outbox")])
+    command = shlex.join([*FAKE_COMMAND, "run", str(folder / "m.json"), "--outbox", str(folder / "outbox")])
     assert subprocess.run(f"{command} {closed}", shell=True).returncode == 0
     assert len(list(folder.glob("outbox/*/*.loss.jsonl"))) == 1

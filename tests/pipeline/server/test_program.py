@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -25,6 +26,7 @@ LINE = (
 )
 FIELDS = '-F "epochs=20" -F "content_weight=1.0" -F "style_weight=500000.0"'
 Start = Callable[..., tuple[Runner, str]]
+Post = Callable[[str, str], tuple[Path, dict[str, Any]]]
 
 
 @pytest.fixture
@@ -49,23 +51,36 @@ def start(places: list[str | Path]) -> Iterator[Start]:
         runner.kill()
 
 
-@pytest.mark.parametrize("line", [LINE, LINE.replace("-o ", f"{FIELDS} -o ")])
-def test_the_lines_that_the_method_is_known_by_give_a_picture(
-    places: list[str | Path], tmp_path: Path, line: str
-) -> None:
-    for seed, name in enumerate(("content.jpg", "style.jpg")):
-        make_picture(32, 24, seed).save(tmp_path / name)
-    port = str(free_port())
-    with Runner("serve", *places, "--port", port) as runner:
-        runner.wait_for("watching")
-        arguments = shlex.split(line.replace("5002", port))
-        subprocess.run([*arguments, "--fail", "--silent", "--show-error"], cwd=tmp_path, check=True)
-        record = json.loads(next((tmp_path / "outbox").glob("*/picture.json")).read_text())
-    with Image.open(tmp_path / "out.png") as picture:
+@pytest.fixture
+def post(places: list[str | Path], tmp_path: Path) -> Post:
+    """A function that runs such a line with an engine; the file `out.png`, and the record's parameters."""
+
+    def post(line: str, engine: str) -> tuple[Path, dict[str, Any]]:
+        for seed, name in enumerate(("content.jpg", "style.jpg")):
+            make_picture(32, 24, seed).save(tmp_path / name)
+        port = str(free_port())
+        with Runner("serve", *places, "--port", port, engine=engine) as runner:
+            runner.wait_for("watching")
+            arguments = shlex.split(line.replace("5002", port))
+            subprocess.run([*arguments, "--fail", "--silent", "--show-error"], cwd=tmp_path, check=True)
+            record = json.loads(next((tmp_path / "outbox").glob("*/picture.json")).read_text())
+        return tmp_path / "out.png", record["parameters"]
+
+    return post
+
+
+def test_the_line_that_the_method_is_known_by_gives_a_picture(post: Post) -> None:
+    out, parameters = post(LINE, "local")
+    with Image.open(out) as picture:
         assert (picture.size, picture.format) == ((32, 24), "PNG")
         assert len(set(picture.convert("L").tobytes())) > 10  # it is not of one colour
-    assert record["parameters"]["epochs"] == (20 if FIELDS in line else 10)
-    assert record["parameters"]["style_weight"] == (5e5 if FIELDS in line else 1e6)
+    assert (parameters["epochs"], parameters["style_weight"]) == (10, 1e6)
+
+
+def test_the_fields_of_the_method_become_parameters(post: Post) -> None:
+    out, parameters = post(LINE.replace("-o ", f"{FIELDS} -o "), "fake")
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert (parameters["epochs"], parameters["style_weight"]) == (20, 5e5)
 
 
 def test_it_is_ready_when_the_engine_has_started(start: Start) -> None:

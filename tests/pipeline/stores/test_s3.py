@@ -18,7 +18,7 @@ from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
 from pipeline.stores.sources import Sources
 from pipeline.timing import Timing
-from tests.conftest import COMMAND, QUICK_SETTINGS, make_png
+from tests.conftest import COMMAND, FAKE_COMMAND, QUICK_SETTINGS, make_png
 from tests.pipeline.stores.altered import Altered
 
 LIMIT = 1000
@@ -119,7 +119,7 @@ def test_on_a_server_without_conditions_several_runners_are_refused(
     for number in range(8):
         store.objects.put("lease", b"%d" % number, absent=True)  # it refuses none of them
     assert not store.exclusive()
-    command = [*COMMAND, "watch", "--once"]
+    command = [*FAKE_COMMAND, "watch", "--once"]
     command += ["--inbox", store.url, "--outbox", "s3://bucket/out", "--endpoint-url", careless]
     refused = subprocess.run(command, capture_output=True, text=True)
     assert refused.returncode == 2

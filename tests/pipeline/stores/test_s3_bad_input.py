@@ -17,11 +17,10 @@ from pipeline.inbox.inbox import Inbox
 from pipeline.outbox.outbox import Outbox
 from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
-from tests.conftest import COMMAND, QUICK_SETTINGS, make_png
+from tests.conftest import FAKE_COMMAND, QUICK_SETTINGS, make_png
 
 LIMIT = 10**6
 NAMES = ["a b", "a+b", "100%", "a%2Fb", "ü 日本 🎨", "x" * 180]
-SHALLOW = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}, "epochs": 1, "max_size": 32}
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def versioned() -> Iterator[S3Store]:
 
 
 def watch(endpoint_url: str, inbox: S3Store, outbox: str, **environment: str) -> Any:
-    command = [*COMMAND, "watch", "--once"]
+    command = [*FAKE_COMMAND, "watch", "--once"]
     command += ["--inbox", inbox.url, "--outbox", outbox, "--endpoint-url", endpoint_url]
     return subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, **QUICK_SETTINGS, **environment}
@@ -48,7 +47,7 @@ def watch(endpoint_url: str, inbox: S3Store, outbox: str, **environment: str) ->
 
 def test_unusual_names_and_objects_that_are_no_manifests(inbox: S3Store, seaweed: str) -> None:
     for name in NAMES:
-        pair = {"content": f"{name}/ö +%.png", "style": f"{inbox.url}/{name}/ö +%.png", **SHALLOW}
+        pair = {"content": f"{name}/ö +%.png", "style": f"{inbox.url}/{name}/ö +%.png"}
         inbox.write(f"{name}/ö +%.png", make_png(seed=1))
         inbox.write(f"{name}.json", json.dumps(pair).encode())
     inbox.write("empty.json", b"")
@@ -76,7 +75,7 @@ def test_a_key_that_is_too_long_below_processing_is_reported_and_the_other_manif
     longest = "y" * (1024 - len(inbox.prefix) - len(".json"))
     inbox.write("a.png", make_png(seed=1))
     for name in (longest, "z"):
-        inbox.write(f"{name}.json", json.dumps({"content": "a.png", "style": "a.png", **SHALLOW}).encode())
+        inbox.write(f"{name}.json", json.dumps({"content": "a.png", "style": "a.png"}).encode())
     ended = watch(aws, inbox, f"s3://{bucket}/out")
     assert ended.returncode == 1
     assert ended.stderr == ""
@@ -150,7 +149,7 @@ def test_a_missing_permission_to_write_is_reported_before_anything_is_computed(
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
     assert "access is denied; the credentials need the permissions" in refused.stderr
-    from_folder = [*COMMAND, "watch", "--once"]
+    from_folder = [*FAKE_COMMAND, "watch", "--once"]
     from_folder += ["--inbox", str(tmp_path), "--outbox", inbox.url, "--endpoint-url", seaweed]
     refused = subprocess.run(from_folder, capture_output=True, text=True, env={**os.environ, **keys})
     assert "access is denied" in refused.stderr

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import COMMAND, SHALLOW
+from tests.conftest import COMMAND
 from tests.pipeline.box import Box
 from tests.process import Runner
 
-QUICK = {"content": "a.png", "style": "b.png", "epochs": 1, "max_size": 32, **SHALLOW}
-ENDLESS = {**QUICK, "epochs": 1000, "init": "random", "tolerance": 0}
+QUICK = {"content": "a.png", "style": "b.png", "epochs": 1}
+ENDLESS = {**QUICK, "epochs": 1000}
 LIMIT = 10**6
 
 
@@ -29,7 +29,8 @@ def endpoint(box: Box) -> list[str]:
 
 def watch(box: Box, scan: float = 2.0) -> Runner:
     arguments = ["watch", "--inbox", box.inbox.url, "--outbox", box.outbox.url, *endpoint(box)]
-    return Runner(*arguments, timing={"settled": 0.0, "scan": scan, "scan_bucket": scan})
+    timing = {"settled": 0.0, "scan": scan, "scan_bucket": scan}
+    return Runner(*arguments, timing=timing, engine="lasting")
 
 
 def call(command: str, box: Box) -> None:
@@ -93,7 +94,7 @@ def test_a_small_manifest_is_done_before_a_large_one_that_started_earlier(
 ) -> None:
     box = folder_box()
     box.fill([])
-    pairs: list[dict[str, object]] = [{**QUICK, "seed": seed, "init": "random"} for seed in range(30)]
+    pairs: list[dict[str, object]] = [{**QUICK, "seed": seed} for seed in range(30)]
     drop(box, "large", *pairs)
     with watch(box, scan=0.05) as runner:
         runner.wait_for("pair done")

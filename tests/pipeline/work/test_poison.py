@@ -153,6 +153,6 @@ def test_a_runner_without_progress_ends_and_the_next_runner_does_the_pair(tmp_pa
         assert runner.finish() == 1
         assert runner.events[-1]["event"].startswith("no progress for")
         assert runner.events[-1]["level"] == "error"
-    with Runner(*arguments, "--once") as second:
+    with Runner(*arguments, "--once", engine="fake") as second:
         assert second.finish() == 0
         assert second.count("pair done") == 1

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +11,7 @@ from uuid import uuid4
 from manifests.demo_s3 import BUCKET
 from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
-from tests.conftest import make_png
+from tests.conftest import FAKE_COMMAND, make_png
 
 RUNNERS, MANIFESTS = 8, 60
 
@@ -26,7 +25,7 @@ def test_each_manifest_is_processed_by_exactly_one_of_eight_runners(seaweed: str
         pair = {"content": "a.png", "style": "a.png", "seed": int(name)}
         inbox.write(f"{name}.json", json.dumps(pair).encode())
 
-    command = [sys.executable, "-m", "tests.program", "{}", "fake", "watch", "--once"]
+    command = [*FAKE_COMMAND, "watch", "--once"]
     command += ["--inbox", inbox.url, "--outbox", outbox.url, "--endpoint-url", seaweed]
     logs = [tmp_path / f"{number}.log" for number in range(RUNNERS)]
     with ExitStack() as stack:
