@@ -25,7 +25,7 @@ from nst.decoding.decode import (
 from nst.decoding.profiles import srgb_profile
 from nst.decoding.tags import RESOLUTION_UNIT, X_RESOLUTION, Y_RESOLUTION
 from nst.errors import ImageError
-from nst.metadata import kept_exif, with_tags
+from nst.metadata import DESCRIPTION, kept_exif, with_tags
 from nst.parameters import Format
 from nst.tiff import tiff
 
@@ -54,7 +54,7 @@ __all__ = [
     "to_tensor",
 ]
 
-_EXIF_DESCRIPTION, _EXIF_SOFTWARE = 0x010E, 0x0131
+_SOFTWARE = 0x0131
 _INCH = 2  # as the unit of a resolution
 _BAND = 2**18  # pixels of rows that are computed at once; each takes 40 bytes
 
@@ -118,7 +118,7 @@ def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, An
             options["exif"] = with_tags(picture.exif, {})
         image.save(out, "PNG", pnginfo=info, **options)
         return out.getvalue()
-    tags: dict[int, object] = {_EXIF_SOFTWARE: software, _EXIF_DESCRIPTION: text}
+    tags: dict[int, object] = {_SOFTWARE: software, DESCRIPTION: text}
     if picture.dpi:
         tags |= {X_RESOLUTION: picture.dpi[0], Y_RESOLUTION: picture.dpi[1], RESOLUTION_UNIT: _INCH}
     if form == "tiff":

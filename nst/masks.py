@@ -111,15 +111,23 @@ class Regions:
         guides = tuple(_guides(chosen, keep, size) for size in sizes)
         for each, guide in zip(members, guides[-1], strict=True):
             if not guide.any():
-                where = f"the region of style {each[0] + 1}" if masks[each[0]] else "the picture"
-                why = "outside of what is kept" if keep else f"in a picture of {_text(sizes[-1])}"
-                raise ImageError(f"nothing of {where} is left {why}; enlarge the white part of its mask")
+                raise ImageError(_nothing_left(each[0] if masks[each[0]] else None, keep, sizes[-1]))
         return cls(members, strengths, guides, tuple(_kept(guide, keep) for guide in guides))
 
     @property
     def finest(self) -> "Regions":
         """These regions at the last scale only."""
         return replace(self, guides=self.guides[-1:], keeps=self.keeps[-1:])
+
+
+def _nothing_left(style: int | None, keep: Image.Image | None, size: tuple[int, int]) -> str:
+    """Why nothing is left of the region of a style, or of the picture where no style has a mask."""
+    if style is None:
+        return "nothing of the picture is left outside of what is kept; enlarge the black part of 'keep'"
+    where, remedy = f"in a picture of {_text(size)}", "enlarge the white part of its mask"
+    if keep:
+        where, remedy = "outside of what is kept", f"{remedy}, or the black part of 'keep'"
+    return f"nothing of the region of style {style + 1} is left {where}; {remedy}"
 
 
 def _guides(masks: Sequence[Image.Image | None], keep: Image.Image | None, size: tuple[int, int]) -> Tensor:

@@ -1,17 +1,19 @@
 """EXIF (CIPA DC-008) that goes from a content to its result."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 
-from PIL import Image
+from PIL import Image, TiffTags
 
 from nst.decoding.tags import EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD, ORIENTATION
 
+DESCRIPTION = 0x010E
 _HEAD = b"Exif\0\0"
 _LONGEST = 2048  # bytes of a value
 _MOST = 48_000  # bytes; a JPEG has room for 64 KiB, with the notes of the program
 _COLOR_SPACE, _SRGB = 0xA001, 1
 _PIXELS = (0xA002, 0xA003)
+_USER_COMMENT = 0x9286
 _MAKER_NOTE = 0x927C  # has offsets, which would no longer be right
 # Of a TIFF file: where and how its pixels are stored, other metadata, and directories of other pictures.
 _STORED = {*range(254, 267), *range(273, 285), 292, 293, 296, 301, 302, *range(317, 348), *range(512, 533)}
@@ -25,37 +27,57 @@ def kept_exif(exif: bytes) -> bytes:
     It lacks the orientation, the resolution and the thumbnail, what only says how the pixels are stored, the
     maker note, values that are broken, and values of more than 2048 bytes. Its colour space is sRGB.
     """
-    source, kept = Image.Exif(), Image.Exif()
+    source, kept, directories = Image.Exif(), Image.Exif(), dict[int, dict[int, object]]()
     with contextlib.suppress(Exception):  # a broken structure has nothing that could be kept
         source.load(_HEAD + exif)
         _copy(source.items(), kept, _NOT_KEPT)
-        for directory in (EXIF_IFD, GPS_IFD):
+        for number in (EXIF_IFD, GPS_IFD):
+            directories[number] = {}
             left_out = {INTEROPERABILITY_IFD, _MAKER_NOTE, *_PIXELS}
-            _copy(source.get_ifd(directory).items(), kept.get_ifd(directory), left_out)
-        if kept.get_ifd(EXIF_IFD):
-            kept.get_ifd(EXIF_IFD)[_COLOR_SPACE] = _SRGB
-    data = kept.tobytes().removeprefix(_HEAD) if kept or kept.get_ifd(EXIF_IFD) else b""
+            _copy(source.get_ifd(number).items(), directories[number], left_out)
+    if directories.get(EXIF_IFD):
+        directories[EXIF_IFD][_COLOR_SPACE] = _SRGB
+    found = {number: tags for number, tags in directories.items() if tags}
+    for number, tags in found.items():  # an empty directory is not allowed
+        kept.get_ifd(number).update(tags)
+    data = kept.tobytes().removeprefix(_HEAD) if kept or found else b""
     return data if len(data) <= _MOST else b""
 
 
 def with_tags(exif: bytes, tags: dict[int, object]) -> Image.Exif:
-    """EXIF with these tags in addition, or in place of those that it has, for a picture that is upright."""
-    result = Image.Exif()
+    """EXIF with these tags in addition, or in place of those that it has, for a picture that is upright.
+
+    A description that it has is kept. The one in `tags` then becomes its comment, unless it has one.
+    """
+    result, given = Image.Exif(), dict(tags)
     if exif:
         result.load(_HEAD + exif)
         # Pillow writes a directory that was read.
         for directory in (EXIF_IFD, GPS_IFD):
-            result.get_ifd(directory)
+            if directory in result:
+                result.get_ifd(directory)
         result.pop(ORIENTATION, None)
-    for tag, value in tags.items():
+        for tag, value in list(result.items()):
+            result[tag] = _as_stored(tag, value)
+        if DESCRIPTION in result and DESCRIPTION in given:
+            comment = str(given.pop(DESCRIPTION)).encode("ascii", "replace")
+            result.get_ifd(EXIF_IFD).setdefault(_USER_COMMENT, b"ASCII\0\0\0" + comment)
+    for tag, value in given.items():
         result[tag] = value
     return result
 
 
-def _copy(tags: Iterable[tuple[int, object]], to: object, left_out: set[int]) -> None:
+def _copy(tags: Iterable[tuple[int, object]], to: MutableMapping[int, object], left_out: set[int]) -> None:
     for tag, value in tags:
         if tag not in left_out and _can_be_written(tag, value):
-            to[tag] = value  # type: ignore[index]
+            to[tag] = _as_stored(tag, value)
+
+
+def _as_stored(tag: int, value: object) -> object:
+    """A text as the bytes that the file has: Pillow reads them as Latin-1, and writes ASCII only."""
+    if isinstance(value, str) and TiffTags.lookup(tag).type == TiffTags.ASCII:
+        return value.encode("latin-1")
+    return value
 
 
 def _can_be_written(tag: int, value: object) -> bool:

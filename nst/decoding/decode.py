@@ -10,9 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from nst.decoding import pillow, vips
 from nst.decoding.colour import to_srgb
 from nst.decoding.opened import CMYK, GREY, RGB, Opened, Samples
-from nst.decoding.profiles import adobe_rgb_profile
 from nst.decoding.recognise import open_picture
-from nst.decoding.tags import says_adobe_rgb
 from nst.errors import ImageError
 
 MOST_PIXELS = 2**28
@@ -131,10 +129,7 @@ def _shrink(opened: Opened, long_side: int | None) -> int:
 
 def _picture(opened: Opened, shrink: int) -> Picture:
     notes = opened.notes
-    profile = notes.profile
-    if profile is None and says_adobe_rgb(notes.exif):
-        profile = adobe_rgb_profile()
-    rgb, alpha = _to_pillow(to_srgb(opened.read(shrink), profile))
+    rgb, alpha = _to_pillow(to_srgb(opened.read(shrink), notes.profile))
     if notes.orientation in _TURNS:
         turn = _TURNS[notes.orientation]
         rgb, alpha = rgb.transpose(turn), alpha and alpha.transpose(turn)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from nst.decoding import vips
 from nst.decoding.opened import Opened, Samples
+from nst.decoding.profiles import profile_of_exif
 from nst.decoding.tags import notes_of_exif, usable_dpi
 from nst.errors import ImageError
 
@@ -53,7 +54,7 @@ def open_jpeg(data: bytes) -> Opened:
         raise ImageError("incomplete: it ends before its pixels")
     height, width = struct.unpack_from(">HH", head.frame, 1)
     notes = notes_of_exif(head.exif, head.xmp)
-    profile = b"".join(part for _, part in sorted(head.profile.items())) or None
+    profile = b"".join(part for _, part in sorted(head.profile.items())) or profile_of_exif(notes.exif)
 
     def read(shrink: int) -> Samples:
         _check_scans(data, head)

@@ -12,12 +12,14 @@ from PIL import Image
 from nst.decoding import vips
 from nst.decoding.depth import of_floats, of_integers
 from nst.decoding.opened import Notes, Opened, Samples
+from nst.decoding.profiles import profile_of_exif
 from nst.decoding.tags import ORIENTATION, notes_of_exif, usable_dpi
 
 Image.init()
 # An EPS file is a program, which Pillow would run in Ghostscript. Pillow recognises the others but can't
 # decode them.
 FORMATS = [name for name in Image.OPEN if name not in ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")]
+_MAY_BE_ADOBE_RGB = {"JPEG", "MPO", "TIFF"}  # by EXIF; without a profile, other formats are sRGB
 _MEMORY, _MEMORY_ALPHA, _MEMORY_DEEP = 24, 32, 32
 # Modes that are read as others, without a loss.
 _READ_AS = {
@@ -86,7 +88,17 @@ def _notes(image: Image.Image) -> Notes:
         across, down = map(float, image.info.get("dpi", ()))
         if math.isfinite(across) and math.isfinite(down):
             notes = replace(notes, dpi=usable_dpi(across, down) or notes.dpi)
-    return replace(notes, profile=profile if isinstance(profile, bytes) and profile else None)
+    if not isinstance(profile, bytes) or not profile:
+        profile = profile_of_exif(notes.exif) if image.format in _MAY_BE_ADOBE_RGB else None
+    return upright(replace(notes, profile=profile), image)
+
+
+def upright(notes: Notes, image: Image.Image) -> Notes:
+    """The notes on a picture as Pillow loads it: it turns TIFF files upright itself."""
+    if image.format != "TIFF" or image.getexif().get(ORIENTATION, 1) == 1:
+        return notes
+    dpi = notes.dpi[::-1] if notes.dpi and notes.orientation > 4 else notes.dpi
+    return replace(notes, orientation=1, dpi=dpi)
 
 
 def _declares_alpha(data: bytes, form: str | None) -> bool:

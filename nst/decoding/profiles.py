@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from nst.decoding.tags import says_adobe_rgb
 from nst.errors import ImageError
 
 _D65 = (0.3127, 0.3290)
@@ -77,9 +78,10 @@ def srgb_profile() -> bytes:
     return _profile(_PRIMARIES[1], _SRGB_CURVE, False) or b""
 
 
-def adobe_rgb_profile() -> bytes | None:
-    """The profile of Adobe RGB (1998)."""
-    return _profile((0.640, 0.330, 0.210, 0.710, 0.150, 0.060, *_D65), (563 / 256,), False)
+def profile_of_exif(exif: bytes) -> bytes | None:
+    """The profile of Adobe RGB (1998), if EXIF says that the colours are those."""
+    adobe_rgb = (0.640, 0.330, 0.210, 0.710, 0.150, 0.060, *_D65)
+    return _profile(adobe_rgb, (563 / 256,), False) if says_adobe_rgb(exif) else None
 
 
 @lru_cache(maxsize=64)

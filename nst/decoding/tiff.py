@@ -9,6 +9,7 @@ from PIL import Image
 from nst.decoding import pillow, vips
 from nst.decoding.depth import of_floats, of_integers
 from nst.decoding.opened import Notes, Opened, Samples
+from nst.decoding.profiles import profile_of_exif
 from nst.decoding.tags import (
     SUB_IFDS,
     Structure,
@@ -53,8 +54,8 @@ def open_tiff(data: bytes) -> Opened:
         raise ImageError("incomplete: it ends before its pixels")
     tags, exif = pages[page], data if page == 0 else b""
     if page == 0 and _pillow_reads_it_better(tags):
-        found = pillow.opened(Image.open(io.BytesIO(data), formats=["TIFF"]))
-        return replace(found, notes=_notes(tags, exif))
+        image = Image.open(io.BytesIO(data), formats=["TIFF"])
+        return replace(pillow.opened(image), notes=pillow.upright(_notes(tags, exif), image))
     _check_places(tags, len(data))
     image = vips.lazy("tiff", data, "truncated", page=page)  # it warns of unknown tags
     plain = image.format in ("uchar", "ushort")
@@ -91,7 +92,7 @@ def _pillow_reads_it_better(tags: Tags) -> bool:
 def _notes(tags: Tags, exif: bytes) -> Notes:
     xmp, profile = tags.get(_XMP, b""), tags.get(_PROFILE)
     orientation = orientation_of(tags, xmp if isinstance(xmp, bytes) else b"")
-    profile = profile if isinstance(profile, bytes) and profile else None
+    profile = profile if isinstance(profile, bytes) and profile else profile_of_exif(exif)
     return Notes(orientation, dpi_of(tags), profile, exif)
 
 

@@ -116,7 +116,7 @@ class Preparer:
         with named(pair.content):
             ready = PreparedPair.prepare(content, styles, pair.parameters, keep)
         source = recorded_image(pair.content, inputs.files)
-        thumbnails = masks.thumbnails | thumbnails | {source.thumbnail: ready.contents[-1]}
+        thumbnails = masks.thumbnails | thumbnails | {source.thumbnail: _shown(content.rgb, ready)}
         return Prepared(
             pair=ready,
             content=source,
@@ -126,7 +126,7 @@ class Preparer:
             dpi=(dpi, dpi) if (dpi := pair.parameters.dpi) else content.dpi,
             exif=images.kept_exif(content.exif) if pair.parameters.keep_metadata else b"",
             keep=recorded_image(pair.keep, inputs.files) if pair.keep else None,
-            notes=tuple(masks.notes),
+            notes=tuple(dict.fromkeys(masks.notes)),
         )
 
     def _digest(self, pair: Pair, sha256s: Mapping[str, str]) -> str:
@@ -182,6 +182,14 @@ def _described(parameters: Parameters) -> dict[str, Any]:
     """
     always = parameters.model_dump(include=_FIRST_PARAMETERS)
     return always | parameters.model_dump(exclude_defaults=True)
+
+
+def _shown(content: Image.Image, ready: PreparedPair) -> Image.Image:
+    """What the thumbnail of a content is made of: all pairs with this content share it, also larger ones."""
+    side = min(THUMBNAIL, max(content.size))
+    if max(ready.contents[-1].size) >= side:
+        return ready.contents[-1]
+    return images.resize(content, images.scaled(content.size, side))
 
 
 def _pixels(style: Style) -> int:

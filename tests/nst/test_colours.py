@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, features
 
 from nst import ImageError, images
-from nst.decoding.profiles import adobe_rgb_profile, coded_profile
+from nst.decoding.profiles import coded_profile, profile_of_exif
 from tests.nst.files import file_of, plain
 from tests.nst.making import LONG, SHORT, TEXT, directory, jpeg_with, png_of, tiff, with_chunk
 
@@ -61,9 +61,16 @@ def of_profile(profile: bytes | None) -> tuple[int, ...]:
 def test_adobe_rgb_is_known_by_exif(exif: bytes, is_adobe: bool) -> None:
     plainly = file_of(plain("RGB", COLOR), "JPEG", quality=100, subsampling=0)
     data = jpeg_with(plainly, (0xE1, b"Exif\0\0" + exif))
-    expected = of_profile(adobe_rgb_profile()) if is_adobe else COLOR
+    expected = of_profile(profile_of_exif(adobe_exif())) if is_adobe else COLOR
     assert near(first(data), expected)
-    assert near(of_profile(adobe_rgb_profile()), (0, 181, 83))
+    assert near(of_profile(profile_of_exif(adobe_exif())), (0, 181, 83))
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])
+def test_other_formats_without_a_profile_are_srgb_whatever_exif_says(form: str) -> None:
+    options = {"lossless": True} if form == "WEBP" else {}
+    data = file_of(plain("RGB", COLOR), form, exif=b"Exif\0\0" + adobe_exif(), **options)
+    assert first(data) == COLOR
 
 
 @pytest.mark.parametrize(
@@ -92,9 +99,9 @@ def test_chromaticities_of_a_png_are_used() -> None:
 
 
 def test_coded_colours_of_a_png_go_before_its_profile_and_this_before_its_gamma() -> None:
-    data = file_of(plain("RGB", COLOR), "PNG", icc_profile=adobe_rgb_profile())
+    data = file_of(plain("RGB", COLOR), "PNG", icc_profile=profile_of_exif(adobe_exif()))
     gamma = (b"gAMA", struct.pack(">I", 100_000))
-    assert first(with_chunk(data, *gamma)) == of_profile(adobe_rgb_profile())
+    assert first(with_chunk(data, *gamma)) == of_profile(profile_of_exif(adobe_exif()))
     assert near(first(with_chunk(data, b"cICP", bytes([P3, SRGB, 0, 1]))), (0, 185, 77))
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from nst import images
-from nst.decoding.profiles import adobe_rgb_profile, srgb_profile
+from nst.decoding.profiles import coded_profile, srgb_profile
 from nst.errors import ImageError
 from tests.conftest import make_picture
 from tests.nst.making import LONG, RATIONAL, SHORT, TEXT, jpeg_with, png_of, tiff, tiff_of
@@ -59,7 +59,7 @@ def special() -> Iterator[tuple[str, bytes]]:
         {0x0112: (SHORT, [6]), 0x011A: (RATIONAL, [72, 1]), 0x8769: (LONG, [8]), 0x9003: (TEXT, b"2020")}
     )
     yield "exif", jpeg_with(saved("JPEG", progressive=True), (0xE1, b"Exif\0\0" + exif))
-    yield "icc", saved("JPEG", icc_profile=adobe_rgb_profile())
+    yield "icc", saved("JPEG", icc_profile=coded_profile(12, 13))
     yield "webp", saved("WEBP", exif=b"Exif\0\0" + exif, icc_profile=srgb_profile())
     chunks_of_colours = [
         (b"gAMA", bytes(3) + b"\xff"),

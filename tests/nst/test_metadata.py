@@ -14,6 +14,7 @@ from tests.nst.making import SHORT, jpeg_with, tiff
 
 FORMATS: tuple[Format, ...] = ("png", "jpg", "webp", "tiff")
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+DESCRIPTION, USER_COMMENT = 0x010E, 0x9286
 ORIENTATION, MAKE, COPYRIGHT, DATE, COLOR_SPACE, MAKER_NOTE = 0x0112, 0x010F, 0x8298, 0x9003, 0xA001, 0x927C
 
 
@@ -56,3 +57,44 @@ def test_exif_is_kept_on_request_without_orientation_and_maker_note(form: Format
 def test_broken_or_empty_exif_leaves_nothing_to_keep(exif: bytes) -> None:
     data = jpeg_with(file_of(make_picture(), "JPEG"), (0xE1, b"Exif\0\0" + exif))
     assert images.kept_exif(images.decode(data).exif) == b""
+
+
+def kept(form: Format, exif: Image.Exif) -> Image.Exif:
+    """The EXIF of a result that keeps that of its content, a JPEG with this EXIF."""
+    content = images.decode(file_of(make_picture(), "JPEG", exif=exif))
+    content = replace(content, exif=images.kept_exif(content.exif))
+    with Image.open(io.BytesIO(images.encode(content, form, "nst", {"id": "a"}))) as image:
+        return image.getexif()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_texts_of_other_characters_keep_their_bytes(form: Format, encoding: str) -> None:
+    text = "\N{COPYRIGHT SIGN} Jane M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller".encode(encoding)
+    exif = Image.Exif()
+    exif[COPYRIGHT] = text
+    assert kept(form, exif)[COPYRIGHT].encode("latin-1") == text
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_place_is_kept_although_nothing_else_is_known(form: Format) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(GPS_IFD)[1] = "N"
+    assert kept(form, exif).get_ifd(GPS_IFD) == {1: "N"}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_result_has_no_directory_that_is_empty(form: Format) -> None:
+    exif = Image.Exif()
+    exif[MAKE] = "Maker"
+    assert {EXIF_IFD, GPS_IFD}.isdisjoint(kept(form, exif))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_caption_is_kept_and_the_notes_of_the_program_go_beside_it(form: Format) -> None:
+    exif = Image.Exif()
+    exif[DESCRIPTION] = "Our house"
+    found = kept(form, exif)
+    assert found[DESCRIPTION] == "Our house"
+    if form != "png":  # which has chunks for them
+        assert found.get_ifd(EXIF_IFD)[USER_COMMENT] == b'ASCII\0\0\0{"id": "a"}'

@@ -5,11 +5,11 @@ import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from nst import images
 from tests.conftest import make_picture
-from tests.nst.files import file_of
+from tests.nst.files import distance, file_of
 from tests.nst.making import (
     BYTE,
     LONG,
@@ -23,6 +23,7 @@ from tests.nst.making import (
     with_chunk,
 )
 
+TO_LAB = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
 TURNED = {0x0112: (SHORT, [6])}
 UNIT_OF_WRONG_TYPE = tiff({**TURNED, 0x011A: (RATIONAL, [72, 1]), 0x0128: (BYTE, [2])})
 NEGATIVE_POINTER = tiff({**TURNED, 0x8769: (SIGNED, [-5])}, order=">")
@@ -88,3 +89,19 @@ def test_an_orientation_that_does_not_exist_is_ignored(value: int) -> None:
 def test_a_picture_of_pillow_is_turned_too() -> None:
     with Image.open(io.BytesIO(with_exif("JPEG", UNIT_OF_WRONG_TYPE))) as image:
         assert images.normalise(image).rgb.size == (40, 48)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "YCbCr", "LAB"])  # the last two are read by Pillow, which turns them
+@pytest.mark.parametrize(
+    ("orientation", "turn"), [(3, Image.Transpose.ROTATE_180), (6, Image.Transpose.ROTATE_270)]
+)
+def test_a_tiff_is_turned_once(mode: str, orientation: int, turn: Image.Transpose) -> None:
+    picture = make_picture(48, 40)
+    stored = ImageCms.applyTransform(picture, TO_LAB) if mode == "LAB" else picture.convert(mode)
+    assert stored
+    data = file_of(stored, "TIFF", tiffinfo={0x0112: orientation}, dpi=(300, 150))
+    upright = images.decode(file_of(stored, "TIFF")).rgb.transpose(turn)
+    for found in (images.decode(data), images.normalise(Image.open(io.BytesIO(data)))):
+        assert found.rgb.size == upright.size
+        assert distance(found.rgb, upright) < 3
+        assert found.dpi == ((150, 300) if orientation == 6 else (300, 150))

@@ -45,6 +45,9 @@ def masks(folder: Path) -> Path:
         paint(folder / f"{name}.png", *levels)
     paint(folder / "face.png", 0, 0, 128, 255)
     paint(folder / "wide.png", *LEFT, size=(480, 100))
+    speck = Image.new("L", (4800, 4000), 255)
+    speck.putpixel((0, 0), 0)
+    speck.save(folder / "speck.png", compress_level=1)
     return folder
 
 
@@ -128,7 +131,13 @@ def test_each_mask_counts_in_its_place() -> None:
         ({"style": "style.png", "keep": "m.json"}, "m.json: not an image"),
         (
             {"styles": REGIONS[1:], "keep": "right.png"},
-            "content.png: nothing of the region of style 1 is left",
+            "content.png: nothing of the region of style 1 is left outside of what is kept; "
+            "enlarge the white part of its mask, or the black part of 'keep'",
+        ),
+        (
+            {"style": "style.png", "keep": "speck.png"},
+            "content.png: nothing of the picture is left outside of what is kept; "
+            "enlarge the black part of 'keep'",
         ),
     ],
 )
@@ -166,6 +175,12 @@ def test_a_mask_of_another_aspect_is_fitted_and_reported(masks: Path, call: Call
     code, output = call("run", str(path), "--outbox", str(masks / "out"))
     assert code == 0
     assert expected in output
+
+
+def test_a_mask_of_two_styles_is_reported_once(masks: Path) -> None:
+    styles = [{"image": image, "region": "wide.png"} for image in ("style.png", "content.png")]
+    _, warnings = checked(masks, styles=styles)
+    assert len(warnings) == 1
 
 
 def test_pairs_that_differ_in_masks_only_have_different_names() -> None:

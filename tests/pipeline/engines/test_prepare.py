@@ -25,6 +25,16 @@ def test_thumbnails_of_content_and_style_have_the_same_size(folder: Path) -> Non
     assert [max(image.size) for image in shown] == [256, 256]
 
 
+@pytest.mark.parametrize(("side", "shown"), [(400, 256), (100, 100)])
+def test_the_thumbnail_of_a_content_does_not_depend_on_the_size_of_the_result(
+    folder: Path, side: int, shown: int
+) -> None:
+    for max_size in (64, 512):
+        found = prepared(folder, make_png(side, side), max_size=max_size)
+        small = Image.open(io.BytesIO(thumbnail(found.thumbnails[found.content.thumbnail])))
+        assert small.size == (shown, shown)
+
+
 def test_a_style_of_several_pairs_is_decoded_and_resized_once(folder: Path) -> None:
     make_picture(300, 300).save(folder / "content.png")
     make_picture(600, 600).save(folder / "style.png")
