@@ -17,7 +17,7 @@ _MOST = 1_000_000  # folders of an outbox
 
 @dataclass(frozen=True)
 class Progress:
-    """What the shards of one manifest have done. A pair that has failed and is done now counts as done."""
+    """What the shards of one manifest have done. A pair that was done after it had failed counts as done."""
 
     pairs: int
     done: int
@@ -50,12 +50,13 @@ def _progress(store: Store, manifest: str) -> Progress | None:
     plan = notes.plan()
     if plan is None:
         return None
-    ids, (failures, _) = notes.ids(plan), notes.failures(plan)
-    names = {entry.name for entry in store.entries(manifest)}
-    done = {pair for pair in ids if record_name(pair) in names}
-    failed = set(ids).intersection(failures) - done
+    ids = notes.ids(plan)
+    entries = {entry.name: entry for entry in store.entries(manifest)}
+    failures, _ = notes.failures(plan, entries)
+    failed = set(ids).intersection(failures)
+    done = {pair for pair in ids if record_name(pair) in entries} - failed
     missing = list(_missing(ids, done | failed, plan.shards))
-    return Progress(len(ids), len(done), len(failed), plan.shards, missing, INDEX in names)
+    return Progress(len(ids), len(done), len(failed), plan.shards, missing, INDEX in entries)
 
 
 def _missing(ids: list[str], settled: set[str], shards: int) -> Iterator[int]:

@@ -2,7 +2,7 @@
 
     NAME/.shards/plan.json                     what is divided, and into how many shards; by the first one
     NAME/.shards/ids-DIGEST.json               the ids of all pairs, in the order of the manifest
-    NAME/.shards/failed-DIGEST-3-of-16.json    the pairs of this shard that failed; no file if none did
+    NAME/.shards/failed-DIGEST-3-of-16.json    the pairs of this shard that failed, if any ever did
 
 DIGEST is the beginning of the digest of all pairs: failures of a replaced plan do not count for this one.
 Nothing else is shared: which pairs are done, the records say.
@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pipeline.errors import ConflictError, NotFoundError, Problem, UsageError, printable
 from pipeline.manifest.models import Pair
 from pipeline.manifest.shard import Shard
+from pipeline.outbox.record import record_name
 from pipeline.outbox.writing import Confirm, Writer, waiting_for_outbox
 from pipeline.stores.base import PARTS, Entry, Store
 
@@ -121,25 +122,36 @@ class SharedNotes:
     def note_failures(self, plan: Plan, shard: Shard, problems: Sequence[Problem], confirm: Confirm) -> None:
         """Note which pairs of a shard have failed, in place of what was noted of it before."""
         name = f"{PARTS}/failed-{plan.short_digest}-{shard.number}-of-{shard.count}.json"
-        writer = Writer(self._store, self._manifest)
+        text = json.dumps([problem.to_json() for problem in problems]).encode()
         with waiting_for_outbox():
-            seen = self._store.tag(f"{self._manifest}/{name}")
-        if problems:
-            text = json.dumps([problem.to_json() for problem in problems]).encode()
-            writer.put(name, text, seen, confirm)
-        else:
-            writer.remove(name, seen, confirm)
+            earlier, seen = self._noted(f"{self._manifest}/{name}")
+        # An empty list takes the place of failures that are over: it is newer than the page, which has them.
+        if problems or earlier != text:
+            Writer(self._store, self._manifest).put(name, text, seen, confirm)
 
-    def failures(self, plan: Plan) -> tuple[dict[str, Problem], list[Entry]]:
-        """The pairs that shards of this plan have noted as failed, and the files that say so."""
+    def failures(self, plan: Plan, results: Mapping[str, Entry]) -> tuple[dict[str, Problem], list[Entry]]:
+        """The pairs that shards of this plan have noted as failed, and the files that say so.
+
+        `results` are the entries of the manifest's folder, by name. A pair whose record is newer than the
+        note has been done since.
+        """
         files = self._failure_files(plan)
         found = dict[str, Problem]()
         for file in files:
             with contextlib.suppress(NotFoundError, ValueError, TypeError, KeyError):
                 key = f"{self._manifest}/{PARTS}/{file.name}"
                 for each in json.loads(self._store.read(key, _LONGEST)):
-                    found[each["id"]] = Problem(each.get("place", ""), each["message"], each["id"])
+                    record = results.get(record_name(each["id"]))
+                    if record is None or record.modified <= file.modified:
+                        found[each["id"]] = Problem(each.get("place", ""), each["message"], each["id"])
         return found, files
+
+    def _noted(self, key: str) -> tuple[bytes, str | None]:
+        """What a file of failures contains, and its tag; an empty list if there is no file."""
+        try:
+            return self._store.fetch(key, _LONGEST)
+        except NotFoundError:
+            return b"[]", None
 
     def _failure_files(self, plan: Plan) -> list[Entry]:
         """The files in which shards of this plan have noted failures, from the oldest to the newest."""

@@ -45,15 +45,16 @@ class SharedEnd:
         """
         self._notes.note_failures(self._plan, self.shard, problems, confirm)
         with waiting_for_outbox():
-            failed, files = self._notes.failures(self._plan)
             entries = {entry.name: entry for entry in self._store.entries(self._manifest)}
+            noted_failures, files = self._notes.failures(self._plan, entries)
             noted = self._notes.plan()
         if noted is None or not noted.agrees(self._plan):
             place = f"{self._store.url}/{self._manifest}"
             raise ClaimLostError(f"{place}: shards of something else have begun there; no page is written")
-        written = [entries[name] for name in map(record_name, self._ids) if name in entries]
-        failed = {i: failed[i] for i in self._ids if i in failed and record_name(i) not in entries}
-        left = len(self._ids) - len(written) - len(failed)
+        failed = {i: noted_failures[i] for i in self._ids if i in noted_failures}
+        names = [record_name(i) for i in self._ids if i not in failed]
+        written = [entries[name] for name in names if name in entries]
+        left = len(names) - len(written)
         if not left and (computed or not _is_newest(entries.get(INDEX), [*written, *files])):
             left = _WholePage(self._store, self._manifest, self._ids, entries).put(failed, confirm)
         return State(left, len(failed))

@@ -74,7 +74,9 @@ class Locks:
             listed(place) as names,
         ):
             found = [name for name in os.listdir(names) if name.startswith(_LOCK)]
-            return any(self._is_held(f"{folder}/{name}") for name in found)
+            # All of them, so that those of other machines are waited for at the same time.
+            held = [name for name in found if self._is_held(f"{folder}/{name}")]
+            return bool(held)
         return False
 
     def _is_held(self, lock: str) -> bool:
@@ -125,10 +127,7 @@ class Locks:
         if known != version:
             since = time.monotonic()
             self._seen[lock] = version, since
-        if time.monotonic() - since < self._timing.lease:
-            return True
-        del self._seen[lock]
-        return False
+        return time.monotonic() - since < self._timing.lease
 
     def _excludes_all(self) -> bool:
         mount = self._tree.mount()

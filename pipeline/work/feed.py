@@ -106,6 +106,11 @@ class InboxFeed:
         """Whether a manifest was skipped that will be ready soon, or a store could not be reached."""
         return self._inbox.settling or self.faults.unavailable
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether the last scan has found a manifest that could be claimed now."""
+        return any(not self._is_busy(ready) for ready in self._ready)
+
     def next(self, turn: int, claim: bool) -> Given | None:
         self._jobs = {name: job for name, job in self._jobs.items() if job.busy}
         self._clear_suspect()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nst.errors import NSTError
 from pipeline.engines.base import Engine
-from pipeline.errors import StoreError, UsageError, printable, problems_of
+from pipeline.errors import UsageError, printable, problems_of
 from pipeline.events.listener import Note, WatchBegan
 from pipeline.inbox.inbox import Inbox
 from pipeline.inbox.triggers import Schedule, Trigger
@@ -18,10 +18,13 @@ from pipeline.work.feed import FileFeed, InboxFeed
 from pipeline.work.job import Job, job_of_file
 from pipeline.work.opener import SEARCHING, report_refused
 from pipeline.work.owner import Owner
+from pipeline.work.reserving import patience, reserved
 from pipeline.work.session import Session
 from pipeline.work.sharding import become_shard
 from pipeline.work.signals import supervise
 
+_TAKEN = "another process publishes there"
+_REMEDY = "start this one when that has ended, or give another folder with --name"
 _QUIETER = 1.5  # the factor by which the wait between two scans grows while nothing happens
 
 
@@ -43,7 +46,7 @@ def run(
     pairs of this shard are worked on; without any, there is nothing to do.
     """
     jobs: list[Job] = []
-    refused = 0
+    refused, until = 0, patience(session)
     with ExitStack() as stack:
         for path in paths:
             try:
@@ -53,7 +56,7 @@ def run(
                     _check_origin(job, outbox, replace)
                     become_shard(job, shard, outbox, session, replace)
                 else:
-                    _reserve(job, outbox)
+                    job.reservation = reserved(outbox.store, job.name, session, until, _TAKEN, _REMEDY)
                     _check_origin(job, outbox, replace)
                 jobs.append(job)
             except UsageError:
@@ -78,14 +81,6 @@ def _open(
         job = job_of_file(path, sources, session.caps, session.search())
     job.name = name or job.name
     return job
-
-
-def _reserve(job: Job, outbox: Outbox) -> None:
-    """Reserve the folder of a job in the outbox. Raises `StoreError`."""
-    job.reservation = outbox.store.reserve(job.name)
-    if job.reservation is None:
-        place = f"{outbox.store.url}/{job.name}"
-        raise StoreError(f"{place}: another process publishes there; give another folder with --name")
 
 
 def _check_origin(job: Job, outbox: Outbox, replace: bool) -> None:
@@ -205,9 +200,14 @@ class Watch:
         return self._session.timing.scan if busy else min(_QUIETER * interval, self._longest_interval())
 
     def _acknowledge(self) -> None:
-        """Collect all that waits in the trigger, and let it see which manifests have ended."""
+        """Collect all that waits in the trigger, and let it see which manifests have ended.
+
+        New manifests end that. Otherwise uploads that do not cease would keep this runner from working.
+        """
         while not self._session.stop.is_set() and self._trigger.collect():
             self._show_ends()
+            if self._feed.has_ready:
+                return
 
     def _round(self) -> bool:
         """Work until nothing is ready, no file is being written, and no store is unavailable.

@@ -24,7 +24,7 @@ def note(store: MemoryStore, noted: Plan, pair: str, message: str) -> None:
 
 def failed(store: MemoryStore, current: Plan) -> dict[str, str]:
     """The messages of the pairs that have failed."""
-    found, _ = SharedNotes(store, "m").failures(current)
+    found, _ = SharedNotes(store, "m").failures(current, {})
     return {pair: problem.message for pair, problem in found.items()}
 
 

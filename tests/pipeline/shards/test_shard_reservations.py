@@ -41,8 +41,9 @@ def test_two_processes_do_not_work_on_one_shard_and_others_may_work_on_other_one
     code, text = impatient(*command, "1/2")
     assert code == 1
     waiting, failed = events(text)[:2]
-    assert "another process has shard 1/2; waiting for its end" in waiting["event"]
-    assert "another process works on shard 1/2, or on the whole manifest; start this one" in failed["message"]
+    taken = "another process works on shard 1/2, or on the whole manifest"
+    assert f"{taken}; waiting for its end" in waiting["event"]
+    assert f"{taken}; start this one when that has ended" in failed["message"]
     held.close()
     assert impatient(*command, "1/2")[0] == 0
 

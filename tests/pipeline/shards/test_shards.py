@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.outbox.progress import Progress, progress
 from tests.conftest import make_png
 from tests.pipeline.calling import Call
 from tests.pipeline.shards.sharded import computed, events, names, project
@@ -80,7 +81,36 @@ def test_a_failed_pair_is_on_the_page_and_does_not_keep_it_from_being_written(
     assert (code, computed(text)) == (0, ["p1"])
     assert run(manifest, "--shard", "3/3")[0] == 0
     assert "gone.png: no such" not in results.read("m/index.html", 10**7).decode()
-    assert names(results, "m/.shards") == {"plan.json", *ids(results)}
+    assert counted(results).failed == 0
+
+
+def test_a_pair_that_was_done_and_fails_now_counts_as_failed(run: Call, tmp_path: Path, results: Any) -> None:
+    manifest = project(tmp_path / "in", broken=(1,))
+    image = manifest.parent / "gone.png"
+    image.write_bytes(make_png(32, 32))
+    for number in (1, 2):
+        assert run(manifest, "--shard", f"{number}/2")[0] == 0
+    image.unlink()
+    code, text = run(manifest, "--shard", "2/2")
+    assert code == 1
+    assert [event["problems"] for event in events(text) if "page" in event] == [1]
+    assert "gone.png: no such" in results.read("m/index.html", 10**7).decode()
+    found = counted(results)
+    assert (found.done, found.failed, found.missing) == (6, 1, [])
+
+    image.write_bytes(make_png(32, 32))
+    code, text = run(manifest, "--shard", "2/2")
+    assert (code, computed(text)) == (0, [])
+    assert "gone.png: no such" not in results.read("m/index.html", 10**7).decode()
+    page = results.tag("m/index.html")
+    assert run(manifest, "--shard", "2/2")[0] == 0
+    assert results.tag("m/index.html") == page
+
+
+def counted(store: Any) -> Progress:
+    found = progress(store)["m"]
+    assert isinstance(found, Progress)
+    return found
 
 
 def ids(store: Any) -> set[str]:

@@ -159,6 +159,26 @@ def test_a_part_and_the_whole_folder_exclude_each_other_until_a_dead_process_was
     assert store.reserve("results/m", asked)  # no other machine can have this folder
 
 
+def test_parts_whose_machines_have_died_one_after_the_other_are_free_together(
+    root: Path, network: Tables
+) -> None:
+    parts = FolderStore(root)
+    held = [parts.reserve("results/m", part) for part in ("1-of-2", "2-of-2")]
+    texts = {lock: Holding.from_bytes(lock.read_bytes()) for lock in root.rglob(".lock-*")}
+    for each in held:
+        assert each
+        each.close()
+    for lock, text in texts.items():
+        lock.write_bytes(text.model_copy(update={"machine": "another"}).to_bytes())
+    store = FolderStore(root, Timing(lease=SOON), tables=network)
+    lives, seconds, until = next(iter(texts)), 1000, time.monotonic() + 1.5 * SOON
+    while time.monotonic() < until:
+        seconds += 1
+        os.utime(lives, (seconds, seconds))
+        assert store.reserve("results/m") is None
+    wait_until(lambda: store.reserve("results/m"))
+
+
 def test_one_thread_renews_all_locks_of_a_store(root: Path) -> None:
     before = threading.active_count()
     store = FolderStore(root, Timing(lock_renewal=0.01))

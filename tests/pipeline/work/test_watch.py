@@ -163,10 +163,10 @@ def test_polling_uses_no_file_events(start: Start, inbox: Path) -> None:
         runner.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_hands_the_manifest_back(start: Start, inbox: Path, number: int) -> None:
+@pytest.mark.parametrize(("number", "engine"), [(signal.SIGTERM, "local"), (signal.SIGINT, "lasting")])
+def test_a_signal_hands_the_manifest_back(start: Start, inbox: Path, number: int, engine: str) -> None:
     drop(inbox, "long", QUICK, ENDLESS)
-    runner = start()
+    runner = start(engine=engine)
     runner.wait_for_all({"event": "pair done"}, {"event": "pair started", "pair": "p1"})
     runner.process.send_signal(number)
     assert runner.finish() == 128 + number
@@ -175,7 +175,7 @@ def test_a_signal_hands_the_manifest_back(start: Start, inbox: Path, number: int
     assert names(inbox / "processing") == set()
 
     drop(inbox, "long", QUICK, QUICK)
-    again = start("--once")
+    again = start("--once", engine=engine)
     assert again.finish() == 0
     assert (again.count("pair done already"), again.count("pair done")) == (1, 1)
 
@@ -189,7 +189,7 @@ def test_a_second_signal_ends_the_runner_and_loses_no_manifest(start: Start, inb
     assert runner.finish() == 128 + signal.SIGTERM
     (left,) = inbox.rglob("long.json")
     drop(left.parent, "long", QUICK)
-    second = start("--once")
+    second = start("--once", engine="fake")
     assert second.finish() == 0
     assert names(inbox / "done") == {"long.json"}
 
@@ -198,12 +198,12 @@ def test_the_next_runner_continues_the_manifest_of_a_killed_runner(
     start: Start, inbox: Path, tmp_path: Path
 ) -> None:
     drop(inbox, "long", QUICK, ENDLESS)
-    runner = start()
+    runner = start(engine="lasting")
     runner.wait_for_all({"event": "pair done"}, {"event": "pair started", "pair": "p1"})
     runner.kill()
     assert names(inbox / "processing") == {"long.json"}
 
-    second = start()
+    second = start(engine="lasting")
     second.wait_for_all({"event": "pair done already", "pair": "p0"}, {"event": "pair started", "pair": "p1"})
     assert not (tmp_path / "outbox" / "long" / "p1.json").exists()
 
@@ -221,11 +221,13 @@ def test_two_runners_share_an_inbox(start: Start, inbox: Path) -> None:
 def test_two_runs_of_one_manifest_do_not_publish_at_the_same_time(inbox: Path, tmp_path: Path) -> None:
     drop(inbox, "m", ENDLESS)
     command = ("run", inbox / "m.json", "--outbox", tmp_path / "outbox")
-    with Runner(*command) as first:
+    with Runner(*command, engine="lasting") as first:
         first.wait_for("pair started")
-        with Runner(*command) as second:
+        with Runner(*command, engine="lasting", timing={"lease": 0.5}) as second:
             assert second.finish() == 1
-        assert "another process publishes there" in second.events[0]["message"]
+        waiting, refused = second.events[:2]
+        assert waiting["event"].endswith("another process publishes there; waiting for its end")
+        assert "another process publishes there; start this one when that has ended" in refused["message"]
 
 
 def test_a_signal_during_a_long_search_hands_the_manifest_back(inbox: Path, tmp_path: Path) -> None:
