@@ -22,7 +22,9 @@ _SLOW_DOWN = "<Error><Code>SlowDown</Code><Message>Please reduce your request ra
 
 
 class Faulty:
-    """Applies a random one of `FAULTS` to a share `rate` of all requests.
+    """Applies a random one of `FAULTS` to a share `rate` of all requests, or one of `faults`.
+
+    `sorry`, which is none of `FAULTS`, is a page that a proxy sends in the place of an answer.
 
     `done` counts the faults. Requests for which `denies` is true get "access denied".
     """
@@ -62,6 +64,8 @@ class Faulty:
             return web.Response(status=400, text=_TIMEOUT, content_type="application/xml")
         if fault == "reset":
             return _reset(request)
+        if fault == "sorry":
+            return web.Response(text="<html><body>Sorry</body></html>", content_type="text/html")
         if fault == "stall":
             await asyncio.sleep(STALL)
             return _reset(request)

@@ -112,7 +112,8 @@ class Staff:
             call: worker
             for worker in self.workers
             if worker.stage != "dead"
-            for call in (*worker.calls, *([worker.answer] if worker.waits(reports) else []))
+            # The report first: what a process has finished before it died counts.
+            for call in (*([worker.answer] if worker.waits(reports) else []), *worker.calls)
         }
 
     def judged(self) -> list[tuple[Worker, RayError]]:

@@ -9,13 +9,11 @@ from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from pipeline.errors import StoreError, UsageError
 from pipeline.inbox.layout import manifest_name
 from pipeline.inbox.notification import UnreadableError, objects
 from pipeline.inbox.triggers import Trigger
-from pipeline.stores.aws import connect, explained
+from pipeline.stores.aws import FAULTS, connect, explained
 from pipeline.stores.base import Store
 from pipeline.timing import Timing
 
@@ -23,6 +21,7 @@ _WAIT = 20  # seconds for which one request waits for messages; the longest that
 _WAIT_AT_END = 2  # seconds without a message, after which there is none
 _HELD = 100  # messages; no more are received until some of these are deleted
 _BATCH = 10  # messages in a request, the most that SQS allows
+_MOST_UNREADABLE = 1000  # messages of which is remembered that they were reported
 _SCANS = 2  # in a row that must not find a manifest: one scan may miss one that is just being moved
 
 T = TypeVar("T")
@@ -61,11 +60,12 @@ class QueueEvents(Trigger):
         region = re.match(r"sqs\.([\w-]+)\.amazonaws\.", parts.netloc)
         self._url, self._inbox, self._wake, self._warn, self._timing = url, inbox, wake, warn, timing
         self._client = connect("sqs", f"{parts.scheme}://{parts.netloc}", region and region[1], timing)
+        self._faults: dict[str, str] = {}  # that were reported, by the operations that met them first
+        self._unreadable: set[str] = set()  # ids of messages that were reported
         self._request("get_queue_attributes")
         self._renewal = timing.queue_hidden / 4  # seconds between two renewals
         self._renewal_due = 0.0
         self._held: dict[str, _Message] = {}
-        self._warned: set[str] = set()
         self._idle = threading.Event()
         self._idle.set()
         self._collecting = False  # whether the work ends, so that every message is kept
@@ -101,7 +101,7 @@ class QueueEvents(Trigger):
                 for message in messages:
                     self._keep_or_delete(message)
         except StoreError as error:
-            self._warn_once(str(error), str(error))
+            self._report("receive_message", error)
         return found > 0
 
     def idle(self, idle: bool) -> None:
@@ -125,7 +125,7 @@ class QueueEvents(Trigger):
                 # One message at a time, so that several messages wake several runners.
                 messages = self._receive(1, _WAIT) if self._wait_until_ready() else []
             except StoreError as error:
-                self._warn_once(str(error), f"{error}; the inbox is scanned without the queue")
+                self._report("receive_message", error, "; the inbox is scanned without the queue")
                 self._closed.wait(self._timing.queue_retry)
                 continue
             for message in messages:
@@ -154,7 +154,11 @@ class QueueEvents(Trigger):
         try:
             names = self._manifests_in(message["Body"])
         except UnreadableError as error:
-            self._warn_once(key, f"{self._url}: message {key} is {error}; left for the dead-letter queue")
+            if key not in self._unreadable:
+                self._warn(f"{self._url}: message {key} is {error}; left for the dead-letter queue")
+            if len(self._unreadable) >= _MOST_UNREADABLE:
+                self._unreadable.clear()
+            self._unreadable.add(key)
             return
         received = _Message(message["ReceiptHandle"], names)
         if not names:
@@ -195,20 +199,23 @@ class QueueEvents(Trigger):
         try:
             self._request(operation, Entries=listed)
         except StoreError as error:
-            self._warn_once(str(error), str(error))
+            self._report(operation, error)
             return False
         return True
 
-    def _warn_once(self, key: str, message: str) -> None:
-        if key not in self._warned:
-            self._warned.add(key)
-            self._warn(message)
+    def _report(self, operation: str, error: StoreError, effect: str = "") -> None:
+        """Report a fault once, until the operation that met it first has succeeded again."""
+        if str(error) not in list(self._faults.values()):
+            self._faults[operation] = str(error)
+            self._warn(f"{error}{effect}")
 
     def _request(self, operation: str, **arguments: object) -> Any:
         try:
-            return getattr(self._client, operation)(QueueUrl=self._url, **arguments)
-        except (BotoCoreError, ClientError) as error:
+            answer = getattr(self._client, operation)(QueueUrl=self._url, **arguments)
+        except FAULTS as error:
             raise explained(self._url, error) from None
+        self._faults.pop(operation, None)
+        return answer
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

@@ -20,7 +20,7 @@ from pipeline.server.files import file_response
 from pipeline.server.form import form_schema, submission_of
 from pipeline.server.outcomes import Outcome, look, outcome_of
 from pipeline.server.problems import Fault, RefusedError, faults, problem_response, retry_later
-from pipeline.server.states import state_of
+from pipeline.server.states import state_of, why_failed
 from pipeline.server.taking import PAIR
 
 router = APIRouter(tags=["pictures"])
@@ -154,10 +154,12 @@ async def _found(request: Request, name: str) -> tuple[JobState, Outcome | None]
         return _state(name, Outcome(record)), Outcome(record)
     if state is None:
         raise RefusedError(404, "there is no job of this name; its files may have been removed")
-    ended = await look(door, name) if state == "failed" else None
     if state == "done":
         raise RefusedError(404, "the results of this job were removed")
-    return _state(name, ended, "processing" if state == "processing" else "waiting"), ended
+    if state == "failed" and (problems := await door.read(partial(why_failed, door.inbox, name))):
+        ended = Outcome(problems=problems)
+        return _state(name, ended), ended
+    return _state(name, None, "processing" if state == "processing" else "waiting"), None
 
 
 def _state(

@@ -8,7 +8,7 @@ from pipeline.errors import Problem, StoreError
 from pipeline.outbox.record import Record
 from pipeline.server.door import Door
 from pipeline.server.hub import Followed
-from pipeline.server.states import errors_of
+from pipeline.server.states import why_failed
 from pipeline.server.taking import PAIR
 
 _SLOWER = 1.5  # the factor by which the wait between two looks at the stores grows
@@ -65,7 +65,7 @@ async def look(door: Door, name: str, failures: bool = True) -> Outcome | None:
     def found() -> Outcome | None:
         if record := door.outbox.record(name, PAIR):
             return Outcome(record)
-        problems = errors_of(door.inbox, name) if failures else []
+        problems = why_failed(door.inbox, name) if failures else []
         return Outcome(problems=problems) if problems else None
 
     try:

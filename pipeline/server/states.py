@@ -62,6 +62,21 @@ def times_by_state(inbox: Store) -> dict[State, dict[str, float]]:
     }
 
 
+def why_failed(inbox: Store, name: str) -> list[Problem]:
+    """Why a manifest has failed; nothing if it has not. Raises `StoreError`.
+
+    The error file is written before a manifest is moved to `failed/`, but somebody may have deleted it.
+    """
+    if problems := errors_of(inbox, name):
+        return problems
+    if inbox.tag(failed_key(name)) is None or state_of(inbox, name) != "failed":
+        return []
+    missing = Problem(
+        "", "has failed, and its error file is missing; retry the manifest to see what is wrong"
+    )
+    return errors_of(inbox, name) or [missing]
+
+
 def errors_of(inbox: Store, name: str) -> list[Problem]:
     """What the error file of a failed manifest says; nothing if there is none. Raises `StoreError`."""
     try:

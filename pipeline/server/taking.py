@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from nst.errors import ImageError
-from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError
+from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError, UnavailableError
 from pipeline.inbox.layout import (
     is_manifest,
     is_request,
@@ -101,9 +101,15 @@ class Taking:
             for file, data in zip(files, images, strict=True):
                 written.append(request_key(name, file))
                 self._inbox.write(written[-1], data)
-            with suppress(ConflictError):  # another door was quicker with the same request
+            try:
                 self._inbox.replace(waiting_key(name), _document(submission, files, name), None)
                 self._backlog.add(request=True)
+            except ConflictError:
+                pass  # another door was quicker with the same request
+            except UnavailableError:
+                if self._may_be_taken(name):
+                    written.clear()
+                raise
             return True
 
     def _check(self, document: bytes) -> None:
@@ -148,6 +154,13 @@ class Taking:
             raise RefusedError(422, "this Idempotency-Key belongs to another request; choose a new one")
         # A door may have died before it wrote the manifest.
         return state_of(self._inbox, name) is not None or self._outbox.record(name, PAIR) is not None
+
+    def _may_be_taken(self, name: str) -> bool:
+        """Whether there is a manifest of this name, or that cannot be found out."""
+        try:
+            return state_of(self._inbox, name) is not None
+        except StoreError:
+            return True
 
     @contextmanager
     def _removed_on_error(self) -> Iterator[list[str]]:

@@ -26,6 +26,7 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as NoConnectionError,
 )
+from botocore.parsers import ResponseParserError
 
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError, UsageError
 from pipeline.timing import Timing
@@ -33,6 +34,7 @@ from pipeline.timing import Timing
 # Variables with paths in which botocore does not expand `~`.
 _PATHS = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CA_BUNDLE")
 _FILES = ("shared-credentials-file", "config-file")  # botocore reads keys from these only once
+FAULTS = (BotoCoreError, ClientError, ResponseParserError)  # what the calls of a client raise
 _CONNECTIONS = 64  # kept open; each lease has a thread that renews it
 
 
@@ -157,13 +159,15 @@ TEMPORARY = {
     "TooManyRequestsException",
 }
 _NO_ANSWER = (NoConnectionError, HTTPClientError)  # botocore's own errors, for a missing answer
+NO_SERVER = "the answer is none of such a server; check --endpoint-url, and proxies on the way"
 
 
 def explained(where: str, error: Exception) -> StoreError:
     """An error that a client's call has raised, as a sentence that contains no credential."""
     message = f"{where}: {_reason(error)}"
     if not isinstance(error, ClientError):
-        return (UnavailableError if isinstance(error, (*_NO_ANSWER, *_CREDENTIALS)) else StoreError)(message)
+        passing = isinstance(error, (*_NO_ANSWER, *_CREDENTIALS, ResponseParserError))
+        return (UnavailableError if passing else StoreError)(message)
     code = error.response.get("Error", {}).get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status == 304:
@@ -194,6 +198,8 @@ def _reason(error: Exception) -> str:
         return "AWS_PROFILE names no known profile"
     if isinstance(error, _CREDENTIALS):
         return f"the credentials can't be renewed ({type(error).__name__}); check AWS_PROFILE"
+    if isinstance(error, ResponseParserError):
+        return NO_SERVER
     if isinstance(error, _NO_ANSWER):
         return f"the server can't be reached ({type(error).__name__})"
     return f"{type(error).__name__}; check the AWS_* variables and --endpoint-url"

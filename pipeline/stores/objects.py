@@ -20,7 +20,7 @@ from pipeline.errors import (
     UnavailableError,
     UsageError,
 )
-from pipeline.stores.aws import TEMPORARY, content_md5, explained
+from pipeline.stores.aws import FAULTS, NO_SERVER, TEMPORARY, content_md5, explained
 
 SCHEME = "s3://"
 _LONGEST_KEY = 1024  # bytes; not every server checks this
@@ -84,7 +84,7 @@ class Objects:
         """
         for attempt in range(_READS):
             answer = self._request("get_object", key, **headers)
-            head = _head_of(answer)
+            head = self._head_of(key, answer)
             if answer["ContentLength"] > limit:
                 answer["Body"].close()
                 raise TooLargeError.of(f"{self.url}/{key}", head.size, limit, head.etag)
@@ -100,14 +100,14 @@ class Objects:
     def head(self, key: str) -> Head:
         """Size, ETag and time of an object. Raises `NotFoundError`."""
         try:
-            return _head_of(self._request("head_object", key))
+            return self._head_of(key, self._request("head_object", key))
         except (NotFoundError, UnavailableError):
             raise
         except StoreError:
             # The answer to HEAD has no body, so that it does not say whether this is a temporary fault.
             answer = self._request("get_object", key, Range="bytes=0-0")
             answer["Body"].close()
-            return _head_of(answer)
+            return self._head_of(key, answer)
 
     def tag(self, key: str) -> str | None:
         """The ETag of an object; none if there is no such object."""
@@ -134,6 +134,8 @@ class Objects:
         except NotFoundError:
             # This is how some servers refuse to write over an object that does not exist any more.
             raise ConflictError(f"{self.url}/{key}: was deleted") from None
+        if "ETag" not in answer:
+            raise UnavailableError(f"{self.url}/{key}: {NO_SERVER}")
         return str(answer["ETag"])
 
     def copy(self, source: str, target: str, match: str) -> str:
@@ -159,7 +161,7 @@ class Objects:
         listed = [{"Key": self.prefix + key, **({"ETag": tag} if tag else {})} for key, tag in tags.items()]
         try:
             answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": listed, "Quiet": True})
-        except (BotoCoreError, ClientError) as error:
+        except FAULTS as error:
             raise explained(self.url, error) from None
         for failed in answer.get("Errors", []):
             if failed.get("Code") not in _CHANGED:
@@ -204,9 +206,19 @@ class Objects:
         """The answers of the server to a listing of the keys that begin with `start`."""
         pages = self.client.get_paginator("list_objects_v2")
         try:
-            yield from pages.paginate(Bucket=self.bucket, Prefix=self.prefix + start, **arguments)
-        except (BotoCoreError, ClientError) as error:
+            for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix + start, **arguments):
+                if "IsTruncated" not in page:  # any XML would look like an empty listing
+                    raise UnavailableError(f"{self.url}: {NO_SERVER}")
+                yield page
+        except FAULTS as error:
             raise explained(self.url, error) from None
+
+    def _head_of(self, key: str, answer: Any) -> Head:
+        if not {"ETag", "LastModified", "ContentLength"} <= answer.keys():
+            raise UnavailableError(f"{self.url}/{key}: {NO_SERVER}")
+        # Where the answer is a part, the length is that of the part.
+        whole = answer.get("ContentRange", "").rpartition("/")[2]
+        return Head(answer["ETag"], int(whole or answer["ContentLength"]), answer["LastModified"])
 
     def _written_before(self, key: str, data: bytes) -> str:
         # The client retries a request whose answer was lost. The retry then meets its own first try.
@@ -230,19 +242,13 @@ class Objects:
             raise NameRefusedError(message)
         try:
             return getattr(self.client, operation)(Bucket=self.bucket, Key=self.prefix + key, **arguments)
-        except (BotoCoreError, ClientError) as error:
+        except FAULTS as error:
             if (
                 isinstance(error, ClientError)
                 and error.response.get("Error", {}).get("Code") in _NAME_REFUSED
             ):
                 raise NameRefusedError(f"{self.url}/{key}: the server does not allow this name") from None
             raise explained(f"{self.url}/{key}", error) from None
-
-
-def _head_of(answer: Any) -> Head:
-    # Where the answer is a part, the length is that of the part.
-    whole = answer.get("ContentRange", "").rpartition("/")[2]
-    return Head(answer["ETag"], int(whole or answer["ContentLength"]), answer["LastModified"])
 
 
 def _quoted(etag: str) -> str:

@@ -19,6 +19,8 @@ from pipeline.stores.patience import Patience
 from pipeline.work.job import Job
 from pipeline.work.session import Session
 
+_MOST_DOUBLED = 4  # times that the wait for the next try with a manifest is doubled
+
 T = TypeVar("T")
 
 
@@ -37,6 +39,7 @@ class Settling:
         self._patience, self._cancel, self._changed = patience, cancel, session.changed
         self._pulse = session.pulse
         self._counting = threading.Lock()
+        self._put_offs: dict[str, int] = {}  # how often manifests could not be ended, by name
         self.problems = 0
 
     def publish(self, job: Job, finished: Finished, earlier: Found) -> Kept | Problem | None:
@@ -119,7 +122,9 @@ class Settling:
         with job.lock:
             if job.ended:
                 return
-            job.ended, job.put_off_until = True, time.monotonic() + self._timing.put_off
+            before = self._put_offs.get(job.name, 0)
+            self._put_offs[job.name] = min(before + 1, _MOST_DOUBLED)
+            job.ended, job.put_off_until = True, time.monotonic() + self._timing.put_off * 2**before
         self._cancel(job.name)
         if job.claimed:
             self.attempt(job, job.claimed.release)
@@ -171,6 +176,7 @@ class Settling:
             job.claimed.fail(job.problems)
         elif job.claimed:
             job.claimed.complete()
+        self._put_offs.pop(job.name, None)
         job.close()
         self._listener.hear(ManifestEnded(job.name, len(job.problems), self._outbox.page_url(job.name)))
 
@@ -194,4 +200,8 @@ class Settling:
 
 def _end_claim(claimed: ClaimedManifest) -> None:
     """End a claim, which may still hold if it is the reservation that was lost."""
-    claimed.drop() if claimed.lost() else claimed.release()
+    try:
+        gone = claimed.lost() is not None
+    except StoreError:
+        gone = False  # a release ends the claim in any case
+    claimed.drop() if gone else claimed.release()

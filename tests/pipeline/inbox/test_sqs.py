@@ -1,6 +1,7 @@
 import json
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from pipeline.timing import Timing
 from tests.conftest import make_png
 from tests.process import Runner
 
-TIMING = Timing(queue_hidden=4)
+TIMING = Timing(queue_hidden=4, queue_retry=0.05)
 
 
 @dataclass
@@ -141,6 +142,22 @@ def test_an_unreadable_message_is_left_for_the_dead_letter_queue(queue: Queue) -
     assert [message["Body"] for message in found] == ["hello"]
     assert len(queue.notes) == 1  # although the message was received twice
     assert "left for the dead-letter queue" in queue.notes[0]
+    events.close()
+
+
+def test_a_fault_is_reported_once_until_the_queue_has_worked_again(queue: Queue) -> None:
+    events = queue.listen()
+    for outage in (1, 2):
+        queue.client.delete_queue(QueueUrl=queue.url)
+        while len(queue.notes) < outage:
+            time.sleep(0.01)
+        events.collect()  # fails as well
+        queue.client.create_queue(QueueName=queue.url.rpartition("/")[2])
+        queue.wake.clear()
+        queue.send(notification(queue, "in/a.json"))
+        assert queue.wake.wait(30)
+    assert len(queue.notes) == 2
+    assert all("there is no such queue" in note for note in queue.notes)
     events.close()
 
 

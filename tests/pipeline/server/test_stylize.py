@@ -1,4 +1,5 @@
 import io
+import json
 import threading
 from dataclasses import replace
 from typing import Any
@@ -152,6 +153,29 @@ def test_a_failed_pair_answers_with_its_message(serve: Serve) -> None:
     assert (found["state"], found["errors"][0]["message"]) == ("failed", message)
 
 
+def test_a_job_that_has_failed_says_so_although_its_error_file_is_gone(serve: Serve) -> None:
+    served = serve(before=lambda task: Failed(task, Problem("", "no", "picture")))
+    headers = {"Idempotency-Key": "k"}
+    job = served.stylize(headers=headers).headers["location"]
+    served.inbox.remove(f"failed/{job.removeprefix('/jobs/')}.error.json")
+    found = served.client.get(job).json()
+    assert found["state"] == "failed"
+    assert "its error file is missing" in found["errors"][0]["message"]
+    assert served.stylize(headers=headers).status_code == 422
+
+
+def test_a_store_that_cannot_be_read_does_not_make_a_failed_job_a_waiting_one(serve: Serve) -> None:
+    served = serve(before=lambda task: Failed(task, Problem("", "no", "picture")))
+    job = served.stylize().headers["location"]
+
+    def unavailable(verb: str, key: str) -> None:
+        if verb == "read" and key.endswith(".error.json"):
+            raise UnavailableError("inbox: out of reach")
+
+    served.inbox.before = unavailable
+    assert served.client.get(job).status_code == 503
+
+
 @pytest.mark.parametrize("prefer", ["respond-async", "wait=0"])
 def test_a_client_may_ask_for_the_job_and_fetch_the_picture_later(
     serve: Serve, gate: Gate, prefer: str
@@ -269,6 +293,24 @@ def test_a_request_whose_door_died_before_the_manifest_was_written_is_taken_in_a
     served.inbox.before = lambda verb, key: None
     assert any(key.endswith("request.json") for key in served.files())
     assert served.stylize(headers=headers).status_code == 200
+
+
+def test_images_stay_if_the_manifest_may_have_been_written(serve: Serve) -> None:
+    served = serve(works=False)
+    replace_file = served.inbox.replace
+
+    def written_without_an_answer(key: str, data: bytes, seen: str | None) -> str:
+        found = replace_file(key, data, seen)
+        if key.startswith("request-"):
+            raise UnavailableError("inbox: out of reach")
+        return found
+
+    served.inbox.replace = written_without_an_answer  # type: ignore[method-assign]
+    assert served.stylize().status_code == 503
+    (manifest,) = served.inbox.glob("*.json")
+    document = json.loads(served.inbox.read(manifest, 10**6))
+    assert served.inbox.tag(document["content"])
+    assert served.inbox.tag(document["style"])
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256])

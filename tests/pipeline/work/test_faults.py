@@ -17,7 +17,7 @@ from pipeline.errors import ConflictError, StoreError, UnavailableError
 from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
 from pipeline.timing import Timing
-from tests.conftest import COMMAND, make_png
+from tests.conftest import FAKE_COMMAND, make_png
 from tests.faulty import FAULTS, STALL, Faulty, proxy
 from tests.pipeline.outcome import assert_whole, documents
 from tests.process import Runner
@@ -47,7 +47,7 @@ class Bucket:
         self.inbox.write(f"{name}.json", json.dumps(document).encode())
 
     def watch(
-        self, *options: str, timing: Mapping[str, float], endpoint_url: str = "", engine: str = "local"
+        self, *options: str, timing: Mapping[str, float], engine: str, endpoint_url: str = ""
     ) -> Runner:
         arguments = ["watch", "--inbox", self.inbox.url, "--outbox", self.outbox.url]
         arguments += ["--endpoint-url", endpoint_url or self.endpoint_url, *options]
@@ -155,6 +155,24 @@ def test_a_lasting_fault_is_reported_in_one_sentence(shaky: Shaky) -> None:
             store.read("a", LIMIT)
 
 
+def test_a_page_of_a_proxy_in_the_place_of_an_answer_is_a_fault_that_is_waited_for(shaky: Shaky) -> None:
+    store, network = shaky
+    store.write("a", b"text")
+    network.faults, network.rate = ("sorry",), 1.0
+    requests: list[Callable[[], Any]] = [
+        lambda: store.read("a", LIMIT),
+        lambda: store.tag("a"),
+        lambda: list(store.entries("")),
+        lambda: store.write("b", b"text"),
+        lambda: store.move("a", "c"),
+    ]
+    for request in requests:
+        with pytest.raises(UnavailableError, match="the answer is none of such a server"):
+            request()
+    network.rate = 0.0
+    assert store.read("a", LIMIT) == b"text"
+
+
 @pytest.mark.parametrize("denied", ["list", "delete"])
 def test_a_missing_permission_is_reported_at_the_start(
     bucket: Bucket, faulty: tuple[str, Faulty], denied: str, tmp_path: Path
@@ -165,7 +183,7 @@ def test_a_missing_permission_is_reported_at_the_start(
     else:
         network.denies = lambda request: request.method == "DELETE" or "delete" in request.query
     bucket.drop("m", {})
-    command = [*COMMAND, "watch", "--once", "--inbox", bucket.inbox.url, "--outbox", str(tmp_path)]
+    command = [*FAKE_COMMAND, "watch", "--once", "--inbox", bucket.inbox.url, "--outbox", str(tmp_path)]
     ended = subprocess.run([*command, "--endpoint-url", endpoint_url], capture_output=True, text=True)
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
@@ -175,11 +193,11 @@ def test_a_missing_permission_is_reported_at_the_start(
 
 
 def test_a_runner_that_was_suspended_longer_than_its_lease_publishes_nothing(bucket: Bucket) -> None:
-    bucket.drop("long", {"epochs": 10, "init": "random"})
-    with bucket.watch("--once", timing=BRIEF) as first:
+    bucket.drop("long", {"epochs": 10})
+    with bucket.watch("--once", timing=BRIEF, engine="lasting") as first:
         first.wait_for("pair started")
         os.kill(first.process.pid, signal.SIGSTOP)
-        with bucket.watch(timing=BRIEF) as second:
+        with bucket.watch(timing=BRIEF, engine="lasting") as second:
             second.wait_for("manifest done", manifest="long")
         written = {entry.name: entry.version for entry in bucket.outbox.entries("long")}
         os.kill(first.process.pid, signal.SIGCONT)

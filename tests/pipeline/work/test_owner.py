@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,11 @@ import pytest
 from pipeline.engines.base import Died, Outcome, Task
 from pipeline.errors import ClaimLostError, EngineLostError, StoreError, UnavailableError
 from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, Note, PairDone, StoreUnavailable
+from pipeline.outbox.outbox import Outbox
+from pipeline.stores.patience import Patience
+from pipeline.stores.sources import Sources
+from pipeline.work.job import Job
+from pipeline.work.settling import Settling
 from tests.pipeline.work.conftest import QUICK, Shop
 
 Make = Callable[..., Shop]
@@ -197,6 +203,36 @@ def test_a_manifest_that_can_not_be_moved_to_its_end_is_put_off(shop: Make) -> N
     assert runner.manifests("") == ["m.json"]
     assert len(runner.listener.of(PairDone)) == 1
     assert runner.owner.problems == 1
+
+
+def test_a_manifest_that_can_not_be_ended_again_and_again_is_put_off_for_longer_each_time(shop: Make) -> None:
+    runner = shop()
+    patience = Patience(threading.Event(), lambda error, first: None, QUICK)
+    settling = Settling(Outbox(runner.outbox), runner.session, patience, lambda name: None)
+    ends = list[float]()
+    for _ in range(7):
+        job = Job("m", [], Sources(runner.inbox))
+        settling.put_off(job, "done: is a file")
+        ends.append(job.put_off_until - time.monotonic())
+    assert [round(end / QUICK.put_off) for end in ends] == [1, 2, 4, 8, 16, 16, 16]
+
+
+def test_a_claim_that_was_lost_ends_although_the_inbox_is_out_of_reach(shop: Make) -> None:
+    def unavailable(verb: str, key: str) -> None:
+        if verb == "present":
+            raise UnavailableError("inbox: out of reach")
+
+    def take_over(task: Task) -> None:
+        runner.outbox.abandon("m")
+        assert runner.outbox.reserve("m")
+        runner.inbox.before = unavailable
+
+    runner = shop(before=take_over)
+    runner.drop("m")
+    runner.work()
+    assert len(runner.listener.of(ManifestLeft)) == 1
+    runner.inbox.before = lambda verb, key: None
+    assert runner.box.claim("m")
 
 
 def test_an_outbox_that_is_unavailable_is_waited_for(shop: Make) -> None:
