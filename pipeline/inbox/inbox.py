@@ -188,7 +188,7 @@ class Inbox:
         names = {folder: list(self._manifests(folder)) for folder in ("", PROCESSING, DONE, FAILED)}
         half = {name: cancelled for name in names[FAILED] if (cancelled := cancelled_name(name))}
         failed = {name: str(CANCELLED) for name in half.values()}
-        failed |= {name: self._first_error(name) for name in names[FAILED] if name not in half}
+        failed |= {name: _first_error(self.store, name) for name in names[FAILED] if name not in half}
         return Status(names[""], names[PROCESSING], names[DONE], failed)
 
     def _find_failed(self, name: str, listed: FileNames) -> str:
@@ -259,12 +259,13 @@ class Inbox:
     def _priority(self, key: str) -> int:
         return priority_of(self.store.read(key, MAX_BYTES))
 
-    def _first_error(self, name: str) -> str:
-        try:
-            first, *others = read_errors(self.store, name)
-        except (StoreError, ValueError):
-            return "no error file beside it"
-        return f"{first} (and {len(others)} more)" if others else str(first)
+
+def _first_error(store: Store, name: str) -> str:
+    try:
+        first, *others = read_errors(store, name)
+    except (StoreError, ValueError):
+        return "no error file beside it"
+    return f"{first} (and {len(others)} more)" if others else str(first)
 
 
 def _file_names(manifests: Mapping[str, Entry]) -> dict[str, str]:
