@@ -121,7 +121,7 @@ class Regions:
 
 
 def _nothing_left(style: int | None, keep: Image.Image | None, size: tuple[int, int]) -> str:
-    """Why nothing is left of the region of a style, or of the picture where no style has a mask."""
+    """Why nothing is left of the region of a style; none stands for a style without a mask."""
     if style is None:
         return "nothing of the picture is left outside of what is kept; enlarge the black part of 'keep'"
     where, remedy = f"in a picture of {_text(size)}", "enlarge the white part of its mask"

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterable, MutableMapping
 
-from PIL import Image, TiffTags
+from PIL import Image
 
 from nst.decoding.tags import EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD, ORIENTATION
 
@@ -13,7 +13,8 @@ _LONGEST = 2048  # bytes of a value
 _MOST = 48_000  # bytes; a JPEG has room for 64 KiB, with the notes of the program
 _COLOR_SPACE, _SRGB = 0xA001, 1
 _PIXELS = (0xA002, 0xA003)
-_USER_COMMENT = 0x9286
+_USER_COMMENT = 0x9286  # it begins with eight bytes that name its encoding
+_BLANK = " \0"
 _MAKER_NOTE = 0x927C  # has offsets, which would no longer be right
 # Of a TIFF file: where and how its pixels are stored, other metadata, and directories of other pictures.
 _STORED = {*range(254, 267), *range(273, 285), 292, 293, 296, 301, 302, *range(317, 348), *range(512, 533)}
@@ -52,16 +53,17 @@ def with_tags(exif: bytes, tags: dict[int, object]) -> Image.Exif:
     result, given = Image.Exif(), dict(tags)
     if exif:
         result.load(_HEAD + exif)
-        # Pillow writes a directory that was read.
-        for directory in (EXIF_IFD, GPS_IFD):
-            if directory in result:
-                result.get_ifd(directory)
         result.pop(ORIENTATION, None)
-        for tag, value in list(result.items()):
-            result[tag] = _as_stored(tag, value)
-        if DESCRIPTION in result and DESCRIPTION in given:
+        # Pillow writes a directory that was read.
+        directories = [result.get_ifd(number) for number in (EXIF_IFD, GPS_IFD) if number in result]
+        for tags_of in (result, *directories):
+            for tag, value in list(tags_of.items()):
+                tags_of[tag] = _as_stored(value)
+        if str(result.get(DESCRIPTION, "")).strip(_BLANK) and DESCRIPTION in given:
             comment = str(given.pop(DESCRIPTION)).encode("ascii", "replace")
-            result.get_ifd(EXIF_IFD).setdefault(_USER_COMMENT, b"ASCII\0\0\0" + comment)
+            exposure = result.get_ifd(EXIF_IFD)
+            if not exposure.get(_USER_COMMENT, b"")[8:].strip(_BLANK.encode()):
+                exposure[_USER_COMMENT] = b"ASCII\0\0\0" + comment
     for tag, value in given.items():
         result[tag] = value
     return result
@@ -70,14 +72,18 @@ def with_tags(exif: bytes, tags: dict[int, object]) -> Image.Exif:
 def _copy(tags: Iterable[tuple[int, object]], to: MutableMapping[int, object], left_out: set[int]) -> None:
     for tag, value in tags:
         if tag not in left_out and _can_be_written(tag, value):
-            to[tag] = _as_stored(tag, value)
+            to[tag] = _as_stored(value)
 
 
-def _as_stored(tag: int, value: object) -> object:
-    """A text as the bytes that the file has: Pillow reads them as Latin-1, and writes ASCII only."""
-    if isinstance(value, str) and TiffTags.lookup(tag).type == TiffTags.ASCII:
-        return value.encode("latin-1")
-    return value
+class _Latin1(str):
+    """A text that is written as Latin-1, in which Pillow has read it: so its bytes stay what they were."""
+
+    def encode(self, encoding: str = "", errors: str = "") -> bytes:
+        return super().encode("latin-1")
+
+
+def _as_stored(value: object) -> object:
+    return _Latin1(value) if isinstance(value, str) else value
 
 
 def _can_be_written(tag: int, value: object) -> bool:

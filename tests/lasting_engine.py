@@ -33,7 +33,7 @@ class LastingEngine(FakeEngine):
 
     def cancel(self, manifest: str) -> None:
         super().cancel(manifest)
-        for name, over in self._over.values():
+        for name, over in list(self._over.values()):
             if name == manifest:
                 over.set()
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pipeline.errors import Problem, printable
 from pipeline.inbox.layout import SUFFIX, as_argument, error_key
 from pipeline.manifest.reading import MAX_BYTES
-from pipeline.stores.base import Store
+from pipeline.stores.base import Entry, Store
 
 CANCELLED = Problem("", "cancelled by hand")
 
@@ -53,3 +53,12 @@ def _shell_word(text: str) -> str:
         for c in text
     )
     return f"$'{''.join(parts)}'"
+
+
+def remove_error_file(store: Store, name: str, seen: Entry | None) -> None:
+    """Delete the error file that was `seen` before its manifest was put back into the inbox.
+
+    A runner may have refused the manifest again since then, and written another one, which stays.
+    """
+    if seen and store.entry(error_key(name)) == seen:
+        store.remove(error_key(name))

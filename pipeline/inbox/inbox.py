@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError, UsageError
 from pipeline.inbox.claimed import ClaimedManifest
-from pipeline.inbox.error_file import CANCELLED, error_file, read_errors
+from pipeline.inbox.error_file import CANCELLED, error_file, read_errors, remove_error_file
 from pipeline.inbox.layout import (
     DONE,
     FAILED,
@@ -144,21 +144,16 @@ class Inbox:
         waiting = self._listed("", listed)
         if name in waiting:
             raise waits
-        # Under a name that no runner writes to. A runner may refuse the manifest again as soon as it waits,
-        # and what is removed after that would be what this runner has written.
-        held = cancelled_key(name, uuid4().hex[:8])
+        error = self.store.entry(error_key(name))
         try:
-            self.store.move(self._find_failed(name, listed), held)
-            self.store.remove(error_key(name))
-            self.store.move(held, waiting_key(name))
+            self.store.move(self._failed_key(name, listed), waiting_key(name))
         except ConflictError:
-            with suppress(ConflictError, NotFoundError):
-                self.store.move(held, failed_key(name))
             raise waits from None
         except NotFoundError:
             hint = _hint(name, self._listed(FAILED, listed))
             raise UsageError(f"{name}: no failed manifest of this name in {self.store.url}{hint}") from None
         waiting[name] = waiting_key(name)
+        remove_error_file(self.store, name, error)
 
     def cancel(self, name: str, listed: FileNames | None = None) -> None:
         """Move a manifest that waits or is worked on to `failed/`. The runner that has it notices and stops.
@@ -191,18 +186,13 @@ class Inbox:
         failed |= {name: _first_error(self.store, name) for name in names[FAILED] if name not in half}
         return Status(names[""], names[PROCESSING], names[DONE], failed)
 
-    def _find_failed(self, name: str, listed: FileNames) -> str:
-        """Where a failed manifest is: under another name if cancelling it did not end.
-
-        Raises `NotFoundError`.
-        """
-        usual = failed_key(name)
-        if self.store.tag(usual) is not None:
-            return usual
-        for other, file in self._listed(FAILED, listed).items():
-            if name in (other, cancelled_name(other)):
-                return f"{FAILED}/{file}"
-        raise NotFoundError(f"{self.store.url}/{usual}: no such file")
+    def _failed_key(self, name: str, listed: FileNames) -> str:
+        """Where a failed manifest is: under another name if cancelling it did not end."""
+        if self.store.tag(failed_key(name)) is None:
+            for other, file in self._listed(FAILED, listed).items():
+                if name in (other, cancelled_name(other)):
+                    return f"{FAILED}/{file}"
+        return failed_key(name)
 
     def _listed(self, folder: str, listed: FileNames) -> dict[str, str]:
         """The file names of the manifests in a folder, by name, as `listed` has them or will have them."""

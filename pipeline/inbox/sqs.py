@@ -9,11 +9,11 @@ from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from pipeline.errors import StoreError, UsageError
+from pipeline.errors import StoreError, UnavailableError, UsageError
 from pipeline.inbox.layout import manifest_name
 from pipeline.inbox.notification import UnreadableError, objects
 from pipeline.inbox.triggers import Trigger
-from pipeline.stores.aws import FAULTS, connect, explained
+from pipeline.stores.aws import FAULTS, NO_SERVER, connect, explained
 from pipeline.stores.base import Store
 from pipeline.timing import Timing
 
@@ -204,8 +204,8 @@ class QueueEvents(Trigger):
         return True
 
     def _report(self, operation: str, error: StoreError, effect: str = "") -> None:
-        """Report a fault once, until the operation that met it first has succeeded again."""
-        if str(error) not in list(self._faults.values()):
+        """Report a fault of an operation once, until the operation has succeeded again."""
+        if operation not in self._faults and str(error) not in list(self._faults.values()):
             self._faults[operation] = str(error)
             self._warn(f"{error}{effect}")
 
@@ -214,6 +214,8 @@ class QueueEvents(Trigger):
             answer = getattr(self._client, operation)(QueueUrl=self._url, **arguments)
         except FAULTS as error:
             raise explained(self._url, error) from None
+        if "html" in answer["ResponseMetadata"]["HTTPHeaders"].get("content-type", ""):
+            raise UnavailableError(f"{self._url}: {NO_SERVER}")  # botocore takes any page for an empty answer
         self._faults.pop(operation, None)
         return answer
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from pipeline.errors import ConflictError, NotFoundError, Problem, StoreError, UnavailableError, printable
-from pipeline.inbox.error_file import read_errors
+from pipeline.inbox.error_file import read_errors, remove_error_file
 from pipeline.inbox.layout import FAILED, error_key, failed_key, kept_key, manifest_name, waiting_key
 from pipeline.manifest.document import is_of_unfinished
 from pipeline.stores.base import Entry, Store
@@ -120,7 +120,7 @@ class Unfinished:
         return True
 
     def _put_back(self, name: str, refused: _Refused) -> None:
-        key = failed_key(name)
+        key, error = failed_key(name), self._store.entry(error_key(name))
         try:
             self._store.move(key, waiting_key(name))
         except (ConflictError, NotFoundError):
@@ -129,7 +129,7 @@ class Unfinished:
         refused.state, refused.until, refused.reported = None, self._end(), False
         text = f"{self._store.url}/{key}: was changed after it was refused; it is put back into the inbox"
         self._warn(printable(text))
-        self._store.remove(error_key(name))
+        remove_error_file(self._store, name, error)
 
     def _read_errors(self) -> None:
         """Watch the manifests that were refused before this process began, as far as time allows."""

@@ -148,8 +148,9 @@ class SharedNotes:
 
     def _noted(self, key: str) -> tuple[bytes, str | None]:
         """What a file of failures contains, and its tag; an empty list if there is no file."""
+        seen = self._store.tag(key)
         try:
-            return self._store.fetch(key, _LONGEST)
+            return self._store.read(key, _LONGEST), seen
         except NotFoundError:
             return b"[]", None
 

@@ -12,7 +12,7 @@ from pipeline.server.states import why_failed
 from pipeline.server.taking import PAIR
 
 _SLOWER = 1.5  # the factor by which the wait between two looks at the stores grows
-_WITH_FAILURES = 3  # one look in so many is also for an error file, which takes another request
+_WITH_FAILURES = 3  # one look in so many is also for a failure, which takes up to two requests
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ TEMPORARY = {
     "TooManyRequestsException",
 }
 _NO_ANSWER = (NoConnectionError, HTTPClientError)  # botocore's own errors, for a missing answer
-NO_SERVER = "the answer is none of such a server; check --endpoint-url, and proxies on the way"
+NO_SERVER = "this is not the answer of such a server; check --endpoint-url, and proxies on the way"
 
 
 def explained(where: str, error: Exception) -> StoreError:

@@ -145,13 +145,18 @@ class Objects:
         """
         place = {"Bucket": self.bucket, "Key": self.prefix + source}
         answer = self._request("copy_object", target, CopySource=place, CopySourceIfMatch=match)
+        if "ETag" not in answer.get("CopyObjectResult", {}):
+            raise UnavailableError(f"{self.url}/{target}: {NO_SERVER}")
         return _quoted(answer["CopyObjectResult"]["ETag"])
 
-    def delete(self, key: str, match: str | None = None) -> None:
-        """Delete an object if it exists; with `match`, only if it has this ETag."""
+    def delete(self, key: str, match: str | None = None, written: datetime | None = None) -> None:
+        """Delete an object if it exists; with `match`, only if it has this ETag.
+
+        With `written` as well, not if it was written after that: the same bytes have the same ETag.
+        """
         # The ETag is checked first, because some servers ignore the condition of a delete. A conflict
         # means that somebody has written a newer object, which has to stay.
-        if match and self.tag(key) != match:
+        if match and not self._is(key, match, written):
             return
         with suppress(ConflictError, NotFoundError):
             self._request("delete_object", key, **({"IfMatch": match} if match else {}))
@@ -212,6 +217,13 @@ class Objects:
                 yield page
         except FAULTS as error:
             raise explained(self.url, error) from None
+
+    def _is(self, key: str, etag: str, written: datetime | None) -> bool:
+        try:
+            found = self.head(key)
+        except NotFoundError:
+            return False
+        return found.etag == etag and (written is None or found.modified <= written)
 
     def _head_of(self, key: str, answer: Any) -> Head:
         if not {"ETag", "LastModified", "ContentLength"} <= answer.keys():

@@ -36,11 +36,12 @@ def moved(objects: Objects, source: str, target: str) -> tuple[str, Content]:
     try:
         found = objects.get(source, _SMALL)
     except TooLargeError as large:
-        etag, content = large.tag, _copied_if_absent(objects, source, large.tag, large.size, target)
+        etag, written = large.tag, None
+        content = _copied_if_absent(objects, source, large.tag, large.size, target)
     else:
-        etag = found.etag
+        etag, written = found.etag, found.modified
         content = Content(objects.put(target, found.data, absent=True), len(found.data), found.data)
-    objects.delete(source, match=etag)
+    objects.delete(source, match=etag, written=written)
     return etag, content
 
 

@@ -1,35 +1,47 @@
-"""Waits for the end of another process that publishes where this one is going to."""
+"""Waits for the end of other processes that publish where this one is going to."""
 
 import time
+from collections.abc import Iterable
 
 from pipeline.errors import StoreError
 from pipeline.events.listener import Note
-from pipeline.stores.base import Reservation, Store
+from pipeline.stores.base import Store
+from pipeline.work.job import Job
 from pipeline.work.session import Session
 
 _PATIENCE = 3  # times the duration of a lease
 
 
-def patience(session: Session) -> float:
-    """Until when a process that begins now waits for others, on the monotonic clock."""
-    return time.monotonic() + _PATIENCE * session.timing.lease
+def reserve(
+    jobs: Iterable[Job], store: Store, session: Session, taken: str, remedy: str, part: str = ""
+) -> dict[Job, StoreError]:
+    """Reserve the folder of results of each job, or a part of it; the jobs for which that failed, and why.
 
-
-def reserved(
-    store: Store, name: str, session: Session, until: float, taken: str, remedy: str, part: str = ""
-) -> Reservation:
-    """The reservation of a folder of results, or of a part of it.
-
-    A process before this one may have died, perhaps on another machine, where this one cannot see that: its
-    reservation is waited for until it has not been renewed for the duration of a lease. `taken` says what
-    another process does meanwhile. Raises `StoreError`, with `remedy`, if that goes on after `until`.
+    A process before this one may have died, perhaps on another machine, where this one cannot see that. Its
+    reservations are waited for until they have not been renewed for the duration of a lease, and those of
+    processes that live for three times as long. `taken` says what such a process does, and `remedy` what to
+    do about it.
     """
-    place, timing, waiting = f"{store.url}/{name}", session.timing, False
-    while (reservation := store.reserve(name, part)) is None:
-        if time.monotonic() > until:
-            raise StoreError(f"{place}: {taken}; {remedy}")
-        if not waiting:
-            session.listener.hear(Note(f"{place}: {taken}; waiting for its end", details={"manifest": name}))
-        waiting = True
-        session.stop.wait(min(timing.scan, timing.lease / 4))
-    return reservation
+    timing, failed = session.timing, dict[Job, StoreError]()
+    until, waiting = time.monotonic() + _PATIENCE * timing.lease, list(jobs)
+    told = set[Job]()
+    while waiting:
+        late = time.monotonic() > until
+        # All of them each time, so that the waits for those of other machines run at the same time.
+        for job in list(waiting):
+            place = f"{store.url}/{job.name}"
+            try:
+                job.reservation = store.reserve(job.name, part)
+            except StoreError as error:
+                failed[job] = error
+            if job.reservation is None and job not in failed and late:
+                failed[job] = StoreError(f"{place}: {taken}; {remedy}")
+            if job.reservation or job in failed:
+                waiting.remove(job)
+            elif job not in told:
+                told.add(job)
+                note = Note(f"{place}: {taken}; waiting for its end", details={"manifest": job.name})
+                session.listener.hear(note)
+        if waiting:
+            time.sleep(min(timing.scan, timing.lease / 4))
+    return failed

@@ -5,7 +5,7 @@ from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.shards import Plan, SharedNotes, digest_of
 from pipeline.outbox.whole import SharedEnd
 from pipeline.work.job import Job
-from pipeline.work.reserving import patience, reserved
+from pipeline.work.reserving import reserve
 from pipeline.work.session import Session
 
 
@@ -13,19 +13,15 @@ def become_shard(job: Job, shard: Shard, outbox: Outbox, session: Session, repla
     """Reduce a job to the pairs of a shard, after noting in the outbox what is divided.
 
     Raises `UsageError` if shards of something else have begun in this folder, unless `replace` is true, and
-    `StoreError` if another process works on this shard, or on the whole manifest, see `reserved`.
+    `StoreError` if another process works on this shard, or on the whole manifest, see `reserve`.
     """
     digest = digest_of(job.pairs)
     plan = Plan(digest=digest, pairs=len(job.pairs), shards=shard.count, manifest=job.origin)
     SharedNotes(outbox.store, job.name).join(plan, job.ids, replace)
-    job.reservation = reserved(
-        outbox.store,
-        job.name,
-        session,
-        patience(session),
-        f"another process works on shard {shard}, or on the whole manifest",
-        "start this one when that has ended",
-        part=f"{shard.number}-of-{shard.count}",
-    )
+    taken = f"another process works on shard {shard}, or on the whole manifest"
+    remedy = "start this one when that has ended"
+    part = f"{shard.number}-of-{shard.count}"
+    for error in reserve([job], outbox.store, session, taken, remedy, part).values():
+        raise error
     job.pairs = shard.of(job.pairs)
     job.shared = SharedEnd(outbox.store, job.name, plan, job.ids, shard)

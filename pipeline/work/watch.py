@@ -18,7 +18,7 @@ from pipeline.work.feed import FileFeed, InboxFeed
 from pipeline.work.job import Job, job_of_file
 from pipeline.work.opener import SEARCHING, report_refused
 from pipeline.work.owner import Owner
-from pipeline.work.reserving import patience, reserved
+from pipeline.work.reserving import reserve
 from pipeline.work.session import Session
 from pipeline.work.sharding import become_shard
 from pipeline.work.signals import supervise
@@ -45,25 +45,28 @@ def run(
     if it has the results of a manifest from another place, unless `replace` is true. With `shard`, only the
     pairs of this shard are worked on; without any, there is nothing to do.
     """
-    jobs: list[Job] = []
-    refused, until = 0, patience(session)
+    jobs, refused = list[Job](), 0
     with ExitStack() as stack:
         for path in paths:
             try:
                 job = _open(path, stores, allow, outbox, session, name)
                 stack.callback(job.close)
+                _check_origin(job, outbox, replace)
                 if shard:
-                    _check_origin(job, outbox, replace)
                     become_shard(job, shard, outbox, session, replace)
-                else:
-                    job.reservation = reserved(outbox.store, job.name, session, until, _TAKEN, _REMEDY)
-                    _check_origin(job, outbox, replace)
                 jobs.append(job)
             except UsageError:
                 raise  # before anything is computed: the user has to decide
             except NSTError as error:
                 refused += 1
                 report_refused(name or path.stem, problems_of(error), session.listener)
+        if not shard:
+            for job, failure in reserve(jobs, outbox.store, session, _TAKEN, _REMEDY).items():
+                refused += 1
+                report_refused(job.name, problems_of(failure), session.listener)
+                jobs.remove(job)
+            for job in jobs:
+                _check_origin(job, outbox, replace)  # which another process may have noted meanwhile
         if not jobs:
             return 1
         if not any(job.pairs for job in jobs):

@@ -10,11 +10,11 @@ from nst import images
 from nst.parameters import Format
 from tests.conftest import make_picture
 from tests.nst.files import file_of
-from tests.nst.making import SHORT, jpeg_with, tiff
+from tests.nst.making import LONG, SHORT, TEXT, directory, jpeg_with, tiff
 
 FORMATS: tuple[Format, ...] = ("png", "jpg", "webp", "tiff")
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
-DESCRIPTION, USER_COMMENT = 0x010E, 0x9286
+DESCRIPTION, USER_COMMENT, OWNER = 0x010E, 0x9286, 0xA430
 ORIENTATION, MAKE, COPYRIGHT, DATE, COLOR_SPACE, MAKER_NOTE = 0x0112, 0x010F, 0x8298, 0x9003, 0xA001, 0x927C
 
 
@@ -77,6 +77,17 @@ def test_texts_of_other_characters_keep_their_bytes(form: Format, encoding: str)
 
 
 @pytest.mark.parametrize("form", FORMATS)
+def test_texts_in_a_directory_keep_their_bytes_and_their_type(form: Format) -> None:
+    name = "M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller".encode()
+    exif = tiff({EXIF_IFD: (LONG, [26])}) + directory({OWNER: (TEXT, list(name + b"\0"))}, 26)
+    content = images.decode(jpeg_with(file_of(make_picture(), "JPEG"), (0xE1, b"Exif\0\0" + exif)))
+    content = replace(content, exif=images.kept_exif(content.exif))
+    with Image.open(io.BytesIO(images.encode(content, form, "nst", {}))) as image:
+        found = image.getexif().get_ifd(EXIF_IFD)[OWNER]
+    assert found == name.decode("latin-1")  # as Pillow reads a text
+
+
+@pytest.mark.parametrize("form", FORMATS)
 def test_a_place_is_kept_although_nothing_else_is_known(form: Format) -> None:
     exif = Image.Exif()
     exif.get_ifd(GPS_IFD)[1] = "N"
@@ -98,3 +109,13 @@ def test_a_caption_is_kept_and_the_notes_of_the_program_go_beside_it(form: Forma
     assert found[DESCRIPTION] == "Our house"
     if form != "png":  # which has chunks for them
         assert found.get_ifd(EXIF_IFD)[USER_COMMENT] == b'ASCII\0\0\0{"id": "a"}'
+
+
+def test_a_blank_caption_is_none_and_a_comment_is_kept() -> None:
+    exif = Image.Exif()
+    exif[DESCRIPTION] = " " * 31
+    assert kept("jpg", exif)[DESCRIPTION] == '{"id": "a"}'
+    exif[DESCRIPTION], comment = "Our house", b"ASCII\0\0\0in May"
+    exif.get_ifd(EXIF_IFD)[USER_COMMENT] = comment
+    assert kept("jpg", exif)[DESCRIPTION] == "Our house"
+    assert kept("jpg", exif).get_ifd(EXIF_IFD)[USER_COMMENT] == comment

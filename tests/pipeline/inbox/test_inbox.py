@@ -123,26 +123,6 @@ def test_retry_leaves_what_a_runner_writes_at_the_same_time() -> None:
     assert Inbox(store).status().failed == {"a": "refused again"}
 
 
-class Slow(MemoryStore):
-    """As in a bucket, a moved file is deleted at the end; a runner refuses `a.json` again before that."""
-
-    def move(self, source: str, target: str) -> None:
-        text = self.read(source, 10**6)
-        self.write(target, text)
-        if target == "a.json":
-            claimed = Inbox(self).claim("a")
-            assert claimed
-            claimed.fail([Problem("", "refused again")])
-        self.remove(source)
-
-
-def test_retry_of_a_manifest_that_is_refused_again_before_the_move_ends_loses_nothing() -> None:
-    store = Slow("slow")
-    store.write("failed/a.json", b"{}")
-    Inbox(store).retry("a")
-    assert Inbox(store).status().failed == {"a": "refused again"}
-
-
 @pytest.mark.parametrize("name", ["n" * 250, "ü" * 125])
 def test_a_manifest_with_the_longest_possible_name_can_fail_be_retried_and_be_done(
     inbox: Inbox, tmp_path: Path, name: str

@@ -1,7 +1,6 @@
 """`run` where another process publishes, or where one did so on a machine that has died."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,10 +20,10 @@ from pipeline.work.session import Session
 BRIEF = Timing(lease=0.5)
 
 
-def left_by_another_machine(outbox: Path, parts: Sequence[str]) -> None:
-    """Reservations of the folder `m`, or of parts of it, whose processes have died on another machine."""
+def left_by_another_machine(outbox: Path, *reserved: tuple[str, str]) -> None:
+    """Reservations of folders, or of parts of them, whose processes have died on another machine."""
     store = FolderStore(outbox)
-    reservations = [store.reserve("m", part) for part in parts]
+    reservations = [store.reserve(folder, part) for folder, part in reserved]
     texts = {lock: Holding.from_bytes(lock.read_bytes()) for lock in outbox.rglob(".lock-*")}
     for reservation in reservations:
         assert reservation
@@ -33,19 +32,26 @@ def left_by_another_machine(outbox: Path, parts: Sequence[str]) -> None:
         lock.write_bytes(text.model_copy(update={"machine": "another"}).to_bytes())
 
 
-# With more shards than leases that `run` waits for, so that it fails if it waits for one after another.
-@pytest.mark.parametrize("parts", [[""], [f"{number}-of-5" for number in range(1, 6)]])
+# More than leases that `run` waits for, so that it fails if it waits for one after another.
+SHARDS = [("m0", f"{number}-of-5") for number in range(1, 6)]
+MANIFESTS = [(f"m{number}", "") for number in range(5)]
+
+
+@pytest.mark.parametrize(("reserved", "manifests"), [(SHARDS, 1), (MANIFESTS, 5)])
 def test_the_results_of_a_machine_that_died_are_taken_over_after_a_lease(
-    folder: Path, parts: list[str]
+    folder: Path, reserved: list[tuple[str, str]], manifests: int
 ) -> None:
-    (folder / "m.json").write_text(json.dumps({"content": "content.png", "style": "style.png"}))
+    paths = [folder / f"m{number}.json" for number in range(manifests)]
+    for path in paths:
+        path.write_text(json.dumps({"content": "content.png", "style": "style.png"}))
     outbox, table, listener = folder / "out", folder / "mountinfo", RecordingListener()
     outbox.mkdir()
-    left_by_another_machine(outbox, parts)
+    left_by_another_machine(outbox, *reserved)
     table.write_text(f"40 27 0:40 / {folder.resolve()} rw - nfs4 server:/share rw,local_lock=none\n")
     store = FolderStore(outbox, BRIEF, tables=Tables(Path("/dev/null"), table))
     engine, session = FakeEngine(Stores()), Session(listener, BRIEF)
-    assert watch.run([folder / "m.json"], engine, Outbox(store), Stores(), [], session) == 0
-    taken = f"{store.url}/m: another process publishes there; waiting for its end"
-    assert [note.message for note in listener.of(Note) if "another process" in note.message] == [taken]
-    assert (outbox / "m" / "content-style.png").is_file()
+    assert watch.run(paths, engine, Outbox(store), Stores(), [], session) == 0
+    waits = [note.message for note in listener.of(Note) if "another process" in note.message]
+    taken = "another process publishes there; waiting for its end"
+    assert waits == [f"{store.url}/{path.stem}: {taken}" for path in paths]
+    assert all((outbox / path.stem / "content-style.png").is_file() for path in paths)
