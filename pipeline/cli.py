@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from io import TextIOWrapper
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,7 +21,7 @@ from pipeline.inbox.inbox import Inbox
 from pipeline.manifest.models import json_schema
 from pipeline.outbox.outbox import Outbox
 from pipeline.settings import Settings, load_settings, needed
-from pipeline.usage import check_idle, check_names, schedule_of
+from pipeline.usage import check_engine, check_idle, check_names, schedule_of
 
 app = typer.Typer(
     help="Neural style transfer in batches: manifests in, pictures and loss logs out.",
@@ -72,7 +72,7 @@ def run(
     from pipeline.work.session import Session
 
     environment: Environment = context.obj
-    settings = load_settings(**_flags(context))
+    settings = _settings(context)
     check_names(manifests, name, shard)
     part = None if shard is None else chosen_shard(shard, os.environ)
     stores = environment.stores(settings)
@@ -111,7 +111,7 @@ def watch(
     from pipeline.work.session import Session
 
     environment: Environment = context.obj
-    settings = load_settings(**_flags(context))
+    settings = _settings(context)
     times = schedule_of(schedule, settings)
     check_idle(idle, once, times)
     places = open_places(environment, settings)
@@ -156,7 +156,7 @@ def serve(
         ) from None
 
     environment: Environment = context.obj
-    settings = load_settings(**_flags(context))
+    settings = _settings(context)
     times = schedule_of(schedule, settings)
     with closing(environment.listener(settings)) as listener:
         code = serve(environment, settings, times, listener)
@@ -177,7 +177,7 @@ def validate(
     """Check manifests and every image they name, without working on them."""
     from pipeline.check import check, memory_of
 
-    settings = load_settings(**_flags(context))
+    settings = _settings(context)
     stores = context.obj.stores(settings)
     results = Outbox(stores.open(settings.outbox)) if settings.outbox else None
     failed, fits = False, memory_of(settings, partial(print, "warning:"))
@@ -272,9 +272,12 @@ def main(environment: Environment = Environment()) -> None:
         sys.exit(error.exit_code)
 
 
-def _flags(context: typer.Context) -> dict[str, Any]:
-    """The options of a command that are settings."""
-    return {name: value for name, value in context.params.items() if name in Settings.model_fields}
+def _settings(context: typer.Context) -> Settings:
+    """The settings of a command: its options, or else variables. Raises `UsageError`."""
+    flags = {name: value for name, value in context.params.items() if name in Settings.model_fields}
+    settings = load_settings(**flags)
+    check_engine(flags.get("ray_address"), settings)
+    return settings
 
 
 def _opened(context: typer.Context, inbox: str | None, endpoint_url: str | None) -> Inbox:

@@ -34,6 +34,12 @@ def check_idle(idle: float | None, once: bool, times: "Schedule | None") -> None
         )
 
 
+def check_engine(ray_address: str | None, settings: Settings) -> None:
+    """Raises `UsageError` if `--ray-address` would be ignored."""
+    if ray_address is not None and settings.engine != "ray":
+        raise UsageError(f"--ray-address {ray_address}: give --engine ray as well, or leave this out")
+
+
 def check_names(manifests: Sequence[Path], name: str | None, shard: str | None) -> None:
     """Raises `UsageError` unless each manifest has a folder of the outbox to itself."""
     stems = {path.stem for path in manifests}

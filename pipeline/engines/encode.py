@@ -36,11 +36,13 @@ class Encoder:
 
     def __init__(self, stylizer: Stylizer) -> None:
         self._stylizer = stylizer
+        # Now, because a GPU that has failed does not say its name any more.
+        self._device = device_name(stylizer.device)
         self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
 
     def encode(self, task: Task, prepared: Prepared, result: Result) -> Finished:
         """All files of one result, encoded."""
-        record = _record(task.pair.id, prepared, result, self._stylizer)
+        record = _record(task.pair.id, prepared, result, self._stylizer, self._device)
         notes = record.model_dump(
             include={"id", "parameters", "style_weight", "losses", "weights"},
             exclude={"parameters": {"snapshots"}},  # the picture is the same with and without them
@@ -90,7 +92,7 @@ def _snapshots(record: Record, result: Result) -> dict[str, bytes]:
     return {**files, record.snapshots.animation: animation(pictures)}
 
 
-def _record(pair: str, prepared: Prepared, result: Result, stylizer: Stylizer) -> Record:
+def _record(pair: str, prepared: Prepared, result: Result, stylizer: Stylizer, device: str) -> Record:
     parameters, steps = prepared.pair.parameters, [snapshot.step for snapshot in result.snapshots]
     return Record(
         id=pair,
@@ -106,7 +108,7 @@ def _record(pair: str, prepared: Prepared, result: Result, stylizer: Stylizer) -
         losses=DeliveredLosses(**asdict(result.losses)),
         evaluations=len(result.evaluations),
         seconds=round(result.seconds, 3),
-        device=device_name(stylizer.device),
+        device=device,
         dtype=dtype_name(stylizer.dtype),
         weights=WeightFile(source=stylizer.weights.source, sha256=stylizer.weights.sha256),
         versions={

@@ -67,7 +67,8 @@ def failed(task: Task, error: Exception) -> Failed:
     if is_out_of_memory(error):
         p = task.pair.parameters
         scale = f" or style_scale from {p.style_scale:g}" if p.style_scale > 1 else ""
-        error = NSTError(f"too large for the memory at hand; lower max_size from {p.max_size}{scale}")
+        remedy = f"lower max_size from {p.max_size}{scale}, or end other programs that use this memory"
+        error = NSTError(f"too large for the memory at hand; {remedy}")
     return Failed(task, problems_of(error, task.pair.place, task.pair.id)[0])
 
 

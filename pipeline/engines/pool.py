@@ -50,9 +50,12 @@ class Pool:
         self.complete = False
 
     def begin(self) -> Waiting | None:
-        """The task to prepare next; none if none is left to begin with."""
+        """The task to prepare next; none if none is left to begin with.
+
+        Another try with unavailable images goes after all others, because it may take long.
+        """
         left = (entry for entry in self._waiting.values() if not entry.begun)
-        entry = min(left, key=lambda e: e.task.rank, default=None)
+        entry = min(left, key=lambda e: (e.tries > 0, e.task.rank), default=None)
         if entry:
             entry.begun = True
         return entry
@@ -92,6 +95,9 @@ class Pool:
             return []
         self.batch = self._capacity(leader.prepared.pair)
         batch = self._companions(leader)[: self.batch]
+        # Pairs of one shape may have styles of different sizes.
+        self.batch = min(self._capacity(entry.prepared.pair) for entry in batch if entry.prepared)
+        batch = batch[: self.batch]
         if len(batch) < self.batch and not leader.task.alone and self._may_grow():
             return []
         for entry in batch:

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 from pipeline.engines.base import Changed, Failed, Task, Unchanged, Unread
 from pipeline.engines.outcomes import Outcomes, failed
@@ -41,19 +40,24 @@ class PrepareThreads:
         self._pool, self._changed, self._read_and_resize = pool, changed, prepare
         self._outcomes, self._listener, self._on_change = outcomes, listener, on_change
         self._timing = timing
-        self._threads = ThreadPoolExecutor(_THREADS, "prepare")
+        self._threads, self._stopped = ThreadPoolExecutor(_THREADS, "prepare"), False
 
     def begin(self) -> None:
         """Prepare one more task of the pool. Does not wait for it, and does nothing after `stop`."""
-        with suppress(RuntimeError):  # it was stopped
+        try:
             self._threads.submit(self._prepare)
+        except RuntimeError:  # no more threads can be started, or it was stopped meanwhile
+            if not self._stopped:
+                raise
 
     def stop(self) -> None:
         """Begin with no more tasks. Does not wait for those that have begun."""
+        self._stopped = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
         """Stop, and wait for the tasks that have begun."""
+        self._stopped = True
         self._threads.shutdown(cancel_futures=True)
 
     def _prepare(self) -> None:

@@ -76,6 +76,10 @@ def test_an_outbox_that_is_a_file_is_reported(root: Path, call: Call, outbox: st
             "watch --inbox {in} --outbox {out} --idle 5 --schedule @daily",
             "--idle does not go with --schedule; leave one of them out",
         ),
+        (
+            "run {in}/m.json --outbox {out} --ray-address head:6379",
+            "--ray-address head:6379: give --engine",
+        ),
         ("retry --inbox {in} nothing", "nothing: no failed manifest of this name"),
     ],
 )
