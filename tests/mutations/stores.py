@@ -180,8 +180,8 @@ STORES = (
     Mutation(
         "an object is deleted before it is copied to be claimed",
         "pipeline/stores/s3_claim.py",
-        "        etag = found.etag\n",
-        "        etag = found.etag\n        objects.delete(source)\n",
+        "        etag, written = found.etag, found.modified\n",
+        "        etag, written = found.etag, found.modified\n        objects.delete(source)\n",
         f"{_ORDER}[a claim]",
     ),
     Mutation(

@@ -104,25 +104,6 @@ def test_a_failed_manifest_has_an_error_file_and_can_be_retried(inbox: Inbox, tm
     assert names(tmp_path / "failed") == []
 
 
-class RunnerBeside(MemoryStore):
-    """A runner refuses `a.json` again as soon as it waits."""
-
-    def move(self, source: str, target: str) -> None:
-        super().move(source, target)
-        if target == "a.json":
-            claimed = Inbox(self).claim("a")
-            assert claimed
-            claimed.fail([Problem("", "refused again")])
-
-
-def test_retry_leaves_what_a_runner_writes_at_the_same_time() -> None:
-    store = RunnerBeside("beside")
-    store.write("failed/a.json", b"{}")
-    store.write("failed/a.error.json", b'{"errors": [{"place": "", "message": "refused"}]}')
-    Inbox(store).retry("a")
-    assert Inbox(store).status().failed == {"a": "refused again"}
-
-
 @pytest.mark.parametrize("name", ["n" * 250, "ü" * 125])
 def test_a_manifest_with_the_longest_possible_name_can_fail_be_retried_and_be_done(
     inbox: Inbox, tmp_path: Path, name: str
