@@ -62,7 +62,8 @@ def with_tags(exif: bytes, tags: dict[int, object]) -> Image.Exif:
         if str(result.get(DESCRIPTION, "")).strip(_BLANK) and DESCRIPTION in given:
             comment = str(given.pop(DESCRIPTION)).encode("ascii", "replace")
             exposure = result.get_ifd(EXIF_IFD)
-            if not exposure.get(_USER_COMMENT, b"")[8:].strip(_BLANK.encode()):
+            earlier = exposure.get(_USER_COMMENT, b"")  # files have any type of value here
+            if isinstance(earlier, bytes) and not earlier[8:].strip(_BLANK.encode()):
                 exposure[_USER_COMMENT] = b"ASCII\0\0\0" + comment
     for tag, value in given.items():
         result[tag] = value

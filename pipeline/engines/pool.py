@@ -17,6 +17,7 @@ class Waiting:
 
     task: Task
     begun: bool = False  # a thread prepares it
+    again: bool = False  # a thread tries its images again
     prepared: Prepared | None = None
     tries: int = 0  # to read its images, while their store is unavailable; nothing else waits for it then
 
@@ -52,12 +53,13 @@ class Pool:
     def begin(self) -> Waiting | None:
         """The task to prepare next; none if none is left to begin with.
 
-        Another try with unavailable images goes after all others, because it may take long.
+        Only one thread at a time tries unavailable images again, because that may take long.
         """
-        left = (entry for entry in self._waiting.values() if not entry.begun)
-        entry = min(left, key=lambda e: (e.tries > 0, e.task.rank), default=None)
+        busy = any(entry.again for entry in self._waiting.values())
+        left = [e for e in self._waiting.values() if not (e.begun or (busy and e.tries))]
+        entry = min(left, key=lambda e: e.task.rank, default=None)
         if entry:
-            entry.begun = True
+            entry.begun, entry.again = True, entry.tries > 0
         return entry
 
     def find(self, number: int) -> Waiting | None:
@@ -94,10 +96,7 @@ class Pool:
         if leader is None or leader.prepared is None:
             return []
         self.batch = self._capacity(leader.prepared.pair)
-        batch = self._companions(leader)[: self.batch]
-        # Pairs of one shape may have styles of different sizes.
-        self.batch = min(self._capacity(entry.prepared.pair) for entry in batch if entry.prepared)
-        batch = batch[: self.batch]
+        batch = self._together(self._companions(leader))
         if len(batch) < self.batch and not leader.task.alone and self._may_grow():
             return []
         for entry in batch:
@@ -115,6 +114,18 @@ class Pool:
             if entry.prepared and not entry.task.alone and entry.prepared.pair.group == group
         ]
         return sorted(fitting, key=lambda entry: entry.task.rank)
+
+    def _together(self, companions: list[Waiting]) -> list[Waiting]:
+        """The first of them that go together. Pairs of one shape may have styles of different sizes."""
+        batch, room = list[Waiting](), self.batch
+        for entry in companions[: self.batch]:
+            if batch and entry.prepared:
+                room = min(room, self._capacity(entry.prepared.pair))
+            if len(batch) >= room:
+                self.batch = len(batch)
+                break
+            batch.append(entry)
+        return batch
 
     def _may_grow(self) -> bool:
         unprepared = any(not entry.prepared and not entry.tries for entry in self._waiting.values())

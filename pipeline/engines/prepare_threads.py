@@ -66,6 +66,14 @@ class PrepareThreads:
             entry = self._pool.begin()
         if entry is None:
             return  # it was cancelled
+        again = entry.again
+        self._attempt(entry)
+        if again:
+            with self._changed:
+                entry.again = False
+            self.begin()  # with another try that was left for this one
+
+    def _attempt(self, entry: Waiting) -> None:
         task = entry.task
         found: Prepared | Unchanged | Changed | Unread | Failed
         try:

@@ -61,4 +61,4 @@ def remove_error_file(store: Store, name: str, seen: Entry | None) -> None:
     A runner may have refused the manifest again since then, and written another one, which stays.
     """
     if seen and store.entry(error_key(name)) == seen:
-        store.remove(error_key(name))
+        store.remove(error_key(name), seen.tag)

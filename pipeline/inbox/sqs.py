@@ -60,7 +60,7 @@ class QueueEvents(Trigger):
         region = re.match(r"sqs\.([\w-]+)\.amazonaws\.", parts.netloc)
         self._url, self._inbox, self._wake, self._warn, self._timing = url, inbox, wake, warn, timing
         self._client = connect("sqs", f"{parts.scheme}://{parts.netloc}", region and region[1], timing)
-        self._faults: dict[str, str] = {}  # that were reported, by the operations that met them first
+        self._faults: dict[str, set[str]] = {}  # that were reported, by the operations that met them first
         self._unreadable: set[str] = set()  # ids of messages that were reported
         self._request("get_queue_attributes")
         self._renewal = timing.queue_hidden / 4  # seconds between two renewals
@@ -204,9 +204,9 @@ class QueueEvents(Trigger):
         return True
 
     def _report(self, operation: str, error: StoreError, effect: str = "") -> None:
-        """Report a fault of an operation once, until the operation has succeeded again."""
-        if operation not in self._faults and str(error) not in list(self._faults.values()):
-            self._faults[operation] = str(error)
+        """Report a fault once, until the operation that met it first has succeeded again."""
+        if not any(str(error) in texts for texts in list(self._faults.values())):
+            self._faults.setdefault(operation, set()).add(str(error))
             self._warn(f"{error}{effect}")
 
     def _request(self, operation: str, **arguments: object) -> Any:

@@ -65,16 +65,16 @@ def times_by_state(inbox: Store) -> dict[State, dict[str, float]]:
 def why_failed(inbox: Store, name: str) -> list[Problem]:
     """Why a manifest has failed; nothing if it has not. Raises `StoreError`.
 
-    The error file is written before a manifest is moved to `failed/`, but somebody may have deleted it.
+    The error file is written before a manifest is moved to `failed/`. It may be left of an earlier failure,
+    and somebody may have deleted it.
     """
-    if problems := errors_of(inbox, name):
-        return problems
-    if inbox.tag(failed_key(name)) is None or state_of(inbox, name) != "failed":
+    problems = errors_of(inbox, name)
+    if not problems and inbox.tag(failed_key(name)) is None:
         return []
-    missing = Problem(
-        "", "has failed, and its error file is missing; retry the manifest to see what is wrong"
-    )
-    return errors_of(inbox, name) or [missing]
+    if state_of(inbox, name) != "failed":
+        return []
+    missing = "has failed, and its error file is missing; retry the manifest to see what is wrong"
+    return problems or errors_of(inbox, name) or [Problem("", missing)]
 
 
 def errors_of(inbox: Store, name: str) -> list[Problem]:

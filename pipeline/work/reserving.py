@@ -22,26 +22,34 @@ def reserve(
     processes that live for three times as long. `taken` says what such a process does, and `remedy` what to
     do about it.
     """
-    timing, failed = session.timing, dict[Job, StoreError]()
+    timing, failed, told = session.timing, dict[Job, StoreError](), set[Job]()
     until, waiting = time.monotonic() + _PATIENCE * timing.lease, list(jobs)
-    told = set[Job]()
     while waiting:
-        late = time.monotonic() > until
+        late, blocked = time.monotonic() > until, False
         # All of them each time, so that the waits for those of other machines run at the same time.
         for job in list(waiting):
             place = f"{store.url}/{job.name}"
             try:
-                job.reservation = store.reserve(job.name, part)
+                reservation = store.reserve(job.name, part)
             except StoreError as error:
                 failed[job] = error
-            if job.reservation is None and job not in failed and late:
-                failed[job] = StoreError(f"{place}: {taken}; {remedy}")
-            if job.reservation or job in failed:
                 waiting.remove(job)
-            elif job not in told:
-                told.add(job)
-                note = Note(f"{place}: {taken}; waiting for its end", details={"manifest": job.name})
-                session.listener.hear(note)
+                continue
+            if reservation and blocked and not late:
+                # Another process may wait for this one, and have the one that is waited for here.
+                reservation.close()
+            elif reservation:
+                job.reservation = reservation
+                waiting.remove(job)
+            elif late:
+                failed[job] = StoreError(f"{place}: {taken}; {remedy}")
+                waiting.remove(job)
+            else:
+                blocked = True
+                if job not in told:
+                    told.add(job)
+                    note = Note(f"{place}: {taken}; waiting for its end", details={"manifest": job.name})
+                    session.listener.hear(note)
         if waiting:
             time.sleep(min(timing.scan, timing.lease / 4))
     return failed

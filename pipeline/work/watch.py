@@ -54,19 +54,14 @@ def run(
                 _check_origin(job, outbox, replace)
                 if shard:
                     become_shard(job, shard, outbox, session, replace)
+                    _check_origin(job, outbox, replace)  # another process may have noted it meanwhile
                 jobs.append(job)
             except UsageError:
                 raise  # before anything is computed: the user has to decide
             except NSTError as error:
                 refused += 1
                 report_refused(name or path.stem, problems_of(error), session.listener)
-        if not shard:
-            for job, failure in reserve(jobs, outbox.store, session, _TAKEN, _REMEDY).items():
-                refused += 1
-                report_refused(job.name, problems_of(failure), session.listener)
-                jobs.remove(job)
-            for job in jobs:
-                _check_origin(job, outbox, replace)  # which another process may have noted meanwhile
+        refused += 0 if shard else _reserve(jobs, outbox, session, replace)
         if not jobs:
             return 1
         if not any(job.pairs for job in jobs):
@@ -84,6 +79,22 @@ def _open(
         job = job_of_file(path, sources, session.caps, session.search())
     job.name = name or job.name
     return job
+
+
+def _reserve(jobs: list[Job], outbox: Outbox, session: Session, replace: bool) -> int:
+    """Reserve the folders of jobs. Those that are refused are removed; their number."""
+    before, taken = len(jobs), reserve(jobs, outbox.store, session, _TAKEN, _REMEDY)
+    for job in list(jobs):
+        try:
+            if job in taken:
+                raise taken[job]
+            _check_origin(job, outbox, replace)  # another process may have noted it meanwhile
+        except UsageError:
+            raise
+        except NSTError as error:
+            report_refused(job.name, problems_of(error), session.listener)
+            jobs.remove(job)
+    return before - len(jobs)
 
 
 def _check_origin(job: Job, outbox: Outbox, replace: bool) -> None:

@@ -1,7 +1,10 @@
 """Which tasks are prepared first, and which pairs share a batch."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from pipeline.engines.pool import Pool
 from pipeline.engines.prepare import Preparer
@@ -9,27 +12,43 @@ from pipeline.stores.opening import Stores
 from tests.pipeline.engines.test_local import tasks
 
 
-def test_another_try_with_unavailable_images_goes_after_all_others(folder: Path) -> None:
-    first, second = tasks(folder, ["content.png"] * 2)
+def test_one_task_at_a_time_tries_unavailable_images_again(folder: Path) -> None:
+    listed = tasks(folder, ["content.png"] * 3)
     pool = Pool(lambda pair: 1)
-    pool.add(first)
-    entry = pool.begin()
-    assert entry
-    entry.tries, entry.begun = 1, False  # its images were unavailable, and may be there now
-    pool.add(second)
-    begun = [pool.begin(), pool.begin()]
-    assert [each and each.task for each in begun] == [second, first]
+    for task in listed[:2]:
+        pool.add(task)
+    for entry in (pool.begin(), pool.begin()):
+        assert entry
+        entry.tries = 1  # its images were unavailable
+    for task in listed[:2]:
+        entry = pool.find(task.number)
+        assert entry
+        entry.begun = False  # it is time for another try
+    pool.add(listed[2])
+    first, second, none = (pool.begin() for _ in range(3))
+    assert first
+    assert second
+    assert (first.task, second.task, none) == (listed[0], listed[2], None)
+    first.again = False
+    last = pool.begin()
+    assert last
+    assert last.task == listed[1]
 
 
-def test_a_pair_that_needs_more_room_than_its_leader_makes_the_batch_smaller(folder: Path) -> None:
-    """Capacity says how many pairs go together if all are like this one."""
-    pool, preparer = Pool(lambda pair: 2 if pair.parameters.style_scale == 1 else 1), Preparer("")
-    for task, scale in zip(tasks(folder, ["content.png"] * 2), (1.0, 1.5), strict=True):
-        parameters = task.pair.parameters.model_copy(update={"style_scale": scale})
+@pytest.mark.parametrize(
+    ("capacities", "batches"), [([2, 2, 1], [[0, 1], [2]]), ([1, 2, 2], [[0], [1, 2]]), ([3, 1], [[0], [1]])]
+)
+def test_pairs_share_a_batch_as_far_as_each_of_them_has_room(
+    folder: Path, capacities: Sequence[int], batches: list[list[int]]
+) -> None:
+    """A capacity says how many pairs go together if all are like this one."""
+    pool, preparer = Pool(lambda pair: capacities[pair.parameters.seed]), Preparer("")
+    for task in tasks(folder, ["content.png"] * len(capacities)):
+        parameters = task.pair.parameters.model_copy(update={"seed": task.number})
         pool.add(replace(task, pair=task.pair.model_copy(update={"parameters": parameters})))
         entry = pool.begin()
         assert entry
         pair = entry.task.pair
         entry.prepared = preparer.prepare(pair, preparer.read(pair, Stores().sources(task.base)))
     pool.complete = True
-    assert [[entry.task.number for entry in pool.take()] for _ in range(2)] == [[0], [1]]
+    assert [[entry.task.number for entry in pool.take()] for _ in batches] == batches
