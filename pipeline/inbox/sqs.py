@@ -60,8 +60,9 @@ class QueueEvents(Trigger):
         region = re.match(r"sqs\.([\w-]+)\.amazonaws\.", parts.netloc)
         self._url, self._inbox, self._wake, self._warn, self._timing = url, inbox, wake, warn, timing
         self._client = connect("sqs", f"{parts.scheme}://{parts.netloc}", region and region[1], timing)
-        self._faults: dict[str, set[str]] = {}  # that were reported, by the operations that met them first
+        self._faults: dict[str, set[str]] = {}  # that were reported, with the operations that have met them
         self._unreadable: set[str] = set()  # ids of messages that were reported
+        self._lock = threading.Lock()
         self._request("get_queue_attributes")
         self._renewal = timing.queue_hidden / 4  # seconds between two renewals
         self._renewal_due = 0.0
@@ -69,7 +70,7 @@ class QueueEvents(Trigger):
         self._idle = threading.Event()
         self._idle.set()
         self._collecting = False  # whether the work ends, so that every message is kept
-        self._lock, self._closed = threading.Lock(), threading.Event()
+        self._closed = threading.Event()
         threading.Thread(target=self._listen, name="queue", daemon=True).start()
 
     @property
@@ -204,9 +205,12 @@ class QueueEvents(Trigger):
         return True
 
     def _report(self, operation: str, error: StoreError, effect: str = "") -> None:
-        """Report a fault once, until the operation that met it first has succeeded again."""
-        if not any(str(error) in texts for texts in list(self._faults.values())):
-            self._faults.setdefault(operation, set()).add(str(error))
+        """Report a fault once, until an operation that has met it succeeds."""
+        with self._lock:
+            met = self._faults.setdefault(str(error), set())
+            known = bool(met)
+            met.add(operation)
+        if not known:
             self._warn(f"{error}{effect}")
 
     def _request(self, operation: str, **arguments: object) -> Any:
@@ -216,7 +220,8 @@ class QueueEvents(Trigger):
             raise explained(self._url, error) from None
         if "html" in answer["ResponseMetadata"]["HTTPHeaders"].get("content-type", ""):
             raise UnavailableError(f"{self._url}: {NO_SERVER}")  # botocore takes any page for an empty answer
-        self._faults.pop(operation, None)
+        with self._lock:
+            self._faults = {text: met for text, met in self._faults.items() if operation not in met}
         return answer
 
 

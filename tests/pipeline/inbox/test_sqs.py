@@ -149,8 +149,11 @@ def test_a_fault_is_reported_once_until_the_queue_has_worked_again(queue: Queue)
     events = queue.listen()
     for outage in (1, 2):
         queue.client.delete_queue(QueueUrl=queue.url)
-        while len(queue.notes) < outage:
+        for _ in range(3000):
+            if len(queue.notes) == outage:
+                break
             time.sleep(0.01)
+        assert len(queue.notes) == outage
         events.collect()  # fails as well
         queue.client.create_queue(QueueName=queue.url.rpartition("/")[2])
         queue.wake.clear()
