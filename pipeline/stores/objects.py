@@ -134,9 +134,7 @@ class Objects:
         except NotFoundError:
             # This is how some servers refuse to write over an object that does not exist any more.
             raise ConflictError(f"{self.url}/{key}: was deleted") from None
-        if "ETag" not in answer:
-            raise UnavailableError(f"{self.url}/{key}: {NO_SERVER}")
-        return str(answer["ETag"])
+        return str(self._with(key, answer, "ETag")["ETag"])
 
     def copy(self, source: str, target: str, match: str) -> str:
         """Let the server copy an object if it has the ETag `match`. Returns the ETag of the copy.
@@ -145,9 +143,7 @@ class Objects:
         """
         place = {"Bucket": self.bucket, "Key": self.prefix + source}
         answer = self._request("copy_object", target, CopySource=place, CopySourceIfMatch=match)
-        if "ETag" not in answer.get("CopyObjectResult", {}):
-            raise UnavailableError(f"{self.url}/{target}: {NO_SERVER}")
-        return _quoted(answer["CopyObjectResult"]["ETag"])
+        return _quoted(self._with(target, answer.get("CopyObjectResult", {}), "ETag")["ETag"])
 
     def delete(self, key: str, match: str | None = None, written: datetime | None = None) -> None:
         """Delete an object if it exists; with `match`, only if it has this ETag.
@@ -225,9 +221,14 @@ class Objects:
             return False
         return found.etag == etag and (written is None or found.modified <= written)
 
-    def _head_of(self, key: str, answer: Any) -> Head:
-        if not {"ETag", "LastModified", "ContentLength"} <= answer.keys():
+    def _with(self, key: str, answer: Any, *fields: str) -> Any:
+        """The answer, which has these fields. Raises `UnavailableError` if it is the page of a proxy."""
+        if not answer.keys() >= set(fields):
             raise UnavailableError(f"{self.url}/{key}: {NO_SERVER}")
+        return answer
+
+    def _head_of(self, key: str, answer: Any) -> Head:
+        self._with(key, answer, "ETag", "LastModified", "ContentLength")
         # Where the answer is a part, the length is that of the part.
         whole = answer.get("ContentRange", "").rpartition("/")[2]
         return Head(answer["ETag"], int(whole or answer["ContentLength"]), answer["LastModified"])
