@@ -28,19 +28,16 @@ def kept_exif(exif: bytes) -> bytes:
     It lacks the orientation, the resolution and the thumbnail, what only says how the pixels are stored, the
     maker note, values that are broken, and values of more than 2048 bytes. Its colour space is sRGB.
     """
-    source, kept, directories = Image.Exif(), Image.Exif(), dict[int, dict[int, object]]()
+    source, kept, found = Image.Exif(), Image.Exif(), False
     with contextlib.suppress(Exception):  # a broken structure has nothing that could be kept
         source.load(_HEAD + exif)
         _copy(source.items(), kept, _NOT_KEPT)
-        for number in (EXIF_IFD, GPS_IFD):
-            directories[number] = {}
-            left_out = {INTEROPERABILITY_IFD, _MAKER_NOTE, *_PIXELS}
-            _copy(source.get_ifd(number).items(), directories[number], left_out)
-    if directories.get(EXIF_IFD):
-        directories[EXIF_IFD][_COLOR_SPACE] = _SRGB
-    found = {number: tags for number, tags in directories.items() if tags}
-    for number, tags in found.items():  # an empty directory is not allowed
-        kept.get_ifd(number).update(tags)
+        for number, fixed in ((EXIF_IFD, {_COLOR_SPACE: _SRGB}), (GPS_IFD, {})):
+            tags, left_out = dict[int, object](), {INTEROPERABILITY_IFD, _MAKER_NOTE, *_PIXELS}
+            _copy(source.get_ifd(number).items(), tags, left_out)
+            if tags:  # an empty directory is not allowed
+                found = True
+                kept.get_ifd(number).update(tags | fixed)
     data = kept.tobytes().removeprefix(_HEAD) if kept or found else b""
     return data if len(data) <= _MOST else b""
 
