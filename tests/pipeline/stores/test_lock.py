@@ -21,6 +21,7 @@ from pipeline.stores.holding import Holding
 from pipeline.stores.mounts import SYSTEM, Tables
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
+from tests.pipeline.stores.dead import left_by_another_machine
 
 SOON = 0.2  # seconds without a change after which a lock may be taken over
 
@@ -134,12 +135,7 @@ def test_stores_are_opened_with_the_statement_that_no_other_machine_has_a_runner
 
 
 def test_a_reservation_of_another_machine_is_respected(root: Path, network: Tables) -> None:
-    first = FolderStore(root).reserve("results/m")
-    assert first
-    lock = lock_file(root)
-    text = Holding.from_bytes(lock.read_bytes()).model_copy(update={"machine": "another"}).to_bytes()
-    first.close()
-    lock.write_bytes(text)
+    left_by_another_machine(root, ("results/m", ""))
     assert FolderStore(root, tables=network).reserve("results/m") is None
     assert FolderStore(root, Timing(lease=0.0), tables=network).reserve("results/m")
 
@@ -148,30 +144,17 @@ def test_a_reservation_of_another_machine_is_respected(root: Path, network: Tabl
 def test_a_part_and_the_whole_folder_exclude_each_other_until_a_dead_process_was_silent_for_long_enough(
     root: Path, network: Tables, held: str, asked: str
 ) -> None:
-    store = FolderStore(root)
-    first = store.reserve("results/m", held)
-    assert first
-    (lock,) = root.rglob(".lock-*")
-    text = Holding.from_bytes(lock.read_bytes()).model_copy(update={"machine": "another"}).to_bytes()
-    first.close()
-    lock.write_bytes(text)
+    left_by_another_machine(root, ("results/m", held))
     assert FolderStore(root, tables=network).reserve("results/m", asked) is None
-    assert store.reserve("results/m", asked)  # no other machine can have this folder
+    assert FolderStore(root).reserve("results/m", asked)  # no other machine can have this folder
 
 
 def test_parts_whose_machines_have_died_one_after_the_other_are_free_together(
     root: Path, network: Tables
 ) -> None:
-    parts = FolderStore(root)
-    held = [parts.reserve("results/m", part) for part in ("1-of-2", "2-of-2")]
-    texts = {lock: Holding.from_bytes(lock.read_bytes()) for lock in root.rglob(".lock-*")}
-    for each in held:
-        assert each
-        each.close()
-    for lock, text in texts.items():
-        lock.write_bytes(text.model_copy(update={"machine": "another"}).to_bytes())
+    locks = left_by_another_machine(root, ("results/m", "1-of-2"), ("results/m", "2-of-2"))
     store = FolderStore(root, Timing(lease=SOON), tables=network)
-    lives, seconds, until = next(iter(texts)), 1000, time.monotonic() + 1.5 * SOON
+    lives, seconds, until = locks[0], 1000, time.monotonic() + 1.5 * SOON
     while time.monotonic() < until:
         seconds += 1
         os.utime(lives, (seconds, seconds))

@@ -10,26 +10,14 @@ from pipeline.events.listener import Note
 from pipeline.events.recording import RecordingListener
 from pipeline.outbox.outbox import Outbox
 from pipeline.stores.folder import FolderStore
-from pipeline.stores.holding import Holding
 from pipeline.stores.mounts import Tables
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
 from pipeline.work import watch
 from pipeline.work.session import Session
+from tests.pipeline.stores.dead import left_by_another_machine
 
 BRIEF = Timing(lease=0.5)
-
-
-def left_by_another_machine(outbox: Path, *reserved: tuple[str, str]) -> None:
-    """Reservations of folders, or of parts of them, whose processes have died on another machine."""
-    store = FolderStore(outbox)
-    reservations = [store.reserve(folder, part) for folder, part in reserved]
-    texts = {lock: Holding.from_bytes(lock.read_bytes()) for lock in outbox.rglob(".lock-*")}
-    for reservation in reservations:
-        assert reservation
-        reservation.close()
-    for lock, text in texts.items():
-        lock.write_bytes(text.model_copy(update={"machine": "another"}).to_bytes())
 
 
 # More than leases that `run` waits for, so that it fails if it waits for one after another.
