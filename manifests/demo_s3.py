@@ -28,17 +28,8 @@ def server(folder: Path) -> Iterator[str]:
         {"name": "reader", "credentials": [READER_KEYS], "actions": ["Read", "List"]},
     ]
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
-    names = [f"{part}.port" for part in ("master", "volume", "filer", "s3")]
-    names += [f"{name}.grpc" for name in names] + ["s3.port.iceberg", "s3.port.lance"]
-    ports = dict(zip(names, _free_ports(len(names)), strict=True))
-    command = [str(Path(sys.executable).parent / "weed"), "server", "-s3", "-ip=127.0.0.1"]
-    command += [f"-dir={folder}", f"-s3.config={folder / 's3.json'}"]
-    command += [f"-{name}={port}" for name, port in ports.items()]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+    process, endpoint_url = _started(folder)
     try:
-        endpoint_url = f"http://127.0.0.1:{ports['s3.port']}"
-        _wait_until_up(process, ports["s3.port"], folder / "log")
         os.environ.setdefault("AWS_ACCESS_KEY_ID", KEYS["accessKey"])
         os.environ.setdefault("AWS_SECRET_ACCESS_KEY", KEYS["secretKey"])
         os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
@@ -49,6 +40,25 @@ def server(folder: Path) -> Iterator[str]:
         process.wait()
 
 
+def _started(folder: Path) -> "tuple[subprocess.Popen[bytes], str]":
+    """Start the server, again where another program took one of its ports; returns its endpoint, too."""
+    names = [f"{part}.port" for part in ("master", "volume", "filer", "s3")]
+    names += [f"{name}.grpc" for name in names]
+    command = [str(Path(sys.executable).parent / "weed"), "server", "-s3", "-ip=127.0.0.1"]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # 0: without these services
+    command += [f"-dir={folder}", f"-s3.config={folder / 's3.json'}"]
+    for _ in range(3):
+        ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        with (folder / "log").open("w") as log:
+            flags = [f"-{name}={port}" for name, port in ports.items()]
+            process = subprocess.Popen(command + flags, stdout=log, stderr=log)
+        if _is_up(process, ports["s3.port"]):
+            return process, f"http://127.0.0.1:{ports['s3.port']}"
+        process.kill()
+        process.wait()
+    raise RuntimeError(f"SeaweedFS did not start: {(folder / 'log').read_text()[-1000:]}")
+
+
 def _free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -57,14 +67,15 @@ def _free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _wait_until_up(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+def _is_up(process: "subprocess.Popen[bytes]", port: int) -> bool:
+    """Wait until the server answers, up to a minute; false where it ends before."""
     for _ in range(600):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
         if process.poll() is not None:
-            break
+            return False
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return True
         time.sleep(0.1)
-    raise RuntimeError(f"SeaweedFS did not start: {log.read_text()[-1000:]}")
+    return False
 
 
 def main() -> int:
