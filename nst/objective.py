@@ -18,7 +18,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from nst.gram import gram, with_gram
+from nst.gram import flat, gram, with_gram
 from nst.parameters import Pooling
 from nst.regions import LayerGuide, picture_guides, style_guides
 from nst.tiles import Tile, Tiling, summed
@@ -179,7 +179,8 @@ class Objective:
             if name in self.layers.content:
                 found = tile.without_margin(tap.features, name)
                 rows, columns = tile.positions(name)
-                error = (found - self.features[name][:, :, rows, columns]).float().square().mean((1, 2, 3))
+                # `flat`, so that the gradient has the memory format of the features.
+                error = flat(found - self.features[name][:, :, rows, columns]).float().square().mean((1, 2))
                 content = content + self.layers.content[name] * tile.share(name) * error
         return [content, *grams]
 

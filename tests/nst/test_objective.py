@@ -46,6 +46,16 @@ def test_the_gradient_of_the_gram_matrix_is_added_to_that_of_what_is_computed_la
     assert torch.autograd.gradcheck(both, features)
 
 
+def test_the_gradient_has_the_memory_format_of_the_network_whatever_that_of_what_is_computed_later() -> None:
+    features = torch.rand(2, 5, 4, 3).contiguous(memory_format=torch.channels_last).requires_grad_()
+    same, found = with_gram(features)
+    later, of_gram = torch.rand(2, 5, 4, 3), torch.rand(2, 5, 5)
+    (expected,) = torch.autograd.grad(plain_gram(features), features, of_gram)
+    (gradient,) = torch.autograd.grad((same, found), features, (later.clone(), of_gram))
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(gradient, later + expected)
+
+
 def test_features_stay_where_they_are_and_as_they_are() -> None:
     features = torch.rand(1, 5, 4, 3).contiguous(memory_format=torch.channels_last).requires_grad_()
     same, _ = with_gram(features)
