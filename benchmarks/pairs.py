@@ -6,7 +6,8 @@ The other one runs for 200 closures. Of ours it is the shortest run, by epochs, 
 low: its seconds as the record tells them, with all that happens once. Constants of the search are chosen by
 the tuned pairs only; those that are set aside show whether they hold for others.
 
-Writes `benchmarks/results/pairs-SIZE.json` after each pair. A run that was stopped continues where it was.
+Writes `benchmarks/results/pairs-SIZE.json` after each pair, which has the figures of each machine. A run that
+was stopped continues where it was.
 """
 
 import json
@@ -86,12 +87,8 @@ def main() -> None:
     """Print a row for each pair, and the means of each half."""
     size, other, machine = int(sys.argv[1]), sys.argv[2], describe()
     target = RESULTS / f"pairs-{size}.json"
-    known: dict[str, Any] = {"machine": machine}
-    if target.exists():
-        known = json.loads(target.read_text())
-    if known["machine"] != machine:
-        sys.exit(f"{target} was measured on another machine: {known['machine']}")
-    rows = known.setdefault(other, {})
+    known: dict[str, Any] = json.loads(target.read_text()) if target.exists() else {}
+    rows = known.setdefault(machine, {}).setdefault(other, {})
     print(f"{size} px; {machine}\n\n| pair | {other} | ours | epochs | times |\n|---|---|---|---|---|")
     for half in sys.argv[3:] or PAIRS:
         ratios = list[float]()
