@@ -10,12 +10,13 @@ quality was measurable.
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nst import cudnn
+from nst import cudnn, onednn
 from nst.parameters import LAYERS, Pooling
 from nst.pooling import max_pool
 from nst.weights import CONVOLUTIONS, MEAN, STD, Weights
@@ -104,9 +105,15 @@ class _ConvolutionBlock(nn.Module):
         )
         self._winograd = WinogradReLU(kernel, bias) if suitable else None
 
+    @cached_property
+    def _packed(self) -> onednn.ConvolutionReLU:
+        return onednn.ConvolutionReLU(self.kernel, self.bias)
+
     def forward(self, x: Tensor, pool: bool = False) -> Tensor:
         if self._winograd and x.device.type == "cpu" and x[0].numel() >= _WINOGRAD_NUMBERS:
             return self._winograd(x, pool)
+        if onednn.suits(x):
+            return self._packed(x, pool)
         if cudnn.suits(x, self.kernel):
             return cudnn.convolution_relu(x, self.kernel, self.bias, pool)
         x = F.conv2d(x, self.kernel, self.bias, padding=1)
