@@ -43,8 +43,11 @@ class Files:
                 return False  # locks are not supported
             return False
 
-    def write(self, key: str, data: bytes) -> None:
-        """Write a file under a temporary name, and give it its name when its content is durable."""
+    def write(self, key: str, data: bytes, absent: bool = False) -> None:
+        """Write a file under a temporary name, and give it its name when its content is durable.
+
+        With `absent`, raises `ConflictError` if there is a file of this name already.
+        """
         with self._tree.faults(key), self._tree.place(key, make=True) as (folder, name):
             temporary = f"{TEMPORARY}{uuid4().hex}"
             descriptor = os.open(temporary, NEW, 0o600, dir_fd=folder)
@@ -54,7 +57,10 @@ class Files:
                     file.flush()
                     os.fchmod(descriptor, _MODE)
                     os.fsync(descriptor)
-                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                if absent:
+                    self._name_if_absent((folder, temporary), (folder, name), key)
+                else:
+                    os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary, dir_fd=folder)
@@ -107,6 +113,20 @@ class Files:
                     if name.startswith(TEMPORARY):
                         with contextlib.suppress(OSError):  # nobody uses it, so it may stay
                             os.unlink(name, dir_fd=place)
+
+    def _name_if_absent(self, old: _Place, new: _Place, key: str) -> None:
+        """Rename a file. Raises `ConflictError` if there is a file at `key`, which is the new place."""
+        folders = {"src_dir_fd": old[0], "dst_dir_fd": new[0]}
+        try:
+            os.link(old[1], new[1], follow_symlinks=False, **folders)
+        except OSError as error:
+            if self._tree.is_file(key):
+                raise ConflictError(f"{self._tree.root / key}: something else is there already") from None
+            if error.errno not in (errno.EEXIST, *_NO_LINKS):
+                raise
+            os.replace(old[1], new[1], **folders)  # over what is no file, for example a link
+        else:
+            os.unlink(old[1], dir_fd=old[0])
 
     @contextlib.contextmanager
     def _moving(self, source: str, target: str) -> Iterator[tuple[_Place, _Place]]:

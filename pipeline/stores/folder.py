@@ -129,12 +129,13 @@ class FolderStore:
 
     def write(self, key: str, data: bytes) -> str:
         self._files.write(key, data)
-        return _TAG + hashlib.sha256(data).hexdigest()
+        return _tag_of(data)
 
     def replace(self, key: str, data: bytes, seen: str | None) -> str:
         if self.has(key) if seen is None else self.tag(key) != seen:
             raise ConflictError(f"{self.root / key}: something else is there now")
-        return self.write(key, data)
+        self._files.write(key, data, absent=seen is None)
+        return _tag_of(data)
 
     def move(self, source: str, target: str) -> None:
         self._files.move(source, target)
@@ -231,3 +232,7 @@ class FolderStore:
             os.scandir(names) as listing,
         ):
             yield from listing
+
+
+def _tag_of(data: bytes) -> str:
+    return _TAG + hashlib.sha256(data).hexdigest()

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -339,6 +340,26 @@ def test_a_folder_and_a_part_of_it_are_not_reserved_at_the_same_time(store: Stor
     assert store.reserve("other", "1-of-2") is None
     whole.close()
     assert store.reserve("other", "1-of-2")
+
+
+# Not on moto, which checks a condition and writes in two steps.
+@pytest.mark.parametrize("store", ["folder", "memory", "seaweed"], indirect=True)
+def test_each_new_file_is_written_by_exactly_one_of_eight_threads(store: Store) -> None:
+    barrier, written = threading.Barrier(8), list[tuple[str, bytes]]()
+
+    def write_all(data: bytes) -> None:
+        barrier.wait()
+        for number in range(20):
+            with suppress(ConflictError):
+                store.replace(f"{number}", data, None)
+                written.append((f"{number}", data))
+
+    threads = [threading.Thread(target=write_all, args=(b"%d" % number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(written) == sorted((f"{number}", store.read(f"{number}", 9)) for number in range(20))
 
 
 # Not on moto, which checks a condition and writes in two steps.
