@@ -59,7 +59,8 @@ class Bodies:
         self._taken[client] += counted
         try:
             self._access.check(headers, scope["method"], scope["path"])
-            self._check_places(client)
+            if counted:
+                self._check_places(client)
             exchange.check_length()
         except RefusedError as refused:
             await problem_response(refused)(scope, exchange.receive, exchange.send)

@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 
 from fastapi import Request
 
+from pipeline.errors import UnavailableError
 from pipeline.events.metrics import Metrics
 from pipeline.events.previews import Previews
 from pipeline.outbox.outbox import Outbox
@@ -75,7 +76,8 @@ class Door:
     def _reach_stores(self) -> None:
         """Raises `StoreError` if inbox or outbox cannot be used now."""
         self.inbox.entries("processing")
-        self.outbox.store.exists()
+        if not self.outbox.store.exists():
+            raise UnavailableError(f"{self.outbox.store.url}: no such folder or bucket")
 
     async def read(self, action: Callable[[], T]) -> T:
         """The result of an action that waits for a store."""

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import StreamingResponse
 
+from pipeline.errors import printable
 from pipeline.server.documented import refusals
 from pipeline.server.door import Door, door_of
 from pipeline.server.hub import Said
@@ -72,7 +73,7 @@ async def _stream(door: Door, number: int, wanted: Callable[[Said], bool]) -> As
             if found and found[0].number > number + 1:
                 yield ": some events are not kept any more\n\n"
             for said in filter(wanted, found):
-                yield f"id: {hub.begin}-{said.number}\nevent: {said.name}\ndata: {said.text}\n\n"
+                yield f"id: {hub.begin}-{said.number}\nevent: {printable(said.name)}\ndata: {said.text}\n\n"
             number = found[-1].number if found else number
             if not await alarm.wait(timing.heartbeat):
                 yield ": nothing new\n\n"

@@ -79,6 +79,8 @@ async def submission_of(request: Request) -> AsyncIterator[Submission]:
             form = await parser.parse()
         except MultiPartException as error:
             raise RefusedError(400, f"the form can't be read: {error.message}") from None
+        except UnicodeError:  # some codecs raise it for any text
+            raise RefusedError(400, "the form can't be read: send it as UTF-8") from None
         try:
             yield _submission(form)
         finally:

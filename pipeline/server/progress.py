@@ -44,7 +44,8 @@ class Progress(BaseModel):
 async def progress(request: Request) -> Progress:
     """The manifests and the pairs that the runner in this process works on now."""
     door = door_of(request)
-    opened = door.hub.opened()
+    # As in the other lists, without names that no client can give.
+    opened = {name: counts for name, counts in door.hub.opened().items() if name.isprintable()}
     return Progress(
         works=door.works,
         ready=door.hub.ready,

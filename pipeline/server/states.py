@@ -53,13 +53,18 @@ def found_state(inbox: Store, name: str) -> State:
 def times_by_state(inbox: Store) -> dict[State, dict[str, float]]:
     """The names of all manifests, sorted, by the state that they are in. Raises `StoreError`.
 
-    With each name, when its file was last modified, in seconds since the epoch.
+    With each name, when its file was last modified, in seconds since the epoch. Names that no client can give
+    are left out.
     """
     listed = {state: inbox.entries(folder) for state, folder in FOLDERS.items()}
     return {
-        state: dict(sorted((without_suffix(e.name), e.modified) for e in entries if is_manifest(e.name)))
+        state: dict(sorted((without_suffix(e.name), e.modified) for e in entries if _can_be_given(e.name)))
         for state, entries in listed.items()
     }
+
+
+def _can_be_given(file: str) -> bool:
+    return is_manifest(file) and file.isprintable()
 
 
 def why_failed(inbox: Store, name: str) -> list[Problem]:

@@ -98,9 +98,12 @@ class Taking:
         with self.alone(name), self._removed_on_error() as written:
             if repeatable and self._was_taken(name, submission.digest(images), written):
                 return False
+            first = not repeatable or bool(written)
             for file, data in zip(files, images, strict=True):
-                written.append(request_key(name, file))
-                self._inbox.write(written[-1], data)
+                key = request_key(name, file)
+                if first:  # otherwise the manifest of an earlier try may need the file
+                    written.append(key)
+                self._inbox.write(key, data)
             try:
                 self._inbox.replace(waiting_key(name), _document(submission, files, name), None)
                 self._backlog.add(request=True)
@@ -140,8 +143,11 @@ class Taking:
         The key of the note that is made of a new request is added to `written`.
         """
         key = request_key(name, _NOTE)
+        # The note differs each time, because a bucket takes an object of the same bytes for the one that it
+        # was to write.
+        note = json.dumps({"digest": digest, "try": secrets.token_hex(8)}).encode()
         try:
-            self._inbox.replace(key, json.dumps({"digest": digest}).encode(), None)
+            self._inbox.replace(key, note, None)
             written.append(key)
             return False
         except ConflictError:

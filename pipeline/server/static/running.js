@@ -41,7 +41,7 @@ function render() {
     ...pairs.slice(0, MOST).map((pair) => ({ key: `${pair.manifest}/${pair.pair}`, pair })),
     ...elsewhere.filter((each) => !isOpen(each.name)).map((manifest) => ({ key: manifest.name, manifest })),
   ];
-  byId("now").hidden = !shown.length && state.ready;
+  byId("now").hidden = !shown.length && (state.ready || !state.works);
   fill(byId("running"), shown, (each) => each.key, makeCard, updateCard);
   const more = Math.max(0, pairs.length - MOST);
   const starting = state.ready || !state.works ? "" : "The engine is starting.";

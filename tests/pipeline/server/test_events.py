@@ -56,6 +56,13 @@ def test_a_client_hears_what_listeners_hear(served: Served) -> None:
     assert {event["manifest"] for event in found} == {name}
 
 
+def test_a_line_of_the_log_with_any_character_is_an_event(served: Served) -> None:
+    with stream(served) as events:
+        served.hub.hear(Note("caf\udce9.json\n: is a link", level="warning"))
+        served.hub.hear(Note("watching"))
+        assert len(until(events, "watching")) == 2
+
+
 def test_a_stream_goes_on_after_the_event_that_the_client_has(served: Served) -> None:
     with stream(served) as events:
         served.stylize()

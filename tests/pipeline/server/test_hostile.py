@@ -59,6 +59,9 @@ REQUESTS = {
     "an empty boundary": with_type("multipart/form-data; boundary=", form(*IMAGES)),
     "another boundary": with_type("multipart/form-data; boundary=other", form(*IMAGES)),
     "a long boundary": with_type(f"multipart/form-data; boundary={'b' * 5000}", form(*IMAGES)),
+    "a codec that decodes nothing": with_type(
+        f"multipart/form-data; boundary={BOUNDARY}; charset=undefined", form(*IMAGES)
+    ),
     "an empty body": whole(b""),
     "no parts": whole(form()),
     "no last boundary": whole(form(*IMAGES)[: -len(BOUNDARY) - 6]),

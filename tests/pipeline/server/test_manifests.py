@@ -1,4 +1,7 @@
 import json
+import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -6,10 +9,11 @@ import pytest
 
 from pipeline.engines.base import Failed
 from pipeline.errors import Problem
-from pipeline.events.listener import ManifestEnded
+from pipeline.events.listener import ManifestEnded, ManifestStarted
 from pipeline.settings import Settings
+from pipeline.stores.folder import FolderStore
 from tests.conftest import make_png
-from tests.pipeline.server.conftest import Gate, Serve, Served
+from tests.pipeline.server.conftest import QUICK, Gate, Serve, Served
 
 PAIR = {"content": "a.png", "style": "b.png"}
 
@@ -36,6 +40,28 @@ def test_a_manifest_that_is_put_is_worked_on(served: Served) -> None:
     ended(served, "m")
     assert served.client.get("/manifests/m").json()["state"] == "done"
     assert served.client.get("/results/m/p1.png").status_code == 200
+
+
+def test_a_name_that_no_client_can_give_does_not_disturb_the_lists(serve: Serve, tmp_path: Path) -> None:
+    inbox, outbox = FolderStore(tmp_path / "in"), FolderStore(tmp_path / "out")
+    inbox.make()
+    outbox.make()
+    for name in (b"caf\xe9", b"a\nb", b"plain"):
+        inbox.write(os.fsdecode(name) + ".json", b"{}")
+    served = serve(works=False, places=(inbox, outbox))
+    served.hub.hear(ManifestStarted("caf\udce9", 1))
+    found = served.client.get("/manifests").json()["manifests"]
+    assert [each["name"] for each in found] == ["plain"]
+    assert served.client.get("/progress").json()["manifests"] == []
+
+
+def test_a_door_is_not_ready_while_the_outbox_is_gone(serve: Serve, tmp_path: Path) -> None:
+    inbox, outbox = FolderStore(tmp_path / "in"), FolderStore(tmp_path / "out")
+    inbox.make()
+    served = serve(works=False, places=(inbox, outbox), timing=replace(QUICK, counted=0.0))
+    assert served.client.get("/readyz").status_code == 503
+    outbox.make()
+    assert served.client.get("/readyz").status_code == 200
 
 
 def test_a_manifest_that_is_posted_gets_a_new_name(serve: Serve) -> None:

@@ -118,6 +118,9 @@ def test_a_client_with_too_many_requests_has_to_wait_and_probes_are_answered(ser
         opened = [stack.enter_context(client.stream("GET", "/events")) for _ in range(257)]
         assert [answer.status_code for answer in opened] == [200] * 256 + [429]
         assert int(opened[-1].headers["retry-after"]) > 0
+        refused = stack.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=60))
+        refused.sendall(head("POST", "/stylize", "Content-Length: 1000"))
+        assert b" 429 " in refused.recv(1000)  # its place is taken until its body has come
         assert served.client.get("/healthz").status_code == 200
 
 

@@ -3,15 +3,19 @@ import json
 import threading
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 from PIL import Image
 
+from manifests.demo_s3 import BUCKET
 from pipeline.engines.base import Failed, Task
 from pipeline.errors import Problem, UnavailableError
 from pipeline.events.listener import ManifestEnded, ManifestStarted, PairDone
 from pipeline.settings import Settings
+from pipeline.stores.aws import connect
+from pipeline.stores.s3 import S3Store
 from tests.conftest import make_png
 from tests.pipeline.server.conftest import CONTENT, FORM, QUICK, STYLE, Gate, Serve, Served
 
@@ -240,6 +244,17 @@ def test_the_same_key_and_body_are_the_same_job(served: Served) -> None:
     assert other.headers["location"] != first.headers["location"]
 
 
+def test_the_same_key_is_the_same_job_in_a_bucket(serve: Serve, seaweed: str) -> None:
+    client, run = connect("s3", seaweed), uuid4().hex
+    inbox, outbox = (S3Store(f"s3://{BUCKET}/{run}/{end}", client) for end in ("in", "out"))
+    served = serve(places=(inbox, outbox), endpoint_url=seaweed)
+    answers = [served.stylize(headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert len(served.listener.of(ManifestStarted)) == 1
+    assert inbox.entries("") == []
+    assert served.stylize(headers={"Idempotency-Key": "k"}, epochs="3").status_code == 422
+
+
 def test_requests_with_one_key_at_the_same_time_are_one_job(serve: Serve, gate: Gate) -> None:
     served = serve(before=gate)
     answers: list[httpx.Response] = []
@@ -293,6 +308,28 @@ def test_a_request_whose_door_died_before_the_manifest_was_written_is_taken_in_a
     served.inbox.before = lambda verb, key: None
     assert any(key.endswith("request.json") for key in served.files())
     assert served.stylize(headers=headers).status_code == 200
+
+
+def test_a_repeat_that_fails_removes_nothing_of_an_earlier_try(serve: Serve) -> None:
+    served = serve(works=False)
+    headers = {"Idempotency-Key": "k", "Prefer": "respond-async"}
+
+    def hide(verb: str, key: str) -> None:
+        """Let the manifest of the first try be written when the second one has looked for it."""
+        if verb == "write" and "style" in key:
+            served.inbox.before = lambda verb, key: None
+            served.inbox.write(*manifest)
+            served.inbox.before = hide
+            raise UnavailableError("the bucket is slow")
+
+    assert served.stylize(headers).status_code == 202
+    (name,) = served.inbox.glob("*.json")
+    manifest = name, served.inbox.read(name, 10**6)
+    served.inbox.remove(name)
+    files = served.files()
+    served.inbox.before = hide
+    assert served.stylize(headers).status_code == 503
+    assert served.files() == sorted([*files, name])
 
 
 def test_images_stay_if_the_manifest_may_have_been_written(serve: Serve) -> None:
