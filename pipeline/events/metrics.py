@@ -106,9 +106,9 @@ class Metrics(Collector):
         return generate_latest(self.registry)
 
     def close(self) -> None:
-        """The device is not busy any more, whatever ended the work."""
+        """The device is not busy any more, whatever ended the work, and nobody looks at the inbox."""
         with self._lock:
-            self._busy = Busy(self._clock)
+            self._busy, self._inbox = Busy(self._clock), None
 
     def hear(self, event: Event) -> None:
         with self._lock:
