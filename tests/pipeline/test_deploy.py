@@ -115,7 +115,7 @@ def test_nothing_runs_while_there_is_no_work(resources: dict[str, Any]) -> None:
     assert logs["RetentionInDays"] == 30
 
 
-def test_a_job_is_tried_again_only_if_its_machine_was_lost_or_it_was_stopped(
+def test_a_job_is_tried_again_except_after_success_and_wrong_settings(
     resources: dict[str, Any],
 ) -> None:
     rules = resources["JobDefinition"]["Properties"]["RetryStrategy"]["EvaluateOnExit"]
@@ -123,7 +123,7 @@ def test_a_job_is_tried_again_only_if_its_machine_was_lost_or_it_was_stopped(
     assert [next(iter(rule.values())) for rule in retried] == [
         "Host EC2*",
         "Your Spot Task was interrupted*",
-        "143",
+        "1*",
     ]
     # Batch tries again what no rule matches.
     assert rules[-1] == {"OnExitCode": "*", "Action": "EXIT"}

@@ -42,7 +42,7 @@ def test_the_cluster_file_is_valid_for_the_launcher_of_ray() -> None:
 
 def test_the_cluster_file_installs_this_version_and_the_constrained_ray() -> None:
     cluster, wheel = read("cluster.yaml"), f"nst_pipeline-{nst.__version__}-py3-none-any.whl"
-    assert cluster["file_mounts"] == {f"~/{wheel}": wheel}
+    assert cluster["file_mounts"][f"~/{wheel}"] == wheel
     (install,) = [text for text in cluster["setup_commands"] if "pip install" in text]
     assert f'"$HOME/{wheel}[ray]"' in install
     assert f"=={constrained('ray')}'" in install
@@ -50,14 +50,16 @@ def test_the_cluster_file_installs_this_version_and_the_constrained_ray() -> Non
 
 def test_head_and_workers_have_one_image_of_this_version_and_the_constrained_ray() -> None:
     job = read("rayjob.yaml")
-    assert {pod["containers"][0]["image"] for pod in pods(job)} == {f"nst-pipeline:{nst.__version__}"}
+    assert {pod["containers"][0]["image"] for pod in pods(job)} == {f"nst-pipeline-ray:{nst.__version__}"}
     assert job["spec"]["rayClusterSpec"]["rayVersion"] == constrained("ray")
 
 
-def test_pods_have_no_rights_and_no_token_of_kubernetes() -> None:
-    for pod in pods(read("rayjob.yaml")):
+def test_pods_have_no_rights_and_only_the_head_has_a_token_of_kubernetes() -> None:
+    head, worker = pods(read("rayjob.yaml"))
+    assert "automountServiceAccountToken" not in head  # the autoscaler beside it needs one
+    assert worker["automountServiceAccountToken"] is False
+    for pod in (head, worker):
         (container,) = pod["containers"]
-        assert pod["automountServiceAccountToken"] is False
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert container["securityContext"] == {
@@ -65,6 +67,18 @@ def test_pods_have_no_rights_and_no_token_of_kubernetes() -> None:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }
+
+
+def test_nobody_without_the_token_runs_code_in_the_cluster() -> None:
+    assert read("rayjob.yaml")["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
+    cluster = read("cluster.yaml")
+    assert cluster["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
+    for kind in ("head", "worker"):
+        assert "RAY_AUTH_MODE=token ray start" in cluster[f"{kind}_start_ray_commands"][-1]
+
+
+def test_a_job_that_has_failed_is_not_hidden_by_a_second_try() -> None:
+    assert read("rayjob.yaml")["spec"]["backoffLimit"] == 0
 
 
 def test_only_workers_have_a_gpu() -> None:
