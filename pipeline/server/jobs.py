@@ -18,7 +18,7 @@ from pipeline.server.documented import KNOWN, pictures, refusals
 from pipeline.server.door import Door, door_of
 from pipeline.server.files import file_response
 from pipeline.server.form import form_schema, submission_of
-from pipeline.server.outcomes import Outcome, look, outcome_of
+from pipeline.server.outcomes import Outcome, outcome_of
 from pipeline.server.problems import Fault, RefusedError, faults, problem_response, retry_later
 from pipeline.server.states import state_of, why_failed
 from pipeline.server.taking import PAIR
@@ -97,7 +97,7 @@ async def stylize(
             new = await door.take_in(partial(door.taking.take, name, submission, repeatable))
         door.listed.forget()
         door.announce()
-        outcome = None if new else await look(door, name)
+        _, outcome = (None, None) if new else await _found(request, name)
         if outcome is None and seconds > 0:
             outcome = await outcome_of(door, name, followed, seconds, partial(_left, request))
     answer = await _answer(door, name, outcome, request)

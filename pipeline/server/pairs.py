@@ -34,6 +34,9 @@ class PairEntry(BaseModel):
     steps: int | None = Field(None, description="How many evaluations there are at most.")
     picture: str | None = Field(None, description="Where its picture is, once it is done.")
     thumbnail: str | None = Field(None, description="Where a small JPEG of it is.")
+    finished: float | None = Field(
+        None, description="When its record was written, in seconds since the epoch."
+    )
     message: str | None = Field(None, description="Why it has failed, and what to do.")
     place: str | None = Field(None, description="Where the manifest names it, if it has failed.")
 
@@ -99,7 +102,13 @@ def _seen(door: Door, name: str) -> tuple[State, dict[str, PairState], Callable[
             return _failed(pair, problem)
         if found := results.get(pair):
             shown = shown_result(name, pair, found)
-            return PairEntry(id=pair, state="done", picture=shown.picture, thumbnail=shown.thumbnail)
+            return PairEntry(
+                id=pair,
+                state="done",
+                picture=shown.picture,
+                thumbnail=shown.thumbnail,
+                finished=shown.finished,
+            )
         return PairEntry(id=pair, state="waiting")
 
     return state, {pair: state_of(pair) for pair in ids if pair}, entry

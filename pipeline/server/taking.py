@@ -6,12 +6,13 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 from nst.errors import ImageError
+from nst.parameters import Parameters
 from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError, UnavailableError
 from pipeline.inbox.layout import (
     is_manifest,
@@ -92,7 +93,9 @@ class Taking:
         note = request_key(name, _NOTE)
         self._backlog.check(True, lambda: repeatable and self._inbox.tag(note) is not None)
         images = [file.file.read() for file in (*submission.content, *submission.styles)]
-        self._check(_document(submission, [""] * len(images), name))  # first, because decoding takes longer
+        parameters = self._lowered() | submission.parameters()
+        # First, because decoding takes longer.
+        self._check(_document(submission, parameters, [""] * len(images), name))
         suffixes = self._suffixes(images)
         files = [f"content{suffixes[0]}", *(f"style-{n}{s}" for n, s in enumerate(suffixes[1:], start=1))]
         with self.alone(name), self._removed_on_error() as written:
@@ -105,7 +108,8 @@ class Taking:
                     written.append(key)
                 self._inbox.write(key, data)
             try:
-                self._inbox.replace(waiting_key(name), _document(submission, files, name), None)
+                document = _document(submission, parameters, files, name)
+                self._inbox.replace(waiting_key(name), document, None)
                 self._backlog.add(request=True)
             except ConflictError:
                 pass  # another door was quicker with the same request
@@ -114,6 +118,12 @@ class Taking:
                     written.clear()
                 raise
             return True
+
+    def _lowered(self) -> dict[str, int]:
+        """The parameters whose defaults are above what the operator allows, as high as that is."""
+        usual, caps = Parameters(), self._caps
+        lowered = {"max_size": caps.max_size, "epochs": caps.epochs}
+        return {name: most for name, most in lowered.items() if most < getattr(usual, name)}
 
     def _check(self, document: bytes) -> None:
         """Raises `RefusedError` with each problem of the manifest of a request and the field it is in."""
@@ -194,7 +204,9 @@ class Taking:
                 self._changed.notify_all()
 
 
-def _document(submission: Submission, files: Sequence[str], name: str) -> bytes:
+def _document(
+    submission: Submission, parameters: Mapping[str, Any], files: Sequence[str], name: str
+) -> bytes:
     """The manifest of a request whose content and styles have these file names."""
     content, *styles = [request_key(name, file) for file in files]
     document: dict[str, Any] = {"priority": _PRIORITY, "id": PAIR, "content": content}
@@ -204,7 +216,7 @@ def _document(submission: Submission, files: Sequence[str], name: str) -> bytes:
         document["styles"] = [{"image": style} for style in styles]
     else:
         document["style"] = styles[0]
-    return json.dumps({**document, **submission.parameters()}, indent=1).encode()
+    return json.dumps({**document, **parameters}, indent=1).encode()
 
 
 def _field(place: str) -> str:

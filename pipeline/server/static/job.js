@@ -42,6 +42,9 @@ export function follow(job) {
   pace.soon();
 }
 
+/** Ask for the state of the job that is followed, if there is one. */
+export const readJobSoon = () => id && pace.soon();
+
 const result = () => ({ manifest: id, pair: PAIR, picture: `/jobs/${id}/picture`, thumbnail: `/jobs/${id}/picture` });
 
 const isOver = () => state === "done" || state === "failed";

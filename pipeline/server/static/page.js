@@ -4,7 +4,7 @@ import { showCounts } from "./counts.js";
 import { byId, notice, setText } from "./dom.js";
 import { prepareForm } from "./form.js";
 import { prepareGate } from "./gate.js";
-import { prepareJob } from "./job.js";
+import { prepareJob, readJobSoon } from "./job.js";
 import { showList } from "./list.js";
 import { leaveManifest, prepareManifest, showManifest } from "./manifest.js";
 import { readOthersSoon, showRunning } from "./running.js";
@@ -27,6 +27,7 @@ function enter() {
   start();
   route(false);
   showCounts();
+  readJobSoon();
 }
 
 /** Show the view that the address names. `moved` if somebody has followed a link to it. */

@@ -51,7 +51,7 @@ async function show(address) {
   if (name !== manifest) return null;
   counts = found.counts;
   showFilter();
-  fill(byId("pairs"), found.pairs, (each) => `${each.state} ${each.id}`, makeCard);
+  fill(byId("pairs"), found.pairs, (each) => `${each.state} ${each.finished ?? 0} ${each.id}`, makeCard);
   updateRunning(name);
   return found.next;
 }

@@ -50,6 +50,7 @@ def test_each_pair_has_its_state_while_a_manifest_is_worked_on(serve: Serve, gat
     assert states(served) == [("p0", "done"), ("p1", "failed"), ("p2", "waiting"), ("p3", "waiting")]
     found = pairs(served)
     assert (found["state"], found["counts"]) == ("processing", {"done": 1, "failed": 1, "waiting": 2})
+    assert [pair["finished"] is not None for pair in found["pairs"]] == [True, False, False, False]
     assert found["pairs"][0]["picture"] == "/results/m/p0.png"
     assert (found["pairs"][1]["place"], found["pairs"][1]["message"]) == ("pairs[1]", "broken; replace it")
     # Another process knows what the stores have.

@@ -310,6 +310,24 @@ def test_a_request_whose_door_died_before_the_manifest_was_written_is_taken_in_a
     assert served.stylize(headers=headers).status_code == 200
 
 
+def test_a_repeat_of_a_job_whose_results_were_removed_says_so(served: Served) -> None:
+    headers = {"Idempotency-Key": "k"}
+    name = name_of(served.stylize(headers))
+    for entry in served.outbox.entries(name):
+        served.outbox.remove(f"{name}/{entry.name}")
+    answer = served.stylize(headers)
+    assert (answer.status_code, answer.json()["detail"]) == (404, "the results of this job were removed")
+
+
+def test_parameters_that_are_not_given_are_what_the_operator_allows(serve: Serve) -> None:
+    served = serve(works=False, settings=Settings(port=0, most_epochs=4, most_size=64))
+    answer = served.stylize({"Prefer": "respond-async"})
+    assert answer.status_code == 202
+    document = served.manifest(name_of(answer), folder="")
+    assert (document["epochs"], document["max_size"]) == (4, 64)
+    assert served.stylize(epochs=5).status_code == 422
+
+
 def test_a_repeat_that_fails_removes_nothing_of_an_earlier_try(serve: Serve) -> None:
     served = serve(works=False)
     headers = {"Idempotency-Key": "k", "Prefer": "respond-async"}
