@@ -36,8 +36,12 @@ def server(folder: Path) -> Iterator[str]:
         connect("s3", endpoint_url).create_bucket(Bucket=BUCKET)
         yield endpoint_url
     finally:
-        process.kill()
-        process.wait()
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    process.wait()
 
 
 def _started(folder: Path) -> "tuple[subprocess.Popen[bytes], str]":
@@ -52,10 +56,13 @@ def _started(folder: Path) -> "tuple[subprocess.Popen[bytes], str]":
         with (folder / "log").open("w") as log:
             flags = [f"-{name}={port}" for name, port in ports.items()]
             process = subprocess.Popen(command + flags, stdout=log, stderr=log)
-        if _is_up(process, ports["s3.port"]):
-            return process, f"http://127.0.0.1:{ports['s3.port']}"
-        process.kill()
-        process.wait()
+        try:
+            if _is_up(process, ports["s3.port"]):
+                return process, f"http://127.0.0.1:{ports['s3.port']}"
+        except BaseException:
+            _end(process)
+            raise
+        _end(process)
     raise RuntimeError(f"SeaweedFS did not start: {(folder / 'log').read_text()[-1000:]}")
 
 
@@ -70,10 +77,10 @@ def _free_ports(count: int) -> list[int]:
 def _is_up(process: "subprocess.Popen[bytes]", port: int) -> bool:
     """Wait until the server answers, up to a minute; false where it ends before."""
     for _ in range(600):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return process.poll() is None  # otherwise it is another program that answers
         if process.poll() is not None:
             return False
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return True
         time.sleep(0.1)
     return False
 

@@ -20,13 +20,14 @@ _CONVOLUTION = ([1, 1], [1, 1], [1, 1], 1)  # padding, stride, dilation, groups
 
 
 def suits(x: Tensor) -> bool:
-    """Whether `ConvolutionReLU` can compute this convolution."""
+    """Whether `ConvolutionReLU` can compute this convolution: not on each processor that has no bf16."""
     return (
         x.device.type == "cpu"
         and x.dtype == torch.bfloat16
         and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
         and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
+        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )
 
 

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
@@ -11,7 +12,7 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from pipeline.errors import Problem
+from pipeline.errors import Problem, UnavailableError
 from pipeline.inbox.layout import is_request
 from pipeline.outbox.record import Record
 from pipeline.server.documented import KNOWN, pictures, refusals
@@ -65,7 +66,7 @@ _ACCEPTED = {
 @router.post(
     "/stylize",
     response_class=Response,
-    responses={200: pictures("The picture.", **_LOSS_HEADERS), 202: _ACCEPTED, **refusals(415)},
+    responses={200: pictures("The picture.", **_LOSS_HEADERS), 202: _ACCEPTED, **refusals(404, 415)},
     openapi_extra={
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form_schema()}}}
     },
@@ -97,7 +98,10 @@ async def stylize(
             new = await door.take_in(partial(door.taking.take, name, submission, repeatable))
         door.listed.forget()
         door.announce()
-        _, outcome = (None, None) if new else await _found(request, name)
+        outcome = None
+        if not new:
+            with suppress(UnavailableError):  # then the picture is waited for
+                _, outcome = await _found(request, name)
         if outcome is None and seconds > 0:
             outcome = await outcome_of(door, name, followed, seconds, partial(_left, request))
     answer = await _answer(door, name, outcome, request)

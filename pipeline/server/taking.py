@@ -13,7 +13,7 @@ from typing import Any
 
 from nst.errors import ImageError
 from nst.parameters import Parameters
-from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError, UnavailableError
+from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError
 from pipeline.inbox.layout import (
     is_manifest,
     is_request,
@@ -98,32 +98,24 @@ class Taking:
         self._check(_document(submission, parameters, [""] * len(images), name))
         suffixes = self._suffixes(images)
         files = [f"content{suffixes[0]}", *(f"style-{n}{s}" for n, s in enumerate(suffixes[1:], start=1))]
-        with self.alone(name), self._removed_on_error() as written:
+        with self.alone(name), self._removed_on_error(name) as written:
             if repeatable and self._was_taken(name, submission.digest(images), written):
                 return False
-            first = not repeatable or bool(written)
             for file, data in zip(files, images, strict=True):
-                key = request_key(name, file)
-                if first:  # otherwise the manifest of an earlier try may need the file
-                    written.append(key)
-                self._inbox.write(key, data)
+                written.append(request_key(name, file))
+                self._inbox.write(written[-1], data)
             try:
                 document = _document(submission, parameters, files, name)
                 self._inbox.replace(waiting_key(name), document, None)
                 self._backlog.add(request=True)
             except ConflictError:
                 pass  # another door was quicker with the same request
-            except UnavailableError:
-                if self._may_be_taken(name):
-                    written.clear()
-                raise
             return True
 
     def _lowered(self) -> dict[str, int]:
         """The parameters whose defaults are above what the operator allows, as high as that is."""
-        usual, caps = Parameters(), self._caps
-        lowered = {"max_size": caps.max_size, "epochs": caps.epochs}
-        return {name: most for name, most in lowered.items() if most < getattr(usual, name)}
+        usual, allowed = Parameters(), {"max_size": self._caps.max_size, "epochs": self._caps.epochs}
+        return {name: most for name, most in allowed.items() if most < getattr(usual, name)}
 
     def _check(self, document: bytes) -> None:
         """Raises `RefusedError` with each problem of the manifest of a request and the field it is in."""
@@ -179,13 +171,16 @@ class Taking:
             return True
 
     @contextmanager
-    def _removed_on_error(self) -> Iterator[list[str]]:
-        """A list of keys. If the block raises a `StoreError`, the files under these keys are removed."""
+    def _removed_on_error(self, name: str) -> Iterator[list[str]]:
+        """A list of keys. If the block raises a `StoreError`, the files under these keys are removed.
+
+        They stay if there may be a manifest of this name: of this try, whose answer was lost, or of another.
+        """
         written: list[str] = []
         try:
             yield written
         except StoreError:
-            for key in written:
+            for key in () if self._may_be_taken(name) else written:
                 with suppress(StoreError):
                     self._inbox.remove(key)
             raise

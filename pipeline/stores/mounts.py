@@ -10,7 +10,6 @@ _OF_ONE_MACHINE = {
     *("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "bcachefs", "f2fs", "jfs", "nilfs2", "reiserfs"),
     *("tmpfs", "ramfs", "overlay", "vfat", "exfat", "ntfs", "ntfs3", "hfsplus"),
 }
-_BOUND = {"bind", "rbind"}
 _NFS = ("nolock", "local_lock=flock", "local_lock=all")
 _LOCAL_LOCKS = {"nfs": _NFS, "nfs4": _NFS, "cifs": ("nobrl",), "smb3": ("nobrl",)}  # mount options, by type
 
@@ -72,14 +71,9 @@ def mount_of(path: Path, table: str) -> Mount | None:
 
 
 def planned(table: str) -> set[Path]:
-    """The mount points in the text of `/etc/fstab`, except that of the root of the whole system.
-
-    Without those of folders that are bound to another place: where both are on one volume, `os.path.ismount`
-    does not show that.
-    """
+    """The mount points in the text of `/etc/fstab`, except that of the root of the whole system."""
     rows = (line.split() for line in table.splitlines() if not line.lstrip().startswith("#"))
-    mounts = (row for row in rows if len(row) >= 3 and row[1].startswith("/"))
-    points = (_plain(row[1]) for row in mounts if _BOUND.isdisjoint("".join(row[3:4]).split(",")))
+    points = (_plain(row[1]) for row in rows if len(row) >= 3 and row[1].startswith("/"))
     return {Path(point) for point in points} - {Path("/")}
 
 

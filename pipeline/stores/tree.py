@@ -27,6 +27,7 @@ class Tree:
         self._tables = tables
         os.path.isdir(f"{self.root}/.")  # makes an automounter mount it
         planned = tables.to_be_mounted()
+        self._points = planned
         self._mount = self._nearest_mount(planned)
         self._planned = self._mount in planned
         self._seen: tuple[int, int] | None = None  # device and inode of the root
@@ -105,12 +106,12 @@ class Tree:
         """Raises `UnavailableError` if the root is missing, or if its volume is no longer mounted."""
         self.check_planned()
         # Not with the methods of `Path`, which raise an error where a network share has stopped.
-        if not (os.path.isdir(self.root) and os.path.ismount(self._mount)):
+        if not (os.path.isdir(self.root) and self._is_mounted(self._mount)):
             raise UnavailableError(f"{self.url}: no such folder; if it is on a volume, mount it again")
 
     def check_planned(self) -> None:
         """Raises `UnavailableError` if a volume that the operator has planned for is not mounted."""
-        if self._planned and not os.path.ismount(self._mount):
+        if self._planned and not self._is_mounted(self._mount):
             raise UnavailableError(
                 f"{self.url}: a volume is to be mounted at {self._mount}, but is not; mount it"
             )
@@ -170,9 +171,17 @@ class Tree:
                 "was written before; restart this process, or unmount the volume"
             )
 
+    def _is_mounted(self, path: Path) -> bool:
+        """Whether something is mounted at a path. Only the root of the whole system is always so."""
+        if os.path.ismount(path) or path not in self._points:
+            return os.path.ismount(path)
+        # `ismount` does not see a folder that is bound to another place of the same volume.
+        mount = self._tables.mount_of(path)
+        return mount is not None and mount.point == path
+
     def _nearest_mount(self, planned: Set[Path] = frozenset()) -> Path:
         above = (self.root, *self.root.parents)
-        return next(p for p in above if p in planned or os.path.ismount(p) or p == p.parent)
+        return next(p for p in above if p in planned or self._is_mounted(p) or p == p.parent)
 
 
 @contextlib.contextmanager

@@ -182,8 +182,6 @@ class Watch:
             if once:
                 self._acknowledge()
                 return
-            if schedule and not session.stop.is_set():
-                self._feed.scan()  # until the next time, metrics show what is left now
             interval = self._next_interval(interval, busy)
             self._trigger.idle(True)
             if not schedule:

@@ -121,7 +121,7 @@ def test_a_rollout_leaves_running_jobs_alone() -> None:
 def test_a_machine_that_is_taken_away_is_no_fault_of_a_job_and_wrong_usage_is_not_repeated() -> None:
     for name, exits in (
         ("nst-runners", {1: "FailJob", 2: "FailJob"}),
-        ("nst-shards", {2: "FailJob"}),
+        ("nst-shards", {2: "FailIndex"}),
     ):
         (job,) = [d for d in jobs() if d["metadata"]["name"] == name and d["kind"] == "Job"]
         rules = job["spec"]["podFailurePolicy"]["rules"]

@@ -243,12 +243,12 @@ def test_a_volume_that_is_planned_but_not_mounted_is_waited_for(tmp_path: Path) 
 
 
 @pytest.fixture
-def mount() -> Iterator[Callable[[Path], None]]:
-    """A function that mounts an empty volume on a folder."""
+def mount() -> Iterator[Callable[..., None]]:
+    """A function that mounts something on a folder, an empty volume if nothing else is said."""
     mounted: list[Path] = []
 
-    def make(folder: Path) -> None:
-        command = ["mount", "-t", "tmpfs", "tmpfs", str(folder)]
+    def make(folder: Path, *what: str) -> None:
+        command = ["mount", *(what or ("-t", "tmpfs", "tmpfs")), str(folder)]
         if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
             pytest.skip("only root can mount file systems")
         mounted.append(folder)
@@ -270,6 +270,23 @@ def test_a_planned_volume_is_used_once_it_is_mounted(tmp_path: Path, mount: Call
     store.make()
     store.write("a", b"text")
     assert store.read("a", LIMIT) == b"text"
+
+
+def test_a_planned_folder_is_used_once_it_is_bound_to_its_place(
+    tmp_path: Path, mount: Callable[..., None]
+) -> None:
+    table = tmp_path / "fstab"
+    source, place = tmp_path.resolve() / "source", tmp_path.resolve() / "place"
+    table.write_text(f"{source} {place} none bind 0 0\n")
+    source.mkdir()
+    place.mkdir()
+    store = FolderStore(place / "out", tables=Tables(table))
+    with pytest.raises(UnavailableError, match="a volume is to be mounted"):
+        store.make()
+    mount(place, "--bind", str(source))
+    store.make()
+    store.write("a", b"text")
+    assert (source / "out" / "a").read_bytes() == b"text"
 
 
 @pytest.mark.parametrize("above", [False, True])

@@ -85,8 +85,6 @@ def test_planned_mount_points() -> None:
 UUID=1 / ext4 defaults 0 1
 UUID=2 none swap sw 0 0
 server:/share /srv/share nfs4 _netdev 0 0
-/srv/share/in /export/in none bind 0 0
-/srv/share /export/all none defaults,rbind 0 0
 LABEL=x	/mnt/my\040disk	ext4	noauto
 # UUID=3 /mnt/commented ext4 defaults 0 2
 half
