@@ -95,6 +95,9 @@ class RecordFirst(FolderStore):
             super().write(key.replace(".json", ".png"), picture)
         return tag
 
+    def replace(self, key: str, data: bytes, seen: str | None) -> str:
+        return self.write(key, data)
+
 
 class EarlierRecordStays(FolderStore):
     """Removes no record before its picture is replaced."""
