@@ -2,7 +2,7 @@
 
 PyTorch brings the kernel into the order that oneDNN needs at each call, and applies the ReLU afterwards. Here
 the kernel, which never changes, is brought into this order once for pictures of one size. An evaluation
-takes 0.92 to 0.97 times as long (Intel Xeon with AMX, 256 to 512 px).
+takes 3 to 7 % less time (Intel Xeon with AMX, 256 and 384 px, see benchmarks/README.md).
 
 Both operations are those of PyTorch's own compiler. They are not documented, so `suits` looks for them, and
 without them the usual convolutions are computed.
