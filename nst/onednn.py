@@ -36,12 +36,7 @@ class ConvolutionReLU:
 
     def __init__(self, kernel: Tensor, bias: Tensor) -> None:
         """`kernel` is `(K, C, 3, 3)` and `bias` `(K,)`, both bf16 on the CPU."""
-        self._kernel, self.bias = kernel, bias
-
-    @cached_property
-    def forward_kernel(self) -> "_Kernel":
-        """The kernel itself."""
-        return _Kernel(self._kernel)
+        self._kernel, self.bias, self.forward_kernel = kernel, bias, _Kernel(kernel)
 
     @cached_property
     def backward_kernel(self) -> "_Kernel":
@@ -74,7 +69,7 @@ class _ConvolutionReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, convolution: ConvolutionReLU, pool: bool) -> Tensor:
         result = convolution.forward_kernel.convolve(x, convolution.bias, "relu")
-        ctx.kernel, ctx.size, distances = convolution.backward_kernel, result.shape[2:], None
+        ctx.convolution, ctx.size, distances = convolution, result.shape[2:], None
         if pool:
             result, (distances, *_) = pooled(result)
         ctx.save_for_backward(result, distances)
@@ -87,4 +82,4 @@ class _ConvolutionReLU(torch.autograd.Function):
         grad = torch.ops.aten.threshold_backward(grads[0], result, 0)
         if distances is not None:
             grad = unpooled(grad, Places(distances, *ctx.size))
-        return ctx.kernel.convolve(grad, None, "none"), None, None
+        return ctx.convolution.backward_kernel.convolve(grad, None, "none"), None, None

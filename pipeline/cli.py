@@ -281,10 +281,9 @@ def _settings(context: typer.Context) -> Settings:
 
 
 def _opened(context: typer.Context, inbox: str | None, endpoint_url: str | None) -> Inbox:
-    environment: Environment = context.obj
     settings = load_settings(inbox=inbox, endpoint_url=endpoint_url)
-    store = environment.stores(settings).inbox(needed("inbox", settings.inbox))
-    return Inbox(store, environment.timing)
+    store = context.obj.stores(settings).inbox(needed("inbox", settings.inbox))
+    return Inbox(store, context.obj.timing)
 
 
 def _for_each(names: Sequence[str], action: Callable[[str], None], done: str) -> None:

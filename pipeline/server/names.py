@@ -22,9 +22,14 @@ def new_name(name: str) -> str:
 
 def known_name(name: str) -> str:
     """The name of a manifest that may exist. Raises `RefusedError` for any other one."""
-    if "/" in name or name.startswith(".") or not name.isprintable() or not is_manifest(waiting_key(name)):
+    if not can_be_given(name):
         raise RefusedError(404, "there is no manifest of this name")
     return name
+
+
+def can_be_given(name: str) -> bool:
+    """Whether a client can name a manifest so."""
+    return "/" not in name and name.isprintable() and is_manifest(waiting_key(name))
 
 
 def image_path(path: str) -> str:

@@ -47,7 +47,7 @@ async def outcome_of(
             if rung:
                 continue
             looks, pause = looks + 1, min(_SLOWER * pause, longest)
-            if found := await look(door, name, failures=left <= 0 or looks % _WITH_FAILURES == 0):
+            if found := await _look(door, name, failures=left <= 0 or looks % _WITH_FAILURES == 0):
                 return found
             if left <= 0:
                 return None
@@ -56,7 +56,7 @@ async def outcome_of(
         leaving.cancel()
 
 
-async def look(door: Door, name: str, failures: bool = True) -> Outcome | None:
+async def _look(door: Door, name: str, failures: bool) -> Outcome | None:
     """What the stores say of a request; none if it has not ended, or if they cannot be used now.
 
     Without `failures`, only whether it is done: that takes one request where a store is a bucket.

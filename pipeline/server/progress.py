@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from nst.result import Evaluation
 from pipeline.server.documented import refusals
 from pipeline.server.door import door_of
+from pipeline.server.names import can_be_given
 
 router = APIRouter(tags=["events"])
 
@@ -45,7 +46,7 @@ async def progress(request: Request) -> Progress:
     """The manifests and the pairs that the runner in this process works on now."""
     door = door_of(request)
     # As in the other lists, without names that no client can give.
-    opened = {name: counts for name, counts in door.hub.opened().items() if name.isprintable()}
+    opened = {name: counts for name, counts in door.hub.opened().items() if can_be_given(name)}
     return Progress(
         works=door.works,
         ready=door.hub.ready,

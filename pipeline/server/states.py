@@ -15,6 +15,7 @@ from pipeline.inbox.layout import (
     waiting_key,
     without_suffix,
 )
+from pipeline.server.names import can_be_given
 from pipeline.server.problems import RefusedError
 from pipeline.stores.base import Store
 
@@ -64,7 +65,7 @@ def times_by_state(inbox: Store) -> dict[State, dict[str, float]]:
 
 
 def _can_be_given(file: str) -> bool:
-    return is_manifest(file) and file.isprintable()
+    return is_manifest(file) and can_be_given(without_suffix(file))
 
 
 def why_failed(inbox: Store, name: str) -> list[Problem]:

@@ -104,8 +104,8 @@ class Taking:
             for file, data in zip(files, images, strict=True):
                 written.append(request_key(name, file))
                 self._inbox.write(written[-1], data)
+            document = _document(submission, parameters, files, name)
             try:
-                document = _document(submission, parameters, files, name)
                 self._inbox.replace(waiting_key(name), document, None)
                 self._backlog.add(request=True)
             except ConflictError:
@@ -113,7 +113,7 @@ class Taking:
             return True
 
     def _lowered(self) -> dict[str, int]:
-        """The parameters whose defaults are above what the operator allows, as high as that is."""
+        """What the operator allows, for each parameter whose default is above that."""
         usual, allowed = Parameters(), {"max_size": self._caps.max_size, "epochs": self._caps.epochs}
         return {name: most for name, most in allowed.items() if most < getattr(usual, name)}
 
@@ -180,9 +180,10 @@ class Taking:
         try:
             yield written
         except StoreError:
-            for key in () if self._may_be_taken(name) else written:
-                with suppress(StoreError):
-                    self._inbox.remove(key)
+            if not self._may_be_taken(name):
+                for key in written:
+                    with suppress(StoreError):
+                        self._inbox.remove(key)
             raise
 
     @contextmanager

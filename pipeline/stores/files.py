@@ -70,22 +70,16 @@ class Files:
     def move(self, source: str, target: str) -> None:
         """Rename a file. Raises `NotFoundError`, and `ConflictError` if there is a file at `target`."""
         with self._moving(source, target) as (old, new):
-            (old_folder, old_name), (new_folder, new_name) = old, new
-            folders = {"src_dir_fd": old_folder, "dst_dir_fd": new_folder}
             try:
-                os.link(old_name, new_name, follow_symlinks=False, **folders)
+                linked = self._link(old, new, target)
             except FileExistsError:
-                # A process may have died between the link and the removal below.
-                if not one_file(old, new):
-                    place = self._tree.root / target
-                    raise ConflictError(f"{place}: a newer file has this name") from None
-            except OSError as error:
-                if error.errno not in _NO_LINKS or self._tree.is_file(target):
-                    raise
-                os.replace(old_name, new_name, **folders)
-                return
-            sync(new_folder)  # before the other name goes
-            os.unlink(old_name, dir_fd=old_folder)
+                place = self._tree.root / target
+                raise ConflictError(f"{place}: a newer file has this name") from None
+            if linked:
+                sync(new[0])  # before the other name goes
+                os.unlink(old[1], dir_fd=old[0])
+            else:
+                os.replace(old[1], new[1], src_dir_fd=old[0], dst_dir_fd=new[0])
 
     def rename(self, source: str, target: str) -> None:
         """Rename a file; a file at `target` is replaced. Raises `NotFoundError`."""
@@ -119,20 +113,39 @@ class Files:
 
         On a file system without hard links, two processes may both succeed.
         """
-        folders = {"src_dir_fd": old[0], "dst_dir_fd": new[0]}
         try:
-            os.link(old[1], new[1], follow_symlinks=False, **folders)
+            linked = self._link(old, new, key)
         except OSError as error:
-            if one_file(old, new):
-                pass  # NFS repeats a request whose answer was lost
-            elif self._tree.is_file(key):
-                raise ConflictError(f"{self._tree.root / key}: something else is there already") from None
-            elif error.errno not in (errno.EEXIST, *_NO_LINKS):
+            if self._tree.is_file(key):
+                raise ConflictError(f"{self._tree.root / key}: something else is there now") from None
+            if not isinstance(error, FileExistsError):
                 raise
-            else:  # there are no hard links, or something that is no file has the name
-                os.replace(old[1], new[1], **folders)
-                return
-        os.unlink(old[1], dir_fd=old[0])
+            linked = False  # something that is no file has the name, and is replaced
+        if linked:
+            os.unlink(old[1], dir_fd=old[0])
+        else:
+            os.replace(old[1], new[1], src_dir_fd=old[0], dst_dir_fd=new[0])
+
+    def _link(self, old: _Place, new: _Place, target: str) -> bool:
+        """Give a file the name of `target`, which is the new place, as well.
+
+        Returns whether the file system has hard links. Raises `FileExistsError` if something else has the
+        name, and another `OSError`.
+        """
+        (old_folder, old_name), (new_folder, new_name) = old, new
+        folders = {"src_dir_fd": old_folder, "dst_dir_fd": new_folder}
+        try:
+            os.link(old_name, new_name, follow_symlinks=False, **folders)
+        except FileExistsError:
+            # A process may have died before it removed the old name, and NFS repeats a request whose answer
+            # was lost.
+            if not one_file(old, new):
+                raise
+        except OSError as error:
+            if error.errno not in _NO_LINKS or self._tree.is_file(target):
+                raise
+            return False
+        return True
 
     @contextlib.contextmanager
     def _moving(self, source: str, target: str) -> Iterator[tuple[_Place, _Place]]:

@@ -113,9 +113,7 @@ class FolderStore:
             return self._tree.is_file(key)
 
     def tag(self, key: str) -> str | None:
-        if not self.has(key):
-            return None
-        digest = self._reads.digest(key)
+        digest = self._reads.digest(key) if self.has(key) else ""
         return _TAG + digest if digest else None
 
     def read(self, key: str, limit: int) -> bytes:
@@ -132,7 +130,7 @@ class FolderStore:
         return _tag_of(data)
 
     def replace(self, key: str, data: bytes, seen: str | None) -> str:
-        if self.has(key) if seen is None else self.tag(key) != seen:
+        if seen is not None and self.tag(key) != seen:
             raise ConflictError(f"{self.root / key}: something else is there now")
         self._files.write(key, data, absent=seen is None)
         return _tag_of(data)

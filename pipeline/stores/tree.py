@@ -27,7 +27,7 @@ class Tree:
         self._tables = tables
         os.path.isdir(f"{self.root}/.")  # makes an automounter mount it
         planned = tables.to_be_mounted()
-        self._points = planned
+        self._points = planned  # where the operator wants something to be mounted
         self._mount = self._nearest_mount(planned)
         self._planned = self._mount in planned
         self._seen: tuple[int, int] | None = None  # device and inode of the root
@@ -172,11 +172,11 @@ class Tree:
             )
 
     def _is_mounted(self, path: Path) -> bool:
-        """Whether something is mounted at a path. Only the root of the whole system is always so."""
-        if os.path.ismount(path) or path not in self._points:
-            return os.path.ismount(path)
+        """Whether something is mounted at a path."""
+        if os.path.ismount(path):
+            return True
         # `ismount` does not see a folder that is bound to another place of the same volume.
-        mount = self._tables.mount_of(path)
+        mount = self._tables.mount_of(path) if path in self._points else None
         return mount is not None and mount.point == path
 
     def _nearest_mount(self, planned: Set[Path] = frozenset()) -> Path:

@@ -37,15 +37,15 @@ STORES = (
     Mutation(
         "an old name goes before the new one is synchronised",
         "pipeline/stores/files.py",
-        "sync(new_folder)",
+        "sync(new[0])  # before the other name goes",
         "pass",
         _BY_HAND,
     ),
     Mutation(
         "the new place of a manifest is not synchronised",
         "pipeline/stores/files.py",
-        "sync(new[0])",
-        "pass",
+        "sync(new[0])\n            sync(old[0])",
+        "sync(old[0])",
         _PLACE,
     ),
     Mutation(
@@ -122,14 +122,14 @@ STORES = (
     Mutation(
         "a manifest that is handed back replaces a newer one",
         "pipeline/stores/files.py",
-        "os.link(old_name, new_name, follow_symlinks=False, **folders)",
-        "os.replace(old_name, new_name, **folders)\n                return",
+        "if not one_file(old, new):\n                raise",
+        "if not one_file(old, new):\n                return False",
         "inbox/test_inbox.py::test_releasing_a_manifest_never_overwrites_a_newer_one",
     ),
     Mutation(
         "a late write replaces the next runner's file, in a folder",
         "pipeline/stores/folder.py",
-        "if self.has(key) if seen is None else self.tag(key) != seen:",
+        "if seen is not None and self.tag(key) != seen:",
         "if False:",
         f"{_REPLACED}[folder]",
     ),
