@@ -23,28 +23,37 @@ class Places(NamedTuple):
     height: int
     width: int
 
-    def _corners(self) -> Tensor:
-        """The first number of each window, as an index into the numbers of a channel."""
-        rows, columns = (torch.arange(0, 2 * n, 2) for n in self.distances.shape[2:])
-        return rows[:, None] * self.width + columns
-
 
 def pooled(x: Tensor) -> tuple[Tensor, Places]:
     """The maxima of windows of 2×2 numbers, `(B, C, H, W)` -> `(B, C, H // 2, W // 2)`, and their places."""
     maxima, indices = torch.ops.aten.max_pool2d_with_indices(x, _WINDOW, *_REST)
     height, width = x.shape[2:]
-    places = Places(indices, height, width)
-    return maxima, places._replace(distances=indices.sub_(places._corners()).to(torch.int16))
+    rows, columns = (torch.arange(0, 2 * n, 2) for n in maxima.shape[2:])
+    distances = indices.sub_(rows[:, None] * width + columns).to(torch.int16)
+    return maxima, Places(distances, height, width)
 
 
 def unpooled(grad: Tensor, places: Places) -> Tensor:
     """The gradient of the input, from that of the maxima."""
-    indices = places.distances.to(torch.int64).add_(places._corners())
-    shape = (*grad.shape[:2], places.height, places.width)
-    # Only the shape and the memory format of the input are read, so nothing is written into this memory.
-    like = torch.empty(shape, dtype=grad.dtype, memory_format=torch.channels_last)
-    found: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(grad, like, _WINDOW, *_REST, indices)
+    b, c, rows, columns = grad.shape
+    shape = (b, c, places.height, places.width)
+    found = torch.empty(shape, dtype=grad.dtype, memory_format=torch.channels_last)
+    found[:, :, 2 * rows :] = 0  # a last row without windows
+    indices = places.distances.to(torch.int64).add_(torch.arange(0, 2 * columns, 2))
+    # PyTorch computes each picture of a batch with one thread, so each row of windows is such a picture here.
+    for ours, of_maxima, index in zip(found.split(1), grad.split(1), indices.split(1), strict=True):
+        windows = _apart(ours[:, :, : 2 * rows], 2)
+        # Of its second argument, only the shape is read.
+        torch.ops.aten.max_pool2d_with_indices_backward.grad_input(
+            _apart(of_maxima, 1), windows, _WINDOW, *_REST, _apart(index, 1), grad_input=windows
+        )
     return found
+
+
+def _apart(x: Tensor, rows: int) -> Tensor:
+    """`(1, C, H, W)` -> `(H / rows, C, rows, W)`, the same memory if channels are last in it."""
+    parts = x.permute(0, 2, 3, 1).reshape(-1, rows, x.shape[3], x.shape[1])
+    return parts.permute(0, 3, 1, 2)
 
 
 def max_pool(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nst.gram import gram, with_gram
 from nst.objective import Layers, Objective, mix_grams, style_grams, total_variation
-from nst.parameters import Parameters
+from nst.parameters import Parameters, Pooling
 from nst.vgg import VGG19, Tap
 from nst.weights import Weights
 
@@ -54,6 +54,25 @@ def test_the_gradient_has_the_memory_format_of_the_network_whatever_that_of_what
     (gradient,) = torch.autograd.grad((same, found), features, (later.clone(), of_gram))
     assert gradient.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(gradient, later + expected)
+
+
+def test_the_gradient_of_the_content_error_has_the_memory_format_of_the_network(weights: Weights) -> None:
+    gradients = list[Tensor]()
+
+    class Watched(VGG19):
+        def forward(self, image: Tensor, layers: Collection[str], pooling: Pooling = "max") -> Iterator[Tap]:
+            for tap in super().forward(image, layers, pooling):
+                if tap.features.requires_grad:
+                    tap.features.register_hook(gradients.append)
+                yield tap
+
+    # Another layer than those of the style: what is computed for these has a format of its own.
+    layers = Layers({"relu2_1": 1.0}, {"relu1_1": 1.0})
+    image, content = (torch.rand(1, 3, 32, 48, generator=seeded(i)) for i in range(2))
+    error, _ = Objective(Watched(weights), content, {}, layers).by_layer(image.requires_grad_(), {})
+    torch.autograd.grad(error.sum(), image)
+    assert len(gradients) == 1
+    assert gradients[0].is_contiguous(memory_format=torch.channels_last)
 
 
 def test_features_stay_where_they_are_and_as_they_are() -> None:
