@@ -41,8 +41,8 @@ def unpooled(grad: Tensor, places: Places) -> Tensor:
     found[:, :, 2 * rows :] = 0  # a last row without windows
     indices = places.distances.to(torch.int64).add_(torch.arange(0, 2 * columns, 2))
     # PyTorch computes each picture of a batch with one thread, so each row of windows is such a picture here.
-    for ours, of_maxima, index in zip(found.split(1), grad.split(1), indices.split(1), strict=True):
-        windows = _apart(ours[:, :, : 2 * rows], 2)
+    for picture, of_maxima, index in zip(found, grad, indices, strict=True):
+        windows = _apart(picture[:, : 2 * rows], 2)
         # Of its second argument, only the shape is read.
         torch.ops.aten.max_pool2d_with_indices_backward.grad_input(
             _apart(of_maxima, 1), windows, _WINDOW, *_REST, _apart(index, 1), grad_input=windows
@@ -51,8 +51,8 @@ def unpooled(grad: Tensor, places: Places) -> Tensor:
 
 
 def _apart(x: Tensor, rows: int) -> Tensor:
-    """`(1, C, H, W)` -> `(H / rows, C, rows, W)`, the same memory if channels are last in it."""
-    parts = x.permute(0, 2, 3, 1).reshape(-1, rows, x.shape[3], x.shape[1])
+    """`(C, H, W)` -> `(H / rows, C, rows, W)`, the same memory if channels are last in it."""
+    parts = x.permute(1, 2, 0).reshape(-1, rows, x.shape[2], x.shape[0])
     return parts.permute(0, 3, 1, 2)
 
 

@@ -283,7 +283,7 @@ def _settings(context: typer.Context) -> Settings:
 def _opened(context: typer.Context, inbox: str | None, endpoint_url: str | None) -> Inbox:
     settings = load_settings(inbox=inbox, endpoint_url=endpoint_url)
     store = context.obj.stores(settings).inbox(needed("inbox", settings.inbox))
-    return Inbox(store, context.obj.timing)
+    return Inbox(store, context.obj.timing, warn=lambda text: print(f"warning: {text}", file=sys.stderr))
 
 
 def _for_each(names: Sequence[str], action: Callable[[str], None], done: str) -> None:
@@ -297,4 +297,6 @@ def _for_each(names: Sequence[str], action: Callable[[str], None], done: str) ->
         else:
             print(f"{printable(name)}: {done}")
     if refused:
-        raise type(refused[0])("\n".join(map(str, refused)))
+        together = NSTError("\n".join(map(str, refused)))
+        together.exit_code = max(error.exit_code for error in refused)
+        raise together

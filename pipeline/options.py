@@ -1,4 +1,4 @@
-"""The options that several commands share. Each has a variable `NST_*` of the same name."""
+"""The options that several commands share. The help of each names its variable `NST_*`, if it has one."""
 
 from pathlib import Path
 from typing import Annotated

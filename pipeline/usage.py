@@ -17,9 +17,9 @@ def schedule_of(schedule: str | None, settings: Settings) -> "Schedule | None":
     """The times of `--schedule`. Raises `UsageError`."""
     from pipeline.inbox.triggers import Schedule
 
-    if settings.queue and schedule:
+    if settings.queue and schedule is not None:
         raise UsageError("--queue does not go with --schedule; leave one of them out")
-    return Schedule(schedule) if schedule else None
+    return None if schedule is None else Schedule(schedule)
 
 
 def check_idle(idle: float | None, once: bool, times: "Schedule | None") -> None:
@@ -50,6 +50,7 @@ def check_names(manifests: Sequence[Path], name: str | None, shard: str | None) 
     if len(stems) < len(manifests):
         raise UsageError("two manifests of the same name would write into one folder; rename one")
     try:
-        plain_file_name(name or "name")
+        if name is not None:
+            plain_file_name(name)
     except ValueError as error:
         raise UsageError(f"--name {name}: {str(error).replace('an id', 'a name')}") from None

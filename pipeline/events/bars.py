@@ -44,7 +44,6 @@ class Bars:
         self._pairs: dict[tuple[str, str], TaskID] = {}
         self._left: dict[str, int] = {}  # pairs that are not done, by manifest
         self._known, self._lock = 0, threading.Lock()
-        self._bars.start()
 
     def close(self) -> None:
         """Leave the last state on the screen."""
@@ -78,6 +77,8 @@ class Bars:
                     self._print(" ".join([message, *shown]))
 
     def _start(self, manifest: str, pairs: int) -> None:
+        # Not earlier: until work begins, a signal ends the process at once, and the cursor would stay hidden.
+        self._bars.start()
         self._leave(manifest)
         self._left[manifest] = pairs
         self._known += pairs

@@ -70,6 +70,8 @@ class MetricsFile:
         """
         self._path, self._text, self._every, self._warn = path, text, every, warn
         self._closed, self._failing = threading.Event(), False
+        if not path.name:
+            raise UsageError(f"{path}: metrics can't be written there (it is a folder); choose another file")
         try:
             self._write()
         except OSError as error:

@@ -274,12 +274,21 @@ def _cancel_held(store: Store, unfinished: Unfinished, name: str) -> bool:
     except NotFoundError:
         store.remove(taken)  # the runner moved the original while it was being renamed
         return False
-    if not store.atomic and store.tag(error_key(name)) is None:
-        unfinished.set_aside(name)  # only a person writes a manifest there without an error file
+    if not store.atomic and _is_of_person(store, name):
+        unfinished.set_aside(name)
+    store.remove(failed_key(name))
     store.write(error_key(name), error_file(store, name, [CANCELLED]))
-    store.write(failed_key(name), store.read(taken, MAX_BYTES))
-    store.remove(taken)
+    store.move(taken, failed_key(name))
     return True
+
+
+def _is_of_person(store: Store, name: str) -> bool:
+    """Whether somebody has written or changed `failed/NAME.json`.
+
+    The program moves a manifest there, with the time of its upload, after it has written the error file.
+    """
+    file, error = store.entry(failed_key(name)), store.entry(error_key(name))
+    return file is not None and (error is None or file.modified >= error.modified)
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

@@ -24,6 +24,8 @@ _LONGEST_END = 120  # bytes of what a name ends in, so that some of the images' 
 
 def plain_file_name(name: str) -> str:
     """Return the name unchanged. Raises `ValueError` if some file system does not allow it."""
+    if not name:
+        raise ValueError("an id must not be empty")
     if re.search(_NOT_IN_NAMES, name) or not name.isprintable():
         raise ValueError('an id is a plain file name, without / \\ < > : " | ? * or control characters')
     if name.startswith((".", " ")) or name.endswith((".", " ")):

@@ -5,8 +5,9 @@ and `index.html` links to them. Beside each of these pages, `pages/0001.json` re
 next runner reads one file for many pairs.
 """
 
+import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.errors import NotFoundError, Problem
@@ -112,13 +113,19 @@ class Pages:
         else:
             html = contents(self._manifest, [self._summaries[n] for n in sorted(self._summaries)], problems)
         self._put(INDEX, html, self._seen(INDEX), confirm)
-        number = 1 if self._count == 1 else self._count + 1
-        while seen := self._seen(page_name(number)):
+        # The last one first, so that no gap hides the rest from the next runner if this one dies.
+        for number, seen in reversed(list(self._surplus())):
             self._writer.remove(page_name(number), seen, confirm)
             with waiting_for_outbox():
                 tag = self._store.tag(f"{self._manifest}/{_file_name(number)}")
             self._writer.remove(_file_name(number), tag, confirm)
-            number += 1
+
+    def _surplus(self) -> Iterator[tuple[int, str]]:
+        """The numbers and tags of pages that a longer manifest had."""
+        for number in itertools.count(1 if self._count == 1 else self._count + 1):
+            if (seen := self._seen(page_name(number))) is None:
+                return
+            yield number, seen
 
     def _number(self, pair: str) -> int:
         return self._places[pair] // PAIRS + 1

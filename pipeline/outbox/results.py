@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from pipeline.errors import NotFoundError
+from pipeline.errors import NotFoundError, StoreError, TooLargeError
 from pipeline.manifest.names import folded
 from pipeline.outbox.pages import Kept, Pages
 from pipeline.outbox.record import LONGEST, Record, read_record, record_name
@@ -124,6 +124,9 @@ class Results:
         folder = SnapshotFolder(self._store, self._manifest, record.id)
         if snapshots or (earlier.record and earlier.record.snapshots):
             folder.remove_others(snapshots, confirm)
+        if earlier.record:
+            # Before its record, without which nobody would know of these files after a crash.
+            self._remove_replaced(earlier.record, record, confirm)
         # Otherwise the earlier record would describe the new picture for a moment.
         self._writer.remove(record_name(record.id), self.seen(record_name(record.id)), confirm)
         tags = {}
@@ -134,8 +137,6 @@ class Results:
         record = record.model_copy(update={"tags": tags})
         text = record.model_dump_json(indent=1).encode()
         tag = self._writer.put(record_name(record.id), text, None, confirm)
-        if earlier.record:
-            self._remove_replaced(earlier.record, record, confirm)
         return Kept(record, tag)
 
     def seen(self, name: str) -> str | None:
@@ -212,6 +213,10 @@ class Results:
                 data = self._store.read(f"{self._manifest}/{record.picture}", _LARGEST)
         except NotFoundError:
             return
+        except TooLargeError as error:
+            raise StoreError(
+                f"{error}, so it can't be kept; it was changed after its record was written; move it away"
+            ) from None
         stem, extension = record.id, PurePosixPath(record.picture).suffix
         for number in itertools.count(1):
             name = f"{stem}.edited{f'-{number}' if number > 1 else ''}"

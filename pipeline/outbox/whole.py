@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from pipeline.errors import ClaimLostError, NotFoundError, Problem
+from pipeline.errors import ClaimLostError, NotFoundError, Problem, StoreError, TooLargeError
 from pipeline.manifest.shard import Shard
 from pipeline.outbox.pages import INDEX, PAIRS, Kept, Pages
 from pipeline.outbox.record import LONGEST, read_record, record_name
@@ -41,7 +41,8 @@ class SharedEnd:
         """Note the problems of this shard, and write the page if nothing is left.
 
         `computed` if this process has computed a pair; otherwise a page that is newer than all records stays.
-        Raises `UnavailableError`, and `ClaimLostError` also where shards of something else have begun.
+        Raises `UnavailableError`, `StoreError` if a record is damaged, and `ClaimLostError` also where shards
+        of something else have begun.
         """
         self._notes.note_failures(self._plan, self.shard, problems, confirm)
         with waiting_for_outbox():
@@ -56,7 +57,8 @@ class SharedEnd:
         written = [entries[name] for name in names if name in entries]
         left = len(names) - len(written)
         if not left and (computed or not _is_newest(entries.get(INDEX), [*written, *files])):
-            left = _WholePage(self._store, self._manifest, self._ids, entries).put(failed, confirm)
+            page = _WholePage(self._store, self._manifest, self._ids, entries, self.shard.count)
+            left = page.put(failed, confirm)
         return State(left, len(failed))
 
 
@@ -67,13 +69,16 @@ def _is_newest(page: Entry | None, files: Iterable[Entry]) -> bool:
 class _WholePage:
     """Reads the records of all pairs, and writes the page, or all pages, and `index.html` last."""
 
-    def __init__(self, store: Store, manifest: str, ids: Sequence[str], entries: Mapping[str, Entry]) -> None:
+    def __init__(
+        self, store: Store, manifest: str, ids: Sequence[str], entries: Mapping[str, Entry], shards: int
+    ) -> None:
         self._store, self._manifest, self._ids, self._entries = store, manifest, ids, entries
+        self._shards = shards
         self._pages = Pages(store, manifest, ids, self._seen)
         self._reading = threading.Lock()  # of a file with the records of one page
 
     def put(self, failed: Mapping[str, Problem], confirm: Confirm) -> int:
-        """Write it, unless a record cannot be read; how many cannot."""
+        """Write it, unless a record was deleted; how many were. Raises `StoreError` if one is damaged."""
         with ThreadPoolExecutor(_THREADS, "records") as pool:
             for start in range(0, len(self._ids), PAIRS):
                 some = [pair for pair in self._ids[start : start + PAIRS] if pair not in failed]
@@ -90,7 +95,10 @@ class _WholePage:
         return 0
 
     def _record(self, pair: str) -> tuple[Kept, bool] | None:
-        """The record of a pair, and whether it is that in the file of its page; none if it is damaged."""
+        """The record of a pair, and whether it is that in the file of its page; none if it was deleted.
+
+        Raises `StoreError` if it is damaged.
+        """
         with self._reading:
             kept = self._pages.earlier(pair)
         if kept and kept.tag == self._entries[record_name(pair)].tag:
@@ -100,9 +108,13 @@ class _WholePage:
                 text, tag = self._store.fetch(f"{self._manifest}/{record_name(pair)}", LONGEST)
         except NotFoundError:  # deleted after the listing
             return None
+        except TooLargeError:
+            text, tag = b"", None
         reading = read_record(text)
         if reading.record is None or reading.record.id != pair:
-            return None
+            shard = Shard(self._ids.index(pair) % self._shards + 1, self._shards)
+            place = f"{self._store.url}/{self._manifest}/{record_name(pair)}"
+            raise StoreError(f"{place}: damaged; repeat shard {shard}, which computes the pair again")
         return Kept(reading.record, None if reading.newer else tag), False
 
     def _seen(self, name: str) -> str | None:

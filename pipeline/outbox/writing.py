@@ -9,12 +9,17 @@ from pipeline.errors import (
     NameRefusedError,
     NotFoundError,
     StoreError,
+    TooLargeError,
     UnavailableError,
 )
 from pipeline.stores.base import Store
 
 Confirm = Callable[[], None]  # raises `ClaimLostError` if another runner may write the same files
 
+_OF_ONE = (
+    *(ClaimLostError, ConflictError, NameRefusedError),
+    *(NotFoundError, TooLargeError, UnavailableError),
+)
 _TRIES = 5  # to write one file that changes again and again
 
 
@@ -23,11 +28,12 @@ def waiting_for_outbox() -> Iterator[None]:
     """Turn errors of the outbox into `UnavailableError`, so that the caller waits until it works again.
 
     A fault of the outbox, such as a missing permission, is no fault of the pair that meets it first. Only a
-    name that the store cannot hold, and a lost claim, concern a single pair or manifest.
+    name that the store cannot hold, a file that is too large, and a lost claim concern a single pair or
+    manifest.
     """
     try:
         yield
-    except (ClaimLostError, ConflictError, NameRefusedError, NotFoundError, UnavailableError):
+    except _OF_ONE:
         raise
     except StoreError as error:
         raise UnavailableError(str(error)) from error

@@ -23,7 +23,7 @@ class Tree:
     """
 
     def __init__(self, path: str | Path, tables: Tables = SYSTEM) -> None:
-        self.url, self.root = str(path), Path(path).resolve()
+        self.url, self.root = str(path), Path(os.path.realpath(path))
         self._tables = tables
         os.path.isdir(f"{self.root}/.")  # makes an automounter mount it
         planned = tables.to_be_mounted()

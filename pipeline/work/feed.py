@@ -104,7 +104,12 @@ class InboxFeed:
     @property
     def unsettled(self) -> bool:
         """Whether a manifest was skipped that will be ready soon, or a store could not be reached."""
-        return self._inbox.settling or self.faults.unavailable
+        return self.settling or self.faults.unavailable or self._opener.waits
+
+    @property
+    def settling(self) -> bool:
+        """Whether a manifest was skipped because it may not be complete yet."""
+        return self._inbox.settling
 
     @property
     def has_ready(self) -> bool:

@@ -12,7 +12,6 @@ from pipeline.inbox.claimed import ClaimedManifest
 from pipeline.manifest.expand import expand
 from pipeline.manifest.models import Pair
 from pipeline.manifest.reading import MAX_BYTES, parse
-from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.results import Results
 from pipeline.outbox.whole import SharedEnd
 from pipeline.settings import Caps
@@ -119,7 +118,6 @@ def job_of_file(path: Path, sources: Sources, caps: Caps = Caps(), search: Searc
 def job_of_claimed(
     claimed: ClaimedManifest,
     sources: Sources,
-    outbox: Outbox,
     caps: Caps = Caps(),
     search: Search | None = None,
 ) -> Job:
@@ -134,7 +132,5 @@ def job_of_claimed(
         raise ManifestError([Problem("", message)])
     document = parse(claimed.read())
     pairs = expand(document, sources.search(search), caps)
-    if crashes:
-        outbox.tidy(claimed.name)
     origin = sources.base.absolute(f"{claimed.name}.json")
     return Job(claimed.name, pairs, sources, document.priority, claimed, origin=origin)

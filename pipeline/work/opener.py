@@ -4,6 +4,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence, Set
+from dataclasses import replace
 from functools import partial
 
 from pipeline.errors import Problem, StoppedError, StoreError, UnavailableError, problems_of
@@ -39,12 +40,15 @@ class Opener:
         self.taken = False  # something was claimed since the last scan
         self.contested = False  # another runner was quicker since the last scan
         self._refused = 0
-        self._skipped: dict[str, float] = {}  # names that are not tried again before a time
+        # Names that are not tried again before a time: others hold the former, a store refused the latter.
+        self._held: dict[str, float] = {}
+        self._given_up: dict[str, float] = {}
         self._in_use: Counter[str] = Counter()  # tries of names that others publish under
 
     def begin(self) -> None:
-        """Begin a round: every name may be tried."""
-        self._skipped.clear()
+        """Begin a round: every name may be tried, except those that were given up a short time ago."""
+        self._held.clear()
+        self._given_up = {name: until for name, until in self._given_up.items() if until > time.monotonic()}
         self.claimed_any, self._refused = False, 0
 
     def scanned(self, waiting: Set[str]) -> None:
@@ -61,9 +65,15 @@ class Opener:
         """Whether a store has refused so many claims that no more are tried before the next scan."""
         return self._refused > _MOST_REFUSED
 
+    @property
+    def waits(self) -> bool:
+        """Whether a manifest was given up that will be tried again."""
+        return bool(self._given_up)
+
     def skips(self, name: str) -> bool:
         """Whether a manifest is not tried for now."""
-        return time.monotonic() < self._skipped.get(name, -math.inf)
+        until = max(held.get(name, -math.inf) for held in (self._held, self._given_up))
+        return time.monotonic() < until
 
     def open(self, ready: Ready) -> Job | None:
         """Claim a manifest and read it; none if that fails. Call `opened` once the job is registered."""
@@ -130,19 +140,22 @@ class Opener:
     def _read(self, claimed: ClaimedManifest) -> Job | None:
         """The job of a claimed manifest; none if it can't be read now, or is refused."""
         self.taken = self.claimed_any = True
+        reading = f"reading {claimed.name}"  # a fault of this goes on while claims succeed
         try:
             with self._session.reporting_slowness(SEARCHING, manifest=claimed.name):
                 search = self._session.search()
-                return job_of_claimed(claimed, self._sources, self._outbox, self._session.caps, search)
+                job = job_of_claimed(claimed, self._sources, self._session.caps, search)
+            self._faults.over(reading)
+            return job
         except StoppedError:
             self._faults.attempt(claimed.name, claimed.release)
         except UnavailableError as error:
-            self._faults.report(claimed.name, error)
+            self._faults.report(reading, error)
             self._give_up(claimed)
         except Exception as error:
             # One manifest must not stop the others, whatever it raises.
             refuse = partial(self._refuse, claimed, problems_of(error))
-            if not self._faults.attempt(claimed.name, refuse):
+            if not self._faults.attempt(reading, refuse):
                 self._give_up(claimed)
         return None
 
@@ -155,21 +168,18 @@ class Opener:
     def _give_up(self, claimed: ClaimedManifest) -> None:
         """Release a manifest that can be neither read nor refused now."""
         self._faults.attempt(claimed.name, claimed.release)
-        self._skip(claimed.name, self._session.timing.retry_last)
+        self._given_up[claimed.name] = time.monotonic() + self._session.timing.retry_last
 
     def _leave_to_others(self, name: str) -> None:
         self.contested = True
-        self._skip(name, self._session.timing.held)
-
-    def _skip(self, name: str, seconds: float) -> None:
-        """Do not try a manifest again for a while."""
         now = time.monotonic()
-        self._skipped = {other: until for other, until in self._skipped.items() if until > now}
-        self._skipped[name] = now + seconds
+        self._held = {other: until for other, until in self._held.items() if until > now}
+        self._held[name] = now + self._session.timing.held
 
 
 def report_refused(name: str, problems: Sequence[Problem], listener: Listener) -> None:
     """Report to a listener what is wrong with a manifest on which no work begins."""
     for problem in problems:
-        listener.hear(Failed(name, problem))
+        # An id would make it the failure of a pair.
+        listener.hear(Failed(name, replace(problem, id=None)))
     listener.hear(ManifestEnded(name, len(problems)))

@@ -30,6 +30,8 @@ class Lookup:
     def _open(self, job: Job) -> Results:
         """List the results of a job. Its pairs without a record go first, so that new work begins at once."""
         ids, timing = job.ids, self._session.timing
+        if job.reservation and not job.shared:  # nobody else writes there
+            self._outbox.tidy(job.name)
         results = self._outbox.open(job.name, ids, timing, self._session.warn)
         self._outbox.note_origin(job.name, job.origin, results.new, job.confirm)
         job.put_last(lambda pair: results.done_before(pair.id))

@@ -109,6 +109,8 @@ class Settling:
         if job.claimed:
             self.attempt(job, partial(_end_claim, job.claimed))
         job.close()
+        if job.claimed is None:
+            self._count_problem()  # nobody else continues it, as another runner does with one of an inbox
         lost = not isinstance(error, TakenAwayError)
         self._listener.hear(ManifestLeft(job.name, str(error), "warning", claim_lost=lost))
         self._changed.set()

@@ -1,5 +1,6 @@
 """How the job of a whole manifest becomes that of one shard: its pairs, its reservation, and how it ends."""
 
+from pipeline.errors import printable
 from pipeline.manifest.shard import Shard
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.shards import Plan, SharedNotes, digest_of
@@ -16,7 +17,7 @@ def become_shard(job: Job, shard: Shard, outbox: Outbox, session: Session, repla
     `StoreError` if another process works on this shard, or on the whole manifest, see `reserve`.
     """
     digest = digest_of(job.pairs)
-    plan = Plan(digest=digest, pairs=len(job.pairs), shards=shard.count, manifest=job.origin)
+    plan = Plan(digest=digest, pairs=len(job.pairs), shards=shard.count, manifest=printable(job.origin))
     SharedNotes(outbox.store, job.name).join(plan, job.ids, replace)
     taken = f"another process works on shard {shard}, or on the whole manifest"
     remedy = "start this one when that has ended"

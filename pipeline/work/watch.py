@@ -99,8 +99,8 @@ def _reserve(jobs: list[Job], outbox: Outbox, session: Session, replace: bool) -
 
 def _check_origin(job: Job, outbox: Outbox, replace: bool) -> None:
     """Raises `UsageError` if a folder has the results of a manifest from another place."""
-    earlier = outbox.origin(job.name)
-    if earlier and earlier != job.origin and not replace:
+    earlier = None if replace else outbox.origin(job.name)
+    if earlier and earlier != job.origin and any(outbox.store.entries(job.name)):
         raise UsageError(
             printable(
                 f"{outbox.store.url}/{job.name}: has the results of another manifest, {earlier}; choose "
@@ -120,8 +120,7 @@ def _work_on(jobs: Sequence[Job], owner: Owner, session: Session, refused: int) 
             owner.close()
 
     code = supervise(session, work, [owner.mark_stopping], [owner.hand_back])
-    left = [job for job in jobs if not job.finished]  # their reservations were lost
-    return code or int(owner.problems + refused + len(left) > 0)
+    return code or int(owner.problems + refused > 0)
 
 
 class Watch:
@@ -235,8 +234,7 @@ class Watch:
             claimed_any |= self._feed.claimed_any
             if not self._feed.unsettled:
                 break
-            unavailable = self._feed.faults.unavailable
-            self._wait(timing.scan if unavailable else timing.scan_settling)
+            self._wait(timing.scan_settling if self._feed.settling else timing.scan)
         return claimed_any
 
     def _wait(self, seconds: float) -> None:

@@ -63,7 +63,7 @@ def test_the_gradient_of_the_content_error_has_the_memory_format_of_the_network(
         def forward(self, image: Tensor, layers: Collection[str], pooling: Pooling = "max") -> Iterator[Tap]:
             for tap in super().forward(image, layers, pooling):
                 if tap.features.requires_grad:
-                    tap.features.register_hook(gradients.append)
+                    tap.features.register_hook(gradients.append)  # type: ignore[no-untyped-call]
                 yield tap
 
     # Another layer than those of the style: what is computed for these has a format of its own.

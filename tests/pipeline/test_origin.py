@@ -1,6 +1,7 @@
 """`run` does not replace the results of a manifest from another place unless it is asked to."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,16 @@ def test_results_of_an_earlier_version_are_taken_over_and_get_an_origin(
     assert code == 0
     assert "pair done already" in text
     assert call_fake("run", second, "--outbox", out)[0] == 2
+
+
+def test_a_folder_without_results_is_free_for_another_manifest(
+    call_fake: Call, first: Path, second: Path, out: Path
+) -> None:
+    assert call_fake("run", first, "--outbox", out)[0] == 0
+    for path in (out / "manifest").glob("[!.]*"):  # as `rm *` does
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert call_fake("run", second, "--outbox", out)[0] == 0
+    assert call_fake("run", first, "--outbox", out)[0] == 2
 
 
 def test_a_run_does_not_replace_the_results_of_an_inbox(

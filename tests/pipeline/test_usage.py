@@ -80,6 +80,8 @@ def test_an_outbox_that_is_a_file_is_reported(root: Path, call: Call, outbox: st
             "run {in}/m.json --outbox {out} --ray-address head:6379",
             "--ray-address head:6379: give --engine",
         ),
+        ("watch --inbox {in} --outbox {out} --schedule=", "--schedule '' is no cron expression; give five"),
+        ("run {in}/m.json --outbox {out} --name=", "--name : a name must not be empty"),
         ("retry --inbox {in} nothing", "nothing: no failed manifest of this name"),
     ],
 )

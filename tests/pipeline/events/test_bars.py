@@ -62,6 +62,10 @@ class Terminal:
             shown += found
         return shown
 
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        os.write(self._ours, b"\x03")
+
     def close(self) -> None:
         os.close(self._ours)
 
@@ -84,6 +88,22 @@ def test_closing_the_terminal_does_not_stop_the_program_if_sighup_is_ignored(fol
     terminal.close()
     assert terminal.end() == (0, "")
     assert len(list(folder.glob("outbox/*/*.loss.jsonl"))) == 2
+
+
+def test_ctrl_c_leaves_the_cursor_on_the_screen_while_another_process_is_waited_for(folder: Path) -> None:
+    at_work = Terminal(folder, epochs=100, TERM="xterm")
+    at_work.wait_for("all pairs")
+    waiting = Terminal(folder, epochs=100, TERM="xterm", COLUMNS="200")
+    shown = waiting.wait_for("waiting for its end")
+    waiting.interrupt()
+    while found := waiting.read():
+        shown += found
+    assert waiting.end() == (128 + signal.SIGINT, "")
+    hidden, visible = "\x1b[?25l", "\x1b[?25h"
+    assert shown.rfind(hidden) <= shown.rfind(visible)
+    for terminal in (waiting, at_work):
+        terminal.close()
+    at_work.end()
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])

@@ -1,6 +1,7 @@
 """Cancelling a manifest that waits, is worked on, or just ends."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,40 @@ def test_what_a_person_has_written_to_failed_is_kept_by_cancel(inbox: Inbox, tmp
     inbox.cancel("a")
     texts = {path.read_text() for path in (tmp_path / "failed").iterdir() if "error" not in path.name}
     assert texts == {"{}", "a correction"}
+
+
+def test_what_a_person_has_corrected_in_failed_is_kept_by_cancel(tmp_path: Path) -> None:
+    warnings = list[str]()
+    inbox = Inbox(FolderStore(tmp_path), Timing(settled=0.0), warn=warnings.append)
+    (tmp_path / "a.json").write_text("refused")
+    refused = inbox.claim("a")
+    assert refused
+    refused.fail([Problem("", "no such image")])
+    (tmp_path / "a.json").write_text("{}")
+    assert inbox.claim("a")
+    corrected = tmp_path / "failed" / "a.json"
+    corrected.write_text("a correction")
+    after = (tmp_path / "failed" / "a.error.json").stat().st_mtime + 1
+    os.utime(corrected, (after, after))
+    inbox.cancel("a")
+    texts = {path.read_text() for path in (tmp_path / "failed").iterdir() if "error" not in path.name}
+    assert texts == {"{}", "a correction"}
+    (warning,) = warnings
+    assert "was changed while a manifest of this name was worked on; it is kept as failed/a.kept-" in warning
+
+
+def test_an_earlier_failure_is_replaced_by_cancel_each_time(tmp_path: Path) -> None:
+    inbox = Inbox(FolderStore(tmp_path), Timing(settled=0.0))
+    for text in ("first", "second"):
+        (tmp_path / "a.json").write_text(text)
+        os.utime(tmp_path / "a.json", (1, 1))
+        claimed = inbox.claim("a")
+        assert claimed
+        inbox.cancel("a")
+        claimed.drop()
+    names = {path.name: path.read_text() for path in (tmp_path / "failed").iterdir()}
+    assert set(names) == {"a.json", "a.error.json"}
+    assert names["a.json"] == "second"
 
 
 def test_a_manifest_that_can_not_be_cancelled_now_waits_as_before() -> None:

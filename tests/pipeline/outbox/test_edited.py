@@ -53,6 +53,18 @@ def test_a_name_that_belongs_to_another_pair_is_not_used(store: MemoryStore) -> 
     assert store.read("m/p.edited-2.png", LIMIT) == b"edited by hand"
 
 
+def test_an_edited_picture_that_is_too_large_fails_the_pair_and_stays(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.outbox.results._LARGEST", 10)
+    with pytest.raises(
+        StoreError, match=r"outbox/m/p\.png: has .* it can't be kept; .*; move it away"
+    ) as found:
+        publish(store, "d2")
+    assert not isinstance(found.value, UnavailableError)  # which would be waited for
+    assert store.read("m/p.png", LIMIT) == b"edited by hand"
+
+
 def test_a_retry_keeps_the_edited_picture_once_and_not_the_new_one(store: MemoryStore) -> None:
     def fail_once(verb: str, key: str) -> None:
         if (verb, key) == ("replace", "m/p.json"):

@@ -25,16 +25,18 @@ def test_the_loss_log_is_written_first_and_the_record_last(memory: MemoryStore) 
     ]
 
 
-def test_the_old_record_is_removed_before_the_new_picture_is_written(memory: MemoryStore) -> None:
+def test_the_old_picture_and_its_record_are_removed_before_the_new_picture_is_written(
+    memory: MemoryStore,
+) -> None:
     publish(memory)
     memory.calls.clear()
     publish(memory, "d2", "p.webp")
     assert changes(memory)[1:] == [
+        "remove m/p.png",
         "remove m/p.json",
         "replace m/p.loss.jsonl",
         "replace m/p.webp",
         "replace m/p.json",
-        "remove m/p.png",
     ]
 
 
@@ -97,6 +99,30 @@ def test_a_result_in_another_format_takes_the_place_of_the_picture_and_its_thumb
         assert is_done(store, digest)
         expected = {picture, shown, "p.json", "p.loss.jsonl", *THUMBNAILS} - {None}
         assert set(store.glob("m/**")) == {f"m/{name}" for name in expected}
+
+
+@pytest.mark.parametrize("written", range(6))
+def test_a_runner_that_dies_while_the_format_changes_leaves_no_earlier_picture(
+    memory: MemoryStore, written: int
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    publish(memory, "d1", "p.tiff", thumbnail=f"thumbs/{1:016}.jpg")
+    memory.calls.clear()
+
+    def kill(verb: str, key: str) -> None:
+        if len(changes(memory)) > written:
+            raise KilledError
+
+    memory.before = kill
+    with pytest.raises(KilledError):
+        publish(memory, "d2")
+    memory.before = lambda verb, key: None
+    publish(memory, "d2")
+    assert is_done(memory, "d2")
+    expected = {"p.png", "p.json", "p.loss.jsonl", *THUMBNAILS}
+    assert set(memory.glob("m/**")) == {f"m/{name}" for name in expected}
 
 
 def test_a_result_of_the_same_bytes_keeps_its_thumbnail(memory: MemoryStore) -> None:

@@ -129,6 +129,21 @@ def test_pages_that_a_longer_manifest_has_left_are_deleted(store: MemoryStore, c
     assert names(store) == ["index.html", *several]
 
 
+def test_pages_are_deleted_completely_although_a_runner_dies_meanwhile(store: MemoryStore) -> None:
+    finish(store, ids(LONG))
+
+    def refuse(verb: str, key: str) -> None:
+        if (verb, key) == ("remove", "m/page-0002.html"):
+            raise StoreError("dies")
+
+    store.before = refuse
+    with pytest.raises(UnavailableError):
+        finish(store, ids(5))
+    store.before = lambda verb, key: None
+    finish(store, ids(5))
+    assert names(store) == ["index.html"]
+
+
 def reuse(store: MemoryStore, pairs: Sequence[str]) -> list[str]:
     """Settle all pairs from the files of the pages; the names that were written, except the index."""
     pages = Outbox(store).open("m", pairs).pages

@@ -59,6 +59,21 @@ def test_a_shard_that_died_before_it_wrote_the_page_writes_it_when_it_is_repeate
     assert results.read("m/index.html", 10**7) == page
 
 
+@pytest.mark.parametrize("text", [b"{", b"x" * 2**21])
+def test_a_damaged_record_is_named_with_the_shard_that_computes_it_again(
+    run: Call, manifest: Path, results: Any, text: bytes
+) -> None:
+    for number in (1, 2):
+        assert run(manifest, "--shard", f"{number}/2")[0] == 0
+    results.write("m/p3.json", text)
+    code, log = run(manifest, "--shard", "1/2")
+    assert code == 1
+    assert f"{results.url}/m/p3.json: damaged; repeat shard 2/2, which computes the pair again" in log
+    code, log = run(manifest, "--shard", "2/2")
+    assert (code, computed(log)) == (0, ["p3"])
+    assert events(log)[-1]["event"] == "manifest done"
+
+
 def test_a_page_that_is_older_than_a_record_is_written_again(run: Call, manifest: Path, results: Any) -> None:
     for number in (1, 2):
         assert run(manifest, "--shard", f"{number}/2")[0] == 0

@@ -1,5 +1,6 @@
 """Which manifest gives the next pair, and when one is claimed."""
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ from nst import Parameters
 from pipeline.engines.base import Outcome, Task
 from pipeline.engines.fake import FakeEngine
 from pipeline.errors import UnavailableError
-from pipeline.events.listener import ManifestEnded, ManifestLeft, Note, Scanned, StoreUnavailable
+from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, Note, Scanned, StoreUnavailable
 from pipeline.inbox.triggers import Trigger
 from pipeline.manifest.models import Pair
 from pipeline.outbox.outbox import Outbox
@@ -134,6 +135,47 @@ def test_what_can_be_neither_read_nor_refused_is_skipped_for_this_round(shop: Ma
     assert [event.message for event in runner.listener.of(StoreUnavailable) if not event.again] == [
         "failed/bad.error.json: out of reach"
     ]
+
+
+def test_what_can_be_neither_read_nor_refused_is_tried_again_later_and_reported_once(shop: Make) -> None:
+    runner, given = shop(timing=replace(QUICK, retry_last=3600)), list[bool]()
+
+    def refuse(verb: str, key: str) -> None:
+        if (verb, key) == ("write", "failed/m.error.json"):
+            raise UnavailableError("out of reach")
+
+    def claims() -> int:
+        return sum(verb == "claim" for verb, _ in runner.inbox.calls)
+
+    runner.inbox.before = refuse
+    runner.inbox.write("m.json", b"[]")
+    for _ in range(3):
+        runner.feed.begin()
+        assert runner.feed.next(1, claim=True) is None
+        given.append(runner.feed.unsettled)
+    assert (claims(), given) == (1, [True] * 3)
+
+    other = shop(at=runner, timing=replace(QUICK, retry_last=0))
+    for _ in range(3):
+        other.feed.begin()
+        assert other.feed.next(1, claim=True) is None
+    assert claims() == 4
+    assert [event.again for event in other.listener.of(StoreUnavailable)] == [False, True, True]
+    runner.inbox.before = lambda verb, key: None
+    other.work()
+    assert runner.manifests("failed") == ["m.error.json", "m.json"]
+    assert not other.feed.unsettled
+
+
+def test_a_manifest_that_is_refused_is_not_a_failed_pair(shop: Make) -> None:
+    runner = shop()
+    pair = {"id": "twice", "content": "a.png", "style": "b.png"}
+    runner.inbox.write("m.json", json.dumps({"pairs": [pair, pair]}).encode())
+    runner.work()
+    (failed,) = runner.listener.of(Failed)
+    assert (failed.manifest, failed.problem.id) == ("m", None)
+    assert "'twice' is named twice" in failed.problem.message
+    assert runner.errors("m")[0]["id"] == "twice"
 
 
 def test_a_suspect_is_worked_on_alone_and_others_are_handed_back_for_it(shop: Make) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.engines.fake import FakeEngine
-from pipeline.events.listener import Note
+from pipeline.errors import ClaimLostError
+from pipeline.events.listener import Event, ManifestLeft, Note, PairDone
 from pipeline.events.recording import RecordingListener
 from pipeline.outbox.outbox import Outbox
 from pipeline.stores.folder import FolderStore
+from pipeline.stores.memory import MemoryStore
 from pipeline.stores.mounts import Tables
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
@@ -43,3 +45,32 @@ def test_the_results_of_a_machine_that_died_are_taken_over_after_a_lease(
     taken = "another process publishes there; waiting for its end"
     assert waits == [f"{store.url}/{path.stem}: {taken}" for path in paths]
     assert all((outbox / path.stem / "content-style.png").is_file() for path in paths)
+
+
+def test_a_run_whose_folder_was_taken_over_after_its_last_pair_has_failed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Reservation:
+        lost = False
+
+        def confirm(self) -> None:
+            if self.lost:
+                raise ClaimLostError("m: another process publishes there")
+
+        def close(self) -> None:
+            pass
+
+    class Listening(RecordingListener):
+        def hear(self, event: Event) -> None:
+            super().hear(event)
+            if isinstance(event, PairDone):
+                reservation.lost = True
+
+    reservation, store, listener = Reservation(), MemoryStore("out"), Listening()
+    monkeypatch.setattr(store, "reserve", lambda *_: reservation)
+    (folder / "m.json").write_text(json.dumps({"content": "content.png", "style": "style.png"}))
+    session = Session(listener, BRIEF)
+    code = watch.run([folder / "m.json"], FakeEngine(Stores()), Outbox(store), Stores(), [], session)
+    assert [event.reason for event in listener.of(ManifestLeft)] == ["m: another process publishes there"]
+    assert store.tag("m/index.html") is None
+    assert code == 1
