@@ -37,7 +37,7 @@ class Balance:
     style_weight: Tensor
     """`()`, fp32"""
     regions: Tensor
-    """`(R,)`: the factor on the style error of each region; their mean is 1. R is 1 without regions."""
+    """`(R,)`: the factor on the style error of each region, beside `style_weight`. R is 1 without regions."""
     styles: Sequence[Sequence[float | Tensor]]
     """For each region the weights of its styles in the mean of their Gram matrices; only ratios count."""
 

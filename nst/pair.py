@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -61,7 +62,12 @@ class Style:
         """`image_region` in the size of `at`, `(1, H, W)` in 0..1; none if all of the style is meant."""
         if self.image_region is None:
             return None
-        return to_tensor(fitted(self.image_region, self.size_at(long_side)))
+        size = self.size_at(long_side)
+        part = to_tensor(fitted(self.image_region, size))
+        if part.any():
+            return part
+        # It has no pixel of its own in this size: those that it lies in are meant.
+        return F.adaptive_max_pool2d(to_tensor(self.image_region), size[::-1])
 
     def size_at(self, long_side: int) -> tuple[int, int]:
         """Width and height in pixels of the picture with this long side; each is 16 at least."""
@@ -98,8 +104,11 @@ class PreparedPair:
         """
         if not styles or not all(0 < weight < math.inf for _, weight in styles):
             raise NSTError("a pair needs one style or several, each of a weight above 0")
+        # Only their ratios count; far from 1, products with them would be 0 or infinite in fp32.
+        heaviest = max(weight for _, weight in styles)
+        styles = [(style, weight / heaviest) for style, weight in styles]
         weights = [weight for _, weight in styles]
-        if not min(weights) >= _SMALLEST_SHARE * sum(weights):
+        if min(weights) < _SMALLEST_SHARE * sum(weights):
             raise NSTError(
                 "the weights of a pair's styles differ too much; leave out the style that weighs least"
             )

@@ -192,11 +192,17 @@ class BatchRun:
             rows = torch.stack([terms.content, terms.style, terms.tv, terms.total(self._weights)])
         losses = [Losses(*values) for values in rows.T.tolist()]
         _check_finite([loss.total for loss in losses])
-        style_weights, seconds = self._weights.style.tolist(), self._seconds()
+        style_weights, seconds = self._style_weights(), self._seconds()
         return [
             Result(*found, seconds, self._snapshots_of(index, found[0]))
             for index, found in enumerate(zip(pictures, losses, style_weights, self._logs, strict=True))
         ]
+
+    def _style_weights(self) -> list[float]:
+        """The style weight of each pair: the one that was given, to the last digit, or that of `strength`."""
+        found = self._weights.style.tolist()
+        parameters = [pair.parameters for pair in self._pairs]
+        return [p.style_weight if p.strength is None else w for p, w in zip(parameters, found, strict=True)]
 
     def _exact_terms(self, objective: Objective, saved: Tensor) -> Terms:
         """The terms in fp32 of the pictures, `(B, 3, H, W)`; `objective` is that of the finest scale."""

@@ -68,8 +68,8 @@ class Stylizer:
 
         A `Style` may have masks: where it applies, and which part of it is meant. `keep` is a mask of what
         stays of the content. Masks are grey images of any size; white means yes. The other keywords are those
-        of `Parameters`; pydantic's `ValidationError` is raised for invalid ones. Raises what
-        `PreparedPair.prepare`, `mask_of` and `run` raise.
+        of `Parameters`; pydantic's `ValidationError` is raised for invalid ones. Raises `ImageError` for a
+        damaged picture, and what `PreparedPair.prepare`, `mask_of` and `run` raise.
         """
         styles = [(style, 1.0)] if isinstance(style, Image.Image | Style) else style
         pair = PreparedPair.prepare(
@@ -96,6 +96,8 @@ class Stylizer:
         the same with and without them. Raises `NSTError` if groups differ, or if the loss of one pair is not
         finite: run its pairs in smaller batches to find out which.
         """
+        if not pairs:
+            return []
         if len({pair.group for pair in pairs}) > 1:
             raise NSTError(
                 "pairs of different sizes, epochs, layers, pooling, init or numbers of regions can't share a "

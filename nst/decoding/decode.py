@@ -1,5 +1,7 @@
 """The way of a picture: recognise, open, read, to sRGB, to 8 bits, upright, on white."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,9 +53,27 @@ def decode(data: bytes, long_side: int | None = None, most_pixels: int = MOST_PI
     least twice `long_side` pixels. Raises `ImageError` if the bytes are empty, not an image, damaged,
     incomplete, of more than `most_pixels` pixels, or in colours that sRGB cannot show.
     """
-    try:
+    with _refusing():
         opened = _open(data, most_pixels)
         return _picture(opened, _shrink(opened, long_side))
+
+
+def normalise(image: Image.Image) -> Picture:
+    """Rotate any Pillow image upright, convert it to 8 bits and sRGB, and compose it on white.
+
+    Raises `ImageError` if it is empty, damaged or incomplete: Pillow reads the pixels of a file only now.
+    """
+    with _refusing():
+        if not image.width * image.height:
+            raise ImageError(f"it has no pixels: {image.width}x{image.height}")
+        return _picture(pillow.opened(image), 1)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn what decoders raise for damaged files into `ImageError`."""
+    try:
+        yield
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -68,11 +88,6 @@ def decode(data: bytes, long_side: int | None = None, most_pixels: int = MOST_PI
     except Exception as error:  # decoders raise exceptions of many types for damaged files
         cause = " ".join(str(error).split())[:_LONGEST_CAUSE]
         raise ImageError(f"incomplete or damaged ({cause})") from error
-
-
-def normalise(image: Image.Image) -> Picture:
-    """Rotate any Pillow image upright, convert it to 8 bits and sRGB, and compose it on white."""
-    return _picture(pillow.opened(image), 1)
 
 
 def decoding_bytes(data: bytes, long_side: int | None = None, most_pixels: int = MOST_PIXELS) -> int:

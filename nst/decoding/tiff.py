@@ -53,9 +53,11 @@ def open_tiff(data: bytes) -> Opened:
     if not pages or not pages[page]:
         raise ImageError("incomplete: it ends before its pixels")
     tags, exif = pages[page], data if page == 0 else b""
-    if page == 0 and _pillow_reads_it_better(tags):
+    if _pillow_reads_it_better(tags):
         image = Image.open(io.BytesIO(data), formats=["TIFF"])
-        return replace(pillow.opened(image), notes=pillow.upright(_notes(tags, exif), image))
+        image.seek(page)
+        found = pillow.opened(image, lambda samples: _checked(samples, tags))
+        return replace(found, notes=pillow.upright(_notes(tags, exif), image))
     _check_places(tags, len(data))
     image = vips.lazy("tiff", data, "truncated", page=page)  # it warns of unknown tags
     plain = image.format in ("uchar", "ushort")
@@ -109,10 +111,15 @@ def _samples(image: pyvips.Image, tags: Tags) -> Samples:
         if kind == _WHITE_IS_ZERO and image.format not in ("uint",):  # libvips inverts unsigned samples only
             levels = 65535 - levels
         image = vips.of_pixels(levels.tobytes(), image.width, image.height, image.bands, "ushort")
-    if not alpha or _EXTRA_SAMPLES in tags:
-        return Samples(image, alpha)
+    return _checked(Samples(image, alpha), tags)
+
+
+def _checked(samples: Samples, tags: Tags) -> Samples:
+    """The same without an undeclared band of zeros, which is no transparency."""
+    if not samples.alpha or _EXTRA_SAMPLES in tags:
+        return samples
     # In memory, because it is read from the file only once.
-    return Samples(image.copy_memory(), alpha).without_zero_alpha()
+    return replace(samples, image=samples.image.copy_memory()).without_zero_alpha()
 
 
 def _lab(image: pyvips.Image, kind: float) -> pyvips.Image:

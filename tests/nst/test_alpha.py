@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from nst import images
 from tests.nst.making import tiff_of
@@ -59,6 +60,30 @@ def test_zero_in_a_fourth_band_of_a_tiff_that_says_nothing_of_it_is_padding() ->
     found = images.decode(tiff_of(pixels, 2))
     assert found.alpha is None
     assert found.rgb.getpixel((0, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("compression", ["raw", "zstd"])
+def test_zero_in_a_fourth_band_of_a_compressed_tiff_is_padding_unless_the_file_says_what_it_is(
+    compression: str,
+) -> None:
+    for mode, padding in (("RGBX", True), ("RGBA", False)):
+        data = io.BytesIO()
+        Image.new(mode, (SIZE, SIZE), (255, 0, 0, 0)).save(data, "TIFF", compression=compression)
+        found = images.decode(without_tag(data.getvalue(), 338) if padding else data.getvalue())
+        assert (found.alpha is None) == padding
+        assert found.rgb.getpixel((0, 0)) == ((255, 0, 0) if padding else (255, 255, 255))
+
+
+def without_tag(data: bytes, tag: int) -> bytes:
+    """A TIFF file in which this tag has a number that means nothing."""
+    old, new = tag.to_bytes(2, "little"), (60_000).to_bytes(2, "little")
+    (place,) = struct.unpack("<I", data[4:8])
+    (count,) = struct.unpack("<H", data[place : place + 2])
+    end = place + 2 + 12 * count
+    table = [data[start : start + 12] for start in range(place + 2, end, 12)]
+    table = [new + entry[2:] if entry[:2] == old else entry for entry in table]
+    table.sort(key=lambda entry: entry[1::-1])
+    return data[: place + 2] + b"".join(table) + data[end:]
 
 
 def test_colours_of_16_bits_that_were_multiplied_by_alpha_are_divided_by_it() -> None:

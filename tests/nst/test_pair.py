@@ -52,11 +52,31 @@ def test_only_the_ratio_of_style_weights_counts_however_small_they_are() -> None
     assert torch.equal(usual.starts, tiny.starts)
 
 
-@pytest.mark.parametrize("weights", [[1.0, 1e-40], [1e308, 1e308]])
-def test_style_weights_that_differ_too_much_or_overflow_together_are_refused(weights: list[float]) -> None:
+def test_style_weights_that_differ_too_much_are_refused() -> None:
     picture = make_picture(32, 32, seed=1)
+    styles = [(Style(picture), weight) for weight in (1.0, 1e-40)]
     with pytest.raises(NSTError, match="differ too much"):
-        PreparedPair.prepare(images.Picture(picture), [(Style(picture), w) for w in weights], Parameters())
+        PreparedPair.prepare(images.Picture(picture), styles, Parameters())
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-50, 1e39, 1e308])
+def test_only_the_ratios_of_style_weights_count(size: float) -> None:
+    pictures = [make_picture(32, 32, seed=seed) for seed in range(3)]
+    styles = [[(Style(pictures[1]), w), (Style(pictures[2]), w / 2)] for w in (1.0, size)]
+    usual, other = (
+        PreparedPair.prepare(images.Picture(pictures[0]), each, Parameters()).styles for each in styles
+    )
+    assert [weight for _, weight in other] == pytest.approx([weight for _, weight in usual])
+
+
+def test_a_part_of_a_style_that_is_smaller_than_a_pixel_is_where_it_lies() -> None:
+    mask = Image.new("L", (1024, 512))
+    mask.putpixel((770, 130), 255)
+    style = Style(make_picture(1024, 512), image_region=mask)
+    part = style.part_at(64)
+    assert part is not None
+    assert part.nonzero().tolist() == [[0, 8, 48]]
+    assert style.part_at(1024).sum() == 1  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

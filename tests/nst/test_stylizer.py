@@ -1,8 +1,10 @@
+import io
+
 import pytest
 import torch
 from PIL import Image, ImageStat
 
-from nst import Evaluation, NSTError, Parameters, Stylizer, images
+from nst import Evaluation, ImageError, NSTError, Parameters, Stylizer, images
 from nst.objective import Layers, Objective, style_grams
 from nst.vgg import VGG19
 from tests.conftest import make_picture
@@ -116,6 +118,26 @@ def test_bf16_features_give_about_the_loss_of_fp32_features(stylizer: Stylizer) 
     (exact,) = stylizer.run([pair])
     (fast,) = Stylizer(device="cpu", dtype="bf16").run([pair])
     assert fast.losses.total == pytest.approx(exact.losses.total, rel=0.1)
+
+
+def test_no_pairs_have_no_results(stylizer: Stylizer) -> None:
+    assert stylizer.run([]) == []
+
+
+def test_a_damaged_picture_is_refused(stylizer: Stylizer, style: Image.Image) -> None:
+    file = io.BytesIO()
+    make_picture(300, 300).save(file, "JPEG")
+    with pytest.raises(ImageError, match="incomplete or damaged"):
+        stylizer.stylize(Image.open(io.BytesIO(file.getvalue()[:3000])), style)
+    with pytest.raises(ImageError, match="no pixels: 0x5"):
+        stylizer.stylize(Image.new("RGB", (0, 5)), style)
+
+
+def test_the_style_weight_of_a_result_is_the_one_that_was_given(
+    stylizer: Stylizer, content: Image.Image, style: Image.Image
+) -> None:
+    result = stylizer.stylize(content, style, max_size=32, epochs=1, style_weight=3e-5)
+    assert result.style_weight == 3e-5
 
 
 def test_pairs_that_can_not_share_a_batch_are_refused(stylizer: Stylizer) -> None:

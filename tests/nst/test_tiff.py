@@ -55,3 +55,14 @@ def test_exif_of_either_byte_order_is_kept(order: str) -> None:
         assert found.getexif()[0x010F] == "Maker"
         assert found.getexif().get_ifd(0x8769)[0x9003] == "2020:01:02 03:04:05"
         assert distance(found, make_picture()) == 0
+
+
+@pytest.mark.parametrize("compression", ["raw", "zstd"])
+def test_a_preview_before_the_full_picture_is_passed_over_in_any_compression(compression: str) -> None:
+    file, full = io.BytesIO(), make_picture(60, 48)
+    reduced = {"save_all": True, "append_images": [full], "tiffinfo": {254: 1}}
+    make_picture(20, 16, seed=5).save(file, "TIFF", compression=compression, **reduced)
+    first, entry, rest = file.getvalue().rpartition(b"\xfe\0\4\0\1\0\0\0\1\0\0\0")  # of the second picture
+    found = images.decode(first + entry[:8] + bytes(4) + rest).rgb
+    assert found.size == full.size
+    assert distance(found, full) == 0

@@ -90,6 +90,16 @@ def test_code_pickled_in_a_weight_file_is_not_executed(tmp_path: Path) -> None:
         load_weights(str(path))
 
 
+def test_the_error_for_another_file_is_one_sentence_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not weights")
+    with pytest.raises(WeightsError) as found:
+        load_weights(str(path))
+    assert str(found.value) == (
+        f"{path}: not a VGG19 state dict; use 'embedded', 'imagenet' or the path of one"
+    )
+
+
 def test_the_error_names_the_convolution_of_another_shape(weights: Weights, tmp_path: Path) -> None:
     state = torchvision_state(weights, "")
     state["2.weight"] = state["2.weight"][:, :32]
@@ -107,3 +117,7 @@ def test_the_error_names_a_file_that_can_not_be_opened() -> None:
 def test_the_error_names_a_missing_file() -> None:
     with pytest.raises(WeightsError, match=r"nowhere\.pth: no such weight file"):
         load_weights("nowhere.pth")
+    with pytest.raises(WeightsError, match="no such weight file"):
+        load_weights("a\0b")
+    with pytest.raises(WeightsError, match="~nobody-here/vgg: there is no such user; give the whole path"):
+        load_weights("~nobody-here/vgg")
