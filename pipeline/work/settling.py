@@ -105,15 +105,9 @@ class Settling:
             if job.ended:
                 return
             job.ended = True
-        self._cancel(job.name)
-        if job.claimed:
-            self.attempt(job, partial(_end_claim, job.claimed))
-        job.close()
         if job.claimed is None:
             self._count_problem()  # nobody else continues it, as another runner does with one of an inbox
-        lost = not isinstance(error, TakenAwayError)
-        self._listener.hear(ManifestLeft(job.name, str(error), "warning", claim_lost=lost))
-        self._changed.set()
+        self._stop(job, str(error), _end_claim, lost=not isinstance(error, TakenAwayError))
 
     def put_off(self, job: Job, reason: str) -> None:
         """Hand a manifest back, and do not try it again for a while, which counts as a problem."""
@@ -127,11 +121,17 @@ class Settling:
             before = self._put_offs.get(job.name, 0)
             self._put_offs[job.name] = min(before + 1, _MOST_DOUBLED)
             job.ended, job.put_off_until = True, time.monotonic() + self._timing.put_off * 2**before
+        self._stop(job, reason, ClaimedManifest.release)
+
+    def _stop(
+        self, job: Job, reason: str, end: Callable[[ClaimedManifest], None], lost: bool = False
+    ) -> None:
+        """Drop the tasks of a manifest that is worked on no longer; `end` is what becomes of its claim."""
         self._cancel(job.name)
         if job.claimed:
-            self.attempt(job, job.claimed.release)
+            self.attempt(job, partial(end, job.claimed))
         job.close()
-        self._listener.hear(ManifestLeft(job.name, reason, "warning"))
+        self._listener.hear(ManifestLeft(job.name, reason, "warning", claim_lost=lost))
         self._changed.set()
 
     def attempt(self, job: Job, action: Callable[[], T]) -> T | None:
