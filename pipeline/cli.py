@@ -152,7 +152,8 @@ def serve(
         if error.name not in ("fastapi", "prometheus_client", "starlette", "uvicorn"):
             raise
         raise UsageError(
-            f"`serve` needs packages that are not installed ({error.name}): pip install 'nst-pipeline[serve]'"
+            f"`serve` needs packages that are not installed ({error.name}): "
+            "pip install '.[serve]' in a checkout"
         ) from None
 
     environment: Environment = context.obj

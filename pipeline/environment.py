@@ -22,7 +22,7 @@ def _exported(settings: Settings, timing: Timing, log: Listener) -> Listener:
         if error.name != "prometheus_client":
             raise
         raise UsageError(
-            "metrics need the extra 'serve', which is not installed: pip install 'nst-pipeline[serve]'"
+            "metrics need the extra 'serve', which is not installed: pip install '.[serve]' in a checkout"
         ) from None
     return Exported(settings, timing, log)
 

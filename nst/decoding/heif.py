@@ -34,7 +34,7 @@ def open_heic(data: bytes) -> Opened:
         import pillow_heif
     except ImportError:
         raise ImageError(
-            "a HEIC picture, which needs an optional package: pip install 'nst-pipeline[heic]'"
+            "a HEIC picture, which needs an optional package: pip install '.[heic]' in a checkout"
         ) from None
     file = pillow_heif.open_heif(data, convert_hdr_to_8bit=False)
     picture = file[file.primary_index]

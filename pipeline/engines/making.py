@@ -36,6 +36,6 @@ def ray_engine(settings: Settings, stores: Stores, timing: Timing) -> Engine:
         if error.name != "ray":
             raise
         raise UsageError(
-            "--engine ray needs the extra 'ray', which is not installed: pip install 'nst-pipeline[ray]'"
+            "--engine ray needs the extra 'ray', which is not installed: pip install '.[ray]' in a checkout"
         ) from None
     return RayEngine(settings, stores, timing, local_engine)

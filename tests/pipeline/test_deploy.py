@@ -123,10 +123,9 @@ def test_a_job_is_tried_again_except_after_success_and_wrong_settings(
     assert [next(iter(rule.values())) for rule in retried] == [
         "Host EC2*",
         "Your Spot Task was interrupted*",
-        "1",
-        "137",
-        "143",
+        "1*",
     ]
+    assert len(rules) <= 5  # a limit of Batch
     # Batch tries again what no rule matches.
     assert rules[-1] == {"OnExitCode": "*", "Action": "EXIT"}
     user_data = resources["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["UserData"]["Fn::Base64"]
