@@ -76,7 +76,7 @@ class TooLargeError(StoreError):
     @classmethod
     def of(cls, place: str, size: int, limit: int, tag: str = "") -> "TooLargeError":
         """The error for a file of so many bytes, of which `limit` may be read."""
-        error = cls(f"{place}: has {size / 2**20:.0f} MiB; at most {limit / 2**20:.0f} are read")
+        error = cls(f"{place}: has {size:,} bytes; at most {limit:,} are read")
         error.size, error.tag = size, tag
         return error
 

@@ -18,12 +18,13 @@ from pipeline.engines.base import Changed, Task, Unchanged
 from pipeline.engines.budget import Budget
 from pipeline.engines.masks import Masks, named, recorded_image
 from pipeline.engines.preparing import THUMBNAIL, Files, mask_side, preparing_bytes, style_side
-from pipeline.errors import StoreError
+from pipeline.errors import StoreError, TooLargeError
 from pipeline.manifest.models import Pair
 from pipeline.outbox.record import RecordedImage
 from pipeline.settings import Caps
-from pipeline.stores.sources import Sources
+from pipeline.stores.sources import MAX_BYTES, Sources
 
+_MOST_BYTES = 2**30  # of all image files of a pair
 _CACHED_PIXELS = 2**27  # of decoded styles; four bytes each
 # Of all threads of this process; a pair with a larger picture is prepared while no other one is.
 DECODING = Budget(2**30)
@@ -71,7 +72,18 @@ class Preparer:
 
     def read(self, pair: Pair, sources: Sources) -> Inputs:
         """Read a pair's images. Raises `StoreError`."""
-        files = {reference: sources.fetch(reference) for reference in pair.images}
+        files, left = dict[str, tuple[bytes, str | None]](), _MOST_BYTES
+        for reference in dict.fromkeys(pair.images):
+            try:
+                files[reference] = sources.fetch(reference, min(MAX_BYTES, left))
+            except TooLargeError:
+                if left >= MAX_BYTES:
+                    raise
+                raise StoreError(
+                    f"{reference}: the images of this pair have more than {_MOST_BYTES // 2**20:,} MiB "
+                    "together; make some of them smaller"
+                ) from None
+            left -= len(files[reference][0])
         return Inputs(files, self._digest(pair, {name: _sha256(data) for name, (data, _) in files.items()}))
 
     def prepare_unless_known(self, task: Task, sources: Sources) -> Prepared | Unchanged | Changed:

@@ -140,6 +140,7 @@ _REASONS = {
     **_CREDENTIALS_REASONS,
     "PermanentRedirect": "the bucket is in another region; set AWS_DEFAULT_REGION",
     "301": "the bucket is in another region; set AWS_DEFAULT_REGION",
+    "NotImplemented": "this server lacks what is needed here, such as conditional writes; use another one",
     "AuthorizationHeaderMalformed": "the bucket is in another region; set AWS_DEFAULT_REGION",
 }
 

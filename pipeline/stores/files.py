@@ -91,13 +91,13 @@ class Files:
 
     def remove(self, key: str) -> None:
         """Delete a file if it exists."""
-        with (
-            self._tree.faults(key),
-            contextlib.suppress(FileNotFoundError, NotADirectoryError),
-            self._tree.place(key) as (folder, name),
-        ):
-            os.unlink(name, dir_fd=folder)
-            sync(folder)
+        with self._tree.faults(key):
+            try:
+                with self._tree.place(key) as (folder, name):
+                    os.unlink(name, dir_fd=folder)
+                    sync(folder)
+            except (FileNotFoundError, NotADirectoryError):
+                self._tree.check()  # without the root, nobody knows whether there is such a file
 
     def tidy(self, folder: str) -> None:
         """Delete the temporary files in a folder and below it."""

@@ -56,7 +56,12 @@ class FolderStore:
 
     def exists(self) -> bool:
         self._tree.check_planned()
-        return os.path.isdir(self.root)
+        try:
+            return stat.S_ISDIR(os.stat(self.root).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise explained(self.url, error) from None
 
     def make(self) -> None:
         try:

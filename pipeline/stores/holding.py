@@ -69,7 +69,7 @@ class Holding(BaseModel):
 def _of_format_1(text: bytes) -> Holding:
     """The number at the end is how many deaths the next holder had to count."""
     words = text.decode(errors="replace").split() or [""]
-    deaths = int(words[-1]) if len(words[-1]) < 10 and words[-1].isdigit() else 0
+    deaths = int(words[-1]) if len(words[-1]) < 10 and words[-1].isdecimal() else 0
     owner = words[0] if len(words) > 1 else ""
     history = History(crashes=max(0, deaths - 1))
     return Holding(

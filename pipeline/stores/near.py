@@ -72,7 +72,10 @@ class NearNames:
                 found = store.names(folder, _MOST_NAMES)
             except StoreError:
                 found = []  # a suggestion is not worth another error
-            listed, names = now, {alike(name): name for name in found} | {name: name for name in found}
+            listed, names = (
+                time.monotonic(),
+                {alike(name): name for name in found} | {name: name for name in found},
+            )
         self._listings[place] = listed, names
         for oldest in list(self._listings)[:-_MOST_FOLDERS]:
             self._listings.pop(oldest, None)

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from urllib3.exceptions import HTTPError
 
 from pipeline.errors import (
     ConflictError,
@@ -90,7 +91,7 @@ class Objects:
                 raise TooLargeError.of(f"{self.url}/{key}", head.size, limit, head.etag)
             try:
                 data = answer["Body"].read()
-            except (BotoCoreError, HTTPClientError, OSError):
+            except (BotoCoreError, HTTPClientError, HTTPError, OSError):
                 if attempt + 1 == _READS:
                     raise UnavailableError(f"{self.url}/{key}: the connection broke {_READS} times") from None
                 continue
@@ -183,16 +184,19 @@ class Objects:
         ]
 
     def keys(self, start: str, most: int) -> Iterator[str]:
-        """The keys that begin with `start`, without markers of folders, of the first `most` objects."""
-        for _, item in self._listing(start, PaginationConfig={"MaxItems": most}):
-            yield item["Key"].removeprefix(self.prefix)
+        """The keys of the first `most` objects that begin with `start`; those of folders end with a slash."""
+        for page in self._pages(start, PaginationConfig={"MaxItems": most}):
+            for item in page.get("Contents", []):
+                yield item["Key"].removeprefix(self.prefix)
 
     def names(self, start: str, most: int) -> list[str]:
         """What follows `start` in the keys that begin with it, up to the first slash; at most so many."""
         found: list[str] = []
-        for page in self._pages(start, Delimiter="/", PaginationConfig={"MaxItems": most}):
+        for page in self._pages(start, Delimiter="/"):
             found += [item["Key"] for item in page.get("Contents", [])]
             found += [item["Prefix"] for item in page.get("CommonPrefixes", [])]
+            if len(found) > most:  # one of them may be a marker of this folder
+                break
         whole = self.prefix + start
         return [key.removeprefix(whole) for key in found if key != whole][:most]
 
@@ -207,7 +211,7 @@ class Objects:
         """The answers of the server to a listing of the keys that begin with `start`."""
         pages = self.client.get_paginator("list_objects_v2")
         try:
-            for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix + start, **arguments):
+            for page in pages.paginate(Bucket=self.bucket, Prefix=self._whole(start), **arguments):
                 if "IsTruncated" not in page:  # any XML would look like an empty listing
                     raise UnavailableError(f"{self.url}: {NO_SERVER}")
                 yield page
@@ -245,7 +249,8 @@ class Objects:
             pass  # deleted meanwhile, or longer than `data`
         raise ConflictError(f"{self.url}/{key}: something else is there already")
 
-    def _request(self, operation: str, key: str, **arguments: object) -> Any:
+    def _whole(self, key: str) -> str:
+        """The key in the bucket. Raises `NameRefusedError` if there cannot be such a key."""
         try:
             length = len((self.prefix + key).encode())
         except UnicodeEncodeError:
@@ -253,8 +258,12 @@ class Objects:
         if length > _LONGEST_KEY:
             message = f"{self.url}/{key}: the name is too long; a whole key has at most 1,024 bytes"
             raise NameRefusedError(message)
+        return self.prefix + key
+
+    def _request(self, operation: str, key: str, **arguments: object) -> Any:
+        whole = self._whole(key)
         try:
-            return getattr(self.client, operation)(Bucket=self.bucket, Key=self.prefix + key, **arguments)
+            return getattr(self.client, operation)(Bucket=self.bucket, Key=whole, **arguments)
         except FAULTS as error:
             if (
                 isinstance(error, ClientError)

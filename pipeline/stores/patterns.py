@@ -23,9 +23,10 @@ def is_pattern(text: str) -> bool:
 
 
 def matching(keys: Iterable[str], pattern: str) -> list[str]:
-    """The keys that match a pattern, or are equal to it, sorted."""
+    """The keys that match a pattern, sorted; only the one that is equal to it if there is such a key."""
     parts = pattern.split("/")
-    return sorted(key for key in keys if key == pattern or _matches(key.split("/"), parts))
+    found = sorted(key for key in keys if key == pattern or _matches(key.split("/"), parts))
+    return [pattern] if pattern in found else found
 
 
 def literal(pattern: str) -> str:

@@ -67,6 +67,7 @@ class Search:
         if (found := next(known, None)) is None:
             found = list(self.stepping(listing(start, self._left())))
             self._list(len(found), pattern)
+            found = [key for key in found if not key.endswith("/")]  # markers of folders
             self._prefixes[store, start] = found
         self.compare(len(found), pattern)
         return patterns.matching(self.stepping(found), pattern)

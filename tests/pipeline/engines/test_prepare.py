@@ -8,6 +8,7 @@ from PIL import Image
 from nst import ImageError
 from pipeline.engines.encode import thumbnail
 from pipeline.engines.prepare import Prepared, Preparer
+from pipeline.errors import StoreError
 from pipeline.stores.opening import Stores
 from pipeline.work.job import job_of_file
 from tests.conftest import make_picture, make_png
@@ -33,6 +34,18 @@ def test_the_thumbnail_of_a_content_does_not_depend_on_the_size_of_the_result(
         found = prepared(folder, make_png(side, side), max_size=max_size)
         small = Image.open(io.BytesIO(thumbnail(found.thumbnails[found.content.thumbnail])))
         assert small.size == (shown, shown)
+
+
+def test_the_images_of_a_pair_have_a_limited_number_of_bytes_together(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "large").write_bytes(bytes(1500))
+    monkeypatch.setattr("pipeline.engines.prepare._MOST_BYTES", 4000)
+    paths = [f"{'./' * number}large" for number in range(3)]
+    (folder / "m.json").write_text(json.dumps({"content": paths[0], "styles": [{"image": p} for p in paths]}))
+    job = job_of_file(folder / "m.json", Stores().sources(str(folder)))
+    with pytest.raises(StoreError, match=r"^\./\./large: the images of this pair have more than .* together"):
+        Preparer("").read(job.pairs[0], job.sources)
 
 
 def test_a_style_of_several_pairs_is_decoded_and_resized_once(folder: Path) -> None:

@@ -26,6 +26,17 @@ def hasty() -> Iterator[None]:
     sys.setswitchinterval(interval)
 
 
+def test_an_object_that_is_used_stays() -> None:
+    cache = Cache(MOST)
+    for number in range(20):
+        cache.keep(f"content {number}", an_object(400))
+        if number == 0:
+            cache.keep("style", an_object(400))
+        assert cache.find("style")
+    cache.keep("too large", an_object(MOST + 1))
+    assert cache.find("style")
+
+
 def test_the_objects_that_were_kept_first_go_first() -> None:
     cache = Cache(MOST)
     for key in ("a", "b", "a", "c"):

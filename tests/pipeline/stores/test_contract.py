@@ -144,6 +144,8 @@ def test_globs_are_sorted(store: Store) -> None:
     assert store.glob("**/c.*") == ["p/q/c.jpg"]
     assert store.glob("p/*.jpg") == ["p/a.jpg", "p/b.jpg", "p/photo[1].jpg"]
     assert store.glob("p/photo[1].jpg") == ["p/photo[1].jpg"]
+    store.write("p/photo1.jpg", b"x")
+    assert store.glob("p/photo[1].jpg") == ["p/photo[1].jpg"]  # a name that exists is taken as it is
 
 
 def test_references_lead_inside_or_outside(store: Store) -> None:

@@ -77,6 +77,8 @@ def test_a_missing_root_is_an_error_and_is_not_created(tmp_path: Path) -> None:
         store.entries("")
     with pytest.raises(UnavailableError):
         store.write("a/b", b"")
+    with pytest.raises(UnavailableError):
+        store.remove("a")
     assert not store.root.exists()
 
 

@@ -33,7 +33,9 @@ def test_a_text_of_a_newer_version_keeps_its_history() -> None:
     assert read.inherited("another") == History()
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[1]", b"\xff", b'{"owner": 1}', b"[" * 100_000, b"null"])
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[1]", b"\xff", b'{"owner": 1}', b"[" * 100_000, b"null", "²".encode()]
+)
 def test_a_damaged_text_is_that_of_a_holder_without_a_history(text: bytes) -> None:
     read = Holding.from_bytes(text)
     assert (read.owner, read.history, read.free) == ("", History(), False)

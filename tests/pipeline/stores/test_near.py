@@ -216,6 +216,15 @@ def test_a_store_that_cannot_be_listed_gives_no_suggestion() -> None:
         Sources(store).read("Cat.jpg")
 
 
+def test_a_bucket_of_very_many_folders_is_listed_only_to_the_limit(client: Any) -> None:
+    for number in range(1001):
+        client.put_object(Bucket="bucket", Key=f"{number:04}/a", Body=b"")
+    asked = list[object]()
+    client.meta.events.register("before-call.s3.ListObjectsV2", lambda **named: asked.append(named))
+    assert len(S3Store("s3://bucket", client).names("", 10)) == 10
+    assert len(asked) == 1
+
+
 def test_folders_of_a_bucket_are_names_like_files(client: Any) -> None:
     store = S3Store("s3://bucket/in", client)
     for key in ("a.png", "b/c.png", "b/d.png"):

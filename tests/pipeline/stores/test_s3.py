@@ -11,6 +11,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
+from urllib3.exceptions import SSLError
 
 from manifests.demo_s3 import KEYS
 from pipeline.errors import StoreError, UsageError
@@ -137,6 +139,21 @@ def test_an_object_read_again_is_not_fetched_again(client: Any) -> None:
     )
     assert [store.read("style", LIMIT) for _ in range(3)] == [b"x" * 100] * 3
     assert lengths == [100, 0, 0]
+
+
+def test_a_connection_that_breaks_during_a_body_is_tried_again(client: Any) -> None:
+    S3Store("s3://bucket", client).write("a", b"content")
+    broken = [SSLError("bad record mac"), ReadTimeoutError(endpoint_url="")]
+
+    class Breaking:
+        def read(self) -> bytes:
+            raise broken.pop()
+
+    def get_object(**arguments: Any) -> Any:
+        answer = client.get_object(**arguments)
+        return answer | {"Body": Breaking()} if broken else answer
+
+    assert S3Store("s3://bucket", Altered(client, get_object=get_object)).read("a", 100) == b"content"
 
 
 def test_uploads_have_the_content_type_of_their_name(client: Any) -> None:

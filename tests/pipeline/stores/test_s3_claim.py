@@ -106,7 +106,7 @@ def test_a_large_object_is_moved_by_the_server_and_is_not_read(
     requests = Requests(real_store.objects.client, real_store.bucket)
     store = again(real_store, client=reading(real_store, read.append))
     claim = claimed(store)
-    with pytest.raises(StoreError, match=r"held/a: has 9 MiB; at most 0 are read"):
+    with pytest.raises(StoreError, match=r"held/a: has .* bytes; at most .* are read"):
         claim.read(LIMIT)
     end(claim)
     store.move(key, "moved")

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from moto import mock_aws
@@ -251,6 +252,18 @@ def test_patterns_of_one_manifest_list_a_limited_number_of_files() -> None:
     with pytest.raises(StoreError, match="may list 1,000,000 files and folders at most"):
         shared.keys("s3://bucket", "**/*.png", endless)
     assert endless.asked == 1_000_001
+
+
+def test_markers_of_folders_do_not_hide_that_a_listing_is_beyond_the_limit(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = S3Store("s3://bucket", client)
+    for key in ("p/", "p/a.png", "p/b.png", "p/c.png"):
+        client.put_object(Bucket="bucket", Key=key, Body=b"")
+    assert store.glob("p/*") == ["p/a.png", "p/b.png", "p/c.png"]
+    monkeypatch.setattr("pipeline.stores.search._MOST_LISTED", 3)
+    with pytest.raises(StoreError, match="files and folders at most"):
+        store.glob("p/*.png")
 
 
 def test_a_folder_is_not_listed_beyond_the_limit(many: Path, scanned: list[str]) -> None:

@@ -108,8 +108,11 @@ def test_only_errors_about_a_name_refuse_it(number: int, kind: type[StoreError])
 
 @pytest.mark.parametrize("name", ["x" * 1020, "\ud800"])
 def test_a_bucket_refuses_keys_that_no_server_can_hold(client: Any, name: str) -> None:
+    store = S3Store("s3://bucket/prefix", client)
     with pytest.raises(NameRefusedError):
-        S3Store("s3://bucket/prefix", client).replace(name, b"x", None)
+        store.replace(name, b"x", None)
+    with pytest.raises(NameRefusedError):
+        store.entries(name)
 
 
 def test_a_key_that_the_server_does_not_allow_is_refused(client: Any) -> None:
