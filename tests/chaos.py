@@ -10,11 +10,14 @@ The violations that are counted:
   twice    a pair of one document was published twice, although no runner was paused
   exit     a runner ended with an exit code that is not allowed
 
-python -m tests.chaos [KILLS] [SEED]
+python -m tests.chaos [KILLS] [SEED] [RUNNERS]
+
+RUNNERS is how many work on a box; without it, each place has a campaign with one and a campaign with four.
 """
 
 import os
 import random
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,9 +106,10 @@ def main() -> None:
     """Print the table."""
     signed, bad = Signed(Stylizer(device="cpu", dtype="fp32")), list[str]()
     kills, seed = begin(500, ["place", "runners", *Verdict.COUNTED, *Verdict.VIOLATIONS])
+    numbers = [int(text) for text in sys.argv[3:4]] or [1, 4]
     with tempfile.TemporaryDirectory() as root, places(Path(root)) as found:
         for place in found:
-            for runners in (1, 4):
+            for runners in numbers:
                 verdict = campaign(place, signed, runners, kills, random.Random(seed))
                 bad += verdict.violations()
                 print_row([place.name, runners, *verdict.row()])

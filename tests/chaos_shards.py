@@ -1,4 +1,4 @@
-"""Kills each of sixteen shards once, at a random write, while all of them work, and judges what is left.
+"""Kills each of some shards once, at a random write, while all of them work, and judges what is left.
 
 All shards of one manifest begin together, and each dies just before one of its writes. Then all are started
 again, and must end by themselves. Each process signs its results: picture, loss log and record carry a number
@@ -10,13 +10,14 @@ The violations that are counted:
   twice    a pair was published twice, or its record was there and was replaced
   exit     a process was not killed, or one of the second start did not end with 0
 
-python -m tests.chaos_shards [ROUNDS] [SEED]
+python -m tests.chaos_shards [ROUNDS] [SEED] [SHARDS]
 """
 
 import json
 import os
 import random
 import signal
+import sys
 import tempfile
 import traceback
 from collections import Counter
@@ -74,13 +75,14 @@ class Round:
 
     box: Box
     folder: Path  # with the manifest and its images
+    shards: int
     killed: int = 0
     found: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in Round.KINDS})
 
     def run(self, stylizer: Stylizer, chance: random.Random) -> None:
         """Kill all shards, start them again, and judge."""
         self._write_manifest()
-        dying = [partial(Dying, chance.randint(1, LAST)) for _ in range(SHARDS)]
+        dying = [partial(Dying, chance.randint(1, LAST)) for _ in range(self.shards)]
         for code in self._start_all(stylizer, dying):
             self.killed += code == -signal.SIGKILL
             if code != -signal.SIGKILL:
@@ -88,7 +90,7 @@ class Round:
                     f"{self.box.outbox.url}: exit code {code} where it was to be killed"
                 )
         before = self._signatures()
-        for code in self._start_all(stylizer, [lambda store: store] * SHARDS):
+        for code in self._start_all(stylizer, [lambda store: store] * self.shards):
             if code:
                 self.found["exit"].append(f"{self.box.outbox.url}: exit code {code}")
         self._judge(before, self._signatures())
@@ -108,7 +110,7 @@ class Round:
             child = os.fork()
             if not child:
                 try:
-                    self._work(stylizer, Shard(number, SHARDS), outbox_of)
+                    self._work(stylizer, Shard(number, self.shards), outbox_of)
                 except BaseException:
                     traceback.print_exc()
                 os._exit(BROKEN)
@@ -155,15 +157,16 @@ class Round:
 def main() -> None:
     """Print the table."""
     signed, bad = Signed(Stylizer(device="cpu", dtype="fp32")), list[str]()
+    shards = int(sys.argv[3]) if len(sys.argv) > 3 else SHARDS
     rounds, seed = begin(20, ["place", "manifests", "shards", "killed", "pairs", *Round.KINDS])
     with tempfile.TemporaryDirectory() as root, server(Path(root)) as endpoint:
         bucket = partial(in_bucket, Path(root), connect("s3", endpoint))
         for name, make in (("folder", partial(in_folder, Path(root))), ("bucket", bucket)):
             chance = random.Random(seed)
-            found = [Round(make(), Path(root) / f"{name}-{number}") for number in range(rounds)]
+            found = [Round(make(), Path(root) / f"{name}-{number}", shards) for number in range(rounds)]
             for each in found:
                 each.run(signed, chance)
-            counts = [rounds, rounds * SHARDS, sum(each.killed for each in found), rounds * PAIRS]
+            counts = [rounds, rounds * shards, sum(each.killed for each in found), rounds * PAIRS]
             counts += [sum(len(each.found[kind]) for each in found) for kind in Round.KINDS]
             print_row([name, *counts])
             bad += [f"{kind}: {text}" for each in found for kind in Round.KINDS for text in each.found[kind]]

@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import replace
-from functools import partial
 
 from pipeline.errors import Problem, StoppedError, StoreError, UnavailableError, problems_of
 from pipeline.events.listener import Failed, Listener, ManifestEnded, Note
@@ -19,6 +18,7 @@ from pipeline.work.job import Job, job_of_claimed
 from pipeline.work.session import Session
 
 _MOST_REFUSED = 3  # claims in a row that a store may refuse before no more are tried in this scan
+_MOST_DOUBLED = 10  # times that the wait for the next try with a manifest is doubled
 SEARCHING = "the search for the images of a manifest takes long; it goes on"
 
 
@@ -43,6 +43,8 @@ class Opener:
         # Names that are not tried again before a time: others hold the former, a store refused the latter.
         self._held: dict[str, float] = {}
         self._given_up: dict[str, float] = {}
+        self._tries: Counter[str] = Counter()  # of those that were given up
+        self._passing: set[str] = set()  # of these, those whose fault may be over soon
         self._in_use: Counter[str] = Counter()  # tries of names that others publish under
 
     def begin(self) -> None:
@@ -67,8 +69,8 @@ class Opener:
 
     @property
     def waits(self) -> bool:
-        """Whether a manifest was given up that will be tried again."""
-        return bool(self._given_up)
+        """Whether a manifest was given up because of a fault that may be over soon."""
+        return not self._passing.isdisjoint(self._given_up)
 
     def skips(self, name: str) -> bool:
         """Whether a manifest is not tried for now."""
@@ -140,41 +142,55 @@ class Opener:
     def _read(self, claimed: ClaimedManifest) -> Job | None:
         """The job of a claimed manifest; none if it can't be read now, or is refused."""
         self.taken = self.claimed_any = True
-        reading = f"reading {claimed.name}"  # a fault of this goes on while claims succeed
         try:
             with self._session.reporting_slowness(SEARCHING, manifest=claimed.name):
                 search = self._session.search()
                 job = job_of_claimed(claimed, self._sources, self._session.caps, search)
-            self._faults.over(reading)
+            self._can_be_read(claimed)
             return job
         except StoppedError:
             self._faults.attempt(claimed.name, claimed.release)
         except UnavailableError as error:
-            self._faults.report(reading, error)
-            self._give_up(claimed)
+            self._give_up(claimed, error)
         except Exception as error:
             # One manifest must not stop the others, whatever it raises.
-            refuse = partial(self._refuse, claimed, problems_of(error))
-            if not self._faults.attempt(reading, refuse):
-                self._give_up(claimed)
+            self._refuse(claimed, problems_of(error))
         return None
 
-    def _refuse(self, claimed: ClaimedManifest, problems: Sequence[Problem]) -> bool:
-        claimed.fail(problems)
+    def _refuse(self, claimed: ClaimedManifest, problems: Sequence[Problem]) -> None:
+        try:
+            claimed.fail(problems)
+        except StoreError as error:
+            self._give_up(claimed, error)
+            return
+        self._can_be_read(claimed)
         self.problems += len(problems)
         report_refused(claimed.name, problems, self._session.listener)
-        return True
 
-    def _give_up(self, claimed: ClaimedManifest) -> None:
-        """Release a manifest that can be neither read nor refused now."""
+    def _can_be_read(self, claimed: ClaimedManifest) -> None:
+        self._faults.over(_reading(claimed))
+        self._tries.pop(claimed.name, None)
+
+    def _give_up(self, claimed: ClaimedManifest, error: StoreError) -> None:
+        """Release a manifest that can be neither read nor refused now; each time for longer."""
+        self._faults.report(_reading(claimed), error)
         self._faults.attempt(claimed.name, claimed.release)
-        self._given_up[claimed.name] = time.monotonic() + self._session.timing.retry_last
+        name, timing = claimed.name, self._session.timing
+        wait = min(timing.retry_first * 2 ** min(self._tries[name], _MOST_DOUBLED), timing.retry_last)
+        self._tries[name] += 1
+        self._given_up[name] = time.monotonic() + wait
+        (self._passing.add if isinstance(error, UnavailableError) else self._passing.discard)(name)
 
     def _leave_to_others(self, name: str) -> None:
         self.contested = True
         now = time.monotonic()
         self._held = {other: until for other, until in self._held.items() if until > now}
         self._held[name] = now + self._session.timing.held
+
+
+def _reading(claimed: ClaimedManifest) -> str:
+    """What a fault is reported of that goes on while claims of this manifest succeed."""
+    return f"reading {claimed.name}"
 
 
 def report_refused(name: str, problems: Sequence[Problem], listener: Listener) -> None:

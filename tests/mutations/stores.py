@@ -30,7 +30,7 @@ STORES = (
     Mutation(
         "the removal of a file is not synchronised",
         "pipeline/stores/files.py",
-        "os.unlink(name, dir_fd=folder)\n            sync(folder)",
+        "os.unlink(name, dir_fd=folder)\n                    sync(folder)",
         "os.unlink(name, dir_fd=folder)",
         _AGAIN,
     ),

@@ -289,6 +289,7 @@ def wait_until_gone(process: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_a_signal_hands_the_manifest_back(cluster: str, folder: Path) -> None:
     inbox = folder / "in"
     inbox.mkdir()
@@ -344,6 +345,7 @@ def test_a_machine_that_cannot_see_the_folder_of_images_is_refused_at_the_start(
         on_ray(fake(), stores=stores)
 
 
+@pytest.mark.long
 def test_a_machine_with_another_version_is_refused(on_ray: OnRay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nst.__version__", "9.9")
     with pytest.raises(UsageError, match=r"it has nst-pipeline 0\.1\.0, and this machine has 9\.9; install"):

@@ -22,7 +22,8 @@ NAME = b"caf\xe9"  # not UTF-8; file names from old archives may be like this
 
 def _at_a_terminal() -> None:
     fcntl.ioctl(1, termios.TIOCSCTTY, 0)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the parent of the tests may ignore it
+    for number in (signal.SIGHUP, signal.SIGINT):  # the parent of the tests may ignore them
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Terminal:

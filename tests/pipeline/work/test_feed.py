@@ -119,7 +119,7 @@ def test_an_invalid_manifest_is_refused_and_the_next_one_is_worked_on(shop: Make
 
 
 def test_what_can_be_neither_read_nor_refused_is_skipped_for_this_round(shop: Make) -> None:
-    runner = shop(timing=replace(QUICK, retry_last=3600))
+    runner = shop(timing=replace(QUICK, retry_first=3600, retry_last=3600))
 
     def refuse(verb: str, key: str) -> None:
         if (verb, key) == ("write", "failed/bad.error.json"):
@@ -138,7 +138,7 @@ def test_what_can_be_neither_read_nor_refused_is_skipped_for_this_round(shop: Ma
 
 
 def test_what_can_be_neither_read_nor_refused_is_tried_again_later_and_reported_once(shop: Make) -> None:
-    runner, given = shop(timing=replace(QUICK, retry_last=3600)), list[bool]()
+    runner, given = shop(timing=replace(QUICK, retry_first=3600, retry_last=3600)), list[bool]()
 
     def refuse(verb: str, key: str) -> None:
         if (verb, key) == ("write", "failed/m.error.json"):

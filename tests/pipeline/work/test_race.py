@@ -13,7 +13,7 @@ from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
 from tests.conftest import FAKE_COMMAND, make_png
 
-RUNNERS, MANIFESTS = 8, 60
+RUNNERS, MANIFESTS = 8, 32
 
 
 def test_each_manifest_is_processed_by_exactly_one_of_eight_runners(seaweed: str, tmp_path: Path) -> None:
