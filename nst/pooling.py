@@ -43,7 +43,7 @@ def unpooled(grad: Tensor, places: Places) -> Tensor:
     # PyTorch computes each picture of a batch with one thread, so each row of windows is such a picture here.
     for picture, of_maxima, index in zip(found, grad, indices, strict=True):
         windows = _apart(picture[:, : 2 * rows], 2)
-        # Of its second argument, only the shape is read.
+        # Of its second argument, only the shape and the memory format are read.
         torch.ops.aten.max_pool2d_with_indices_backward.grad_input(
             _apart(of_maxima, 1), windows, _WINDOW, *_REST, _apart(index, 1), grad_input=windows
         )

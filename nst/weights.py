@@ -104,15 +104,11 @@ def _path(source: str) -> Path:
 
 
 def _sha256(path: Path, source: str) -> str:
+    missing = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except (
-        FileNotFoundError,
-        IsADirectoryError,
-        NotADirectoryError,
-        ValueError,
-    ):  # the latter for a null byte
+    except (*missing, ValueError):  # a path with a null byte is a wrong value
         raise WeightsError(
             f"{source}: no such weight file; use 'embedded', 'imagenet' or a path to a state dict"
         ) from None

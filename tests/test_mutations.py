@@ -7,9 +7,9 @@ import pytest
 from tests.mutating import FAILED, PASSED, ROOT, Mutation, copy, mutated, run
 from tests.mutations import MUTATIONS
 
-_PARTS = 12  # of the tests that notice mutations, so that several processes share them
-# All of them take ten minutes of a core. The test suite has every 24th one, `make mutations` has all.
-_SUITE = 24
+_PARTS = 24  # of the tests that notice mutations, so that several processes share them
+# All of them take ten minutes of a core. The test suite has every 40th one, `make mutations` has all.
+_SUITE = 40
 
 
 def _for_suite(number: int, every: int) -> tuple[pytest.MarkDecorator, ...]:

@@ -63,9 +63,9 @@ def normalise(image: Image.Image) -> Picture:
 
     Raises `ImageError` if it is empty, damaged or incomplete: Pillow reads the pixels of a file only now.
     """
+    if not image.width * image.height:
+        raise ImageError(f"it has no pixels: {image.width}x{image.height}")
     with _refusing():
-        if not image.width * image.height:
-            raise ImageError(f"it has no pixels: {image.width}x{image.height}")
         return _picture(pillow.opened(image), 1)
 
 

@@ -283,7 +283,7 @@ def _cancel_held(store: Store, unfinished: Unfinished, name: str) -> bool:
 
 
 def _is_of_person(store: Store, name: str) -> bool:
-    """Whether somebody has written or changed `failed/NAME.json`.
+    """Whether somebody has written or changed `failed/NAME.json`, as far as its time shows it.
 
     The program moves a manifest there, with the time of its upload, after it has written the error file.
     """

@@ -113,12 +113,13 @@ class Pages:
         else:
             html = contents(self._manifest, [self._summaries[n] for n in sorted(self._summaries)], problems)
         self._put(INDEX, html, self._seen(INDEX), confirm)
-        # The last one first, so that no gap hides the rest from the next runner if this one dies.
+        # The last one first, and each page after its records, so that the next runner finds the rest if this
+        # one dies.
         for number, seen in reversed(list(self._surplus())):
-            self._writer.remove(page_name(number), seen, confirm)
             with waiting_for_outbox():
                 tag = self._store.tag(f"{self._manifest}/{_file_name(number)}")
             self._writer.remove(_file_name(number), tag, confirm)
+            self._writer.remove(page_name(number), seen, confirm)
 
     def _surplus(self) -> Iterator[tuple[int, str]]:
         """The numbers and tags of pages that a longer manifest had."""

@@ -46,7 +46,8 @@ class Results:
     """Looks up and writes the results of one manifest.
 
     Its folder in the outbox is listed once, and again when the listing is older than `Timing.listing`. All
-    methods may raise `UnavailableError`, and `NameRefusedError` if the store cannot hold a name.
+    methods may raise `UnavailableError`, `NameRefusedError` if the store cannot hold a name, and `StoreError`
+    if a file is too large to be read.
     """
 
     def __init__(
@@ -113,7 +114,8 @@ class Results:
     ) -> Kept:
         """Write thumbnails, loss log, picture, snapshots and record, in this order.
 
-        They take the place of what was found; snapshots of which there are no new ones are deleted first.
+        They take the place of what was found. What has another name now is deleted first: the picture, its
+        thumbnail, and snapshots of which there are no new ones.
         `confirm` is called before each file. It raises `ClaimLostError` if another runner may already write
         the same files. Raises `ConflictError` if another program keeps changing one of them.
         """

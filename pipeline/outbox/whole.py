@@ -114,6 +114,8 @@ class _WholePage:
         if reading.record is None or reading.record.id != pair:
             shard = Shard(self._ids.index(pair) % self._shards + 1, self._shards)
             place = f"{self._store.url}/{self._manifest}/{record_name(pair)}"
+            if reading.newer:
+                raise StoreError(f"{place}: a newer version of this program wrote it; use that version")
             raise StoreError(f"{place}: damaged; repeat shard {shard}, which computes the pair again")
         return Kept(reading.record, None if reading.newer else tag), False
 

@@ -16,7 +16,8 @@ from pipeline.stores.base import Store
 
 Confirm = Callable[[], None]  # raises `ClaimLostError` if another runner may write the same files
 
-_OF_ONE = (
+# What a caller has to know apart, or what is waited for anyway.
+_PASSED_ON = (
     *(ClaimLostError, ConflictError, NameRefusedError),
     *(NotFoundError, TooLargeError, UnavailableError),
 )
@@ -33,7 +34,7 @@ def waiting_for_outbox() -> Iterator[None]:
     """
     try:
         yield
-    except _OF_ONE:
+    except _PASSED_ON:
         raise
     except StoreError as error:
         raise UnavailableError(str(error)) from error

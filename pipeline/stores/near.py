@@ -72,10 +72,8 @@ class NearNames:
                 found = store.names(folder, _MOST_NAMES)
             except StoreError:
                 found = []  # a suggestion is not worth another error
-            listed, names = (
-                time.monotonic(),
-                {alike(name): name for name in found} | {name: name for name in found},
-            )
+            listed = time.monotonic()
+            names = {alike(name): name for name in found} | {name: name for name in found}
         self._listings[place] = listed, names
         for oldest in list(self._listings)[:-_MOST_FOLDERS]:
             self._listings.pop(oldest, None)

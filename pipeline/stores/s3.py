@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pipeline.errors import ConflictError, NotFoundError, StoreError, UsageError
+from pipeline.errors import ConflictError, NotFoundError, StoreError, TooLargeError, UsageError
 from pipeline.stores.aws import NotModifiedError, OutsideError
 from pipeline.stores.base import PARTS, Entry, Part
 from pipeline.stores.cache import Cache
@@ -92,6 +92,8 @@ class S3Store:
             try:
                 found = self.objects.get(key, limit, IfNoneMatch=known.etag)
             except NotModifiedError:
+                if known.size > limit:  # the answer does not depend on what is in the cache
+                    raise TooLargeError.of(f"{self.url}/{key}", known.size, limit, known.etag) from None
                 return known.data, known.etag
         self._cache.keep(key, found)
         return found.data, found.etag

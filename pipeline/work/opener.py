@@ -57,6 +57,9 @@ class Opener:
         """The inbox was scanned, and the manifests of these names wait."""
         self.taken, self.contested, self._refused = False, False, 0
         self._in_use = Counter({name: tries for name, tries in self._in_use.items() if name in waiting})
+        known = waiting | self._given_up.keys()
+        self._tries = Counter({name: tries for name, tries in self._tries.items() if name in known})
+        self._passing &= known
 
     def opened(self) -> None:
         """The caller has the job that was opened last, and takes care of its claim."""

@@ -3,6 +3,7 @@
 from pipeline.manifest.models import Pair
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.results import Found, Results
+from pipeline.stores.base import History
 from pipeline.stores.listed import ListedStates
 from pipeline.work.job import Job
 from pipeline.work.session import Session
@@ -30,7 +31,8 @@ class Lookup:
     def _open(self, job: Job) -> Results:
         """List the results of a job. Its pairs without a record go first, so that new work begins at once."""
         ids, timing = job.ids, self._session.timing
-        if job.reservation and not job.shared:  # nobody else writes there
+        # Nobody else writes there. Of manifest files, nobody knows whether a process has died with them.
+        if job.reservation and not job.shared and (not job.claimed or job.claimed.history != History()):
             self._outbox.tidy(job.name)
         results = self._outbox.open(job.name, ids, timing, self._session.warn)
         self._outbox.note_origin(job.name, job.origin, results.new, job.confirm)

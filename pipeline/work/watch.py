@@ -100,7 +100,10 @@ def _reserve(jobs: list[Job], outbox: Outbox, session: Session, replace: bool) -
 def _check_origin(job: Job, outbox: Outbox, replace: bool) -> None:
     """Raises `UsageError` if a folder has the results of a manifest from another place."""
     earlier = None if replace else outbox.origin(job.name)
-    if earlier and earlier != job.origin and any(outbox.store.entries(job.name)):
+    # A folder is reserved, so that an origin without results is that of results which were deleted since.
+    # In a bucket, it may be that of a run whose first pair is not done yet.
+    store = outbox.store
+    if earlier and earlier != job.origin and (store.atomic or any(store.entries(job.name))):
         raise UsageError(
             printable(
                 f"{outbox.store.url}/{job.name}: has the results of another manifest, {earlier}; choose "
@@ -234,7 +237,8 @@ class Watch:
             claimed_any |= self._feed.claimed_any
             if not self._feed.unsettled:
                 break
-            self._wait(timing.scan_settling if self._feed.settling else timing.scan)
+            soon = self._feed.settling and not self._feed.faults.unavailable
+            self._wait(timing.scan_settling if soon else timing.scan)
         return claimed_any
 
     def _wait(self, seconds: float) -> None:

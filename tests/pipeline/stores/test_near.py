@@ -1,5 +1,6 @@
 """Errors about missing files suggest the file that the author of the manifest may mean."""
 
+import itertools
 import json
 import unicodedata
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from pipeline.stores.near import NearNames
 from pipeline.stores.s3 import S3Store
 from pipeline.stores.sources import Sources
 from pipeline.timing import Timing
+from tests.pipeline.stores.altered import Altered
 
 NFC, NFD = (unicodedata.normalize(form, "café.jpg") for form in ("NFC", "NFD"))
 FILES = ("photos/cat.jpg", "photos/my dog.JPG", f"photos/{NFD}", "photos/2023/deep/x.png", "shoot [1]/a.jpg")
@@ -217,12 +219,18 @@ def test_a_store_that_cannot_be_listed_gives_no_suggestion() -> None:
 
 
 def test_a_bucket_of_very_many_folders_is_listed_only_to_the_limit(client: Any) -> None:
-    for number in range(1001):
-        client.put_object(Bucket="bucket", Key=f"{number:04}/a", Body=b"")
-    asked = list[object]()
-    client.meta.events.register("before-call.s3.ListObjectsV2", lambda **named: asked.append(named))
-    assert len(S3Store("s3://bucket", client).names("", 10)) == 10
-    assert len(asked) == 1
+    asked = list[int]()
+
+    class Endless:
+        def paginate(self, **arguments: object) -> Iterator[dict[str, object]]:
+            for page in itertools.count():
+                asked.append(page)
+                prefixes = [{"Prefix": f"{page}-{number}/"} for number in range(1000)]
+                yield {"IsTruncated": True, "CommonPrefixes": prefixes}
+
+    store = S3Store("s3://bucket", Altered(client, get_paginator=lambda operation: Endless()))
+    assert len(store.names("", 1500)) == 1500
+    assert asked == [0, 1]
 
 
 def test_folders_of_a_bucket_are_names_like_files(client: Any) -> None:

@@ -241,7 +241,6 @@ def test_a_long_manifest_that_is_done_costs_a_few_requests_for_each_page(shop: M
     assert Counter(runner.outbox.calls) == Counter(
         [
             ("reserve", "m"),
-            ("tidy", "m"),
             ("entries", "m"),
             ("read", "m/.origin.json"),
             *(("read", f"m/pages/{number:04}.json") for number in (1, 2, 3)),
@@ -262,7 +261,7 @@ def test_a_short_manifest_that_is_done_costs_a_read_for_each_record(shop: Make) 
     other = again(runner, shop)
     assert len(other.listener.of(PairDone)) == 40 and computed(other) == []
     counts = Counter(verb for verb, _ in runner.outbox.calls)
-    assert counts == {"reserve": 1, "tidy": 1, "entries": 1, "read": 41, "replace": 1}  # one is the origin
+    assert counts == {"reserve": 1, "entries": 1, "read": 41, "replace": 1}  # one is the origin
     assert not [key for verb, key in runner.inbox.calls if key.endswith(".png")]
 
 
