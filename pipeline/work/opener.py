@@ -182,7 +182,10 @@ class Opener:
         wait = min(timing.retry_first * 2 ** min(self._tries[name], _MOST_DOUBLED), timing.retry_last)
         self._tries[name] += 1
         self._given_up[name] = time.monotonic() + wait
-        (self._passing.add if isinstance(error, UnavailableError) else self._passing.discard)(name)
+        if isinstance(error, UnavailableError):
+            self._passing.add(name)
+        else:
+            self._passing.discard(name)
 
     def _leave_to_others(self, name: str) -> None:
         self.contested = True
