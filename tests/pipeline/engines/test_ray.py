@@ -204,7 +204,8 @@ def test_a_preview_of_a_pair_that_somebody_watches_comes_from_its_actor(
     assert isinstance(engine.take(), Finished)
 
 
-@pytest.mark.parametrize("end", [Node.kill, pytest.param(Node.stop, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("end", [Node.kill, Node.stop])
 def test_the_pairs_of_a_machine_that_is_taken_away_are_done_without_a_death(
     end: Callable[[Node], None], on_ray: OnRay, cluster: str, folder: Path, listener: RecordingListener
 ) -> None:
@@ -251,7 +252,8 @@ def ready_notes(listener: RecordingListener) -> list[Note]:
     return [note for note in listener.of(Note) if note.message == "ready"]
 
 
-@pytest.mark.parametrize("where", ["joined", pytest.param("started", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("where", ["joined", "started"])
 def test_processes_end_with_their_owner_and_the_next_runner_takes_over(
     where: str, cluster: str, folder: Path
 ) -> None:
