@@ -16,7 +16,7 @@ import nst
 from nst.errors import NSTError
 from pipeline import options
 from pipeline.environment import Environment
-from pipeline.errors import UsageError, printable
+from pipeline.errors import UsageError, needing, printable
 from pipeline.inbox.inbox import Inbox
 from pipeline.manifest.models import json_schema
 from pipeline.outbox.outbox import Outbox
@@ -146,15 +146,9 @@ def serve(
     ray_address: options.RayAddress = None,
 ) -> None:
     """Work as `watch` does, and take requests over HTTP; they become manifests in the inbox."""
-    try:
+    packages = ("fastapi", "prometheus_client", "starlette", "uvicorn")
+    with needing("serve", packages, "`serve` needs packages that are not installed ({})"):
         from pipeline.serve import serve
-    except ModuleNotFoundError as error:
-        if error.name not in ("fastapi", "prometheus_client", "starlette", "uvicorn"):
-            raise
-        raise UsageError(
-            f"`serve` needs packages that are not installed ({error.name}): "
-            "pip install '.[serve]' in a checkout"
-        ) from None
 
     environment: Environment = context.obj
     settings = _settings(context)

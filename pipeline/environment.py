@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pipeline.engines.base import Engine
 from pipeline.engines.making import make_engine
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, needing
 from pipeline.events.bars import Bars
 from pipeline.events.listener import FanOut, Listener
 from pipeline.events.log import JsonLines
@@ -16,14 +16,9 @@ from pipeline.timing import Timing
 
 
 def _exported(settings: Settings, timing: Timing, log: Listener) -> Listener:
-    try:
+    sentence = "metrics need the extra 'serve', which is not installed"
+    with needing("serve", ["prometheus_client"], sentence):
         from pipeline.events.export import Exported
-    except ModuleNotFoundError as error:
-        if error.name != "prometheus_client":
-            raise
-        raise UsageError(
-            "metrics need the extra 'serve', which is not installed: pip install '.[serve]' in a checkout"
-        ) from None
     return Exported(settings, timing, log)
 
 

@@ -16,6 +16,8 @@ NSTError                    exit code 1; base class of all, in nst.errors
         └── TakenAwayError  a person has moved or deleted the manifest
 """
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from nst.errors import NSTError
@@ -132,3 +134,17 @@ def problems_of(error: Exception, place: str = "", pair: str | None = None) -> l
     if isinstance(error, NSTError):
         return [Problem(place, str(error), pair)]
     return [Problem(place, f"failed unexpectedly, which is a bug worth reporting: {error!r}", pair)]
+
+
+@contextmanager
+def needing(extra: str, packages: Collection[str], sentence: str) -> Iterator[None]:
+    """Turn the lack of one of these packages into a `UsageError`; `extra` is the one that installs them.
+
+    In the sentence, `{}` is the name of the package that is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in packages:
+            raise
+        raise UsageError(f"{sentence.format(error.name)}: pip install '.[{extra}]' in a checkout") from None

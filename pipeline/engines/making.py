@@ -4,7 +4,7 @@ import os
 import secrets
 
 from pipeline.engines.base import Engine
-from pipeline.errors import UsageError
+from pipeline.errors import needing
 from pipeline.settings import Settings
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
@@ -30,12 +30,6 @@ def ray_engine(settings: Settings, stores: Stores, timing: Timing) -> Engine:
         # may be read-only.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    try:
+    with needing("ray", ["ray"], "--engine ray needs the extra 'ray', which is not installed"):
         from pipeline.engines.ray import RayEngine
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise UsageError(
-            "--engine ray needs the extra 'ray', which is not installed: pip install '.[ray]' in a checkout"
-        ) from None
     return RayEngine(settings, stores, timing, local_engine)

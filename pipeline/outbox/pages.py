@@ -116,9 +116,8 @@ class Pages:
         # The last one first, and each page after its records, so that the next runner finds the rest if this
         # one dies.
         for number, seen in reversed(list(self._surplus())):
-            with waiting_for_outbox():
-                tag = self._store.tag(f"{self._manifest}/{_file_name(number)}")
-            self._writer.remove(_file_name(number), tag, confirm)
+            file = _file_name(number)
+            self._writer.remove(file, self._writer.tag(file), confirm)
             self._writer.remove(page_name(number), seen, confirm)
 
     def _surplus(self) -> Iterator[tuple[int, str]]:

@@ -146,10 +146,7 @@ class Results:
         entry = self._entries.get(name)
         if entry is None:
             return None
-        if entry.tag:
-            return entry.tag
-        with waiting_for_outbox():
-            return self._store.tag(f"{self._manifest}/{name}")
+        return entry.tag or self._writer.tag(name)
 
     def _list(self) -> None:
         began = time.monotonic()
@@ -178,8 +175,7 @@ class Results:
         if tag.isdecimal():  # earlier versions wrote the size of a file in a folder
             return entry.size == int(tag)
         # The listing of some server may write tags in another way.
-        with waiting_for_outbox():
-            found = self._store.tag(f"{self._manifest}/{name}")
+        found = self._writer.tag(name)
         return None if found is None else found == tag
 
     def _remove_replaced(self, earlier: Record, record: Record, confirm: Confirm) -> None:
@@ -187,9 +183,7 @@ class Results:
         if earlier.picture != record.picture:
             self._writer.remove(earlier.picture, self.seen(earlier.picture), confirm)
         if earlier.thumbnail and earlier.thumbnail != record.thumbnail:
-            with waiting_for_outbox():
-                tag = self._store.tag(f"{self._manifest}/{earlier.thumbnail}")
-            self._writer.remove(earlier.thumbnail, tag, confirm)
+            self._writer.remove(earlier.thumbnail, self._writer.tag(earlier.thumbnail), confirm)
 
     def _put_thumbnail(self, name: str, data: bytes, confirm: Confirm) -> None:
         """Write a thumbnail, unless it is there: its name is a digest of its image."""
@@ -200,8 +194,7 @@ class Results:
     def _was_edited(self, record: Record) -> bool:
         """Whether the picture of a record was changed between the listing and the first call of `put`."""
         if record.id not in self._were_edited:
-            with waiting_for_outbox():
-                found = self._store.tag(f"{self._manifest}/{record.picture}")
+            found = self._writer.tag(record.picture)
             tag = record.tags.get(record.picture, "")
             self._were_edited[record.id] = found is not None and not tag.isdecimal() and found != tag
         return self._were_edited[record.id]

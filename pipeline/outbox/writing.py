@@ -51,6 +51,11 @@ class Writer:
     def __init__(self, store: Store, manifest: str) -> None:
         self._store, self._manifest = store, manifest
 
+    def tag(self, name: str) -> str | None:
+        """The tag of a file now; none if there is no such file."""
+        with waiting_for_outbox():
+            return self._store.tag(f"{self._manifest}/{name}")
+
     def put(self, name: str, data: bytes, seen: str | None, confirm: Confirm) -> str:
         """Write a file in place of the one with the tag `seen`, or of another one that is there; its tag.
 

@@ -55,13 +55,7 @@ class FolderStore:
         self.idle_interval = timing.scan
 
     def exists(self) -> bool:
-        self._tree.check_planned()
-        try:
-            return stat.S_ISDIR(os.stat(self.root).st_mode)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError as error:
-            raise explained(self.url, error) from None
+        return self._tree.exists()
 
     def make(self) -> None:
         try:

@@ -180,7 +180,9 @@ class Objects:
                 item["LastModified"].timestamp(),
                 _age(page, item["LastModified"]),
             )
-            for page, item in self._listing(start, **arguments)
+            for page in self._pages(start, **arguments)
+            for item in page.get("Contents", [])
+            if not item["Key"].endswith("/")
         ]
 
     def keys(self, start: str, most: int) -> Iterator[str]:
@@ -199,13 +201,6 @@ class Objects:
                 break
         whole = self.prefix + start
         return [key.removeprefix(whole) for key in found if key != whole][:most]
-
-    def _listing(self, start: str, **arguments: object) -> Iterator[tuple[Any, Any]]:
-        """What the server lists, without markers of folders: each object with the answer that it is in."""
-        for page in self._pages(start, **arguments):
-            for item in page.get("Contents", []):
-                if not item["Key"].endswith("/"):
-                    yield page, item
 
     def _pages(self, start: str, **arguments: object) -> Iterator[Any]:
         """The answers of the server to a listing of the keys that begin with `start`."""

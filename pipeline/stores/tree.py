@@ -102,6 +102,16 @@ class Tree:
         """The mount that the root is on, if the system says so."""
         return self._tables.mount_of(self.root)
 
+    def exists(self) -> bool:
+        """Whether the root is a folder. Raises `StoreError` if that cannot be found out."""
+        self.check_planned()
+        try:
+            return stat.S_ISDIR(os.stat(self.root).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise explained(self.url, error) from None
+
     def check(self) -> None:
         """Raises `UnavailableError` if the root is missing, or if its volume is no longer mounted."""
         self.check_planned()
