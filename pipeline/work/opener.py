@@ -1,10 +1,9 @@
 """How a runner gets a manifest of an inbox: it reserves the name in the outbox, claims it and reads it."""
 
-import math
 import time
 from collections import Counter
 from collections.abc import Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pipeline.errors import Problem, StoppedError, StoreError, UnavailableError, problems_of
 from pipeline.events.listener import Failed, Listener, ManifestEnded, Note
@@ -20,6 +19,16 @@ from pipeline.work.session import Session
 _MOST_REFUSED = 3  # claims in a row that a store may refuse before no more are tried in this scan
 _MOST_DOUBLED = 10  # times that the wait for the next try with a manifest is doubled
 SEARCHING = "the search for the images of a manifest takes long; it goes on"
+
+
+@dataclass(frozen=True)
+class _GivenUp:
+    """A manifest that could be neither read nor refused at its last try."""
+
+    tries: int
+    until: float  # the time before which it is not tried again, of `time.monotonic`
+    passing: bool  # whether the fault may be over soon
+    tried_again: bool = False  # whether it may be tried again in this round
 
 
 class Opener:
@@ -40,26 +49,26 @@ class Opener:
         self.taken = False  # something was claimed since the last scan
         self.contested = False  # another runner was quicker since the last scan
         self._refused = 0
-        # Names that are not tried again before a time: others hold the former, a store refused the latter.
-        self._held: dict[str, float] = {}
-        self._given_up: dict[str, float] = {}
-        self._tries: Counter[str] = Counter()  # of those that were given up
-        self._passing: set[str] = set()  # of these, those whose fault may be over soon
+        self._held: dict[str, float] = {}  # until when names are left to others
+        self._given_up: dict[str, _GivenUp] = {}
         self._in_use: Counter[str] = Counter()  # tries of names that others publish under
 
     def begin(self) -> None:
         """Begin a round: every name may be tried, except those that were given up a short time ago."""
         self._held.clear()
-        self._given_up = {name: until for name, until in self._given_up.items() if until > time.monotonic()}
+        now = time.monotonic()
+        self._given_up = {
+            name: replace(given, tried_again=given.until <= now) for name, given in self._given_up.items()
+        }
         self.claimed_any, self._refused = False, 0
 
     def scanned(self, waiting: Set[str]) -> None:
         """The inbox was scanned, and the manifests of these names wait."""
         self.taken, self.contested, self._refused = False, False, 0
         self._in_use = Counter({name: tries for name, tries in self._in_use.items() if name in waiting})
-        known = waiting | self._given_up.keys()
-        self._tries = Counter({name: tries for name, tries in self._tries.items() if name in known})
-        self._passing &= known
+        self._given_up = {
+            name: given for name, given in self._given_up.items() if name in waiting or not given.tried_again
+        }
 
     def opened(self) -> None:
         """The caller has the job that was opened last, and takes care of its claim."""
@@ -73,12 +82,13 @@ class Opener:
     @property
     def waits(self) -> bool:
         """Whether a manifest was given up because of a fault that may be over soon."""
-        return not self._passing.isdisjoint(self._given_up)
+        return any(given.passing and not given.tried_again for given in self._given_up.values())
 
     def skips(self, name: str) -> bool:
         """Whether a manifest is not tried for now."""
-        until = max(held.get(name, -math.inf) for held in (self._held, self._given_up))
-        return time.monotonic() < until
+        now = time.monotonic()
+        given = self._given_up.get(name)
+        return now < self._held.get(name, now) or (given is not None and now < given.until)
 
     def open(self, ready: Ready) -> Job | None:
         """Claim a manifest and read it; none if that fails. Call `opened` once the job is registered."""
@@ -172,20 +182,17 @@ class Opener:
 
     def _can_be_read(self, claimed: ClaimedManifest) -> None:
         self._faults.over(_reading(claimed))
-        self._tries.pop(claimed.name, None)
+        self._given_up.pop(claimed.name, None)
 
     def _give_up(self, claimed: ClaimedManifest, error: StoreError) -> None:
         """Release a manifest that can be neither read nor refused now; each time for longer."""
         self._faults.report(_reading(claimed), error)
         self._faults.attempt(claimed.name, claimed.release)
-        name, timing = claimed.name, self._session.timing
-        wait = min(timing.retry_first * 2 ** min(self._tries[name], _MOST_DOUBLED), timing.retry_last)
-        self._tries[name] += 1
-        self._given_up[name] = time.monotonic() + wait
-        if isinstance(error, UnavailableError):
-            self._passing.add(name)
-        else:
-            self._passing.discard(name)
+        earlier, timing = self._given_up.get(claimed.name), self._session.timing
+        tries = earlier.tries if earlier else 0
+        wait = min(timing.retry_first * 2 ** min(tries, _MOST_DOUBLED), timing.retry_last)
+        passing = isinstance(error, UnavailableError)
+        self._given_up[claimed.name] = _GivenUp(tries + 1, time.monotonic() + wait, passing)
 
     def _leave_to_others(self, name: str) -> None:
         self.contested = True
