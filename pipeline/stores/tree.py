@@ -114,9 +114,11 @@ class Tree:
 
     def check(self) -> None:
         """Raises `UnavailableError` if the root is missing, or if its volume is no longer mounted."""
-        self.check_planned()
-        # Not with the methods of `Path`, which raise an error where a network share has stopped.
-        if not (os.path.isdir(self.root) and self._is_mounted(self._mount)):
+        try:
+            there = self.exists()
+        except StoreError as error:  # permanent for a file; whatever hides the root may be over soon
+            raise UnavailableError(str(error)) from None
+        if not (there and self._is_mounted(self._mount)):
             raise UnavailableError(f"{self.url}: no such folder; if it is on a volume, mount it again")
 
     def check_planned(self) -> None:
@@ -252,6 +254,8 @@ _REASONS = {
     errno.EINVAL: "the file system does not allow this name; choose another one",
     errno.EILSEQ: "the file system does not allow this name; choose another one",
     errno.ENXIO: "is not a regular file; an ordinary file is needed",
+    errno.ENOTCONN: "its network share has stopped; mount it again",
+    errno.ESTALE: "its network share has changed; mount it again",
 }
 # Faults of the volume or the machine, not of one file. They end without a change to the file.
 _TEMPORARY = {

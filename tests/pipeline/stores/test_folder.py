@@ -82,6 +82,16 @@ def test_a_missing_root_is_an_error_and_is_not_created(tmp_path: Path) -> None:
     assert not store.root.exists()
 
 
+def test_a_root_that_cannot_be_looked_at_is_unavailable_for_the_reason_of_the_system(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    store = FolderStore(root)
+    root.rmdir()
+    root.symlink_to(root)
+    with pytest.raises(UnavailableError, match="round in circles"):
+        store.read("a", 1)
+
+
 @pytest.mark.parametrize("key", ["../secret", "/etc/hostname", "link/secret", "sub/../../secret"])
 def test_nothing_outside_is_read_or_written(tmp_path: Path, key: str) -> None:
     (tmp_path / "secret").write_text("s")
