@@ -1,6 +1,7 @@
 """Streams of events, as server-sent events: what the listeners of this process hear."""
 
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Annotated
@@ -20,6 +21,7 @@ _STREAM = {
     "description": "Events; each has an id, and an object as in the log.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
+_MISSED = 'event: events missed\ndata: {"event": "events missed"}\n\n'
 _ID = re.compile(r"([0-9a-f]{8})-([0-9]{1,18})")
 LastEventId = Annotated[str | None, Header(description="The id of the last event that the client has.")]
 
@@ -68,12 +70,17 @@ async def _stream(door: Door, number: int, wanted: Callable[[Said], bool]) -> As
             await stack.enter_async_context(door.watching.active())
         alarm = stack.enter_context(hub.listening())
         yield f": events since {hub.begin}-{number}\n\n"
+        told = time.monotonic()
         while not door.stop.is_set():
-            found = hub.since(number)
-            if found and found[0].number > number + 1:
-                yield ": some events are not kept any more\n\n"
+            found, missed = hub.since(number)
+            if missed:
+                yield _MISSED
             for said in filter(wanted, found):
                 yield f"id: {hub.begin}-{said.number}\nevent: {printable(said.name)}\ndata: {said.text}\n\n"
+                told = time.monotonic()
             number = found[-1].number if found else number
-            if not await alarm.wait(timing.heartbeat):
+            rung = await alarm.wait(timing.heartbeat)
+            # It rings for events of other manifests, too.
+            if not rung or time.monotonic() - told > timing.heartbeat:
                 yield ": nothing new\n\n"
+                told = time.monotonic()

@@ -5,11 +5,11 @@ import json
 import math
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
+from itertools import chain, takewhile
 from typing import Any
 from uuid import uuid4
 
@@ -28,8 +28,8 @@ from pipeline.events.listener import (
 from pipeline.events.log import line_of
 from pipeline.outbox.record import Record
 
-_KEPT = 4096  # events
-_FINISHED = 256  # manifests whose newest result is remembered
+_KEPT, _KEPT_PROGRESS = 4096, 1024  # events, and those about the progress of pairs
+_PROGRESS = "pair progress"
 _EVALUATIONS = 0.5  # seconds between two events about evaluations of one pair
 
 
@@ -92,12 +92,15 @@ class Hub:
         self.begin = uuid4().hex[:8]  # differs for every process, so that numbers of others are recognised
         self.ready = False  # the engine has started
         self._lock = threading.Lock()
-        self._said: deque[Said] = deque(maxlen=_KEPT)
-        self._number = 0
+        # In two parts, as there is so much about progress that nothing else would be kept for long.
+        self._said, self._progress = deque[Said](maxlen=_KEPT), deque[Said](maxlen=_KEPT_PROGRESS)
+        self._number, self._lost = (
+            0,
+            0,
+        )  # of the last event, and of the last one that is not in `_said` any more
         self._followed: dict[str, list[Followed]] = {}
         self._alarms: set[Alarm] = set()  # of those who want every event
         self._counts: dict[str, Counts] = {}
-        self._finished: OrderedDict[str, float] = OrderedDict()
         self._evaluated: dict[tuple[str, str], float] = {}  # when an evaluation of a pair was kept last
 
     def hear(self, event: Event) -> None:
@@ -144,12 +147,18 @@ class Hub:
             with self._lock:
                 self._alarms.discard(alarm)
 
-    def since(self, number: int) -> list[Said]:
-        """The events that are kept with a number above this one."""
+    def since(self, number: int) -> tuple[list[Said], bool]:
+        """The events that are kept with a number above this one, and whether others are not kept any more.
+
+        Those about the progress of pairs do not count as missing.
+        """
         with self._lock:
-            # Their numbers have no gaps, so that only those that are wanted need to be read.
-            newest = list(islice(reversed(self._said), max(0, self._number - number)))
-        return newest[::-1]
+            newest = (
+                takewhile(lambda said: said.number > number, reversed(kept))
+                for kept in (self._said, self._progress)
+            )
+            found = sorted(chain.from_iterable(newest), key=lambda said: said.number)
+            return found, self._lost > number
 
     @property
     def last(self) -> int:
@@ -167,11 +176,6 @@ class Hub:
         with self._lock:
             return {name: _copied(counts) for name, counts in self._counts.items()}
 
-    def finished(self) -> dict[str, float]:
-        """When a pair was done last, in seconds since the epoch, of the manifests with the newest results."""
-        with self._lock:
-            return dict(self._finished)
-
     def say(self, manifest: str, name: str, details: dict[str, Any]) -> None:
         """Keep an event that no listener hears, and wake those who want every event."""
         with self._lock:
@@ -185,10 +189,6 @@ class Hub:
                 self._counts[manifest].running[pair] = evaluation
             case PairDone(manifest, record):
                 self._evaluated.pop((manifest, record.id), None)
-                self._finished[manifest] = time.time()
-                self._finished.move_to_end(manifest)
-                if len(self._finished) > _FINISHED:
-                    self._finished.popitem(last=False)
                 if counts := self._counts.get(manifest):
                     counts.done += 1
                     counts.running.pop(record.id, None)
@@ -212,7 +212,7 @@ class Hub:
             self._evaluated[key] = now
             done = {"step": event.evaluation.step, "steps": event.evaluation.steps}
             losses = asdict(event.evaluation.losses)
-            return event.manifest, "pair progress", {"manifest": key[0], "pair": key[1], **done, **losses}
+            return event.manifest, _PROGRESS, {"manifest": key[0], "pair": key[1], **done, **losses}
         line = line_of(event)
         if line is None:
             return None
@@ -224,7 +224,10 @@ class Hub:
         finite = {key: None if value != value or value in (math.inf, -math.inf) else value
                   for key, value in details.items()}  # fmt: skip
         text = json.dumps({"event": name, **finite})
-        self._said.append(Said(self._number, manifest, name, text))
+        kept = self._progress if name == _PROGRESS else self._said
+        if kept is self._said and len(kept) == _KEPT:
+            self._lost = kept[0].number
+        kept.append(Said(self._number, manifest, name, text))
         for alarm in self._alarms:
             alarm.ring()
 

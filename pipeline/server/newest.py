@@ -44,19 +44,17 @@ async def newest(
 ) -> NewestResults:
     """The newest results.
 
-    They are those of the manifests that are worked on, that this process has worked on last, and that have
-    the newest files. Listings are used for some seconds.
+    They are those of the manifests that are worked on, and of those that have ended last. Listings are used
+    for some seconds.
     """
     door = door_of(request)
     return NewestResults(results=await door.read(partial(_newest, door, limit)))
 
 
 def _newest(door: Door, limit: int) -> list[ShownResult]:
-    listed, finished = door.listed.get(), door.hub.finished()
+    listed = door.listed.get()
     ended: dict[str, Ended] = {
-        name: (state, max(at, finished.get(name, 0.0)))
-        for state in ("failed", "done")
-        for name, at in listed[state].items()
+        name: (state, at) for state in ("failed", "done") for name, at in listed[state].items()
     }
     opened = list(listed["processing"])[:_MOST_OPEN]
     best = _best((_of(name, door.folders.results(name)) for name in opened), limit)

@@ -54,12 +54,12 @@ def found_state(inbox: Store, name: str) -> State:
 def times_by_state(inbox: Store) -> dict[State, dict[str, float]]:
     """The names of all manifests, sorted, by the state that they are in. Raises `StoreError`.
 
-    With each name, when its file was last modified, in seconds since the epoch. Names that no client can give
+    With each name, when it came into this state, in seconds since the epoch. Names that no client can give
     are left out.
     """
     listed = {state: inbox.entries(folder) for state, folder in FOLDERS.items()}
     return {
-        state: dict(sorted((without_suffix(e.name), e.modified) for e in entries if _can_be_given(e.name)))
+        state: dict(sorted((without_suffix(e.name), e.placed) for e in entries if _can_be_given(e.name)))
         for state, entries in listed.items()
     }
 

@@ -15,14 +15,15 @@ class Entry:
     """One file of a listing.
 
     `version` changes whenever the content may have changed. `modified` is when the file was last modified,
-    in seconds since the epoch, by the clock of the store. `tag` is what `Store.tag` returns, if a listing of
-    this store has it.
+    in seconds since the epoch, by the clock of the store. `placed` is when it was modified or moved to this
+    name, whichever was last. `tag` is what `Store.tag` returns, if a listing of this store has it.
     """
 
     name: str
     size: int  # bytes
     version: str
     modified: float
+    placed: float
     tag: str | None = None
 
 

@@ -23,7 +23,8 @@ class File:
 
     def entry(self, key: str) -> Entry:
         """Its entry in a listing."""
-        return Entry(posixpath.basename(key), len(self.data), self.tag, self.modified, self.tag)
+        name, size = posixpath.basename(key), len(self.data)
+        return Entry(name, size, self.tag, self.modified, self.modified, self.tag)
 
 
 class MemoryFiles:

@@ -69,4 +69,6 @@ class Reads:
 def entry_of(name: str, info: os.stat_result) -> Entry:
     """The entry of a file in this state."""
     version = f"{info.st_ino}-{info.st_size}-{info.st_mtime_ns}"
-    return Entry(name, info.st_size, version, info.st_mtime)
+    # A move changes the second of these times only. So does a change of the owner or the mode.
+    placed = max(info.st_mtime, info.st_ctime)
+    return Entry(name, info.st_size, version, info.st_mtime, placed)

@@ -169,7 +169,7 @@ class S3Store:
 
 
 def _entry(name: str, size: int, etag: str, modified: float) -> Entry:
-    return Entry(name, size, f"{etag} {modified}", modified, etag)
+    return Entry(name, size, f"{etag} {modified}", modified, modified, etag)
 
 
 def _entry_of(key: str, head: Head) -> Entry:

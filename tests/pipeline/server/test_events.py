@@ -3,9 +3,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
-from pipeline.events.listener import Note
+from nst.result import Evaluation, Losses
+from pipeline.events.listener import Evaluated, ManifestStarted, Note
 from tests.pipeline.server.conftest import QUICK, Serve, Served
 
 Told = dict[str, Any]
@@ -27,7 +29,7 @@ def stream(served: Served, path: str = "/events", last: str | None = None) -> It
                 if name:
                     fields[name] = value
                 elif "data" in fields:
-                    yield {"id": fields["id"], **json.loads(fields["data"])}
+                    yield {"id": fields.get("id"), **json.loads(fields["data"])}
                     fields = {}
 
         yield events()
@@ -89,9 +91,38 @@ def test_a_client_that_was_away_for_too_long_is_told_so(serve: Serve) -> None:
     for number in range(5000):
         served.listener.hear(Note(str(number)))
         served.hub.hear(Note(str(number)))
-    with served.client.stream("GET", "/events", headers={"Last-Event-ID": f"{served.hub.begin}-1"}) as answer:
-        lines = [line for line, _ in zip(answer.iter_lines(), range(4), strict=False) if line]
-    assert lines[1] == ": some events are not kept any more"
+    with stream(served, last=f"{served.hub.begin}-1") as events:
+        assert next(events)["event"] == "events missed"
+        assert next(events)["event"] == str(5000 - 4096)
+
+
+def test_much_progress_pushes_no_other_event_out(serve: Serve) -> None:
+    served = serve(works=False)
+    served.hub.hear(Note("kept"))
+    for number in range(5000):
+        losses = Losses(content=1.0, style=1.0, tv=1.0, total=3.0)
+        served.hub.hear(Evaluated("m", str(number), Evaluation(2, 100, 64, losses, 1.0)))
+    with stream(served, last=f"{served.hub.begin}-0") as events:
+        found = [next(events)["event"] for _ in range(1 + 1024)]
+    assert found == ["kept", *["pair progress"] * 1024]
+
+
+def test_a_stream_of_one_manifest_shows_that_it_lives_while_others_are_worked_on(serve: Serve) -> None:
+    served = serve(works=False, timing=replace(QUICK, heartbeat=0.5))
+    ended = threading.Event()
+
+    def talk() -> None:
+        while not ended.wait(0.01):
+            served.hub.hear(ManifestStarted("other", 1))
+
+    talker = threading.Thread(target=talk)
+    talker.start()
+    try:
+        with served.client.stream("GET", "/manifests/m/events") as answer:
+            assert ": nothing new" in islice(answer.iter_lines(), 4)
+    finally:
+        ended.set()
+        talker.join()
 
 
 def test_numbers_that_are_not_finite_are_null(serve: Serve) -> None:
