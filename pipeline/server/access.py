@@ -42,27 +42,18 @@ class Access:
         name = _name_of(hosts[0]) if len(hosts) == 1 else None
         if name is None:
             raise RefusedError(400, "the request needs one Host header, which is a name or an address")
-        if name in _LOOPBACK or name == self.host.lower() or (self._everywhere and self._is_safe(name)):
-            return
-        raise RefusedError(
-            421,
-            f"this server does not answer for the host {name!r}; start it with --host and that name, or with "
-            "--host 0.0.0.0 and --token-file, so that it answers for any name",
-        )
+        # Pages of other sites do not have the token, whatever name they use.
+        known = self.token is not None or name in _LOOPBACK or name == self.host.lower()
+        if not (known or (self._everywhere and _is_address(name))):
+            raise RefusedError(
+                421,
+                f"this server does not answer for the host {name!r}; start it with --token-file, so that it "
+                "answers for any name, or with --host and that name",
+            )
 
     @property
     def _everywhere(self) -> bool:
         return self.host in ("0.0.0.0", "::", "")
-
-    def _is_safe(self, name: str) -> bool:
-        """Whether no page of another site can use this name: it is an address, or requests need a token."""
-        if self.token is not None:
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
 
     def _check_origin(self, headers: Headers, method: str) -> None:
         foreign = RefusedError(403, "pages of other sites must not use this server")
@@ -118,6 +109,14 @@ def _token(file: str) -> str:
             "without spaces; make one with: openssl rand -hex 32"
         )
     return token
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _name_of(host: str) -> str | None:

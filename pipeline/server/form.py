@@ -18,7 +18,7 @@ from pipeline.errors import Problem
 from pipeline.manifest.models import MOST_STYLES
 from pipeline.manifest.wording import cut
 from pipeline.server.problems import RefusedError
-from pipeline.server.uploads import uploads_of
+from pipeline.server.uploads import spooling, uploads_of
 
 CONTENT, STYLE, WEIGHTS = "content_image", "style_image", "style_weights"
 _MOST_FILES, _MOST_FIELDS = MOST_STYLES + 1, 100
@@ -76,7 +76,8 @@ async def submission_of(request: Request) -> AsyncIterator[Submission]:
         parser = _Parser(request.headers, parts, **limits)
         parser.stream = _until_end(parser, parser.stream)
         try:
-            form = await parser.parse()
+            with spooling():
+                form = await parser.parse()
         except MultiPartException as error:
             raise RefusedError(400, f"the form can't be read: {error.message}") from None
         except UnicodeError:  # some codecs raise it for any text

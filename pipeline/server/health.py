@@ -34,3 +34,7 @@ async def ready(request: Request) -> Health:
         raise retry_later(503, "the engine has not started yet")
     await door.read(door.reached.get)
     return Health(status="ready")
+
+
+for path, answer in (("/healthz", alive), ("/readyz", ready)):
+    router.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)

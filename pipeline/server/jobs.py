@@ -140,6 +140,9 @@ async def picture(request: Request, id: str) -> Response:  # noqa: A002
     return await _answer(door_of(request), id, outcome, request)
 
 
+router.add_api_route("/jobs/{id}/picture", picture, methods=["HEAD"], include_in_schema=False)
+
+
 async def _found(request: Request, name: str) -> tuple[JobState, Outcome | None]:
     """The state of a job, and its outcome if it has ended. Raises `RefusedError` if there is no such job."""
     door = door_of(request)

@@ -9,7 +9,15 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError, UsageError
+from pipeline.errors import (
+    MOST_PROBLEMS,
+    ConflictError,
+    ManifestError,
+    NotFoundError,
+    Problem,
+    StoreError,
+    UsageError,
+)
 from pipeline.inbox.inbox import Inbox
 from pipeline.inbox.layout import as_argument, processing_key, waiting_key
 from pipeline.manifest.expand import expand
@@ -25,6 +33,7 @@ from pipeline.stores.search import Search
 
 router = APIRouter(tags=["manifests"])
 
+_MOST_ERRORS = MOST_PROBLEMS + 1  # in one answer: all that a manifest which was refused can have
 _DOCUMENT = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
 }
@@ -39,7 +48,11 @@ class ManifestState(BaseModel):
     done: int | None = Field(None, description="How many of them have a result, while it is worked on.")
     failed: int | None = Field(None, description="How many of them have failed, if this process works on it.")
     results: str = Field(description="Where its results are.")
-    errors: list[Fault] = Field([], description="Why it has failed.")
+    errors: list[Fault] = Field(
+        [],
+        description="Why it has failed: some of the errors, those of the whole manifest first.",
+    )
+    error_count: int = Field(0, description="How many errors there are. Its pairs have all of theirs.")
 
 
 _CREATED = {
@@ -130,7 +143,7 @@ async def _act(
     door = door_of(request)
 
     def act() -> None:
-        state = found_state(door.inbox, name)
+        state = found_state(door.inbox, name, door.listed.get)
         if state not in states:
             raise RefusedError(409, f"{name}: is {state}, so that it can't be {_DONE_TO[action]}")
         # One inbox for each action: it remembers what it has listed.
@@ -153,10 +166,12 @@ async def _state(door: Door, name: str) -> ManifestState:
 
 
 def _seen(door: Door, name: str) -> ManifestState:
-    state = found_state(door.inbox, name)
+    state = found_state(door.inbox, name, door.listed.get)
     found = ManifestState(name=name, state=state, results=_results(name))
     if state == "failed":
-        return found.model_copy(update={"errors": faults(errors_of(door.inbox, name))})
+        problems = errors_of(door.inbox, name)
+        first = sorted(problems, key=lambda problem: problem.id is not None)[:_MOST_ERRORS]
+        return found.model_copy(update={"errors": faults(first), "error_count": len(problems)})
     if state != "processing":
         return found
     if counts := door.hub.counts(name):

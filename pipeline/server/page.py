@@ -18,13 +18,13 @@ _POLICY = (
 )
 
 
-@router.get("/", include_in_schema=False)
+@router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
 async def index(request: Request) -> Response:
     """The page."""
     return _answer(request, INDEX)
 
 
-@router.get("/static/{name}", include_in_schema=False)
+@router.api_route("/static/{name}", methods=["GET", "HEAD"], include_in_schema=False)
 async def static(request: Request, name: str) -> Response:
     """A file that the page needs."""
     file = STATIC.get(f"/static/{name}")

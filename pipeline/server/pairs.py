@@ -80,7 +80,7 @@ async def pairs(
 
 def _seen(door: Door, name: str) -> tuple[State, dict[str, PairState], Callable[[str], PairEntry]]:
     """The state of a manifest, those of its pairs in its order, and a function that describes one of them."""
-    state = found_state(door.inbox, name)
+    state = found_state(door.inbox, name, door.listed.get)
     counts = door.hub.counts(name) or Counts(0)
     running, problems = counts.running, dict(counts.problems)
     if state == "failed":

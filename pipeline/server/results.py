@@ -85,4 +85,5 @@ async def thumbnail(request: Request, name: str, file: str) -> Response:
         raise missing from None
 
 
-router.add_api_route("/results/{name}/{path:path}", result, methods=["HEAD"], include_in_schema=False)
+for path, answer in (("/results/{name}/{path:path}", result), ("/thumbnails/{name}/{file}", thumbnail)):
+    router.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)

@@ -1,5 +1,6 @@
 """In which state a manifest is, from the stores alone."""
 
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from pipeline.errors import NotFoundError, Problem
@@ -43,15 +44,23 @@ def state_of(inbox: Store, name: str) -> State | None:
     return None
 
 
-def found_state(inbox: Store, name: str) -> State:
-    """The state of a manifest. Raises `RefusedError` if there is none of this name, and `StoreError`."""
+Times = Mapping[State, Mapping[str, float]]  # as `times_by_state` returns them
+
+
+def found_state(inbox: Store, name: str, listed: Callable[[], Times]) -> State:
+    """The state of a manifest. Raises `RefusedError` if there is none of this name, and `StoreError`.
+
+    `listed` returns a listing, which may be some seconds old.
+    """
     state = state_of(inbox, name)
+    if state is None and name in listed()["waiting"]:  # the suffix has another letter case
+        return "waiting"
     if state is None:
         raise RefusedError(404, "there is no manifest of this name")
     return state
 
 
-def times_by_state(inbox: Store) -> dict[State, dict[str, float]]:
+def times_by_state(inbox: Store) -> Times:
     """The names of all manifests, sorted, by the state that they are in. Raises `StoreError`.
 
     With each name, when it came into this state, in seconds since the epoch. Names that no client can give

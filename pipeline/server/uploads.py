@@ -1,8 +1,8 @@
 """Bodies that are on their way: they are kept in temporary files, whose size together is limited."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
-from tempfile import SpooledTemporaryFile
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from tempfile import SpooledTemporaryFile, gettempdir
 from typing import BinaryIO, cast
 
 from fastapi import Request
@@ -45,15 +45,28 @@ def uploads_of(request: Request) -> Uploads:
     return cast(Uploads, request.app.state.uploads)
 
 
+@contextmanager
+def spooling() -> Iterator[None]:
+    """Turn an error of the disk that has the temporary files into a `RefusedError`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise retry_later(
+            503, f"the upload can't be kept in the folder {gettempdir()}: {reason}; make room there"
+        ) from None
+
+
 @asynccontextmanager
 async def received(request: Request) -> AsyncIterator[BinaryIO]:
     """The body of a request as a file, which is in memory only while it is small."""
     file = UploadFile(cast(BinaryIO, SpooledTemporaryFile(_IN_MEMORY)))  # noqa: SIM115
     async with uploads_of(request).counted(request) as parts:
         try:
-            async for part in parts:
-                await file.write(part)
-            await file.seek(0)
+            with spooling():
+                async for part in parts:
+                    await file.write(part)
+                await file.seek(0)
             yield file.file
         finally:
             await file.close()

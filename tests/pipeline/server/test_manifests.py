@@ -188,6 +188,27 @@ def test_a_failed_manifest_shows_its_errors_and_can_be_retried(serve: Serve) -> 
     assert served.client.post("/manifests/m/retry").status_code == 409
 
 
+def test_of_many_errors_some_are_shown_and_those_of_the_whole_manifest_are_among_them(serve: Serve) -> None:
+    served = serve(works=False)
+    errors = [{"place": "product", "message": "no such file", "id": f"p{n}"} for n in range(500)]
+    errors.append({"place": "", "message": "a later runner has found more"})
+    served.inbox.write("failed/m.json", b"{}")
+    served.inbox.write("failed/m.error.json", json.dumps({"errors": errors}).encode())
+    found = served.client.get("/manifests/m").json()
+    assert (len(found["errors"]), found["error_count"]) == (101, 501)
+    assert found["errors"][0]["message"] == "a later runner has found more"
+    shown = served.client.get("/manifests/m/pairs", params={"state": "failed", "limit": 1}).json()
+    assert shown["counts"]["failed"] == 500
+
+
+def test_a_waiting_manifest_whose_suffix_is_in_upper_case_can_be_seen_and_cancelled(serve: Serve) -> None:
+    served = serve(works=False)
+    served.inbox.write("m.JSON", b"{}")
+    assert served.client.get("/manifests/m").json()["state"] == "waiting"
+    assert served.client.get("/manifests/m/pairs").status_code == 200
+    assert served.client.delete("/manifests/m").json()["state"] == "failed"
+
+
 def test_a_manifest_that_waits_can_be_cancelled(serve: Serve) -> None:
     served = serve(works=False)
     served.client.put("/manifests/m", json=manifest())

@@ -1,5 +1,6 @@
 import select
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,6 +21,22 @@ MIB = 2**20
 def small(serve: Serve) -> Served:
     """A door that takes at most 1 MiB."""
     return serve(works=False, settings=Settings(port=0, max_upload=1))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/images/a.png"), ("PUT", "/manifests/m"), ("POST", "/stylize")]
+)
+def test_a_full_disk_of_temporary_files_is_said_and_may_be_over_soon(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    served = serve(works=False)
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    content = form(('name="content_image"; filename="a"', bytes(2 * MIB)))
+    kinds = {"/manifests/m": "application/json", "/stylize": f"multipart/form-data; boundary={BOUNDARY}"}
+    headers = {"Content-Type": kinds.get(path, "image/png")}
+    answer = served.client.request(method, path, content=content, headers=headers)
+    assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+    assert "can't be kept in the folder /nowhere: No such file or directory" in answer.json()["detail"]
 
 
 def test_a_body_that_says_that_it_is_too_large_is_not_read(small: Served) -> None:

@@ -105,6 +105,16 @@ def test_head_sends_the_headers_only(filled: Served) -> None:
     assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "100")
 
 
+def test_head_is_answered_wherever_a_probe_or_a_downloader_may_ask(served: Served) -> None:
+    job = served.stylize().headers["location"]
+    name = job.removeprefix("/jobs/")
+    pictures = (f"{job}/picture", f"/thumbnails/{name}/picture.png")
+    for path in ("/", "/static/page.js", "/healthz", "/readyz", *pictures):
+        whole, answer = served.client.get(path), served.client.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-length"] == str(len(whole.content))
+
+
 @pytest.mark.parametrize(
     "path",
     [
