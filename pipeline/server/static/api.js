@@ -37,7 +37,7 @@ export async function request(path, options = {}) {
     response = await fetch(path, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refused(0, "The server can't be reached. Check that it runs; this page tries again.");
+    throw new Refused(0, "The server can't be reached. Check that it runs, and try again.");
   }
   if (response.ok) return response;
   const refused = await refusedBy(response);

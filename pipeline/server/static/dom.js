@@ -38,7 +38,7 @@ export function setText(target, text) {
 
 /**
  * Make the children of `parent` those of `items`, in their order. An element that is there already is kept
- * and updated, so that it keeps focus and pictures.
+ * and updated, and is not moved without need, so that it keeps focus and pictures.
  * @template T
  * @param {Element} parent
  * @param {T[]} items
@@ -47,12 +47,13 @@ export function setText(target, text) {
  * @param {(made: HTMLElement, item: T) => void} update
  */
 export function fill(parent, items, keyOf, make, update = () => {}) {
+  const wanted = new Set(items.map(keyOf));
+  for (const child of [...parent.children]) if (!wanted.has(child.dataset.key)) child.remove();
   const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
   let place = parent.firstElementChild;
   for (const item of items) {
     const key = keyOf(item);
     let child = known.get(key);
-    known.delete(key);
     if (!child) {
       child = make(item);
       child.dataset.key = key;
@@ -61,7 +62,6 @@ export function fill(parent, items, keyOf, make, update = () => {}) {
     if (child === place) place = place.nextElementSibling;
     else parent.insertBefore(child, place);
   }
-  for (const child of known.values()) child.remove();
 }
 
 /** Let screen readers say something. */

@@ -8,6 +8,7 @@ import { fileOf, prepareZones } from "./zones.js";
 
 const MISSING = { content: "Choose a photograph first.", style: "Choose a painting first." };
 
+let sending = false;
 let key = newKey(); // of what the form has now: the same key is the same job, however often it is sent
 
 /** Prepare the form. */
@@ -27,6 +28,7 @@ export function prepareForm() {
 }
 
 async function send() {
+  if (sending) return;
   const missing = ["content", "style"].find((name) => !fileOf(name));
   if (missing) {
     showError(MISSING[missing]);
@@ -41,6 +43,7 @@ async function send() {
   fields.append("max_size", byId("size").value);
   const headers = { Prefer: "respond-async", "Idempotency-Key": key };
   showError();
+  sending = true;
   button.setAttribute("aria-disabled", "true");
   button.textContent = "Sending …";
   try {
@@ -48,8 +51,11 @@ async function send() {
     key = newKey(); // pressed again, it is a new job
     follow(answer.headers.get("Location").split("/").at(-1));
   } catch (error) {
-    showError(error.message, error.errors);
+    // A browser gives the same error for a file that has changed since it was chosen.
+    const unsent = "The pictures could not be sent. Check that the server runs; if a file has changed, choose it again.";
+    showError(error.status === 0 ? unsent : error.message, error.errors);
   } finally {
+    sending = false;
     button.removeAttribute("aria-disabled");
     button.textContent = "Make the picture";
   }

@@ -109,8 +109,10 @@ async function showPicture() {
 }
 
 async function act(path, method) {
+  notice("");
   try {
     await request(path, { method });
+    byId("job-heading").focus({ preventScroll: true }); // the button that was pressed is hidden now
     if (method === "POST") follow(id);
     else await read();
   } catch (error) {

@@ -2,6 +2,7 @@
 
 import { json } from "./api.js";
 import { byId, element, fill, setText } from "./dom.js";
+import { Pace } from "./pace.js";
 import { Pager } from "./pager.js";
 import { STATES, addressOf, counted, shortName } from "./words.js";
 
@@ -9,19 +10,28 @@ const EACH = 100;
 
 let state = "";
 const pager = new Pager(() => byId("list-pager"), show);
+const pace = new Pace(read, 3000, 20000);
 
-/** Show the manifests in a state. */
+/** Show the manifests in a state from the first one. */
 export function showList(wanted) {
   state = wanted;
   setText(byId("list-heading"), STATES[state]);
   byId("list-items").replaceChildren();
-  return pager.begin(`/manifests?state=${state}&limit=${EACH}`);
+  byId("list-empty").hidden = true;
+  pager.set(`/manifests?state=${state}&limit=${EACH}`);
+  pace.now();
+}
+
+/** Read the list again, if it is shown. */
+export const readListSoon = () => !byId("list").hidden && pace.soon();
+
+async function read() {
+  if (!byId("list").hidden) await pager.again();
 }
 
 async function show(path) {
-  const wanted = state;
   const { manifests, counts, next } = await json(path);
-  if (wanted !== state) return null;
+  if (!pager.shows(path)) return null;
   setText(byId("list-heading"), `${STATES[state]}: ${counted(counts[state])}`);
   byId("list-empty").hidden = manifests.length > 0;
   fill(byId("list-items"), manifests, (each) => each.name, makeRow);

@@ -34,10 +34,15 @@ export async function showManifest(wanted) {
   [name, found] = [wanted, null];
   setText(byId("manifest-heading"), shortName(name));
   byId("manifest-heading").title = name;
+  hideAll();
+  pace.now();
+}
+
+function hideAll() {
   setText(byId("manifest-state"), "");
+  byId("manifest-state").className = "";
   for (const id of ["manifest-cancel", "manifest-retry", "manifest-errors", "manifest-progress"]) byId(id).hidden = true;
   beginPairs(name);
-  pace.soon();
 }
 
 /** Show no manifest any more. */
@@ -52,6 +57,7 @@ async function read() {
     found = answer;
   } catch (error) {
     if (error.status !== 404 || wanted !== name) throw error;
+    hideAll();
     setText(byId("manifest-state"), "There is no manifest of this name. It may have been removed.");
     return;
   }
@@ -70,20 +76,21 @@ function show() {
 }
 
 function showErrors() {
-  const { errors } = found;
+  const { errors, error_count: count } = found;
   byId("manifest-errors").hidden = !errors.length;
   if (!errors.length) return;
-  const cancelled = errors.length === 1 && errors[0].message === "cancelled by hand";
-  setText(byId("manifest-errors-heading"), cancelled ? "Cancelled" : plural(errors.length, "error"));
+  const cancelled = count === 1 && errors[0].message === "cancelled by hand";
+  setText(byId("manifest-errors-heading"), cancelled ? "Cancelled" : plural(count, "error"));
   setText(
     byId("manifest-remedy"),
     cancelled
       ? "Retry to work on it again. Pairs that are done are not computed again."
       : "Correct what is named here, in the images or in the manifest, then retry. Pairs that are done are not computed again.",
   );
-  const shown = errors.slice(0, MOST_ERRORS).map((error, index) => ({ ...error, index }));
+  // Those without a pair come first. They are nowhere else.
+  const shown = errors.filter((error, index) => index < MOST_ERRORS || !error.id).map((error, index) => ({ ...error, index }));
   fill(byId("manifest-error-list"), shown, (e) => `${e.index} ${e.place} ${e.message}`, makeError);
-  const more = errors.length - shown.length;
+  const more = count - shown.length;
   setText(byId("manifest-error-more"), more ? `${counted(more)} more are listed with their pairs.` : "");
 }
 
@@ -112,6 +119,7 @@ function showProgress() {
 
 async function act(action, method, said) {
   const heading = byId("manifest-heading");
+  notice("");
   try {
     await request(pathOf() + action, { method });
     announce(said);

@@ -10,7 +10,8 @@ export class Pace {
    */
   constructor(action, least, most) {
     [this.action, this.least, this.most] = [action, least, most];
-    [this.timer, this.busy, this.again] = [0, false, false];
+    [this.timer, this.due] = [0, Infinity]; // of the next call
+    [this.busy, this.again] = [false, Infinity]; // milliseconds from the end of a call to the next one
     this.ended = -Infinity; // when the last call ended
     this.begun = false;
     this.shown = ""; // the error of a call that was shown last
@@ -18,20 +19,29 @@ export class Pace {
   }
 
   /** Call it as soon as that is allowed. */
-  soon() {
+  soon(pause = this.least) {
     this.begun = true;
-    if (this.busy) this.again = true;
-    else this.plan(Math.max(0, this.ended + this.least - performance.now()));
+    if (this.busy) this.again = Math.min(this.again, pause);
+    else this.plan(Math.max(0, this.ended + pause - performance.now()));
+  }
+
+  /** Call it at once, or as soon as a call has ended that runs: somebody waits for something else now. */
+  now() {
+    this.soon(0);
   }
 
   plan(pause) {
+    const due = performance.now() + pause;
+    if (due >= this.due) return;
     clearTimeout(this.timer);
+    this.due = due;
     this.timer = setTimeout(() => this.run(), pause);
   }
 
   async run() {
+    this.due = Infinity;
     if (document.hidden || this.busy) return;
-    [this.busy, this.again] = [true, false];
+    [this.busy, this.again] = [true, Infinity];
     try {
       await this.action();
       if (this.shown && byId("notice").textContent === this.shown) notice("");
@@ -42,6 +52,6 @@ export class Pace {
     }
     [this.busy, this.ended] = [false, performance.now()];
     if (!this.begun) return;
-    this.plan(this.again ? this.least : this.most);
+    this.plan(Math.min(this.again, this.most));
   }
 }

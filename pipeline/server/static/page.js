@@ -5,7 +5,7 @@ import { byId, notice, setText } from "./dom.js";
 import { prepareForm } from "./form.js";
 import { prepareGate } from "./gate.js";
 import { prepareJob, readJobSoon } from "./job.js";
-import { showList } from "./list.js";
+import { readListSoon, showList } from "./list.js";
 import { leaveManifest, prepareManifest, showManifest } from "./manifest.js";
 import { readOthersSoon, showRunning } from "./running.js";
 import { listen, start, stop, whenConnected } from "./stream.js";
@@ -32,7 +32,6 @@ function enter() {
 
 /** Show the view that the address names. `moved` if somebody has followed a link to it. */
 function route(moved) {
-  if (location.hash && !location.hash.startsWith("#/")) return; // a link within the view
   const [kind, part = ""] = location.hash.slice(2).split("/");
   const name = decoded(part);
   notice("");
@@ -40,9 +39,9 @@ function route(moved) {
   if (kind === "manifest" && name) {
     showOnly("manifest", shortName(name), moved);
     showManifest(name);
-  } else if (kind === "manifests" && name in STATES) {
+  } else if (kind === "manifests" && Object.hasOwn(STATES, name)) {
     showOnly("list", STATES[name], moved);
-    showList(name).catch((error) => notice(error.message));
+    showList(name);
   } else {
     showOnly("home", "", moved);
     showWall();
@@ -71,9 +70,15 @@ function hear(said) {
   if (said.event.startsWith("manifest ") || said.level === "warning") {
     showCounts();
     readOthersSoon();
+    readListSoon();
   }
 }
 
+// The address stays that of the view.
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  byId("main").focus();
+});
 prepareViewer();
 prepareForm();
 prepareJob();

@@ -13,10 +13,21 @@ export class Pager {
     this.paths = [];
   }
 
+  /** Begin with this part, which `again` shows. */
+  set(path) {
+    this.paths = [path];
+    this.place().replaceChildren();
+  }
+
   /** Show the first part. */
   begin(path) {
     this.paths = [path];
     return this.again();
+  }
+
+  /** Whether a part is still the one to show. */
+  shows(path) {
+    return path === this.paths.at(-1);
   }
 
   /** Show the same part as before, or the first one if that part is not there any more. */
@@ -35,6 +46,7 @@ export class Pager {
 
   async go(paths) {
     this.paths = paths;
+    notice("");
     try {
       await this.again();
     } catch (error) {

@@ -26,8 +26,7 @@ export function beginPairs(name) {
   [manifest, wanted, counts] = [name, "", {}];
   byId("pairs").replaceChildren();
   byId("pair-filter").hidden = true;
-  byId("pair-pager").replaceChildren();
-  pager.paths = [path()];
+  pager.set(path());
 }
 
 /** Read the pairs that are shown again. */
@@ -48,7 +47,7 @@ const path = () => `/manifests/${encodeURIComponent(manifest)}/pairs?limit=${EAC
 async function show(address) {
   const name = manifest;
   const found = await json(address);
-  if (name !== manifest) return null;
+  if (!pager.shows(address)) return null;
   counts = found.counts;
   showFilter();
   fill(byId("pairs"), found.pairs, (each) => `${each.state} ${each.finished ?? 0} ${each.id}`, makeCard);
@@ -73,6 +72,7 @@ function makeChoice([state]) {
 
 async function choose(state) {
   wanted = state;
+  notice("");
   try {
     await pager.begin(path());
   } catch (error) {

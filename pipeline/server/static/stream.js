@@ -11,11 +11,8 @@ const listeners = new Set();
 const connected = new Set();
 let current = null;
 
-/** Call an action with each event. Returns a function that ends this. */
-export function listen(action) {
-  listeners.add(action);
-  return () => listeners.delete(action);
-}
+/** Call an action with each event. */
+export const listen = (action) => listeners.add(action);
 
 /** Call an action with true when events come, and with false when the connection is lost. */
 export const whenConnected = (action) => connected.add(action);
@@ -49,7 +46,7 @@ async function read(signal) {
       for (const action of connected) action(true);
       pause = FIRST;
       for await (const said of events(response.body)) {
-        last = said.id;
+        last = said.id ?? last;
         for (const action of listeners) action(said.data);
       }
     } catch (error) {

@@ -19,14 +19,17 @@ export async function view(result) {
   byId("viewer-manifest").textContent = shortName(result.manifest);
   byId("viewer-manifest").href = addressOf(result.manifest);
   for (const id of ["viewer-sources", "viewer-curve", "viewer-facts"]) byId(id).replaceChildren();
-  byId("viewer-save").removeAttribute("href");
+  byId("viewer-error").textContent = "";
+  byId("viewer-save").hidden = true;
   const image = byId("viewer-picture");
   image.alt = name;
   image.removeAttribute("src");
   byId("viewer").showModal();
   byId("viewer-heading").focus();
   show(image, result.thumbnail);
-  await Promise.allSettled([showPicture(result), showRecord(result)]);
+  const tried = await Promise.allSettled([showPicture(result), showRecord(result)]);
+  const failed = tried.find((each) => each.status === "rejected");
+  if (failed && current === result) byId("viewer-error").textContent = failed.reason.message;
 }
 
 /** The address of the record of a result. */
@@ -51,6 +54,7 @@ async function showPicture(result) {
   URL.revokeObjectURL(address);
   address = URL.createObjectURL(blob);
   if (blob.type !== "image/tiff") showAddress(byId("viewer-picture"), address); // a record of TIFF names a JPEG
+  byId("viewer-save").hidden = false;
   byId("viewer-save").href = address;
   byId("viewer-save").download = decodeURIComponent(result.picture.split("/").at(-1));
 }

@@ -1,6 +1,7 @@
 /** How numbers, times and states are shown. */
 
 const GROUPED = new Intl.NumberFormat("en");
+const PRECISE = new Intl.NumberFormat("en", { maximumSignificantDigits: 15 });
 
 export const STATES = { waiting: "Waiting", processing: "Working", done: "Done", failed: "Failed" };
 export const PAIR_STATES = { running: "Working", failed: "Failed", done: "Done", waiting: "Waiting" };
@@ -24,7 +25,8 @@ export function left(seconds) {
 /** Seconds that something has taken. */
 export function took(seconds) {
   if (seconds < 100) return `${seconds.toFixed(1)} s`;
-  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
 /** A loss with four digits or so. */
@@ -34,7 +36,7 @@ export function loss(value) {
 }
 
 /** A weight, as a manifest would give it. */
-export const weight = (value) => (value >= 0.001 && value < 1e12 ? GROUPED.format(value) : value.toExponential());
+export const weight = (value) => (value >= 0.001 && value < 1e12 ? PRECISE.format(value) : value.toExponential());
 
 /** The address of the view of a manifest. */
 export const addressOf = (manifest) => `#/manifest/${encodeURIComponent(manifest)}`;

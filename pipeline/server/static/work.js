@@ -27,11 +27,8 @@ const keyOf = (manifest, pair) => `${manifest}/${pair}`;
 const now = () => performance.now() / 1000;
 const check = new Pace(sync, 1000, CHECKED);
 
-/** Call an action when something has changed, a few times a second at most. Returns a function that ends this. */
-export function whenWorkChanges(action) {
-  actions.add(action);
-  return () => actions.delete(action);
-}
+/** Call an action when something has changed, a few times a second at most. */
+export const whenWorkChanges = (action) => actions.add(action);
 
 /** The pairs that are computed now. */
 export const runningPairs = () => [...running.values()];
@@ -113,7 +110,7 @@ function hear(said) {
       if (manifest) manifest.failed += 1;
       break;
     default:
-      if (!said.manifest) return;
+      if (!said.manifest && said.event !== "events missed") return;
       check.soon(); // it has ended, or work on it has stopped
   }
   changed();

@@ -225,7 +225,7 @@ def test_a_form_that_is_sent_twice_is_one_job(serve: Serve, visit: Visit, tmp_pa
     page.on("request", note)
     page.route("**/stylize", lambda route: route.abort(), times=1)
     make(page, tmp_path)
-    expect(page.locator("#new-error")).to_contain_text("The server can't be reached")
+    expect(page.locator("#new-error")).to_contain_text("Check that the server runs")
     page.get_by_role("button", name="Make the picture").click()
     expect(page.locator("#job-state")).to_have_text("Waiting for its turn.")
     assert len(keys) == 2

@@ -202,3 +202,49 @@ def test_the_first_part_is_shown_when_the_pairs_of_a_later_one_are_gone(serve: S
     expect(page.locator("#manifest-state")).to_have_text("Failed")
     expect(page.locator("#pairs li")).to_have_count(1)
     expect(page.get_by_role("button", name="Previous")).to_have_count(0)
+
+
+def test_a_list_follows_what_happens(serve: Serve, visit: Visit) -> None:
+    served = serve(works=False, timing=replace(QUICK, scan_bucket=0.01))
+    put(served, "m", manifest())
+    page = visit(served, "/#/manifests/waiting")
+    expect(page.locator("#list-items a")).to_have_text("m")
+    assert served.client.delete("/manifests/m").status_code == 200
+    expect(page.locator("#list-items a")).to_have_count(0)
+    expect(page.locator("#list-heading")).to_have_text("Waiting: 0")
+
+
+def test_the_viewer_says_why_a_picture_is_missing(served: Served, visit: Visit) -> None:
+    put(served, "m", manifest())
+    ended(served, "m")
+    page = visit(served, "/#/manifest/m")
+    show = page.get_by_role("button", name="Show p0 large")
+    expect(show).to_be_visible()
+    served.outbox.remove("m/p0.png")
+    show.click()
+    viewer = page.get_by_role("dialog", name="p0")
+    expect(viewer.get_by_role("alert")).to_have_text("there is no result of this name")
+    expect(viewer.get_by_role("link", name="Save picture")).to_be_hidden()
+
+
+def test_numbers_of_a_result_are_exact(served: Served, visit: Visit) -> None:
+    put(served, "m", manifest(defaults={"strength": 0.0625}))
+    ended(served, "m")
+    record = json.loads(served.outbox.read("m/p0.json", 10**6))
+    served.outbox.write("m/p0.json", json.dumps({**record, "seconds": 119.7}).encode())
+    page = visit(served, "/#/manifest/m")
+    page.get_by_role("button", name="Show p0 large").click()
+    for text in ("0.0625", "2 min 0 s"):
+        expect(page.locator("#viewer-facts dd").filter(has_text=text)).to_be_visible()
+
+
+def test_all_errors_without_a_pair_are_shown(serve: Serve, visit: Visit) -> None:
+    served = serve(works=False)
+    errors = [{"place": f"defaults.{n}", "message": "unknown key"} for n in range(80)]
+    errors += [{"place": "product", "message": "no such file", "id": f"p{n}"} for n in range(200)]
+    served.inbox.write("failed/m.json", b"{}")
+    served.inbox.write("failed/m.error.json", json.dumps({"errors": errors}).encode())
+    page = visit(served, "/#/manifest/m")
+    expect(page.locator("#manifest-errors-heading")).to_have_text("280 errors")
+    expect(page.locator("#manifest-error-list li")).to_have_count(80)
+    expect(page.locator("#manifest-error-more")).to_have_text("200 more are listed with their pairs.")

@@ -2,12 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from pipeline.events.listener import ManifestStarted
+from tests.conftest import make_png
 from tests.pipeline.server.browser import Visit
 from tests.pipeline.server.conftest import Serve, Served
 from tests.pipeline.server.test_manifests import manifest
@@ -130,3 +132,35 @@ def test_a_notice_of_a_fault_that_is_over_is_taken_away(serve: Serve, visit: Vis
     page.unroute("**/results?*")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_focus_stays_where_it_is_when_an_earlier_pair_ends(serve: Serve, visit: Visit) -> None:
+    served = serve(works=False)
+    served.inbox.write("done/m.json", b"{}")
+    for number in range(3):
+        for file in (f"p{number}.png", f"p{number}.json"):
+            served.outbox.write(f"m/{file}", b"{}")
+    page = visit(served, "/#/manifest/m")
+    focused = page.get_by_role("button", name="Show p2 large")
+    focused.focus()
+    page.evaluate("document.querySelector('#pairs li').classList.add('earlier')")
+    served.outbox.write("m/p0.json", b"{ }")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator(".earlier")).to_have_count(0)
+    expect(page.locator("#pairs li")).to_have_count(3)
+    expect(focused).to_be_focused()
+
+
+def test_the_link_to_the_content_keeps_the_view(serve: Serve, visit: Visit) -> None:
+    page = visit(serve(works=False), "/#/manifest/m")
+    page.get_by_role("link", name="Skip to the content").press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    assert page.url.endswith("/#/manifest/m")
+
+
+def test_a_place_that_has_a_picture_keeps_its_name(serve: Serve, visit: Visit, tmp_path: Path) -> None:
+    page = visit(serve(works=False))
+    photograph = tmp_path / "IMG_1.png"
+    photograph.write_bytes(make_png())
+    page.locator("#content").set_input_files(photograph)
+    expect(page.locator("#content")).to_have_accessible_name("Photograph IMG_1.png")
