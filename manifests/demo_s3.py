@@ -88,6 +88,8 @@ def _is_up(process: "subprocess.Popen[bytes]", port: int) -> bool:
 def main() -> int:
     """Run the demo; returns the exit code of the program."""
     # Do not send the user's own keys to the server of the demo.
+    for name in ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"):
+        os.environ.pop(name, None)
     os.environ.update(AWS_ACCESS_KEY_ID=KEYS["accessKey"], AWS_SECRET_ACCESS_KEY=KEYS["secretKey"])
     with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as endpoint_url:
         client = connect("s3", endpoint_url)

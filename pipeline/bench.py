@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from nst.device import device_name, dtype_name, is_out_of_memory
+from nst.errors import NSTError
 from nst.parameters import ITERATIONS_PER_EPOCH, Parameters
 from nst.scales import split
 from nst.stylizer import Stylizer
@@ -34,7 +35,10 @@ class Speed:
 
 
 def print_speeds(stylizer: Stylizer) -> None:
-    """Print a sentence for each size on a terminal, and one JSON object for each elsewhere."""
+    """Print a sentence for each size on a terminal, and one JSON object for each elsewhere.
+
+    Raises `NSTError` at the first size of which no picture fits into the memory.
+    """
     shown = sys.stdout.isatty()
     if shown:
         precision = dtype_name(stylizer.dtype)
@@ -58,13 +62,16 @@ def print_speeds(stylizer: Stylizer) -> None:
 
 
 def speeds(stylizer: Stylizer) -> Iterator[Speed]:
-    """Measure one size after the other until a picture does not fit into memory.
+    """Measure one size after the other. Raises `NSTError` at the first one that does not fit into the memory.
 
     On a GPU, the batches are the largest that fit.
     """
     for size in SIZES:
         pair = trial_pair(size)
-        batch, seconds = stylizer.capacity(pair), 0.0
+        try:
+            batch, seconds = stylizer.capacity(pair), 0.0
+        except NSTError as error:
+            raise NSTError(f"{size} px: {error}") from None
         while not seconds:
             if stylizer.device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(stylizer.device)
@@ -74,7 +81,7 @@ def speeds(stylizer: Stylizer) -> Iterator[Speed]:
                 if not is_out_of_memory(error):
                     raise
                 if batch == 1:
-                    return
+                    raise NSTError(f"{size} px: a picture does not fit into the memory at hand") from None
                 batch //= 2
         # Each scale has a quarter of the pixels of the next finer one.
         steps = split(Parameters().epochs * ITERATIONS_PER_EPOCH, len(pair.contents))

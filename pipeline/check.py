@@ -8,6 +8,7 @@ from nst.device import pick_device, pick_dtype
 from nst.errors import NSTError
 from nst.memory import Demand, plan
 from nst.pair import PreparedPair
+from pipeline.engines.outcomes import in_words
 from pipeline.engines.prepare import Preparer
 from pipeline.errors import Problem, UsageError, problems_of
 from pipeline.outbox.outbox import Outbox
@@ -38,6 +39,8 @@ def check(
         job = job_of_file(
             path, stores.sources(str(path.parent), allow, results_among), caps, Search(warn=warn)
         )
+    except UsageError:
+        raise  # it is about the command
     except NSTError as error:
         return 0, problems_of(error)
     preparer, problems = Preparer("", caps.pixels), []
@@ -47,9 +50,22 @@ def check(
             warning = fits(prepared.pair)
             for note in [*prepared.notes, *filter(None, [warning])]:
                 warn(f"{pair.place}: {note}" if pair.place else note)
-        except NSTError as error:
-            problems.append(Problem(pair.place, str(error), pair.id))
+        except Exception as error:
+            # One pair must not hide what is wrong with the others, whatever it raises.
+            problems += problems_of(in_words(error, pair), pair.place, pair.id)
     return len(job.pairs), problems
+
+
+def listed(problems: Sequence[Problem]) -> list[str]:
+    """The problems as sentences. Pairs with the same place and message, as in a product, share one."""
+    alike: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        alike.setdefault((problem.place, problem.message), []).append(problem)
+    return [f"{first}{_also(len(others))}" for first, *others in alike.values()]
+
+
+def _also(others: int) -> str:
+    return f" (and {others:,} more pair{'s' * (others > 1)})" if others else ""
 
 
 def memory_of(settings: Settings, warn: Callable[[str], None]) -> Callable[[PreparedPair], str]:

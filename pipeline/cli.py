@@ -170,7 +170,7 @@ def validate(
     memory: options.Memory = None,
 ) -> None:
     """Check manifests and every image they name, without working on them."""
-    from pipeline.check import check, memory_of
+    from pipeline.check import check, listed, memory_of
 
     settings = _settings(context)
     stores = context.obj.stores(settings)
@@ -181,7 +181,7 @@ def validate(
         warn = partial(print, f"{place}: warning:")
         pairs, problems = check(path, stores, settings.allow, results, settings.caps, warn, fits)
         valid = f"valid, {pairs} pair{'s' * (pairs > 1)}"
-        for text in [str(problem) for problem in problems] or [valid]:
+        for text in listed(problems) or [valid]:
             print(f"{place}: {text.removeprefix(f'{printable(path.name)}: ')}")
         failed |= bool(problems)
     raise typer.Exit(int(failed))

@@ -39,7 +39,10 @@ class Problem:
     id: str | None = None
 
     def __str__(self) -> str:
-        return printable(f"{self.place}: {self.message}" if self.place else self.message)
+        # All pairs of a product have the same place.
+        pair = f" ({self.id})" if self.id and self.place else self.id or ""
+        where = f"{self.place}{pair}"
+        return printable(f"{where}: {self.message}" if where else self.message)
 
     def to_json(self) -> dict[str, str]:
         return {key: printable(value) for key, value in asdict(self).items() if value}
@@ -147,4 +150,5 @@ def needing(extra: str, packages: Collection[str], sentence: str) -> Iterator[No
     except ModuleNotFoundError as error:
         if error.name not in packages:
             raise
-        raise UsageError(f"{sentence.format(error.name)}: pip install '.[{extra}]' in a checkout") from None
+        command = f"pip install -c constraints.txt '.[{extra}]'"
+        raise UsageError(f"{sentence.format(error.name)}: {command} in a checkout") from None

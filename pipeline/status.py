@@ -2,10 +2,11 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from nst.errors import NSTError
@@ -37,24 +38,30 @@ def print_status(found: Status | None, sharded: dict[str, Progress | NSTError] |
 
 
 def _inbox_table(found: Status) -> Table:
-    table = Table("state", "manifests", "names")
+    table = Table("state", "manifests", Column("names", overflow="fold"))
     for state in ("waiting", "processing", "done"):
         names = getattr(found, state)
-        table.add_row(state, str(len(names)), Text(printable(", ".join(names[:_SHOWN]))))
+        table.add_row(state, f"{len(names):,}", Text(printable(_first(names)), overflow="fold"))
     errors = [printable(f"{name}: {error}") for name, error in found.failed.items()]
-    table.add_row("failed", str(len(errors)), Text("\n".join(errors)))
+    table.add_row("failed", f"{len(errors):,}", Text("\n".join(errors), overflow="fold"))
     return table
 
 
 def _shards_table(sharded: dict[str, Progress | NSTError]) -> Table:
-    table = Table("manifest", "pairs", "done", "failed", "shards", "missing shards", "page")
+    table = Table(
+        Column("manifest", overflow="fold"), "pairs", "done", "failed", "shards", "missing shards", "page"
+    )
     for name, each in sharded.items():
         if isinstance(each, NSTError):
             continue
-        missing = ", ".join(map(str, each.missing[:_SHOWN]))
-        if len(each.missing) > _SHOWN:
-            missing += f" and {len(each.missing) - _SHOWN:,} more"
         counts = (each.pairs, each.done, each.failed, each.shards)
         page = "yes" if each.page else "no"
-        table.add_row(Text(printable(name)), *(f"{count:,}" for count in counts), missing, page)
+        texts = (*(f"{count:,}" for count in counts), _first(each.missing), page)
+        table.add_row(Text(printable(name), overflow="fold"), *texts)
     return table
+
+
+def _first(items: Sequence[object]) -> str:
+    """The first items, and how many there are besides."""
+    more = f" and {len(items) - _SHOWN:,} more" if len(items) > _SHOWN else ""
+    return ", ".join(map(str, items[:_SHOWN])) + more

@@ -42,13 +42,17 @@ def check_engine(ray_address: str | None, settings: Settings) -> None:
 
 def check_names(manifests: Sequence[Path], name: str | None, shard: str | None) -> None:
     """Raises `UsageError` unless each manifest has a folder of the outbox to itself."""
-    stems = {path.stem for path in manifests}
     if name is not None and len(manifests) > 1:
         raise UsageError("--name names the folder of one manifest; call this command once for each manifest")
     if shard is not None and len(manifests) > 1:
         raise UsageError("--shard divides one manifest; call this command once for each manifest")
-    if len(stems) < len(manifests):
-        raise UsageError("two manifests of the same name would write into one folder; rename one")
+    first: dict[str, Path] = {}
+    for path in manifests:
+        if (other := first.setdefault(path.stem, path)) is not path:
+            raise UsageError(
+                f"{other} and {path} would write into one folder, {path.stem}; rename one, or call this "
+                "command once for each with --name"
+            )
     try:
         if name is not None:
             plain_file_name(name)

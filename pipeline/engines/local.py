@@ -112,7 +112,7 @@ class LocalEngine:
         if isinstance(found, Prepared):
             self._stylizer.plan(found.pair)  # raises an error if there is too little memory
             for note in found.notes:
-                details = {"manifest": task.manifest, "id": task.pair.id}
+                details = {"manifest": task.manifest, "pair": task.pair.id}
                 self._listener.hear(Note(f"{task.pair.place or task.manifest}: {note}", "warning", details))
         return found
 

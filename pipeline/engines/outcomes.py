@@ -10,6 +10,7 @@ from nst.result import Result
 from pipeline.engines.base import Failed, Finished, Outcome, Task
 from pipeline.engines.prepare import Prepared
 from pipeline.errors import EngineLostError, problems_of
+from pipeline.manifest.models import Pair
 
 # An engine that reaches one of these wants no more tasks until results are taken.
 _MOST = 64  # results
@@ -63,13 +64,18 @@ class Outcomes:
 
 
 def failed(task: Task, error: Exception) -> Failed:
-    """The outcome of a task that ended with an error. Lack of memory gets a message with the remedy."""
-    if is_out_of_memory(error):
-        p = task.pair.parameters
-        scale = f" or style_scale from {p.style_scale:g}" if p.style_scale > 1 else ""
-        remedy = f"lower max_size from {p.max_size}{scale}, or end other programs that use this memory"
-        error = NSTError(f"too large for the memory at hand; {remedy}")
-    return Failed(task, problems_of(error, task.pair.place, task.pair.id)[0])
+    """The outcome of a task that ended with an error."""
+    return Failed(task, problems_of(in_words(error, task.pair), task.pair.place, task.pair.id)[0])
+
+
+def in_words(error: Exception, pair: Pair) -> Exception:
+    """An error about a pair; if it is lack of memory, one with the remedy in its place."""
+    if not is_out_of_memory(error):
+        return error
+    p = pair.parameters
+    scale = f" or style_scale from {p.style_scale:g}" if p.style_scale > 1 else ""
+    remedy = f"lower max_size from {p.max_size}{scale}, or end other programs that use this memory"
+    return NSTError(f"too large for the memory at hand; {remedy}")
 
 
 def unencoded_bytes(prepared: Prepared, result: Result) -> int:

@@ -16,7 +16,7 @@ def note_of_tiles(stylizer: Stylizer, task: Task, pair: PreparedPair) -> Note | 
         f"{task.pair.place or task.manifest}: {width}x{height} is computed in tiles of at most "
         f"{tile / 1e6:.1f} megapixels; this takes up to {_duration(stylizer.expected_seconds(pair))}"
     )
-    return Note(message, details={"manifest": task.manifest, "id": task.pair.id})
+    return Note(message, details={"manifest": task.manifest, "pair": task.pair.id})
 
 
 def _duration(seconds: float) -> str:

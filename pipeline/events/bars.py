@@ -4,8 +4,10 @@ import platform
 import threading
 from typing import TextIO, cast
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from pipeline.errors import Problem, printable
 from pipeline.events.listener import (
@@ -27,20 +29,23 @@ from pipeline.events.listener import (
 from pipeline.events.streams import Forgiving
 from pipeline.outbox.record import Record
 
+_LEAST_NAME = 16  # columns of the terminal
+_BESIDE_NAMES = 48  # columns for a bar, the count, the time left and the loss
+
 
 class Bars:
     """A bar for each pair that is computed and one for all pairs known so far."""
 
     def __init__(self, out: TextIO) -> None:
         self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[losses]}"),
+            TextColumn("{task.fields[loss]}"),
             console=Console(file=cast(TextIO, Forgiving(out))),
         )
-        self._all = self._bars.add_task("all pairs", total=0, losses="", visible=False)
+        self._all = self._bars.add_task("all pairs", total=0, loss="", visible=False)
         self._pairs: dict[tuple[str, str], TaskID] = {}
         self._left: dict[str, int] = {}  # pairs that are not done, by manifest
         self._known, self._lock = 0, threading.Lock()
@@ -87,11 +92,19 @@ class Bars:
     def _evaluated(self, event: Evaluated) -> None:
         key, evaluation = (event.manifest, event.pair), event.evaluation
         if key not in self._pairs:
-            name = printable("/".join(key))
-            self._pairs[key] = self._bars.add_task(name, total=evaluation.steps, losses="")
-        losses = evaluation.losses
-        shown = f"content {losses.content:.4g}  style {losses.style:.4g}  total {losses.total:.4g}"
-        self._bars.update(self._pairs[key], completed=evaluation.step, losses=shown)
+            name = self._shortened(printable("/".join(key)))
+            self._pairs[key] = self._bars.add_task(name, total=evaluation.steps, loss="")
+        loss = f"loss {evaluation.losses.total:.4g}"
+        self._bars.update(self._pairs[key], completed=evaluation.step, loss=loss)
+
+    def _shortened(self, name: str) -> str:
+        """The name as it fits beside its bar. Its end stays, by which the pairs of a sweep differ."""
+        most = max(_LEAST_NAME, self._bars.console.width - _BESIDE_NAMES)
+        if cell_len(name) <= most:
+            return name
+        while cell_len(name) >= most:
+            name = name[1:]
+        return f"…{name}"
 
     def _done(self, manifest: str, record: Record, computed: bool) -> None:
         # Which machine it was is of interest only if it was not this one.

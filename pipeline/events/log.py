@@ -42,7 +42,9 @@ class JsonLines:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         text = json.dumps({"time": time, "level": level, "event": name, **details})
         with self._lock:
-            print(text, file=self._out, flush=True)
+            # As one text, so that an unbuffered stream gets whole lines even if others write to it as well.
+            self._out.write(f"{text}\n")
+            self._out.flush()
 
     def close(self) -> None:
         pass
@@ -65,7 +67,9 @@ def line_of(event: Event) -> Line | None:
             return "pair done" if computed else "pair done already", "info", details
         case Failed(manifest, problem):
             name = "pair failed" if problem.id else "manifest refused"
-            return name, "error", {"manifest": manifest, **problem.to_json()}
+            said = problem.to_json()
+            named = {"pair": said["id"]} if problem.id else {}
+            return name, "error", {"manifest": manifest, **named, **said}
         case ManifestEnded(manifest, problems, page):
             where = {"page": page} if page else {}
             details = {"manifest": manifest, "problems": problems, **where}

@@ -198,7 +198,8 @@ def json_schema() -> dict[str, Any]:
     parameters, product = kinds["Parameters"]["properties"], kinds["Product"]
     product["properties"] |= {name: one_or_several(value) for name, value in parameters.items()}
     product["additionalProperties"] = False
-    product["not"] = BOTH_STRENGTHS
+    none = {"not": {"enum": [None, [None]]}}
+    product["not"] = BOTH_STRENGTHS | {"properties": {"strength": none}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "nst-pipeline manifest, version 1",

@@ -26,8 +26,12 @@ def plain_file_name(name: str) -> str:
     """Return the name unchanged. Raises `ValueError` if some file system does not allow it."""
     if not name:
         raise ValueError("an id must not be empty")
-    if re.search(_NOT_IN_NAMES, name) or not name.isprintable():
+    if re.search(_NOT_IN_NAMES, name):
         raise ValueError('an id is a plain file name, without / \\ < > : " | ? * or control characters')
+    if unseen := next((c for c in name if not c.isprintable()), ""):
+        raise ValueError(
+            f"an id must not have invisible or unassigned characters, such as U+{ord(unseen):04X}"
+        )
     if name.startswith((".", " ")) or name.endswith((".", " ")):
         raise ValueError("an id must not begin or end with a dot or a space")
     if _DEVICES.match(name):

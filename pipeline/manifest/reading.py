@@ -79,7 +79,7 @@ class _Found:
             elif key in VALUES:
                 checked[key] = self._checked(value, place, VALUES[key])
                 self._check_sweep(value, checked[key], place)
-            elif isinstance(value, list):
+            elif isinstance(value, list) and key in ("content", "style"):
                 checked[key] = self._checked(value, place, _REFERENCE) or ["a"] * bool(value)
         return checked
 

@@ -14,6 +14,11 @@ _LONGEST_VALUE, _LONGEST_PLACE = 60, 200  # characters of a value and of a place
 _MASKS = {
     name: f'"styles": [{{"image": "art.png", "{name}": "mask.png"}}]' for name in ("region", "image_region")
 }
+# What to write in place of several paths.
+_SEVERAL = {
+    "content": "for a picture of each, use 'product'",
+    "style": "for a mixture use 'styles', and for a picture of each 'product'",
+}
 _JSON = json.JSONEncoder(ensure_ascii=False, default=str)
 _CLEARER_MESSAGES = {
     "model_type": "should be an object",
@@ -53,8 +58,8 @@ def problem_of(details: dict[str, Any], single: bool) -> Problem:
         path = path[2:]
     # For an error in a key of a mapping, pydantic appends "[key]" to the place.
     place = place_of(tuple(part for part in path if part != "[key]"))
-    if kind == "extra_forbidden" and path[-1] in _MASKS:
-        return Problem(place, f"belongs to an entry of 'styles', as in {_MASKS[str(path[-1])]}")
+    if kind == "extra_forbidden" and (remedy := _remedy_of_place(path, single)):
+        return Problem(place, remedy)
     if kind == "extra_forbidden":
         known = _known_keys(details["loc"])
         if single and len(details["loc"]) == 3:
@@ -64,7 +69,7 @@ def problem_of(details: dict[str, Any], single: bool) -> Problem:
         return Problem(place, f"unknown key; {hint}")
     if kind == "missing":
         return Problem(place, "is missing")
-    if isinstance(details["input"], list) and (remedy := _remedy_of_list(path)):
+    if isinstance(details["input"], list) and (remedy := _remedy_of_list(path, details["input"])):
         return Problem(place, f"{remedy}; found {shown(details['input'])}")
     message = _CLEARER_MESSAGES.get(kind, reworded(message))
     if kind == "greater_than_equal" and 0 < details["ctx"]["ge"] < 1e-3:
@@ -74,10 +79,30 @@ def problem_of(details: dict[str, Any], single: bool) -> Problem:
     return Problem(place, f"{message}; found {shown(details['input'])}")
 
 
-def _remedy_of_list(path: tuple[int | str, ...]) -> str:
+def _remedy_of_place(path: tuple[int | str, ...], single: bool) -> str:
+    """Where a key belongs that is known, but not here; empty if there is nothing to say about it."""
+    key = str(path[-1])
+    if key in _MASKS and path[0] == "product":
+        return "a product has no regions; write its pairs into 'pairs', each with 'styles'"
+    if key in _MASKS:
+        return f"belongs to an entry of 'styles', as in {_MASKS[key]}"
+    if len(path) > 1:
+        return ""
+    if single and key == "product":
+        return "does not go with the pair beside it; move that into 'pairs'"
+    if key in Parameters.model_fields:
+        return "belongs in 'defaults', for all pairs, or in a pair"
+    return "belongs in an entry of 'pairs'" if key in PairEntry.model_fields else ""
+
+
+def _remedy_of_list(path: tuple[int | str, ...], found: list[Any]) -> str:
     """What to do about a list where none belongs; empty if there is nothing to say about it."""
     if path == ("product",):
         return "should be one object; put other products into other manifests"
+    if path[-1] in _SEVERAL and path[0] != "product":
+        return f"should be one path; {_SEVERAL[str(path[-1])]}"
+    if str(path[-1]).endswith("_layers") and not any(isinstance(item, dict) for item in found):
+        return 'should be an object of layers and weights, such as {"relu4_1": 1}'
     if path[-1] in Parameters.model_fields and path[0] != "product":
         return "should be one value; a list of values is a sweep, which belongs in 'product'"
     return ""

@@ -8,7 +8,6 @@ DIGEST is the beginning of the digest of all pairs: failures of a replaced plan 
 Nothing else is shared: which pairs are done, the records say.
 """
 
-import contextlib
 import hashlib
 import json
 import math
@@ -18,7 +17,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from pipeline.errors import ConflictError, NotFoundError, Problem, UsageError, printable
+from pipeline.errors import ConflictError, NotFoundError, Problem, StoreError, UsageError, printable
 from pipeline.manifest.models import Pair
 from pipeline.manifest.shard import Shard
 from pipeline.outbox.record import record_name
@@ -133,18 +132,32 @@ class SharedNotes:
         """The pairs that shards of this plan have noted as failed, and the files that say so.
 
         `results` are the entries of the manifest's folder, by name. A pair whose record is newer than the
-        note has been done since.
+        note has been done since. Raises `StoreError` if a file is damaged.
         """
-        files = self._failure_files(plan)
+        with waiting_for_outbox():
+            files = self._failure_files(plan)
         found = dict[str, Problem]()
         for file in files:
-            with contextlib.suppress(NotFoundError, ValueError, TypeError, KeyError):
-                key = f"{self._manifest}/{PARTS}/{file.name}"
-                for each in json.loads(self._store.read(key, _LONGEST)):
-                    record = results.get(record_name(each["id"]))
-                    if record is None or record.modified <= file.modified:
-                        found[each["id"]] = Problem(each.get("place", ""), each["message"], each["id"])
+            for each in self._failed(f"{self._manifest}/{PARTS}/{file.name}"):
+                record = results.get(record_name(str(each.id)))
+                if record is None or record.modified <= file.modified:
+                    found[str(each.id)] = each
         return found, files
+
+    def _failed(self, key: str) -> list[Problem]:
+        """What a file says about pairs that have failed; nothing if it is not there any more."""
+        with waiting_for_outbox():
+            try:
+                data = self._store.read(key, _LONGEST)
+            except NotFoundError:
+                return []
+        try:
+            noted = json.loads(data)
+            return [Problem(each.get("place", ""), each["message"], each["id"]) for each in noted]
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise StoreError(
+                f"{self._store.url}/{key}: damaged; repeat the shard of this number, which writes it again"
+            ) from None
 
     def _noted(self, key: str) -> tuple[bytes, str | None]:
         """What a file of failures contains, and its tag; an empty list if there is no file."""

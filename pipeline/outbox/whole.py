@@ -41,13 +41,14 @@ class SharedEnd:
         """Note the problems of this shard, and write the page if nothing is left.
 
         `computed` if this process has computed a pair; otherwise a page that is newer than all records stays.
-        Raises `UnavailableError`, `StoreError` if a record is damaged, and `ClaimLostError` also where shards
-        of something else have begun.
+        Raises `UnavailableError`, `StoreError` if a record or a note is damaged, and `ClaimLostError` also
+        where shards of something else have begun.
         """
         self._notes.note_failures(self._plan, self.shard, problems, confirm)
         with waiting_for_outbox():
             entries = {entry.name: entry for entry in self._store.entries(self._manifest)}
-            noted_failures, files = self._notes.failures(self._plan, entries)
+        noted_failures, files = self._notes.failures(self._plan, entries)
+        with waiting_for_outbox():
             noted = self._notes.plan()
         if noted is None or not noted.agrees(self._plan):
             place = f"{self._store.url}/{self._manifest}"

@@ -200,8 +200,11 @@ def test_files_without_permission_are_reported(call: Call) -> None:
         with as_ordinary_user():
             closed = call("validate", globs)
         (folder / "shut").chmod(0o755)
-    assert secret == (1, f"{pairs}: pairs[0]: secret.png: no permission; check its owner and mode\n")
-    assert shut == (1, f"{globs}: product: shut/x.png: no permission; check its owner and mode\n")
+    assert secret == (
+        1,
+        f"{pairs}: pairs[0] (secret-x): secret.png: no permission; check its owner and mode\n",
+    )
+    assert shut == (1, f"{globs}: product (x-x): shut/x.png: no permission; check its owner and mode\n")
     closed_folder = f"{folder.resolve()}/shut/: cannot be listed (Permission denied)"
     assert closed[1].startswith(f"{globs}: warning: {closed_folder}; it is left out\n")
     assert inbox == (1, f"nst-pipeline: {folder}/shut/x: no permission; check its owner and mode\n")

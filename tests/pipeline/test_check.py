@@ -1,12 +1,18 @@
 """What `validate` says about pairs that need much memory, without a machine that has little."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from nst import NSTError
 from nst.memory import GB
-from pipeline.check import memory_of
+from nst.pair import PreparedPair
+from pipeline.check import check, listed, memory_of
+from pipeline.errors import Problem, UsageError
 from pipeline.settings import Settings
-from tests.conftest import SHALLOW
+from pipeline.stores.opening import Stores
+from tests.conftest import SHALLOW, make_picture
 from tests.nst.pairs import prepared
 
 LARGE = prepared(size=(800, 600), **SHALLOW)  # it needs 1 GB at least
@@ -64,3 +70,36 @@ def test_a_gpu_that_does_not_answer_gives_a_warning(monkeypatch: pytest.MonkeyPa
     assert memory_of(settings(), warnings.append)(LARGE) == ""
     (warning,) = warnings
     assert warning.endswith("can't be measured: CUDA error: out of memory")
+
+
+def test_pairs_of_a_product_share_a_sentence() -> None:
+    missing = [Problem("product", "a.png: no such file", f"p{number}") for number in range(1000)]
+    other = Problem("product", "b.png: no such file", "p0")
+    assert listed([other, *missing, Problem("", "no pair")]) == [
+        "product (p0): b.png: no such file",
+        "product (p0): a.png: no such file (and 999 more pairs)",
+        "no pair",
+    ]
+
+
+def test_an_unexpected_error_of_one_pair_hides_nothing_of_the_others(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        make_picture().save(tmp_path / name)
+    pair = {"content": "a.png", "style": "b.png"}
+    pairs = [{**pair, "id": "one"}, {**pair, "id": "two"}, {**pair, "content": "gone.png", "id": "three"}]
+    (tmp_path / "m.json").write_text(json.dumps({"pairs": pairs}))
+    errors: list[Exception] = [MemoryError(), KeyError("odd")]
+
+    def fits(pair: PreparedPair) -> str:
+        raise errors.pop(0)
+
+    stores = Stores()
+    count, problems = check(tmp_path / "m.json", stores, [], None, fits=fits)
+    assert count == 3
+    assert [problem.id for problem in problems] == ["one", "two", "three"]
+    assert "too large for the memory at hand; lower max_size from 1024" in problems[0].message
+
+
+def test_wrong_usage_is_no_fault_of_the_manifest(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        check(tmp_path / "m.json", Stores(), ["ftp://x"], None)

@@ -365,5 +365,5 @@ def test_a_cluster_of_another_version_of_ray_is_refused(
 def test_without_the_extra_the_command_to_install_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "pipeline.engines.ray", raising=False)
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r"pip install '.\[ray\]' in a checkout"):
+    with pytest.raises(UsageError, match=r"pip install -c constraints.txt '.\[ray\]' in a checkout"):
         make_engine(Settings(engine="ray", ray_address="head:6379"), Stores(), Timing())

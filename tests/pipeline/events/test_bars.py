@@ -1,9 +1,11 @@
 """The output of the program on a real (pseudo) terminal."""
 
 import fcntl
+import io
 import json
 import os
 import pty
+import re
 import select
 import shlex
 import signal
@@ -14,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from nst.result import Evaluation, Losses
+from pipeline.events.bars import Bars
+from pipeline.events.listener import Evaluated, ManifestStarted
 from tests.conftest import FAKE_COMMAND, QUICK_SETTINGS
 
 LASTING_COMMAND = [*FAKE_COMMAND[:-1], "lasting"]
@@ -124,3 +129,20 @@ def test_the_program_works_with_closed_stdout_or_stderr(folder: Path, closed: st
     command = shlex.join([*FAKE_COMMAND, "run", str(folder / "m.json"), "--outbox", str(folder / "outbox")])
     assert subprocess.run(f"{command} {closed}", shell=True).returncode == 0
     assert len(list(folder.glob("outbox/*/*.loss.jsonl"))) == 1
+
+
+def test_a_narrow_terminal_shows_a_bar_beside_the_end_of_a_long_name(folder: Path) -> None:
+    losses = Losses(content=1.0, style=2.0, tv=3.0, total=123456.0)
+    out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        patch.setenv("FORCE_COLOR", "1")
+        bars = Bars(out)
+        bars.hear(ManifestStarted("weddings-2026", 500))
+        name = "IMG_0123-waves-strength=0.3"
+        bars.hear(Evaluated("weddings-2026", name, Evaluation(100, 200, 512, losses, 1.0)))
+        bars.close()
+    lines = re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", out.getvalue()).splitlines()
+    row = next(line for line in reversed(lines) if "strength=0.3" in line)
+    assert re.search("…[^ ]*-strength=0.3 ━{8,}.* 100/200 .*loss 1.235e\\+05", row)
+    assert any(re.search("all pairs .* 0/500 ", line) for line in lines)

@@ -256,6 +256,6 @@ def test_only_metrics_need_the_extra_and_its_absence_is_reported_in_one_sentence
         assert call_fake(*arguments, *option) == (
             2,
             "nst-pipeline: metrics need the extra 'serve', which is not installed: "
-            "pip install '.[serve]' in a checkout\n",
+            "pip install -c constraints.txt '.[serve]' in a checkout\n",
         )
     assert call_fake(*arguments)[0] == 0

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from pipeline.events.listener import PairDone
+from pipeline.errors import Problem
+from pipeline.events.listener import Failed, PairDone
 from pipeline.events.log import JsonLines
 from pipeline.outbox.record import DeliveredLosses
 from tests.pipeline.outbox.made import make_record
@@ -30,3 +31,23 @@ def test_the_machine_that_made_a_picture_is_named_where_the_record_names_it() ->
     named, unnamed = map(json.loads, out.getvalue().splitlines())
     assert named["node"] == "gpu-1"
     assert "node" not in unnamed
+
+
+class Packets(io.StringIO):
+    """Keeps each text that is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.written.append(text)
+        return len(text)
+
+
+def test_a_line_is_written_at_once_and_names_a_failed_pair_as_other_lines_do() -> None:
+    out = Packets()
+    JsonLines(out).hear(Failed("m", Problem("pairs[0]", "broken", "p0")))
+    (line,) = out.written
+    assert line.endswith("}\n")
+    assert json.loads(line)["pair"] == json.loads(line)["id"] == "p0"

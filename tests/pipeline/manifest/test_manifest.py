@@ -70,7 +70,7 @@ def test_a_byte_order_mark_is_ignored() -> None:
 @pytest.mark.parametrize(("first", "second"), [("one", "one"), ("one", "ONE"), ("caf\xe9", "cafe\u0301")])
 def test_two_pairs_are_refused_if_their_ids_are_the_same_on_some_file_system(first: str, second: str) -> None:
     document = {"pairs": [{**PAIR, "id": first}, {**PAIR, "id": "two"}, {**PAIR, "id": second}]}
-    assert problem(document).startswith(f"pairs[2].id: '{second}' is named twice, here and in pairs[0]")
+    assert f": '{second}' is named twice, here and in pairs[0]" in problem(document)
 
 
 def test_pairs_that_have_no_ids_never_clash(tmp_path: Path) -> None:

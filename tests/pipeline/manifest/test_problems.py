@@ -66,6 +66,38 @@ def test_an_unknown_key_is_reported_with_the_most_similar_known_key(document: ob
 
 
 @pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({**EXAMPLE, "max_size": 512}, "max_size: belongs in 'defaults', for all pairs, or in a pair"),
+        (
+            {**PAIR, "product": PRODUCT},
+            "product: does not go with the pair beside it; move that into 'pairs'",
+        ),
+        ({**PAIR, "pairs": [PAIR]}, "content: belongs in an entry of 'pairs'"),
+        (
+            {"product": {**PRODUCT, "region": "m.png"}},
+            "product.region: a product has no regions; write its p",
+        ),
+        ({**PAIR, "region": "m.png"}, "region: belongs to an entry of 'styles', as in "),
+        (
+            {**PAIR, "style": ["b", "c"]},
+            "style: should be one path; for a mixture use 'styles', and for a pi",
+        ),
+        ({**PAIR, "content": ["b"]}, "content: should be one path; for a picture of each, use 'product'"),
+        (
+            {**PAIR, "content_layers": ["relu4_1"]},
+            "content_layers: should be an object of layers and weights",
+        ),
+        ({"product": {**PRODUCT, "keep": [1]}}, "product.keep: should be a valid string; found [1]"),
+    ],
+)
+def test_what_is_written_at_a_wrong_place_is_reported_with_the_right_one(
+    document: object, message: str
+) -> None:
+    assert str(problems(document)[0]).startswith(message)
+
+
+@pytest.mark.parametrize(
     ("keys", "message"),
     [
         ('"style_weight": "1"', 'pairs[0].style_weight: should be a valid number; found "1"'),
@@ -177,6 +209,10 @@ def test_all_pairs_whose_weights_do_not_go_together_are_listed() -> None:
 
 def test_an_id_is_a_plain_file_name() -> None:
     assert problem(of_pair(id="a/b")).startswith("pairs[3].id: an id is a plain file name, without / ")
+    joined = problem(of_pair(id="a\u200db"))
+    assert joined.startswith(
+        "pairs[3].id: an id must not have invisible or unassigned characters, such as U+200D"
+    )
 
 
 def test_all_problems_are_reported_together() -> None:

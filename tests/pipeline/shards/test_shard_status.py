@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.inbox.inbox import Status
+from pipeline.outbox.progress import Progress
+from pipeline.status import print_status
 from pipeline.stores.folder import FolderStore
 from tests.conftest import make_png
 from tests.pipeline.calling import Call
@@ -63,6 +66,20 @@ def test_status_on_a_terminal_is_a_table(
     code, text = call_fake("status", "--outbox", tmp_path / "out")
     assert code == 0
     assert re.search(r"m +│ 7 +│ 1 +│ 0 +│ 12 +│ 2, 3, 4, 5, 6, 7 +│ no", text)
+
+
+def test_names_are_whole_on_a_narrow_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"order-2026-11-28-{number:03}" for number in range(12)]
+    missing = "photos/customers/2026/november/wedding-in-the-mountains/originals/IMG_0001.jpg: no such file"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        patch.setattr(sys.stdout, "isatty", lambda: True)
+        progress = Progress(pairs=7, done=1, failed=0, shards=12, missing=[2], page=False)
+        print_status(Status(names, [], [], {"m": missing}), {"ä" * 60: progress})
+    text = re.sub(r"[\s│]", "", capsys.readouterr().out)
+    assert missing.replace(" ", "") in text
+    assert "and2more" in text
+    assert text.count("ä") == 60
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,20 @@ def test_a_failed_pair_is_on_the_page_and_does_not_keep_it_from_being_written(
     assert counted(results).failed == 0
 
 
+def test_a_damaged_note_of_failures_is_named_with_what_writes_it_again(
+    run: Call, tmp_path: Path, results: Any
+) -> None:
+    manifest = project(tmp_path / "in", broken=(1,))
+    assert run(manifest, "--shard", "2/2")[0] == 1
+    (note,) = [e.name for e in results.entries("m/.shards") if e.name.startswith("failed-")]
+    results.write(f"m/.shards/{note}", b'[{"id"')
+    code, text = run(manifest, "--shard", "1/2")
+    assert code == 1
+    assert f"m/.shards/{note}: damaged; repeat the shard of this number" in text
+    assert run(manifest, "--shard", "2/2")[0] == 1
+    assert "gone.png" in results.read("m/index.html", 10**7).decode()
+
+
 def test_a_pair_that_was_done_and_fails_now_counts_as_failed(run: Call, tmp_path: Path, results: Any) -> None:
     manifest = project(tmp_path / "in", broken=(1,))
     image = manifest.parent / "gone.png"
