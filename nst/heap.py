@@ -40,8 +40,16 @@ def freed_memory_kept() -> Iterator[None]:
     finally:
         _set(_MMAP_MAX, _USUAL_MMAP_MAX)
         _set(_TRIM_THRESHOLD, _USUAL_TRIM_THRESHOLD)
-        if _library:
-            _library.malloc_trim(0)
+        give_back()
+
+
+def give_back() -> None:
+    """Give all memory back that is free now.
+
+    Buffers of other sizes follow, which would not fit into it: so the process takes less at most.
+    """
+    if _library:
+        _library.malloc_trim(0)
 
 
 def _load() -> ctypes.CDLL | None:

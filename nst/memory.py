@@ -16,7 +16,7 @@ _STATE = 180  # bytes a pixel of what else grows with the picture, with the cont
 _KEPT, _GUIDE = 16, 12  # bytes a pixel of what is kept of the content, and of each region
 # Bytes a pixel that is computed at once. On a CPU, this includes freed memory that is kept, see `nst.heap`.
 _FEATURES = {
-    "cpu": {torch.float32: 2700, torch.bfloat16: 2000},
+    "cpu": {torch.float32: 2700, torch.bfloat16: 2600},
     "cuda": {torch.float32: 2000, torch.bfloat16: 1500},
 }
 # Bytes a pixel of a style while its Gram matrices are computed. On a CPU these are its integers of 8 bits and

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from nst import color, images
+from nst import color, heap, images
 from nst.canvas import Canvas
 from nst.device import upload
 from nst.errors import NSTError
@@ -39,6 +39,7 @@ from nst.tape import Row, Tape
 from nst.targets import Targets
 
 _FINE_SHARE = 0.8  # of the iterations of a scale and all coarser ones, the share of that scale
+_SMALL = 2**18  # pixels; the memory that smaller pictures free is not worth the time to give it back
 
 
 def split(iterations: int, levels: int) -> list[int]:
@@ -100,10 +101,17 @@ class BatchRun:
         image = self._minimise(objective, self._best_start(objective), 0, repeat)
         for level in range(1, len(self._schedule)):
             del objective  # the targets of this scale need its memory
+            self._give_back()
             repeat = self._targets.repeat(self._pairs, level)
             objective = self._targets.objective(self._pairs, level)
             image = self._minimise(objective, self._refined(image, level), level, repeat)
+        self._give_back()
         return self._deliver(objective, image)
+
+    def _give_back(self) -> None:
+        """Give freed memory of a large picture back, as the buffers that follow have other sizes."""
+        if self._targets.device.type == "cpu" and math.prod(self._pairs[0].contents[-1].size) > _SMALL:
+            heap.give_back()
 
     def _best_start(self, objective: Objective) -> Tensor:
         """Of the pictures that each pair may start from, the one with the lowest loss, `(B, 3, H, W)`."""

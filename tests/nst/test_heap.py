@@ -6,6 +6,10 @@ import sys
 
 import pytest
 
+from nst import Stylizer, heap
+from tests.conftest import SHALLOW
+from tests.nst.pairs import prepared
+
 # Functions for the size of this process in MB, and for how many pages it has touched for the first time.
 MEASURE = """
 import ctypes, os, resource, threading
@@ -64,6 +68,32 @@ def test_an_evaluation_uses_the_memory_of_the_one_before_and_a_run_gives_it_back
     # Otherwise this test would prove nothing.
     assert usual > 9_000
     assert taken > 200
+
+
+def test_memory_that_is_kept_can_be_given_back() -> None:
+    kept, left = printed("""
+import torch
+from nst import heap
+
+with heap.freed_memory_kept():
+    numbers = torch.ones(50_000_000)
+    del numbers
+    print(megabytes())
+    heap.give_back()
+    print(megabytes())
+""")
+    assert kept - left > 150
+
+
+@pytest.mark.parametrize(("size", "times"), [((640, 480), 3), ((512, 384), 0)])
+def test_freed_memory_of_a_large_picture_is_given_back_before_buffers_of_other_sizes(
+    stylizer: Stylizer, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], times: int
+) -> None:
+    pair, calls = prepared(size=size, epochs=1, **SHALLOW), list[None]()
+    monkeypatch.setattr(heap, "give_back", lambda: calls.append(None))
+    stylizer.run([pair])
+    # Before each scale but the first one, before the losses of the result, and in any case after the run.
+    assert len(calls) == times + 1
 
 
 def test_the_switch_for_large_pages_is_on_unless_the_environment_says_otherwise(
