@@ -61,7 +61,7 @@ def campaign(place: Place, stylizer: Stylizer, runners: int, kills: int, chance:
         hazards = Hazards(place.span, box.timing.lease, chance, verdict)
         people.fill()
         for _ in range(ROUNDS):
-            if box.left():
+            if box.left() and verdict.counts["SIGKILL"] < kills * place.share:
                 hazards.end_all(box, stylizer, runners, people)
                 verdict.judge_halves(box)
         finish(box, stylizer, people, verdict)

@@ -44,7 +44,7 @@ from tests.conftest import make_png
 from tests.pipeline.box import BROKEN, Box, in_bucket, in_folder
 from tests.pipeline.signed import LIMIT, Signed, check_signatures
 
-SHARDS, PAIRS = 16, 48
+SHARDS, EACH = 16, 3  # pairs of each
 # The last shard that begins writes three files for each of its three pairs, at least.
 LAST = 9
 _WRITES = ("write", "replace", "move", "remove")
@@ -100,7 +100,7 @@ class Round:
         for seed, name in enumerate(("a.png", "b.png")):
             (self.folder / name).write_bytes(make_png(32, 32, seed))
         images = {"content": "a.png", "style": "b.png", "max_size": 32}
-        listed = [{"id": f"p{number}", "seed": number, **images} for number in range(PAIRS)]
+        listed = [{"id": f"p{number}", "seed": number, **images} for number in range(EACH * self.shards)]
         (self.folder / "m.json").write_text(json.dumps({"pairs": listed}))
 
     def _start_all(self, stylizer: Stylizer, seen_as: Sequence[Callable[[Store], Any]]) -> list[int]:
@@ -139,7 +139,7 @@ class Round:
         return made
 
     def _judge(self, before: dict[str, int], after: dict[str, int]) -> None:
-        pairs = [f"p{number}" for number in range(PAIRS)]
+        pairs = [f"p{number}" for number in range(EACH * self.shards)]
         url = self.box.outbox.url
         page = self.box.outbox.read("m/index.html", LIMIT).decode() if self._has_page() else ""
         self.found["lost"] += [f"{url} {pair}" for pair in pairs if pair not in after]
@@ -166,7 +166,7 @@ def main() -> None:
             found = [Round(make(), Path(root) / f"{name}-{number}", shards) for number in range(rounds)]
             for each in found:
                 each.run(signed, chance)
-            counts = [rounds, rounds * shards, sum(each.killed for each in found), rounds * PAIRS]
+            counts = [rounds, rounds * shards, sum(each.killed for each in found), rounds * EACH * shards]
             counts += [sum(len(each.found[kind]) for each in found) for kind in Round.KINDS]
             print_row([name, *counts])
             bad += [f"{kind}: {text}" for each in found for kind in Round.KINDS for text in each.found[kind]]

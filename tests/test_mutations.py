@@ -36,7 +36,8 @@ def test_a_text_that_is_not_there_once_is_reported(tmp_path: Path, text: str) ->
         Mutation("name", "code.py", text, "", "test").file(tmp_path)
 
 
-@pytest.mark.parametrize("part", [pytest.param(n, marks=_for_suite(n, _PARTS)) for n in range(_PARTS)])
+@pytest.mark.long  # the suite runs each of these tests itself
+@pytest.mark.parametrize("part", range(_PARTS))
 def test_without_a_mutation_the_tests_pass(place: Path, part: int) -> None:
     code, output = run(place, sorted({mutation.node for mutation in MUTATIONS})[part::_PARTS])
     assert code == PASSED and "skipped" not in output, output

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import os
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import boto3
@@ -44,6 +44,7 @@ def _session(timing: Timing) -> boto3.Session:
         if (path := os.environ.get(variable, "")).startswith("~"):
             os.environ[variable] = os.path.expanduser(path)
     core = botocore.session.get_session()
+    core.register_component("data_loader", _loader())
     # botocore itself does not read AWS_REGION.
     if region := os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION"):
         core.set_config_variable("region", region)
@@ -54,6 +55,12 @@ def _session(timing: Timing) -> boto3.Session:
             read(), read, found.method, advisory_timeout=0, mandatory_timeout=0
         )
     return boto3.Session(botocore_session=core)
+
+
+@cache
+def _loader() -> Any:
+    """What reads the large descriptions of services: one for all sessions, so that each is read once."""
+    return botocore.session.get_session().get_component("data_loader")
 
 
 def _keys_of_file(seconds: float) -> dict[str, str | None]:

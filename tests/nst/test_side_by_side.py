@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from nst import Evaluation, NSTError, PreviewCallbacks, Stylizer
+from tests.conftest import SHALLOW
 from tests.nst.pairs import prepared
 
 
@@ -37,14 +38,18 @@ def test_a_pair_has_the_picture_that_it_has_alone_with_as_many_cores(stylizer: S
 
 def test_a_batch_of_more_pairs_is_computed_together(stylizer: Stylizer) -> None:
     indices: list[int] = []
-    results = stylizer.run([prepared(seed) for seed in (1, 3, 4)], lambda index, _: indices.append(index))
+    results = stylizer.run(
+        [prepared(seed, **SHALLOW) for seed in (1, 3, 4)], lambda index, _: indices.append(index)
+    )
     assert len({result.image.tobytes() for result in results}) == 3
     assert indices == [0, 1, 2] * 20
 
 
 def test_evaluations_have_the_index_of_their_pair_and_keep_their_order(stylizer: Stylizer) -> None:
     received: list[tuple[int, Evaluation]] = []
-    results = stylizer.run([prepared(1), prepared(3)], lambda i, e: received.append((i, e)))
+    results = stylizer.run(
+        [prepared(1, **SHALLOW), prepared(3, **SHALLOW)], lambda i, e: received.append((i, e))
+    )
     for index, result in enumerate(results):
         assert [e for i, e in received if i == index] == result.evaluations
     assert results[0].evaluations != results[1].evaluations
@@ -52,7 +57,7 @@ def test_evaluations_have_the_index_of_their_pair_and_keep_their_order(stylizer:
 
 def test_the_seconds_of_all_pairs_are_the_time_that_they_took_together(stylizer: Stylizer) -> None:
     began = time.perf_counter()
-    results = stylizer.run([prepared(1), prepared(3)])
+    results = stylizer.run([prepared(1, **SHALLOW), prepared(3, **SHALLOW)])
     took = time.perf_counter() - began
     assert 0.5 * took < sum(result.seconds for result in results) <= took
 
@@ -73,7 +78,7 @@ def test_an_error_of_the_callback_ends_all_pairs(stylizer: Stylizer) -> None:
 
 
 def test_the_error_of_a_pair_is_raised_and_the_others_can_be_run_again(stylizer: Stylizer) -> None:
-    good = prepared(1)
+    good = prepared(1, **SHALLOW)
     bad = replace(good, starts=torch.full_like(good.starts, math.nan))
     with pytest.raises(NSTError, match="not a finite number"):
         stylizer.run([good, bad])
@@ -85,10 +90,11 @@ def test_a_preview_is_of_the_pair_that_was_asked_for(stylizer: Stylizer) -> None
     previews = PreviewCallbacks(
         lambda: due.pop() if due else [], lambda index, image: shown.append((index, image)), 16
     )
-    with_previews = stylizer.run([prepared(1, epochs=2), prepared(3, epochs=2)], previews=previews)
+    pairs = [prepared(seed, epochs=2, **SHALLOW) for seed in (1, 3)]
+    with_previews = stylizer.run(pairs, previews=previews)
     assert sorted(index for index, _ in shown) == [0, 1]
     assert all(image.size == (16, 13) for _, image in shown)
-    without = stylizer.run([prepared(1, epochs=2), prepared(3, epochs=2)])
+    without = stylizer.run(pairs)
     assert [r.image.tobytes() for r in with_previews] == [r.image.tobytes() for r in without]
 
 

@@ -9,7 +9,7 @@ import torch
 from nst import Stylizer
 from pipeline.engines.base import Finished
 from pipeline.engines.local import LocalEngine
-from pipeline.engines.side_by_side import best_of
+from pipeline.engines.side_by_side import best_of, remembered
 from pipeline.events.listener import BatchBegan, Note
 from pipeline.events.previews import Previews
 from pipeline.events.recording import RecordingListener
@@ -86,11 +86,12 @@ def test_nothing_is_measured_for_one_pair(folder: Path) -> None:
     assert notes_of(folder, 1)[0] == []
 
 
-@pytest.mark.parametrize("damaged", ['{"', "null", "[1]", '{"x": "y"}'])
-def test_it_is_measured_again_if_the_file_is_damaged(damaged: str, folder: Path, tmp_path: Path) -> None:
+def test_it_is_measured_again_if_the_file_is_damaged(folder: Path, tmp_path: Path) -> None:
     kept = tmp_path / "cache" / "nst-pipeline" / "side-by-side.json"
     kept.parent.mkdir(parents=True)
-    kept.write_text(damaged)
+    for damaged in ("null", "[1]", '{"x": "y"}', '{"'):
+        kept.write_text(damaged)
+        assert remembered(Stylizer(device="cpu", dtype="fp32")) is None
     assert len(notes_of(folder, 6)[0]) == 1
     assert notes_of(folder, 6)[0] == []
 

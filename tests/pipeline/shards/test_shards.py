@@ -14,6 +14,9 @@ from tests.conftest import make_png
 from tests.pipeline.calling import Call
 from tests.pipeline.shards.sharded import computed, events, names, project
 
+# Of tests in which the kind of the outbox makes no difference.
+in_folder = pytest.mark.parametrize("out", ["folder"], indirect=True)
+
 
 def test_each_shard_computes_its_pairs_and_the_last_one_writes_the_page(
     run: Call, manifest: Path, results: Any
@@ -102,6 +105,7 @@ def test_a_failed_pair_is_on_the_page_and_does_not_keep_it_from_being_written(
     assert counted(results).failed == 0
 
 
+@in_folder
 def test_a_damaged_note_of_failures_is_named_with_what_writes_it_again(
     run: Call, tmp_path: Path, results: Any
 ) -> None:
@@ -150,6 +154,7 @@ def ids(store: Any) -> set[str]:
     return {name for name in names(store, "m/.shards") if re.fullmatch("ids-[0-9a-f]{12}.json", name)}
 
 
+@in_folder
 def test_a_shard_without_pairs_ends_with_0(run: Call, tmp_path: Path, results: Any) -> None:
     manifest = project(tmp_path / "in", pairs=2)
     code, text = run(manifest, "--shard", "3/3")
@@ -160,6 +165,7 @@ def test_a_shard_without_pairs_ends_with_0(run: Call, tmp_path: Path, results: A
     assert "index.html" in names(results)
 
 
+@in_folder
 def test_the_pages_of_a_long_manifest_are_complete(run: Call, tmp_path: Path, results: Any) -> None:
     manifest = project(tmp_path / "in", pairs=253)
     for number in (1, 2):
@@ -213,6 +219,7 @@ def test_a_failure_before_replace_does_not_count_for_a_shard_that_has_not_run_si
     assert "index.html" in names(results)
 
 
+@in_folder
 def test_another_number_of_shards_is_refused(run: Call, manifest: Path) -> None:
     assert run(manifest, "--shard", "1/4")[0] == 0
     code, text = run(manifest, "--shard", "1/1")
@@ -223,6 +230,7 @@ def test_another_number_of_shards_is_refused(run: Call, manifest: Path) -> None:
     assert (code, len(computed(text))) == (0, 5)
 
 
+@in_folder
 def test_an_equal_manifest_from_another_place_is_refused(run: Call, manifest: Path, tmp_path: Path) -> None:
     other = project(tmp_path / "other")
     assert run(manifest, "--shard", "1/2")[0] == 0
@@ -235,6 +243,7 @@ def test_an_equal_manifest_from_another_place_is_refused(run: Call, manifest: Pa
     assert run(manifest, "--shard", "1/2")[0] == 2
 
 
+@in_folder
 def test_auto_takes_the_shard_from_the_scheduler(
     run: Call, manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +253,7 @@ def test_auto_takes_the_shard_from_the_scheduler(
     assert (code, computed(text)) == (0, ["p1", "p4"])
 
 
+@in_folder
 @pytest.mark.parametrize(
     "text", [b"", b"[]", b'{"format": 2, "digest": "", "pairs": 1, "shards": 1, "manifest": ""}']
 )

@@ -81,14 +81,6 @@ def test_deleting_a_manifest_stops_the_work_on_it(box: Box) -> None:
     assert box.results("m") == []
 
 
-def test_cancelling_a_waiting_manifest_moves_it_to_failed(box: Box) -> None:
-    drop(box, "m", QUICK)
-    call("cancel", box)
-    assert box.names("failed") == {"m.json", "m.error.json"}
-    call("retry", box)
-    assert box.left() == {"m.json"}
-
-
 def test_a_small_manifest_is_done_before_a_large_one_that_started_earlier(
     folder_box: Callable[[], Box],
 ) -> None:
