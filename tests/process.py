@@ -43,9 +43,16 @@ class Runner:
                 self._lines.put(line)
         self._lines.put(None)
 
+    def _next_line(self) -> str | None:
+        """The next line of the log; none at its end."""
+        try:
+            return self._lines.get(timeout=_MOST)
+        except queue.Empty:
+            raise AssertionError(f"the process is silent after {self.events}") from None
+
     def wait_for_any(self) -> Event:
         """Wait for the next log line and return it."""
-        line = self._lines.get(timeout=_MOST)
+        line = self._next_line()
         assert line is not None, f"the process has ended after {self.events}"
         found: Event = json.loads(line)
         self.events.append(found)
@@ -60,7 +67,7 @@ class Runner:
 
     def begins(self) -> bool:
         """Wait until work on a pair begins; false if the process ends before."""
-        while (line := self._lines.get(timeout=_MOST)) is not None:
+        while (line := self._next_line()) is not None:
             self.events.append(json.loads(line))
             if self.events[-1]["event"] == "pair started":
                 return True
@@ -74,7 +81,7 @@ class Runner:
 
     def finish(self) -> int:
         """Read the log until the process ends, and return its exit code."""
-        while (line := self._lines.get(timeout=_MOST)) is not None:
+        while (line := self._next_line()) is not None:
             self.events.append(json.loads(line))
         return self.process.wait(timeout=_MOST)
 

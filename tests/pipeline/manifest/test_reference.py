@@ -70,3 +70,10 @@ def test_every_example_in_the_document_is_a_valid_manifest() -> None:
     assert examples
     for example in examples:
         parse(example.encode())
+
+
+def test_the_manifests_of_the_readme_and_of_the_demo_are_valid() -> None:
+    blocks = re.findall("```json\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    for data in (*(block.encode() for block in blocks), (ROOT / "manifests" / "demo.json").read_bytes()):
+        assert parse(data)

@@ -1,10 +1,13 @@
-"""A runner that ends by itself while manifests go on coming."""
+"""A runner that ends by itself while manifests go on coming, and one that works by a schedule."""
 
+import threading
 from collections.abc import Callable
+
+import pytest
 
 from pipeline.engines.fake import FakeEngine
 from pipeline.inbox.inbox import Inbox
-from pipeline.inbox.triggers import Trigger
+from pipeline.inbox.triggers import Schedule, Trigger
 from pipeline.outbox.outbox import Outbox
 from pipeline.work.watch import Watch
 from tests.pipeline.work.conftest import Shop
@@ -40,3 +43,31 @@ def test_uploads_that_do_not_cease_are_worked_on(shop: Callable[..., Shop]) -> N
     assert watch.run(once=False, schedule=None, idle=0.0) == 0
     assert len(runner.manifests("done")) == UPLOADS
     assert trigger.open == [0] * (UPLOADS + 1)
+
+
+class AtOnce(Schedule):
+    """Is due at once, `times` times, and then stops the runner. `done` has what was done before each time."""
+
+    def __init__(self, shop: Shop, times: int) -> None:
+        super().__init__("0 2 * * *")
+        self._shop, self._times, self.done = shop, times, list[int]()
+
+    def wait(self, stop: threading.Event) -> None:
+        self.done.append(len(self._shop.manifests("done")))
+        if len(self.done) > self._times:
+            self._shop.session.end_soon()
+        else:
+            self._shop.drop(f"m{len(self.done)}")
+
+
+@pytest.mark.parametrize(("once", "times", "done"), [(True, 1, [0]), (False, 3, [0, 1, 2, 3])])
+def test_a_runner_with_a_schedule_works_at_its_times_only(
+    shop: Callable[..., Shop], once: bool, times: int, done: list[int]
+) -> None:
+    runner = shop()
+    schedule = AtOnce(runner, times)
+    inbox, outbox = Inbox(runner.inbox), Outbox(runner.outbox)
+    watch = Watch(inbox, FakeEngine(runner.stores), outbox, runner.stores, [], Trigger(), runner.session)
+    assert watch.run(once=once, schedule=schedule) == 0
+    assert schedule.done == done
+    assert len(runner.manifests("done")) == times
