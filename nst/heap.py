@@ -46,7 +46,7 @@ def freed_memory_kept() -> Iterator[None]:
 def give_back() -> None:
     """Give all memory back that is free now.
 
-    Buffers of other sizes follow, which would not fit into it: so the process takes less at most.
+    Call it before buffers of other sizes are made, which would not fit into this memory: it lowers the peak.
     """
     if _library:
         _library.malloc_trim(0)

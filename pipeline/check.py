@@ -32,15 +32,17 @@ def check(
     Images are relative to the manifest's folder, or lie below the URLs in `allow`. Patterns skip results in
     `outbox`. `caps` are those of the operator. `warn` gets a sentence about each file that a pattern leaves
     out. `fits` raises `NSTError` for a pair that needs more memory than there can be, and returns a warning
-    for one that needs more than is free now.
+    for one that needs more than is free now. Raises `UsageError` for an URL in `allow` that is none.
     """
+    results_among = outbox.results_among if outbox else None
     try:
-        results_among = outbox.results_among if outbox else None
-        job = job_of_file(
-            path, stores.sources(str(path.parent), allow, results_among), caps, Search(warn=warn)
-        )
+        sources = stores.sources(str(path.parent), allow, results_among)
     except UsageError:
         raise  # it is about the command
+    except NSTError as error:
+        return 0, problems_of(error)
+    try:
+        job = job_of_file(path, sources, caps, Search(warn=warn))
     except NSTError as error:
         return 0, problems_of(error)
     preparer, problems = Preparer("", caps.pixels), []

@@ -19,6 +19,7 @@ NSTError                    exit code 1; base class of all, in nst.errors
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from nst.errors import NSTError
 
@@ -46,6 +47,16 @@ class Problem:
 
     def to_json(self) -> dict[str, str]:
         return {key: printable(value) for key, value in asdict(self).items() if value}
+
+
+def read_problems(listed: Any) -> list[Problem]:
+    """The problems of which `Problem.to_json` made a list. Raises `ValueError` for anything else."""
+    try:
+        if isinstance(listed, list):
+            return [Problem(str(e.get("place", "")), str(e["message"]), e.get("id")) for e in listed]
+    except (LookupError, TypeError, AttributeError):
+        pass
+    raise ValueError("no list of problems")
 
 
 class ManifestError(NSTError):

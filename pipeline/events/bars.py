@@ -7,7 +7,6 @@ from typing import TextIO, cast
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Column
 
 from pipeline.errors import Problem, printable
 from pipeline.events.listener import (
@@ -38,7 +37,7 @@ class Bars:
 
     def __init__(self, out: TextIO) -> None:
         self._bars = Progress(
-            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TimeRemainingColumn(compact=True),

@@ -5,7 +5,7 @@ import os
 import shlex
 from collections.abc import Sequence
 
-from pipeline.errors import Problem, printable
+from pipeline.errors import Problem, printable, read_problems
 from pipeline.inbox.layout import SUFFIX, as_argument, error_key
 from pipeline.manifest.reading import MAX_BYTES
 from pipeline.stores.base import Entry, Store
@@ -37,9 +37,8 @@ def read_errors(store: Store, name: str) -> list[Problem]:
     """
     text = store.read(error_key(name), MAX_BYTES)
     try:
-        errors = json.loads(text)["errors"]
-        return [Problem(str(e.get("place", "")), str(e["message"]), e.get("id")) for e in errors]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return read_problems(json.loads(text)["errors"])
+    except (ValueError, LookupError, TypeError, RecursionError):
         raise ValueError(f"{error_key(name)}: is damaged") from None
 
 

@@ -89,9 +89,11 @@ def _remedy_of_place(path: tuple[int | str, ...], single: bool) -> str:
     if len(path) > 1:
         return ""
     if single and key == "product":
-        return "does not go with the pair beside it; move that into 'pairs'"
+        return "does not go with the pair beside it; move the pair into 'pairs'"
     if key in Parameters.model_fields:
         return "belongs in 'defaults', for all pairs, or in a pair"
+    if key == "id":
+        return "belongs in an entry of 'pairs'; the pairs of a product are named after their images"
     return "belongs in an entry of 'pairs'" if key in PairEntry.model_fields else ""
 
 

@@ -17,7 +17,15 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from pipeline.errors import ConflictError, NotFoundError, Problem, StoreError, UsageError, printable
+from pipeline.errors import (
+    ConflictError,
+    NotFoundError,
+    Problem,
+    StoreError,
+    UsageError,
+    printable,
+    read_problems,
+)
 from pipeline.manifest.models import Pair
 from pipeline.manifest.shard import Shard
 from pipeline.outbox.record import record_name
@@ -152,11 +160,11 @@ class SharedNotes:
             except NotFoundError:
                 return []
         try:
-            noted = json.loads(data)
-            return [Problem(each.get("place", ""), each["message"], each["id"]) for each in noted]
-        except (ValueError, TypeError, KeyError, AttributeError):
+            return read_problems(json.loads(data))
+        except (ValueError, RecursionError):
+            shard = key.removesuffix(".json").split("-", 1)[1].split("-")  # [DIGEST, ]NUMBER, "of", COUNT
             raise StoreError(
-                f"{self._store.url}/{key}: damaged; repeat the shard of this number, which writes it again"
+                f"{self._store.url}/{key}: damaged; delete it, and repeat shard {shard[-3]}/{shard[-1]}"
             ) from None
 
     def _noted(self, key: str) -> tuple[bytes, str | None]:

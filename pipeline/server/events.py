@@ -21,7 +21,7 @@ _STREAM = {
     "description": "Events; each has an id, and an object as in the log.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
-_MISSED = 'event: events missed\ndata: {"event": "events missed"}\n\n'
+_MISSED = 'event: events missed\ndata: {"event": "events missed"}\n\n'  # follows an id
 _ID = re.compile(r"([0-9a-f]{8})-([0-9]{1,18})")
 LastEventId = Annotated[str | None, Header(description="The id of the last event that the client has.")]
 
@@ -54,16 +54,18 @@ def _answer(door: Door, last: str | None, wanted: Callable[[Said], bool]) -> Str
     )
 
 
-def _begin(door: Door, last: str | None) -> int:
-    """The number of the last event that a client has. What it has of another process counts as none."""
+def _begin(door: Door, last: str | None) -> tuple[int, bool]:
+    """The number of the last event that a client has, and whether it has missed some of another process."""
     match = _ID.fullmatch(last or "")
     if match is None:
-        return door.hub.last
-    return int(match[2]) if match[1] == door.hub.begin else 0
+        return door.hub.last, False
+    same = match[1] == door.hub.begin
+    return int(match[2]) if same else 0, not same
 
 
-async def _stream(door: Door, number: int, wanted: Callable[[Said], bool]) -> AsyncIterator[str]:
+async def _stream(door: Door, begin: tuple[int, bool], wanted: Callable[[Said], bool]) -> AsyncIterator[str]:
     """Events until the client leaves or the door stops. A line that is no event shows that it lives."""
+    number, elsewhere = begin
     hub, timing = door.hub, door.timing
     async with AsyncExitStack() as stack:
         if not door.works:
@@ -72,15 +74,17 @@ async def _stream(door: Door, number: int, wanted: Callable[[Said], bool]) -> As
         yield f": events since {hub.begin}-{number}\n\n"
         told = time.monotonic()
         while not door.stop.is_set():
-            found, missed = hub.since(number)
-            if missed:
-                yield _MISSED
+            found, dropped = hub.since(number)
+            if dropped or elsewhere:
+                number = found[0].number - 1 if found else number
+                yield f"id: {hub.begin}-{number}\n{_MISSED}"
+                elsewhere = False
             for said in filter(wanted, found):
                 yield f"id: {hub.begin}-{said.number}\nevent: {printable(said.name)}\ndata: {said.text}\n\n"
                 told = time.monotonic()
             number = found[-1].number if found else number
-            rung = await alarm.wait(timing.heartbeat)
             # It rings for events of other manifests, too.
+            rung = await alarm.wait(max(0.0, told + timing.heartbeat - time.monotonic()))
             if not rung or time.monotonic() - told > timing.heartbeat:
                 yield ": nothing new\n\n"
                 told = time.monotonic()

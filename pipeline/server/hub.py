@@ -94,10 +94,8 @@ class Hub:
         self._lock = threading.Lock()
         # In two parts, as there is so much about progress that nothing else would be kept for long.
         self._said, self._progress = deque[Said](maxlen=_KEPT), deque[Said](maxlen=_KEPT_PROGRESS)
-        self._number, self._lost = (
-            0,
-            0,
-        )  # of the last event, and of the last one that is not in `_said` any more
+        self._number = 0  # of the last event
+        self._lost = 0  # of the last one that is not in `_said` any more
         self._followed: dict[str, list[Followed]] = {}
         self._alarms: set[Alarm] = set()  # of those who want every event
         self._counts: dict[str, Counts] = {}
@@ -148,9 +146,9 @@ class Hub:
                 self._alarms.discard(alarm)
 
     def since(self, number: int) -> tuple[list[Said], bool]:
-        """The events that are kept with a number above this one, and whether others are not kept any more.
+        """The events that are kept with a number above this one, and whether some of these were dropped.
 
-        Those about the progress of pairs do not count as missing.
+        Dropped events about the progress of pairs do not count.
         """
         with self._lock:
             newest = (

@@ -52,7 +52,9 @@ class ManifestState(BaseModel):
         [],
         description="Why it has failed: some of the errors, those of the whole manifest first.",
     )
-    error_count: int = Field(0, description="How many errors there are. Its pairs have all of theirs.")
+    error_count: int = Field(
+        0, description="How many errors it has. The list of its pairs has all of theirs."
+    )
 
 
 _CREATED = {
@@ -143,7 +145,7 @@ async def _act(
     door = door_of(request)
 
     def act() -> None:
-        state = found_state(door.inbox, name, door.listed.get)
+        state = found_state(door.inbox, name)
         if state not in states:
             raise RefusedError(409, f"{name}: is {state}, so that it can't be {_DONE_TO[action]}")
         # One inbox for each action: it remembers what it has listed.
@@ -166,7 +168,7 @@ async def _state(door: Door, name: str) -> ManifestState:
 
 
 def _seen(door: Door, name: str) -> ManifestState:
-    state = found_state(door.inbox, name, door.listed.get)
+    state = found_state(door.inbox, name)
     found = ManifestState(name=name, state=state, results=_results(name))
     if state == "failed":
         problems = errors_of(door.inbox, name)

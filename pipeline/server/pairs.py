@@ -18,7 +18,7 @@ from pipeline.server.names import known_name
 from pipeline.server.newest import shown_result
 from pipeline.server.paging import address_after
 from pipeline.server.problems import RefusedError
-from pipeline.server.states import State, errors_of, found_state
+from pipeline.server.states import State, errors_of, found_state, waiting_file
 
 router = APIRouter(tags=["manifests"])
 
@@ -80,7 +80,7 @@ async def pairs(
 
 def _seen(door: Door, name: str) -> tuple[State, dict[str, PairState], Callable[[str], PairEntry]]:
     """The state of a manifest, those of its pairs in its order, and a function that describes one of them."""
-    state = found_state(door.inbox, name, door.listed.get)
+    state = found_state(door.inbox, name)
     counts = door.hub.counts(name) or Counts(0)
     running, problems = counts.running, dict(counts.problems)
     if state == "failed":
@@ -126,6 +126,8 @@ def _listed(door: Door, name: str, state: State) -> list[str]:
         return []
     try:
         key = (waiting_key if state == "waiting" else processing_key)(name)
+        if state == "waiting" and door.inbox.tag(key) is None:
+            key = waiting_file(door.inbox, name) or key
         return door.expanded.ids(door.inbox.read(key, MAX_BYTES))
     except NotFoundError:  # it has moved since
         return []

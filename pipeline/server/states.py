@@ -1,6 +1,6 @@
 """In which state a manifest is, from the stores alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 from pipeline.errors import NotFoundError, Problem
@@ -47,17 +47,20 @@ def state_of(inbox: Store, name: str) -> State | None:
 Times = Mapping[State, Mapping[str, float]]  # as `times_by_state` returns them
 
 
-def found_state(inbox: Store, name: str, listed: Callable[[], Times]) -> State:
-    """The state of a manifest. Raises `RefusedError` if there is none of this name, and `StoreError`.
-
-    `listed` returns a listing, which may be some seconds old.
-    """
+def found_state(inbox: Store, name: str) -> State:
+    """The state of a manifest. Raises `RefusedError` if there is none of this name, and `StoreError`."""
     state = state_of(inbox, name)
-    if state is None and name in listed()["waiting"]:  # the suffix has another letter case
+    if state is None and waiting_file(inbox, name):
         return "waiting"
     if state is None:
         raise RefusedError(404, "there is no manifest of this name")
     return state
+
+
+def waiting_file(inbox: Store, name: str) -> str | None:
+    """The key of a manifest that waits whose suffix has another letter case, such as `NAME.JSON`."""
+    keys = (entry.name for entry in inbox.entries("") if is_manifest(entry.name))
+    return next((key for key in keys if without_suffix(key) == name and key != waiting_key(name)), None)
 
 
 def times_by_state(inbox: Store) -> Times:

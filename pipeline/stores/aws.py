@@ -59,7 +59,10 @@ def _session(timing: Timing) -> boto3.Session:
 
 @cache
 def _loader() -> Any:
-    """What reads the large descriptions of services: one for all sessions, so that each is read once."""
+    """What reads the large descriptions of services: one for all sessions, so that each is read once.
+
+    Each session of boto3 adds its folder to the list of those that are searched, which does no harm.
+    """
     return botocore.session.get_session().get_component("data_loader")
 
 

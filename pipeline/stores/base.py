@@ -1,7 +1,7 @@
 """The protocol of a store: a place that keeps files, such as a folder or the objects under a prefix."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -16,14 +16,15 @@ class Entry:
 
     `version` changes whenever the content may have changed. `modified` is when the file was last modified,
     in seconds since the epoch, by the clock of the store. `placed` is when it was modified or moved to this
-    name, whichever was last. `tag` is what `Store.tag` returns, if a listing of this store has it.
+    name, whichever was last; entries that differ in this alone are equal. `tag` is what `Store.tag` returns,
+    if a listing of this store has it.
     """
 
     name: str
     size: int  # bytes
     version: str
     modified: float
-    placed: float
+    placed: float = field(compare=False)
     tag: str | None = None
 
 

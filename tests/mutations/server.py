@@ -13,8 +13,8 @@ SERVER = (
     Mutation(
         "any Host is answered",
         "pipeline/server/access.py",
-        "if name in _LOOPBACK or",
-        "if name or",
+        "or name in _LOOPBACK or",
+        "or name or",
         "server/test_access.py::test_only_names_of_this_machine_are_answered",
     ),
     Mutation(

@@ -155,7 +155,6 @@ def test_a_mask_that_cannot_be_used_is_an_error_at_its_pair(
         {"content": "c", "style": "s", "region": "m"},
         {"pairs": [{"content": "c", "style": "s", "region": "m"}]},
         {"defaults": {"region": "m"}, "pairs": [{"content": "c", "style": "s"}]},
-        {"product": {"content": ["c"], "style": ["s"], "region": "m"}},
     ],
 )
 def test_a_region_without_a_style_entry_is_an_error_with_the_remedy(document: dict[str, Any]) -> None:

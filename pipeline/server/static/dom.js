@@ -38,7 +38,7 @@ export function setText(target, text) {
 
 /**
  * Make the children of `parent` those of `items`, in their order. An element that is there already is kept
- * and updated, and is not moved without need, so that it keeps focus and pictures.
+ * and updated, and stays in its place while only others come and go, so that it keeps focus and pictures.
  * @template T
  * @param {Element} parent
  * @param {T[]} items
@@ -54,6 +54,7 @@ export function fill(parent, items, keyOf, make, update = () => {}) {
   for (const item of items) {
     const key = keyOf(item);
     let child = known.get(key);
+    known.delete(key);
     if (!child) {
       child = make(item);
       child.dataset.key = key;

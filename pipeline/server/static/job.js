@@ -5,7 +5,7 @@ import { byId, element, notice, setText } from "./dom.js";
 import { showBlob } from "./images.js";
 import { Pace } from "./pace.js";
 import { endPreview, watchPreview } from "./previews.js";
-import { listen } from "./stream.js";
+import { concerns, listen } from "./stream.js";
 import { view } from "./viewer.js";
 import { showCounts } from "./counts.js";
 import { showWall } from "./wall.js";
@@ -25,7 +25,7 @@ export function prepareJob() {
   byId("job-cancel").addEventListener("click", () => act(`/manifests/${id}`, "DELETE"));
   byId("job-retry").addEventListener("click", () => act(`/manifests/${id}/retry`, "POST"));
   byId("job-frame").addEventListener("click", () => view(result()));
-  listen((said) => said.manifest === id && id && said.event !== "pair progress" && pace.soon());
+  listen((said) => id && concerns(said, id) && pace.soon());
   whenWorkChanges(showProgress);
 }
 

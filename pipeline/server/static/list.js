@@ -33,7 +33,11 @@ async function show(path) {
   const { manifests, counts, next } = await json(path);
   if (!pager.shows(path)) return null;
   setText(byId("list-heading"), `${STATES[state]}: ${counted(counts[state])}`);
-  byId("list-empty").hidden = manifests.length > 0;
+  byId("list-empty").hidden = counts[state] > 0;
+  if (!manifests.length && path !== pager.paths[0]) {
+    await pager.begin(pager.paths[0]); // the manifests of this part have moved on
+    return null;
+  }
   fill(byId("list-items"), manifests, (each) => each.name, makeRow);
   return next;
 }

@@ -5,7 +5,7 @@ import { showCounts } from "./counts.js";
 import { announce, byId, element, fill, notice, setText } from "./dom.js";
 import { Pace } from "./pace.js";
 import { beginPairs, pairCounts, showPairsAgain, updateRunning } from "./pairs.js";
-import { listen } from "./stream.js";
+import { concerns, listen } from "./stream.js";
 import { manifestLeft, openManifest, progressOf, whenWorkChanges } from "./work.js";
 import { STATES, counted, left, plural, shortName } from "./words.js";
 
@@ -13,6 +13,7 @@ const MOST_ERRORS = 50; // that are shown at once
 
 let name = "";
 let found = null;
+let gone = false; // there is no such manifest, which was said
 const pace = new Pace(read, 2000, 15000);
 
 const pathOf = () => `/manifests/${encodeURIComponent(name)}`;
@@ -21,7 +22,7 @@ const pathOf = () => `/manifests/${encodeURIComponent(name)}`;
 export function prepareManifest() {
   byId("manifest-cancel").addEventListener("click", () => act("", "DELETE", "Cancelled."));
   byId("manifest-retry").addEventListener("click", () => act("/retry", "POST", "It waits again."));
-  listen((said) => said.manifest === name && name && said.event !== "pair progress" && pace.soon());
+  listen((said) => name && concerns(said, name) && pace.soon());
   whenWorkChanges(() => {
     if (!name || !found) return;
     showProgress();
@@ -31,7 +32,7 @@ export function prepareManifest() {
 
 /** Show a manifest. */
 export async function showManifest(wanted) {
-  [name, found] = [wanted, null];
+  name = wanted;
   setText(byId("manifest-heading"), shortName(name));
   byId("manifest-heading").title = name;
   hideAll();
@@ -39,6 +40,7 @@ export async function showManifest(wanted) {
 }
 
 function hideAll() {
+  [found, gone] = [null, false];
   setText(byId("manifest-state"), "");
   byId("manifest-state").className = "";
   for (const id of ["manifest-cancel", "manifest-retry", "manifest-errors", "manifest-progress"]) byId(id).hidden = true;
@@ -54,10 +56,12 @@ async function read() {
   try {
     const answer = await json(pathOf());
     if (wanted !== name) return;
-    found = answer;
+    [found, gone] = [answer, false];
   } catch (error) {
     if (error.status !== 404 || wanted !== name) throw error;
+    if (gone) return;
     hideAll();
+    gone = true;
     setText(byId("manifest-state"), "There is no manifest of this name. It may have been removed.");
     return;
   }

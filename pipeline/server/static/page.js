@@ -8,7 +8,7 @@ import { prepareJob, readJobSoon } from "./job.js";
 import { readListSoon, showList } from "./list.js";
 import { leaveManifest, prepareManifest, showManifest } from "./manifest.js";
 import { readOthersSoon, showRunning } from "./running.js";
-import { listen, start, stop, whenConnected } from "./stream.js";
+import { MISSED, listen, start, stop, whenConnected } from "./stream.js";
 import { prepareViewer } from "./viewer.js";
 import { showWall } from "./wall.js";
 import { followWork } from "./work.js";
@@ -66,8 +66,8 @@ function showOnly(view, title, moved) {
 }
 
 function hear(said) {
-  if (said.event === "pair done" || said.event === "manifest done") showWall();
-  if (said.event.startsWith("manifest ") || said.level === "warning") {
+  if (["pair done", "manifest done", MISSED].includes(said.event)) showWall();
+  if (said.event.startsWith("manifest ") || said.level === "warning" || said.event === MISSED) {
     showCounts();
     readOthersSoon();
     readListSoon();

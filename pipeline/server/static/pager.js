@@ -11,6 +11,7 @@ export class Pager {
     [this.place, this.show] = [place, show];
     /** @type {string[]} the parts up to the one that is shown */
     this.paths = [];
+    this.shown = ""; // what the buttons depend on
   }
 
   /** Begin with this part, which `again` shows. */
@@ -56,6 +57,9 @@ export class Pager {
   }
 
   render(next) {
+    const shown = JSON.stringify([this.paths.length, next]);
+    if (shown === this.shown && this.place().childElementCount) return;
+    this.shown = shown;
     const focused = this.place().contains(document.activeElement) ? document.activeElement.textContent : "";
     const earlier = this.paths.length > 1;
     const buttons = [];

@@ -5,6 +5,9 @@ import { request } from "./api.js";
 const FIRST = 1000; // milliseconds before the second try; the wait doubles up to the last
 const LAST = 15000;
 
+/** The event that says that others could not be sent. */
+export const MISSED = "events missed";
+
 /** @typedef {{event: string, manifest?: string, pair?: string, [key: string]: any}} Said */
 
 const listeners = new Set();
@@ -13,6 +16,10 @@ let current = null;
 
 /** Call an action with each event. */
 export const listen = (action) => listeners.add(action);
+
+/** Whether an event may have changed the state of a manifest or of its pairs. */
+export const concerns = (said, manifest) =>
+  said.event === MISSED || (said.manifest === manifest && said.event !== "pair progress");
 
 /** Call an action with true when events come, and with false when the connection is lost. */
 export const whenConnected = (action) => connected.add(action);

@@ -1,6 +1,6 @@
 /** One result, large: its picture, its images, its loss curve and its parameters. */
 
-import { json, request } from "./api.js";
+import { Refused, json, request } from "./api.js";
 import { curveOf } from "./curve.js";
 import { byId, element } from "./dom.js";
 import { show, showAddress } from "./images.js";
@@ -29,7 +29,9 @@ export async function view(result) {
   show(image, result.thumbnail);
   const tried = await Promise.allSettled([showPicture(result), showRecord(result)]);
   const failed = tried.find((each) => each.status === "rejected");
-  if (failed && current === result) byId("viewer-error").textContent = failed.reason.message;
+  if (!failed || current !== result) return;
+  const { reason } = failed;
+  byId("viewer-error").textContent = reason instanceof Refused ? reason.message : "The record of this picture can't be shown.";
 }
 
 /** The address of the record of a result. */

@@ -3,7 +3,7 @@
 import { json } from "./api.js";
 import { Pace } from "./pace.js";
 import { Rate } from "./rate.js";
-import { listen, whenConnected } from "./stream.js";
+import { MISSED, listen, whenConnected } from "./stream.js";
 
 /**
  * @typedef {{manifest: string, pair: string, step: number, steps: number, total: number|null, rate: Rate}} Running
@@ -110,7 +110,7 @@ function hear(said) {
       if (manifest) manifest.failed += 1;
       break;
     default:
-      if (!said.manifest && said.event !== "events missed") return;
+      if (!said.manifest && said.event !== MISSED) return;
       check.soon(); // it has ended, or work on it has stopped
   }
   changed();

@@ -24,4 +24,4 @@ def test_a_pair_in_tiles_is_announced_with_its_size_and_the_time_that_it_takes(f
         r"pairs\[0\]: 720x540 is computed in tiles of at most 0\.3 megapixels; this takes up to \d+ minutes"
     )
     assert re.fullmatch(expected, note.message)
-    assert note.details == {"manifest": "m", "id": "0"}
+    assert note.details == {"manifest": "m", "pair": "0"}

@@ -98,7 +98,7 @@ def test_a_failed_manifest_has_an_error_file_and_can_be_retried(inbox: Inbox, tm
     assert names(tmp_path / "failed") == ["a.error.json", "a.json"]
     errors = json.loads((tmp_path / "failed" / "a.error.json").read_text())
     assert errors["errors"] == [{"place": "pairs[3]", "message": "cat.jpg: no such file", "id": "cat-waves"}]
-    assert inbox.status().failed == {"a": "pairs[3]: cat.jpg: no such file"}
+    assert inbox.status().failed == {"a": "pairs[3] (cat-waves): cat.jpg: no such file"}
     inbox.retry("a.json")
     assert inbox.status().waiting == ["a"]
     assert names(tmp_path / "failed") == []

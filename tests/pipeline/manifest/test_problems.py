@@ -71,7 +71,7 @@ def test_an_unknown_key_is_reported_with_the_most_similar_known_key(document: ob
         ({**EXAMPLE, "max_size": 512}, "max_size: belongs in 'defaults', for all pairs, or in a pair"),
         (
             {**PAIR, "product": PRODUCT},
-            "product: does not go with the pair beside it; move that into 'pairs'",
+            "product: does not go with the pair beside it; move the pair into 'pairs'",
         ),
         ({**PAIR, "pairs": [PAIR]}, "content: belongs in an entry of 'pairs'"),
         (

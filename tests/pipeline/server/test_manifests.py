@@ -203,9 +203,9 @@ def test_of_many_errors_some_are_shown_and_those_of_the_whole_manifest_are_among
 
 def test_a_waiting_manifest_whose_suffix_is_in_upper_case_can_be_seen_and_cancelled(serve: Serve) -> None:
     served = serve(works=False)
-    served.inbox.write("m.JSON", b"{}")
+    served.inbox.write("m.JSON", json.dumps(manifest(2)).encode())
     assert served.client.get("/manifests/m").json()["state"] == "waiting"
-    assert served.client.get("/manifests/m/pairs").status_code == 200
+    assert served.client.get("/manifests/m/pairs").json()["counts"] == {"waiting": 2}
     assert served.client.delete("/manifests/m").json()["state"] == "failed"
 
 

@@ -115,7 +115,7 @@ def test_a_damaged_note_of_failures_is_named_with_what_writes_it_again(
     results.write(f"m/.shards/{note}", b'[{"id"')
     code, text = run(manifest, "--shard", "1/2")
     assert code == 1
-    assert f"m/.shards/{note}: damaged; repeat the shard of this number" in text
+    assert f"m/.shards/{note}: damaged; delete it, and repeat shard 2/2" in text
     assert run(manifest, "--shard", "2/2")[0] == 1
     assert "gone.png" in results.read("m/index.html", 10**7).decode()
 

@@ -82,6 +82,15 @@ def test_a_missing_root_is_an_error_and_is_not_created(tmp_path: Path) -> None:
     assert not store.root.exists()
 
 
+def test_a_file_that_gets_another_mode_or_name_beside_its_own_is_the_same(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.write("a", b"text")
+    before = store.entry("a")
+    (tmp_path / "a").chmod(0o600)
+    (tmp_path / "b").hardlink_to(tmp_path / "a")
+    assert store.entry("a") == before
+
+
 def test_a_root_that_cannot_be_looked_at_is_unavailable_for_the_reason_of_the_system(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
