@@ -26,13 +26,13 @@ NFC, NFD = (unicodedata.normalize(form, "café.jpg") for form in ("NFC", "NFD"))
 FILES = ("photos/cat.jpg", "photos/my dog.JPG", f"photos/{NFD}", "photos/2023/deep/x.png", "shoot [1]/a.jpg")
 
 
-@pytest.fixture(params=["folder", "memory", "bucket"], scope="module")
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store with these files, which the tests only read."""
+@pytest.fixture(params=["folder", "memory", "bucket"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A store with these files."""
     with mock_aws():
         found: Store
         if request.param == "folder":
-            found = FolderStore(tmp_path_factory.mktemp("near"))
+            found = FolderStore(tmp_path)
         elif request.param == "memory":
             found = MemoryStore(uuid4().hex)
         else:
