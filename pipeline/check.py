@@ -35,12 +35,7 @@ def check(
     for one that needs more than is free now. Raises `UsageError` for an URL in `allow` that is none.
     """
     results_among = outbox.results_among if outbox else None
-    try:
-        sources = stores.sources(str(path.parent), allow, results_among)
-    except UsageError:
-        raise  # it is about the command
-    except NSTError as error:
-        return 0, problems_of(error)
+    sources = stores.sources(str(path.parent), allow, results_among)
     try:
         job = job_of_file(path, sources, caps, Search(warn=warn))
     except NSTError as error:

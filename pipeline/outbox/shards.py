@@ -162,9 +162,9 @@ class SharedNotes:
         try:
             return read_problems(json.loads(data))
         except (ValueError, RecursionError):
-            shard = key.removesuffix(".json").split("-", 1)[1].split("-")  # [DIGEST, ]NUMBER, "of", COUNT
+            *_, number, _, count = key.removesuffix(".json").split("-")  # it ends in NUMBER-of-COUNT
             raise StoreError(
-                f"{self._store.url}/{key}: damaged; delete it, and repeat shard {shard[-3]}/{shard[-1]}"
+                f"{self._store.url}/{key}: damaged; delete it, and repeat shard {number}/{count}"
             ) from None
 
     def _noted(self, key: str) -> tuple[bytes, str | None]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Literal
 
@@ -124,10 +125,10 @@ def _listed(door: Door, name: str, state: State) -> list[str]:
     """The ids of the pairs that the document of a manifest has, as long as it waits or is worked on."""
     if state not in ("waiting", "processing"):
         return []
-    try:
+    with suppress(NotFoundError):
         key = (waiting_key if state == "waiting" else processing_key)(name)
-        if state == "waiting" and door.inbox.tag(key) is None:
-            key = waiting_file(door.inbox, name) or key
         return door.expanded.ids(door.inbox.read(key, MAX_BYTES))
-    except NotFoundError:  # it has moved since
-        return []
+    with suppress(NotFoundError):  # it has moved since, unless its suffix has another letter case
+        if state == "waiting" and (other := waiting_file(door.inbox, name)):
+            return door.expanded.ids(door.inbox.read(other, MAX_BYTES))
+    return []

@@ -28,7 +28,7 @@ class _GivenUp:
     tries: int
     until: float  # the time before which it is not tried again, of `time.monotonic`
     passing: bool  # whether the fault may be over soon
-    tried_again: bool = False  # whether it may be tried again in this round
+    due: bool = False  # whether its wait was over when this round began
 
 
 class Opener:
@@ -58,7 +58,7 @@ class Opener:
         self._held.clear()
         now = time.monotonic()
         self._given_up = {
-            name: replace(given, tried_again=given.until <= now) for name, given in self._given_up.items()
+            name: replace(given, due=given.until <= now) for name, given in self._given_up.items()
         }
         self.claimed_any, self._refused = False, 0
 
@@ -67,7 +67,7 @@ class Opener:
         self.taken, self.contested, self._refused = False, False, 0
         self._in_use = Counter({name: tries for name, tries in self._in_use.items() if name in waiting})
         self._given_up = {
-            name: given for name, given in self._given_up.items() if name in waiting or not given.tried_again
+            name: given for name, given in self._given_up.items() if name in waiting or not given.due
         }
 
     def opened(self) -> None:
@@ -82,7 +82,7 @@ class Opener:
     @property
     def waits(self) -> bool:
         """Whether a manifest was given up because of a fault that may be over soon."""
-        return any(given.passing and not given.tried_again for given in self._given_up.values())
+        return any(given.passing and not given.due for given in self._given_up.values())
 
     def skips(self, name: str) -> bool:
         """Whether a manifest is not tried for now."""

@@ -45,13 +45,12 @@ export function updateRunning(name) {
 const path = () => `/manifests/${encodeURIComponent(manifest)}/pairs?limit=${EACH}${wanted ? `&state=${wanted}` : ""}`;
 
 async function show(address) {
-  const name = manifest;
   const found = await json(address);
   if (!pager.shows(address)) return null;
   counts = found.counts;
   showFilter();
   fill(byId("pairs"), found.pairs, (each) => `${each.state} ${each.finished ?? 0} ${each.id}`, makeCard);
-  updateRunning(name);
+  updateRunning(manifest);
   return found.next;
 }
 

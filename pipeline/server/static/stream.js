@@ -53,7 +53,7 @@ async function read(signal) {
       for (const action of connected) action(true);
       pause = FIRST;
       for await (const said of events(response.body)) {
-        last = said.id ?? last;
+        last = said.id;
         for (const action of listeners) action(said.data);
       }
     } catch (error) {
