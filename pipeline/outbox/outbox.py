@@ -5,9 +5,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.errors import NotFoundError
+from pipeline.outbox.edited import EDITED
 from pipeline.outbox.pages import INDEX
 from pipeline.outbox.record import LONGEST, Record, log_name, read_record, record_name
-from pipeline.outbox.results import EDITED, Results
+from pipeline.outbox.results import Results
 from pipeline.outbox.snapshots import SNAPSHOT
 from pipeline.outbox.writing import Confirm, waiting_for_outbox
 from pipeline.stores.base import Store

@@ -87,6 +87,8 @@ class Record(_Model):
     # Of the picture, a JPEG, if browsers do not show its format. If not, it is left out, as are snapshots.
     thumbnail: str | None = Field(None, exclude_if=lambda value: value is None)
     tags: dict[str, str] = {}  # of the picture and the loss log, by file name; see `Store.tag`
+    # The SHA-256 of the same files: by it they are known after they were copied to another store.
+    digests: dict[str, str] = Field({}, exclude_if=lambda value: not value)
     content: RecordedImage
     styles: list[RecordedImage]
     keep: RecordedImage | None = None  # the mask of what stays of the content

@@ -1,23 +1,17 @@
 """What the outbox has of one manifest: what was done before, and in which order a result is written."""
 
-import itertools
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
-from pipeline.errors import NotFoundError, StoreError, TooLargeError
-from pipeline.manifest.names import folded
+from pipeline.errors import NotFoundError
+from pipeline.outbox.edited import EditedPictures, digest_of
 from pipeline.outbox.pages import Kept, Pages
 from pipeline.outbox.record import LONGEST, Record, read_record, record_name
 from pipeline.outbox.snapshots import SnapshotFolder
 from pipeline.outbox.writing import Confirm, Writer, waiting_for_outbox
 from pipeline.stores.base import Entry, Store
 from pipeline.timing import Timing
-
-EDITED = re.compile(r"\.edited(-[0-9]+)?$")  # the end of the name, without extension, of an edited picture
-_LARGEST = 2**30  # bytes of a picture
 
 
 @dataclass(frozen=True)
@@ -59,11 +53,8 @@ class Results:
         warn: Callable[[str], None],
     ) -> None:
         self._store, self._manifest, self._timing, self._warn = store, manifest, timing, warn
-        self._names = {folded(pair) for pair in pairs}
         self._writer = Writer(store, manifest)
-        self._edited: set[str] = set()  # pairs whose edited picture was kept
-        # The answers of `_was_edited`: when `put` is repeated, the new picture may be there already.
-        self._were_edited: dict[str, bool] = {}
+        self._edited = EditedPictures(store, manifest, pairs, warn)
         self._thumbnails: set[str] = set()  # that were written
         self._entries: dict[str, Entry] = {}
         self._list()
@@ -121,8 +112,8 @@ class Results:
         """
         for name, thumbnail in thumbnails.items():
             self._put_thumbnail(name, thumbnail, confirm)
-        if earlier.record and (earlier.edited or self._was_edited(earlier.record)):
-            self._keep_edited(earlier.record, confirm)
+        if earlier.record and (earlier.edited or self._edited.is_edited(earlier.record)):
+            self._edited.keep(earlier.record, confirm)
         folder = SnapshotFolder(self._store, self._manifest, record.id)
         if snapshots or (earlier.record and earlier.record.snapshots):
             folder.remove_others(snapshots, confirm)
@@ -131,12 +122,13 @@ class Results:
             self._remove_replaced(earlier.record, record, confirm)
         # Otherwise the earlier record would describe the new picture for a moment.
         self._writer.remove(record_name(record.id), self.seen(record_name(record.id)), confirm)
-        tags = {}
+        tags, digests = {}, {}
         # Write the log before the picture: patterns skip a picture as a result only if its log exists.
         for name, data in ((record.log, log), (record.picture, picture)):
             tags[name] = self._writer.put(name, data, self.seen(name), confirm)
+            digests[name] = digest_of(data)
         folder.put(snapshots, confirm)
-        record = record.model_copy(update={"tags": tags})
+        record = record.model_copy(update={"tags": tags, "digests": digests})
         text = record.model_dump_json(indent=1).encode()
         tag = self._writer.put(record_name(record.id), text, None, confirm)
         return Kept(record, tag)
@@ -176,7 +168,7 @@ class Results:
             return entry.size == int(tag)
         # The listing of some server may write tags in another way.
         found = self._writer.tag(name)
-        return None if found is None else found == tag
+        return None if found is None else found == tag or self._edited.is_copy(record, name)
 
     def _remove_replaced(self, earlier: Record, record: Record, confirm: Confirm) -> None:
         """Delete the picture of an earlier record and its thumbnail if those of the new one are others."""
@@ -190,48 +182,6 @@ class Results:
         if name not in self._thumbnails:
             self._writer.put_new(name, data, confirm)
             self._thumbnails.add(name)
-
-    def _was_edited(self, record: Record) -> bool:
-        """Whether the picture of a record was changed between the listing and the first call of `put`."""
-        if record.id not in self._were_edited:
-            found = self._writer.tag(record.picture)
-            tag = record.tags.get(record.picture, "")
-            self._were_edited[record.id] = found is not None and not tag.isdecimal() and found != tag
-        return self._were_edited[record.id]
-
-    def _keep_edited(self, record: Record, confirm: Confirm) -> None:
-        """Copy a picture that is not the record's to a free name, and warn."""
-        if record.id in self._edited:
-            return  # the place of the edited picture may have the new one already
-        try:
-            with waiting_for_outbox():
-                data = self._store.read(f"{self._manifest}/{record.picture}", _LARGEST)
-        except NotFoundError:
-            return
-        except TooLargeError as error:
-            raise StoreError(
-                f"{error}, so it can't be kept; it was changed after its record was written; move it away"
-            ) from None
-        stem, extension = record.id, PurePosixPath(record.picture).suffix
-        for number in itertools.count(1):
-            name = f"{stem}.edited{f'-{number}' if number > 1 else ''}"
-            if folded(name) in self._names:
-                continue  # another pair will have this name
-            if self._writer.put_new(name + extension, data, confirm) or self._has(name + extension, data):
-                break
-        self._edited.add(record.id)
-        self._warn(
-            f"{self._url(record.picture)}: was changed after its record was written; it is kept as "
-            f"{name}{extension}, and the pair is computed again"
-        )
-
-    def _has(self, name: str, data: bytes) -> bool:
-        """Whether a file has this content, because an earlier try has written it."""
-        try:
-            with waiting_for_outbox():
-                return self._store.read(f"{self._manifest}/{name}", _LARGEST) == data
-        except NotFoundError:
-            return False
 
     def _refusal(self, pair: str) -> str:
         return (

@@ -77,7 +77,7 @@ WORK = (
     Mutation(
         "an edited picture is replaced",
         "pipeline/outbox/results.py",
-        "self._keep_edited(earlier.record, confirm)",
+        "self._edited.keep(earlier.record, confirm)",
         "pass",
         "outbox/test_edited.py::test_an_edited_picture_is_kept_and_reported",
     ),

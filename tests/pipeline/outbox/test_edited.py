@@ -1,12 +1,14 @@
 """A picture that was changed after its record was written is kept under another name."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pipeline.errors import StoreError, UnavailableError
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.results import Found
+from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
 from pipeline.timing import Timing
 from tests.pipeline.outbox.made import LIMIT, is_done, make_record, publish
@@ -56,7 +58,7 @@ def test_a_name_that_belongs_to_another_pair_is_not_used(store: MemoryStore) -> 
 def test_an_edited_picture_that_is_too_large_fails_the_pair_and_stays(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.outbox.results._LARGEST", 10)
+    monkeypatch.setattr("pipeline.outbox.edited._LARGEST", 10)
     with pytest.raises(
         StoreError, match=r"outbox/m/p\.png: has .* it can't be kept; .*; move it away"
     ) as found:
@@ -122,3 +124,17 @@ def test_a_picture_that_is_edited_after_it_was_listed_is_kept_in_spite_of_a_faul
     results.put(make_record("d2"), b"new", b"log", {}, found, lambda: None)
     assert store.read("m/p.edited.png", LIMIT) == b"edited later"
     assert store.read("m/p.png", LIMIT) == b"new"
+
+
+def test_results_that_were_copied_to_another_store_are_done_there(tmp_path: Path) -> None:
+    folder, bucket = FolderStore(tmp_path), MemoryStore("outbox")
+    publish(folder)
+    for path in tmp_path.glob("m/*.*"):
+        bucket.write(f"m/{path.name}", path.read_bytes())
+    assert is_done(bucket)
+    publish(bucket, "d2", data=b"new")
+    assert bucket.tag("m/p.edited.png") is None
+
+    publish(bucket, "d2", data=b"new")
+    bucket.write("m/p.png", b"edited by hand")
+    assert not is_done(bucket, "d2")
