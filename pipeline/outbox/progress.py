@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from nst.errors import NSTError
 from pipeline.manifest.shard import Shard
 from pipeline.outbox.pages import INDEX
-from pipeline.outbox.record import record_name
 from pipeline.outbox.shards import SharedNotes
 from pipeline.stores.base import Store
+from pipeline.stores.patterns import name_matches
 
 _THREADS = 16  # that read plans: in a bucket, each takes one request
 _MOST = 1_000_000  # folders of an outbox
@@ -32,7 +32,8 @@ def progress(store: Store) -> dict[str, Progress | NSTError]:
 
     Raises `StoreError` if the folders of the store cannot be listed.
     """
-    folders = [name.removesuffix("/") for name in store.names("", _MOST) if name.endswith("/")]
+    names = [name.removesuffix("/") for name in store.names("", _MOST) if name.endswith("/")]
+    folders = [name for name in names if name_matches(name, "*", last=False)]  # such as `lost+found` are none
     with ThreadPoolExecutor(_THREADS, "plans") as pool:
         found = zip(folders, pool.map(lambda name: _progress_or_error(store, name), folders), strict=True)
         return {name: each for name, each in found if each}
@@ -52,9 +53,8 @@ def _progress(store: Store, manifest: str) -> Progress | None:
         return None
     ids = notes.ids(plan)
     entries = {entry.name: entry for entry in store.entries(manifest)}
-    failures, _ = notes.failures(plan, entries)
-    failed = set(ids).intersection(failures)
-    done = {pair for pair in ids if record_name(pair) in entries} - failed
+    ends = notes.ends(plan, entries)
+    failed, done = set(ids).intersection(ends.failed), set(ends.done(ids))
     missing = list(_missing(ids, done | failed, plan.shards))
     return Progress(len(ids), len(done), len(failed), plan.shards, missing, INDEX in entries)
 

@@ -2,10 +2,11 @@
 
     NAME/.shards/plan.json                     what is divided, and into how many shards; by the first one
     NAME/.shards/ids-DIGEST.json               the ids of all pairs, in the order of the manifest
-    NAME/.shards/failed-DIGEST-3-of-16.json    the pairs of this shard that failed, if any ever did
+    NAME/.shards/failed-DIGEST-3-of-16.json    the pairs of this shard that failed; written at its end
 
 DIGEST is the beginning of the digest of all pairs: failures of a replaced plan do not count for this one.
-Nothing else is shared: which pairs are done, the records say.
+Which pairs are done, the records say. A record that is older than the plan may be of other parameters: it
+counts once its shard has ended.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -63,6 +65,31 @@ class Plan(BaseModel):
     def agrees(self, other: "Plan") -> bool:
         """Whether shards of both may work on one folder."""
         return (self.digest, self.shards) == (other.digest, other.shards)
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What the shards of one plan have noted at their ends, and the results that there are."""
+
+    failed: dict[str, Problem]
+    """The pairs that have failed, by id."""
+    files: Sequence[Entry]
+    """The notes that say so."""
+    results: Mapping[str, Entry]
+    begun: float
+    """When the plan was noted, in seconds since the epoch."""
+    ended: Sequence[bool]
+    """For each shard whether it has ended since then."""
+
+    def done(self, ids: Sequence[str]) -> list[str]:
+        """The pairs that are done; `ids` are all of them, in the order of the manifest."""
+        return [pair for index, pair in enumerate(ids) if self._is_done(pair, index % len(self.ended))]
+
+    def _is_done(self, pair: str, shard: int) -> bool:
+        record = self.results.get(record_name(pair))
+        if record is None or pair in self.failed:
+            return False
+        return self.ended[shard] or record.modified >= self.begun
 
 
 def digest_of(pairs: Iterable[Pair]) -> str:
@@ -126,31 +153,34 @@ class SharedNotes:
         self._put_ids(plan, ids)
         self._store.write(f"{self._manifest}/{PARTS}/{_PLAN}", plan.model_dump_json().encode())
 
-    def note_failures(self, plan: Plan, shard: Shard, problems: Sequence[Problem], confirm: Confirm) -> None:
-        """Note which pairs of a shard have failed, in place of what was noted of it before."""
-        name = f"{PARTS}/failed-{plan.short_digest}-{shard.number}-of-{shard.count}.json"
+    def note_end(self, plan: Plan, shard: Shard, problems: Sequence[Problem], confirm: Confirm) -> None:
+        """Note that a shard has ended, and which of its pairs have failed."""
+        name = f"failed-{plan.short_digest}-{shard.number}-of-{shard.count}.json"
         text = json.dumps([problem.to_json() for problem in problems]).encode()
         with waiting_for_outbox():
-            earlier, seen = self._noted(f"{self._manifest}/{name}")
-        # An empty list takes the place of failures that are over: it is newer than the page, which has them.
-        if problems or earlier != text:
-            Writer(self._store, self._manifest).put(name, text, seen, confirm)
+            files, begun = self._files(plan)
+            earlier = next((file for file in files if file.name == name and file.modified >= begun), None)
+            seen = self._store.tag(f"{self._manifest}/{PARTS}/{name}")
+            # A note of no failures stays as it is: a newer one would let the page be written again.
+            if problems or earlier is None or earlier.size != len(text):
+                Writer(self._store, self._manifest).put(f"{PARTS}/{name}", text, seen, confirm)
 
-    def failures(self, plan: Plan, results: Mapping[str, Entry]) -> tuple[dict[str, Problem], list[Entry]]:
-        """The pairs that shards of this plan have noted as failed, and the files that say so.
+    def ends(self, plan: Plan, results: Mapping[str, Entry]) -> Ends:
+        """What the shards of this plan have noted at their ends.
 
-        `results` are the entries of the manifest's folder, by name. A pair whose record is newer than the
-        note has been done since. Raises `StoreError` if a file is damaged.
+        `results` are the entries of the manifest's folder, by name. A pair that was noted as failed, and
+        whose record is newer than the note, has been done since. Raises `StoreError` if a file is damaged.
         """
         with waiting_for_outbox():
-            files = self._failure_files(plan)
-        found = dict[str, Problem]()
+            files, begun = self._files(plan)
+        failed = dict[str, Problem]()
         for file in files:
             for each in self._failed(f"{self._manifest}/{PARTS}/{file.name}"):
                 record = results.get(record_name(str(each.id)))
                 if record is None or record.modified <= file.modified:
-                    found[str(each.id)] = each
-        return found, files
+                    failed[str(each.id)] = each
+        ended = {int(file.name.split("-")[-3]) for file in files if file.modified >= begun}
+        return Ends(failed, files, results, begun, [n in ended for n in range(1, plan.shards + 1)])
 
     def _failed(self, key: str) -> list[Problem]:
         """What a file says about pairs that have failed; nothing if it is not there any more."""
@@ -167,16 +197,8 @@ class SharedNotes:
                 f"{self._store.url}/{key}: damaged; delete it, and repeat shard {number}/{count}"
             ) from None
 
-    def _noted(self, key: str) -> tuple[bytes, str | None]:
-        """What a file of failures contains, and its tag; an empty list if there is no file."""
-        seen = self._store.tag(key)
-        try:
-            return self._store.read(key, _LONGEST), seen
-        except NotFoundError:
-            return b"[]", None
-
-    def _failure_files(self, plan: Plan) -> list[Entry]:
-        """The files in which shards of this plan have noted failures, from the oldest to the newest."""
+    def _files(self, plan: Plan) -> tuple[list[Entry], float]:
+        """The notes of the shards of this plan, from the oldest to the newest, and the time of the plan."""
         listed = list(self._store.entries(f"{self._manifest}/{PARTS}"))
         # Earlier versions wrote no digest into the name: only the time shows which plan a file is for.
         begun = min((entry.modified for entry in listed if entry.name == _PLAN), default=math.inf)
@@ -186,7 +208,7 @@ class SharedNotes:
             for entry in listed
             if (match := name.fullmatch(entry.name)) and (match[1] or entry.modified >= begun)
         ]
-        return sorted(files, key=lambda entry: entry.modified)
+        return sorted(files, key=lambda entry: entry.modified), begun
 
     def _create(self, plan: Plan, ids: Sequence[str]) -> Plan:
         """Note the plan; the one that is there now, which another shard may have noted before."""

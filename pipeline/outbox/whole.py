@@ -44,20 +44,19 @@ class SharedEnd:
         Raises `UnavailableError`, `StoreError` if a record or a note is damaged, and `ClaimLostError` also
         where shards of something else have begun.
         """
-        self._notes.note_failures(self._plan, self.shard, problems, confirm)
+        self._notes.note_end(self._plan, self.shard, problems, confirm)
         with waiting_for_outbox():
             entries = {entry.name: entry for entry in self._store.entries(self._manifest)}
-        noted_failures, files = self._notes.failures(self._plan, entries)
+        ends = self._notes.ends(self._plan, entries)
         with waiting_for_outbox():
             noted = self._notes.plan()
         if noted is None or not noted.agrees(self._plan):
             place = f"{self._store.url}/{self._manifest}"
             raise ClaimLostError(f"{place}: shards of something else have begun there; no page is written")
-        failed = {i: noted_failures[i] for i in self._ids if i in noted_failures}
-        names = [record_name(i) for i in self._ids if i not in failed]
-        written = [entries[name] for name in names if name in entries]
-        left = len(names) - len(written)
-        if not left and (computed or not _is_newest(entries.get(INDEX), [*written, *files])):
+        failed = {i: ends.failed[i] for i in self._ids if i in ends.failed}
+        done = [entries[record_name(i)] for i in ends.done(self._ids)]
+        left = len(self._ids) - len(failed) - len(done)
+        if not left and (computed or not _is_newest(entries.get(INDEX), [*done, *ends.files])):
             page = _WholePage(self._store, self._manifest, self._ids, entries, self.shard.count)
             left = page.put(failed, confirm)
         return State(left, len(failed))

@@ -30,9 +30,9 @@ SHARDS = (
     Mutation(
         "a shard sees what is left before it notes what has failed",
         "pipeline/outbox/whole.py",
-        "self._notes.note_failures(self._plan, self.shard, problems, confirm)",
+        "self._notes.note_end(self._plan, self.shard, problems, confirm)",
         "list(self._store.entries(self._manifest)); "
-        "self._notes.note_failures(self._plan, self.shard, [], confirm)",
+        "self._notes.note_end(self._plan, self.shard, [], confirm)",
         _MOMENT,
     ),
     Mutation(

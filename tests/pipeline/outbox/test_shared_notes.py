@@ -6,9 +6,13 @@ import pytest
 
 from pipeline.errors import Problem
 from pipeline.manifest.shard import Shard
+from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.progress import Progress, progress
+from pipeline.outbox.results import Found
 from pipeline.outbox.shards import Plan, SharedNotes
+from pipeline.outbox.whole import SharedEnd, State
 from pipeline.stores.memory import MemoryStore
+from tests.pipeline.outbox.made import make_record
 
 IDS = ["p0", "p1"]
 
@@ -19,13 +23,13 @@ def plan(digest: str = "a", shards: int = 2) -> Plan:
 
 def note(store: MemoryStore, noted: Plan, pair: str, message: str) -> None:
     problem = Problem(f"pairs[{pair}]", message, pair)
-    SharedNotes(store, "m").note_failures(noted, Shard(1, noted.shards), [problem], lambda: None)
+    SharedNotes(store, "m").note_end(noted, Shard(1, noted.shards), [problem], lambda: None)
 
 
 def failed(store: MemoryStore, current: Plan) -> dict[str, str]:
     """The messages of the pairs that have failed."""
-    found, _ = SharedNotes(store, "m").failures(current, {})
-    return {pair: problem.message for pair, problem in found.items()}
+    ends = SharedNotes(store, "m").ends(current, {})
+    return {pair: problem.message for pair, problem in ends.failed.items()}
 
 
 def missing(store: MemoryStore) -> list[int]:
@@ -49,6 +53,26 @@ def test_failures_of_a_plan_that_was_replaced_do_not_count(earlier: Plan) -> Non
     assert missing(store) == [1]
 
 
+def test_results_from_before_the_plan_count_once_their_shard_has_ended() -> None:
+    store = MemoryStore("replaced-results")
+    notes = SharedNotes(store, "m")
+
+    def end(noted: Plan, number: int) -> State:
+        return SharedEnd(store, "m", noted, IDS, Shard(number, 2)).end([], True, lambda: None)
+
+    for current in (plan("b"), plan()):
+        notes.join(current, IDS, replace=True)
+        for pair in IDS[: 2 if current == plan("b") else 1]:
+            record = make_record(pair=pair, picture=f"{pair}.png")
+            Outbox(store).open("m", IDS).put(record, b"picture", b"log", {}, Found(), lambda: None)
+    assert missing(store) == [2]  # of the other parameters
+    assert end(plan(), 1) == State(left=1, failed=0)
+    assert store.tag("m/index.html") is None
+    assert end(plan(), 2) == State(left=0, failed=0)
+    assert missing(store) == []
+    assert store.tag("m/index.html")
+
+
 def test_failures_in_files_without_a_digest_count_if_they_are_newer_than_the_plan() -> None:
     store = MemoryStore("earlier-version")
 
@@ -63,3 +87,9 @@ def test_failures_in_files_without_a_digest_count_if_they_are_newer_than_the_pla
     assert failed(store, plan()) == {"p0": "an earlier version"}
     note(store, plan(), "p0", "this version")
     assert failed(store, plan()) == {"p0": "this version"}
+
+
+def test_folders_of_the_file_system_have_no_shards() -> None:
+    store = MemoryStore("top-of-a-volume")
+    store.write("lost+found/.shards/plan.json", b"not readable")
+    assert progress(store) == {}
