@@ -115,7 +115,7 @@ def encode(picture: Picture, form: Format, software: str, notes: Mapping[str, An
         info.add_text("Software", software)
         info.add_text("Parameters", text)
         if picture.exif:
-            options["exif"] = with_tags(picture.exif, {})
+            options["exif"] = with_tags(picture.exif, {_SOFTWARE: software})
         image.save(out, "PNG", pnginfo=info, **options)
         return out.getvalue()
     tags: dict[int, object] = {_SOFTWARE: software, DESCRIPTION: text}

@@ -75,9 +75,9 @@ class Regions:
 
     `members` has the indices of the styles of each region, and `strengths` the factor on its style error: the
     mean weight of its styles, divided by the mean over all regions. `guides` has for each scale how much each
-    position of the picture belongs to each region: `(R, H, W)`, uint8; the sum over regions is 255 at most.
-    `keeps` has for each scale the mask, mode L, of where the content stays as it is: what is to be kept, and
-    what is more than 16 pixels away from all regions.
+    position of the picture belongs to each region: `(R, H, W)`, uint8; the sum over regions is 255 at most,
+    apart from rounding. `keeps` has for each scale the mask, mode L, of where the content stays as it is:
+    what is to be kept, and what is more than 16 pixels away from all regions.
     """
 
     members: tuple[tuple[int, ...], ...]

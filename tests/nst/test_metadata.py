@@ -13,14 +13,14 @@ from tests.nst.files import file_of
 from tests.nst.making import LONG, SHORT, TEXT, directory, jpeg_with, tiff
 
 FORMATS: tuple[Format, ...] = ("png", "jpg", "webp", "tiff")
-EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+EXIF_IFD, GPS_IFD, SOFTWARE = 0x8769, 0x8825, 0x0131
 DESCRIPTION, USER_COMMENT, OWNER = 0x010E, 0x9286, 0xA430
 ORIENTATION, MAKE, COPYRIGHT, DATE, COLOR_SPACE, MAKER_NOTE = 0x0112, 0x010F, 0x8298, 0x9003, 0xA001, 0x927C
 
 
 def photograph() -> bytes:
     exif = Image.Exif()
-    exif[ORIENTATION], exif[MAKE], exif[COPYRIGHT] = 6, "Maker", "(c) Owner"
+    exif[ORIENTATION], exif[MAKE], exif[COPYRIGHT], exif[SOFTWARE] = 6, "Maker", "(c) Owner", "Editor"
     exif.get_ifd(EXIF_IFD).update({DATE: "2020:01:02 03:04:05", COLOR_SPACE: 65535, MAKER_NOTE: b"x" * 99})
     exif.get_ifd(GPS_IFD)[1] = "N"
     return file_of(make_picture(60, 40), "JPEG", exif=exif, dpi=(300, 150))
@@ -46,7 +46,7 @@ def test_a_result_says_that_it_is_srgb_and_has_the_resolution_of_its_content(for
 def test_exif_is_kept_on_request_without_orientation_and_maker_note(form: Format) -> None:
     with result(form, True) as image:
         exif = image.getexif()
-        assert (exif[MAKE], exif[COPYRIGHT]) == ("Maker", "(c) Owner")
+        assert (exif[MAKE], exif[COPYRIGHT], exif[SOFTWARE]) == ("Maker", "(c) Owner", "nst")
         assert ORIENTATION not in exif
         assert exif.get_ifd(EXIF_IFD) == {DATE: "2020:01:02 03:04:05", COLOR_SPACE: 1}
         assert exif.get_ifd(GPS_IFD)[1] == "N"
