@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
-from pipeline.manifest.names import plain_file_name
+from pipeline.manifest.names import folded, plain_file_name
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,10 +48,11 @@ def check_names(manifests: Sequence[Path], name: str | None, shard: str | None) 
         raise UsageError("--shard divides one manifest; call this command once for each manifest")
     first: dict[str, Path] = {}
     for path in manifests:
-        if (other := first.setdefault(path.stem, path)) is not path:
+        if (other := first.setdefault(folded(path.stem), path)) is not path:
+            where = "" if other.stem == path.stem else ", where letter case does not count"
             raise UsageError(
-                f"{other} and {path} would write into one folder, {path.stem}; rename one, or call this "
-                "command once for each with --name"
+                f"{other} and {path} would write into one folder, {path.stem}{where}; rename one, or call "
+                "this command once for each with --name"
             )
     try:
         if name is not None:

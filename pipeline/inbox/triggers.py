@@ -113,11 +113,11 @@ class FolderEvents(FileSystemEventHandler, Trigger):
         if identity is None:
             return
         observer = Observer()
-        observer.schedule(self, str(self._folder))
         try:
+            observer.schedule(self, str(self._folder))
             observer.start()
         except OSError:
-            return  # the limit of inotify watches is reached, or the folder is gone; regular scans continue
+            return  # a limit of inotify is reached, or the folder is gone; regular scans continue
         self._observer, self._watched = observer, identity
 
     def close(self) -> None:

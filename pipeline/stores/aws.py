@@ -200,7 +200,10 @@ def _reason(error: Exception) -> str:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if status == 404 and code != "NoSuchBucket":
             return "no such object"
-        return _REASONS.get(code, f"the server answers {status} {code}")
+        # To whom may not list the bucket, AWS does not say that an object is missing.
+        missing = status == 403 and error.operation_name in ("GetObject", "HeadObject")
+        hint = "; without s3:ListBucket, a missing object gives this answer, too" if missing else ""
+        return _REASONS.get(code, f"the server answers {status} {code}") + hint
     if isinstance(error, NoCredentialsError):
         return "no credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if isinstance(error, NoRegionError):

@@ -12,9 +12,6 @@ from pipeline.stores.tree import Tree, one_file, sync
 
 TEMPORARY = ".writing-"
 NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_UMASK = os.umask(0o077)  # it can be read only by changing it, which is not safe once there are threads
-os.umask(_UMASK)
-_MODE = 0o666 & ~_UMASK
 # Errors of file systems without hard links, such as exFAT and some network shares.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
@@ -50,12 +47,11 @@ class Files:
         """
         with self._tree.faults(key), self._tree.place(key, make=True) as (folder, name):
             temporary = f"{TEMPORARY}{uuid4().hex}"
-            descriptor = os.open(temporary, NEW, 0o600, dir_fd=folder)
+            descriptor = os.open(temporary, NEW, 0o666, dir_fd=folder)
             try:
                 with open(descriptor, "wb") as file:
                     file.write(data)
                     file.flush()
-                    os.fchmod(descriptor, _MODE)
                     os.fsync(descriptor)
                 if absent:
                     self._name_if_absent((folder, temporary), (folder, name), key)

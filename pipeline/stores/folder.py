@@ -209,6 +209,8 @@ class FolderStore:
         parts = Path(pattern).parts
         if ".." in parts or os.path.isabs(pattern):
             raise StoreError(f"'{pattern}': a pattern must stay below {self.url}")
+        if not parts:
+            return []  # the folder itself
         if os.path.isfile(self.root / pattern):
             return [pattern]  # a name with brackets, as browsers give to second downloads
         matches = found_below(self.root, parts, search or Search())

@@ -28,6 +28,10 @@ _LONGEST_KEY = 1024  # bytes; not every server checks this
 _NAME_REFUSED = {"KeyTooLongError", "XMinioInvalidObjectName"}  # answers to a key that the server cannot hold
 # Answers to a conditional delete where the object is newer, is being written, or does not exist any more.
 _CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
+# Only the types that are named here and in Python itself, so that no file of the machine changes them.
+_TYPES = mimetypes.MimeTypes()
+_TYPES.add_type("image/webp", ".webp")  # Python has it from 3.13 on
+_TYPES.add_type("application/x-ndjson", ".jsonl")
 _READS = 4  # attempts at a body during which the connection breaks; botocore does not retry these
 
 
@@ -124,8 +128,7 @@ class Objects:
         `ConflictError` otherwise, but not where the object there is the one that this call was to write.
         """
         condition = {"IfNoneMatch": "*"} if absent else {"IfMatch": match} if match else {}
-        kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
-        kind = "application/x-ndjson" if key.endswith(".jsonl") else kind
+        kind = _TYPES.guess_type(key)[0] or "application/octet-stream"
         try:
             answer = self._request(
                 "put_object", key, Body=data, ContentType=kind, ContentMD5=content_md5(data), **condition

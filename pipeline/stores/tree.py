@@ -254,6 +254,7 @@ _REASONS = {
     errno.EINVAL: "the file system does not allow this name; choose another one",
     errno.EILSEQ: "the file system does not allow this name; choose another one",
     errno.ENXIO: "is not a regular file; an ordinary file is needed",
+    errno.EXDEV: "lies on another volume; put the whole folder on one volume",
     errno.ENOTCONN: "its network share has stopped; mount it again",
     errno.ESTALE: "its network share has changed; mount it again",
 }

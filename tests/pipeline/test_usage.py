@@ -50,6 +50,10 @@ def test_an_outbox_that_is_a_file_is_reported(root: Path, call: Call, outbox: st
         ("run {in}/m.json --outbox {out} --device tpu", "device 'tpu' is unknown; use auto, cpu, cuda"),
         ("run {in}/m.json --outbox {out} --dtype fp8", "dtype 'fp8' is unknown; use auto, fp32 or bf16"),
         ("run {in}/m.json {in}/m.json --outbox {out}", "m.json would write into one folder, m; rename one"),
+        (
+            "run {in}/m.json {in}/M.json --outbox {out}",
+            "into one folder, M, where letter case does not count",
+        ),
         ("run {in}/m.json {in}/n.json --outbox {out} --name x", "--name names the folder of one manifest; "),
         (
             "run {in}/m.json --outbox {out} --name ../x",

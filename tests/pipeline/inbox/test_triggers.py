@@ -1,3 +1,4 @@
+import errno
 import shutil
 import threading
 from datetime import datetime
@@ -51,6 +52,22 @@ def write(events: FolderEvents, *names: str) -> None:
     """Report that files have grown, as watchdog does, a thousand times each."""
     for name in names * 1000:
         events.on_any_event(FileModifiedEvent(f"/inbox/{name}"))
+
+
+def test_a_folder_that_can_not_be_watched_is_scanned_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EMFILE, "inotify instance limit reached")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("watchdog.observers.api.BaseObserver.schedule", refuse)
+        events = FolderEvents(tmp_path, wake := threading.Event())
+        events.refresh()
+    events.refresh()  # once the limit is not reached any more
+    (tmp_path / "a.json").write_text("{}")
+    assert wake.wait(30)
+    events.close()
 
 
 def test_files_that_are_no_manifests_wake_nobody(tmp_path: Path) -> None:

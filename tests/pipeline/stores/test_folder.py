@@ -127,6 +127,10 @@ def test_a_pattern_does_not_lead_outside(store: FolderStore) -> None:
         store.glob("../*")
 
 
+def test_a_pattern_that_leads_back_to_the_top_finds_nothing(store: FolderStore) -> None:
+    assert store.glob(str(store.key(store.absolute("*/..")))) == []
+
+
 @pytest.mark.parametrize("end", [FolderClaim.release, FolderClaim.drop, FolderClaim.confirm])
 def test_the_end_of_a_claim_leaves_no_lock_file(
     store: FolderStore, tmp_path: Path, end: Callable[[FolderClaim], None]

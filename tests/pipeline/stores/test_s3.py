@@ -159,6 +159,7 @@ def test_a_connection_that_breaks_during_a_body_is_tried_again(client: Any) -> N
 def test_uploads_have_the_content_type_of_their_name(client: Any) -> None:
     store = S3Store("s3://bucket/out", client)
     kinds = {"a.png": "image/png", "index.html": "text/html", "a.json": "application/json"}
+    kinds |= {"a.webp": "image/webp", "a.jpg": "image/jpeg", "a.tiff": "image/tiff"}
     for name, kind in {**kinds, "a.loss.jsonl": "application/x-ndjson"}.items():
         store.write(name, b"x")
         assert client.head_object(Bucket="bucket", Key=f"out/{name}")["ContentType"] == kind
