@@ -52,6 +52,7 @@ class Timing:
     ray_refused: float = 60.0  # before the next try to start an actor, after one could not work
     ray_first: float = 60.0  # for another actor to be able to work, after the first one is not
     ray_dead: float = 2.0  # after the death of an actor, for news that its machine was shut down
+    ray_stuck: float = 1500.0  # without progress of an actor; before `stuck`, or its owner would end first
     ray_last: float = 0.5  # for the pictures that actors encode while the engine stops
 
     # Metrics.
@@ -78,4 +79,4 @@ class Timing:
     grace: float = 0.8  # after a signal, for work to end by itself
     leave: float = 1.0  # for handing back what is left, once work is abandoned
     stuck: float = 1800.0  # without any progress, after which the process ends itself
-    asleep: float = 10.0  # between two ticks of the main thread: more means that the machine was suspended
+    asleep: float = 10.0  # between two looks for progress: more means that this process was suspended

@@ -71,9 +71,7 @@ class RayEngine:
 
     def wanted(self) -> int:
         with self._lock:
-            if self._outcomes.full:
-                return 0
-            return max(0, sum(worker.free for worker in self._staff.working) - len(self._waiting))
+            return 0 if self._outcomes.full else max(0, self._staff.free - len(self._waiting))
 
     def submit(self, task: Task) -> None:
         with self._lock:
@@ -123,12 +121,11 @@ class RayEngine:
                     if self._stop_by is None:
                         self._staff.top_up()
                     self._judge_dead(cluster)
-                    watched = self._previews.watched()
-                    for worker in self._staff.working:
-                        worker.watch(watched, self._timing.watched)
+                    self._staff.watch(self._previews.watched())
                 self._staff.end_removed()
                 for worker, call in self._ended_calls():
                     self._receive(worker, call)
+                self._end_silent()
             self._outcomes.put(None)
         except Exception as error:
             self._outcomes.put(EngineLostError(f"the Ray cluster can't be used any more: {error}"))
@@ -153,10 +150,8 @@ class RayEngine:
                 self._fail(worker, call, answer)
             elif call in worker.calls:
                 worker.calls.discard(call)
-            elif worker.stage == "waiting":
-                self._staff.welcome(worker, answer)
-            elif worker.stage == "beginning":
-                self._staff.began(worker, answer)
+            elif worker.stage in ("waiting", "beginning"):
+                self._staff.go_on(worker, answer)
             elif worker.stage == "doubtful":
                 self._lose(worker, again=True)  # an answer may be lost
             else:
@@ -166,16 +161,13 @@ class RayEngine:
 
     def _report(self, worker: Worker, report: Report) -> None:
         self._unclear = 0
-        worker.needs = report.needs
         for event in report.events:
             if heard := worker.received(event):
                 self._listener.hear(heard)
         for (manifest, pair), jpeg in report.previews.items():
             self._previews.put(manifest, pair, jpeg)
-        for outcome in report.outcomes:
-            if worker.tasks.pop(outcome.task.number, None):  # it was not cancelled
-                self._outcomes.put(outcome)
-        worker.ended = report.ended
+        for outcome in worker.take(report):
+            self._outcomes.put(outcome)
         if report.reason:
             self._listener.hear(Note(f"{worker.machine}: {report.reason}", "warning"))
             self._lose(worker, again=True)
@@ -220,11 +212,19 @@ class RayEngine:
         else:
             self._staff.refuse(worker, f"its process can't start ({cause(error)})")
 
+    def _end_silent(self) -> None:
+        """Do without the workers that hang. While outcomes wait, their reports are not fetched on purpose."""
+        with self._lock:
+            for worker in self._staff.silent(counts=not self._outcomes.full):
+                why = f"no progress for {self._timing.ray_stuck / 60:.0f} minutes"
+                self._listener.hear(Note(f"{worker.machine}: {why}; its process is ended", "warning"))
+                self._lose(worker, again=False, reason=f"{why} on {worker.machine}")
+                self._dispatch()
+                self._on_change()
+
     def _lose(self, worker: Worker, again: bool, reason: str = "") -> None:
         """Replace a worker, and send its tasks again, or give `Died` for them if one may be the cause."""
         self._staff.remove(worker)
-        for event in worker.open_batches():
-            self._listener.hear(event)
         if again or self._stop_by is not None:
             self._waiting += worker.tasks.values()
         else:

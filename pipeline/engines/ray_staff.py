@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from threading import Event
 from typing import Any
@@ -46,11 +46,17 @@ class Staff:
         self._refused_first = 0.0  # by the clock
         self._warned: set[str] = set()
         self._missing_since, self._missing_reported = time.monotonic(), 0.0
+        self._looked = time.monotonic()  # for workers that are silent
 
     @property
     def working(self) -> list[Worker]:
         """The workers that can have tasks."""
         return [worker for worker in self.workers if worker.stage == "working" and not worker.ended]
+
+    @property
+    def free(self) -> int:
+        """How many more tasks they can take now."""
+        return sum(worker.free for worker in self.working)
 
     def top_up(self) -> None:
         """Start workers where some are missing, and report if none has found a place for a while."""
@@ -64,7 +70,14 @@ class Staff:
         if self._refused and not self.begun.is_set():
             self._give_up(now)
 
-    def welcome(self, worker: Worker, hello: dict[str, str]) -> None:
+    def go_on(self, worker: Worker, answer: Any) -> None:
+        """A worker has answered for the first time, or its engine has started."""
+        if worker.stage == "waiting":
+            self._welcome(worker, answer)
+        else:
+            self._began(worker, answer)
+
+    def _welcome(self, worker: Worker, hello: dict[str, str]) -> None:
         """A worker has found a place: start its engine."""
         if hello["version"] == nst.__version__:
             worker.begin(*self._begin, hello)
@@ -73,7 +86,7 @@ class Staff:
         versions = f"it has nst-pipeline {hello['version']}, and this machine has {nst.__version__}"
         self.refuse(worker, f"{versions}; install the same version there")
 
-    def began(self, worker: Worker, refusal: str) -> None:
+    def _began(self, worker: Worker, refusal: str) -> None:
         """The engine of a worker has started, or can't work for this reason."""
         if refusal:
             self.refuse(worker, refusal)
@@ -97,6 +110,8 @@ class Staff:
     def remove(self, worker: Worker) -> None:
         """Do without a worker. Another one may take its place."""
         self.workers.remove(worker)
+        for event in worker.open_batches():
+            self._listener.hear(event)
         self._removed.append(worker)
         self._next_check = min(self._next_check, time.monotonic())
 
@@ -115,6 +130,26 @@ class Staff:
             # The report first: what a process has finished before it died counts.
             for call in (*([worker.answer] if worker.waits(reports) else []), *worker.calls)
         }
+
+    def silent(self, counts: bool) -> list[Worker]:
+        """The workers that have tasks and hang. Those whose engine does not start are refused here.
+
+        Call it after what the workers have answered was received. The time since the last call counts only
+        with `counts`, and only if this process was not suspended meanwhile.
+        """
+        now = time.monotonic()
+        passed, self._looked = now - self._looked, now
+        for worker in self.workers:
+            worker.pass_time(passed if counts and passed < self._timing.asleep else 0.0)
+        hanging = [worker for worker in self.workers if worker.silent > self._timing.ray_stuck]
+        for worker in [each for each in hanging if not each.able]:
+            self.refuse(worker, f"its engine has not started for {self._timing.ray_stuck / 60:.0f} minutes")
+        return [worker for worker in hanging if worker.able]
+
+    def watch(self, pairs: Collection[tuple[str, str]]) -> None:
+        """Let workers make previews of those of these pairs that they have."""
+        for worker in self.working:
+            worker.watch(pairs, self._timing.watched)
 
     def judged(self) -> list[tuple[Worker, RayError]]:
         """The dead workers whose cause of death can be decided now, with the errors by which they died."""

@@ -8,8 +8,8 @@ import ray
 from ray import ObjectRef
 from ray.exceptions import RayError
 
-from pipeline.engines.base import Task
-from pipeline.engines.mailbox import Needs
+from pipeline.engines.base import Outcome, Task
+from pipeline.engines.mailbox import Needs, Report
 from pipeline.engines.ray_actor import Make
 from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Event, Note
 from pipeline.settings import Settings
@@ -31,6 +31,7 @@ class Worker:
         self.judged = 0.0  # by the clock, when it is decided what has caused its death
         self.tasks: dict[int, Task] = {}
         self.needs, self.ended = Needs(), False
+        self.silent = 0.0  # seconds without progress, while there should be some
         self.last: object = None  # the likeness of the last task that was sent; see `likeness`
         self.answer: ObjectRef[Any] = actor.hello.remote()
         self.calls: set[ObjectRef[Any]] = set()  # that have not ended; their results mean nothing
@@ -54,6 +55,11 @@ class Worker:
     def idle(self) -> bool:
         """Whether it works and has no task."""
         return self.stage == "working" and not self.ended and not self.tasks
+
+    @property
+    def busy(self) -> bool:
+        """Whether there should be progress: its engine starts, or it works and has tasks."""
+        return self.stage == "beginning" or (self.stage == "working" and not self.ended and bool(self.tasks))
 
     def waits(self, reports: bool) -> bool:
         """Whether its answer is still to be dealt with; without `reports`, only one that is no report."""
@@ -100,6 +106,10 @@ class Worker:
             self.tasks = kept
             self._call("cancel", manifest)
 
+    def pass_time(self, seconds: float) -> None:
+        """So many seconds have passed, and all that it has answered until now was received."""
+        self.silent = self.silent + seconds if self.busy else 0.0
+
     def watch(self, pairs: Collection[tuple[str, str]], seconds: float) -> None:
         """Let it make previews of those of these pairs that it has. It forgets this after so many seconds."""
         ours = [pair for pair in pairs if self._has(*pair)]
@@ -121,6 +131,13 @@ class Worker:
             case Note(message, level, details):
                 return Note(message, level, {**details, "node": self.machine})
         return event
+
+    def take(self, report: Report) -> list[Outcome]:
+        """Note what a report says of it; the outcomes of those of its tasks that were not cancelled."""
+        self.needs, self.ended = report.needs, report.ended
+        if report.events or report.outcomes:  # what it needs may change although it computes nothing
+            self.silent = 0.0
+        return [each for each in report.outcomes if self.tasks.pop(each.task.number, None)]
 
     def open_batches(self) -> list[Event]:
         """The events that end the batches that it has begun."""

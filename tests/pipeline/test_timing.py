@@ -8,3 +8,4 @@ def test_the_defaults_keep_the_promises() -> None:
     assert timing.grace + timing.leave <= 2  # "within two seconds of a signal"
     assert timing.lease_renewal <= timing.lease / 4  # one late request does not cost a claim
     assert timing.retry_first <= timing.retry_last
+    assert timing.ray_stuck < timing.stuck  # an actor that hangs is ended before its owner ends itself
