@@ -50,6 +50,7 @@ class Timing:
     ray_missing: float = 60.0  # without any actor, after which it is reported what is missing
     ray_still: float = 600.0  # between two further such reports
     ray_refused: float = 60.0  # before the next try to start an actor, after one could not work
+    ray_spare: float = 60.0  # for so long an actor waits for a place after it was needed last
     ray_first: float = 60.0  # for another actor to be able to work, after the first one is not
     ray_dead: float = 2.0  # after the death of an actor, for news that its machine was shut down
     ray_stuck: float = 1500.0  # without progress of an actor; before `stuck`, or its owner would end first

@@ -5,8 +5,8 @@ tasks of a process has killed it. What this module does instead:
 
 * A process that dies gives `Died` for each task that it had; the owner then sends each of them alone.
 * Tasks of a machine that was taken away, as spot instances are, are sent again as if nothing had happened.
-* One more actor than there are places waits for a place. It takes the place of one that has died, or one on a
-  machine that comes later.
+* While there is more work than the actors can take, one more waits for a place: that of one that has died, or
+  one on a machine that comes later.
 """
 
 import threading
@@ -119,7 +119,7 @@ class RayEngine:
                 cluster.look()
                 with self._lock:
                     if self._stop_by is None:
-                        self._staff.top_up()
+                        self._staff.top_up(tasks_wait=bool(self._waiting))
                     self._judge_dead(cluster)
                     self._staff.watch(self._previews.watched())
                 self._staff.end_removed()

@@ -18,11 +18,13 @@ from pipeline.events.listener import Listener, Note
 from pipeline.settings import Settings
 from pipeline.timing import Timing
 
-_CHECK = 1.0  # seconds between two checks whether there is a place for one more
-
 
 class Staff:
-    """Starts workers. There is always one more than the cluster has places for, unless one was refused."""
+    """Starts workers: as many as the cluster has places for, and a spare one while more could be of use.
+
+    The spare one waits for a place. It takes that of one that has died, and shows the autoscaler of Ray that
+    another machine is wanted.
+    """
 
     def __init__(
         self,
@@ -41,7 +43,8 @@ class Staff:
         self.refusal = ""  # why none can work; empty if one does
         self._removed: list[Worker] = []  # whose processes have to be ended
         self._names = itertools.count(1)
-        self._next_check = 0.0
+        self._next_start = 0.0  # by the clock; later, after one was refused
+        self._wanted = 0.0  # by the clock, when more workers could last have been of use
         self._refused: list[str] = []  # why workers can't work, before one does
         self._refused_first = 0.0  # by the clock
         self._warned: set[str] = set()
@@ -58,13 +61,22 @@ class Staff:
         """How many more tasks they can take now."""
         return sum(worker.free for worker in self.working)
 
-    def top_up(self) -> None:
-        """Start workers where some are missing, and report if none has found a place for a while."""
+    def top_up(self, tasks_wait: bool) -> None:
+        """Start workers where some are missing, and do without those that wait and are not needed.
+
+        Reports if none has found a place for a while. `tasks_wait` is whether tasks wait for a worker.
+        """
         now = time.monotonic()
-        if now >= self._next_check:
-            self._next_check = now + _CHECK
-            placed = sum(worker.stage != "waiting" for worker in self.workers)
-            for _ in range(len(self.workers), max(self._cluster.places, placed + 1)):
+        if tasks_wait or not self.free:
+            self._wanted = now
+        if now >= self._next_start:
+            waiting = [worker for worker in self.workers if worker.stage == "waiting"]
+            placed = len(self.workers) - len(waiting)
+            spare = now <= self._wanted + self._timing.ray_spare
+            most = max(self._cluster.places, placed + spare)
+            for worker in waiting[most - placed :]:
+                self.remove(worker)
+            for _ in range(len(self.workers), most):
                 self.workers.append(Worker(self._cluster.actor(), f"{next(self._names)}"))
         self._report_lack(now)
         if self._refused and not self.begun.is_set():
@@ -98,7 +110,7 @@ class Staff:
         """A worker can't work. No other one is started for a while, because it might get the same place."""
         self.remove(worker)
         now = time.monotonic()
-        self._next_check = now + self._timing.ray_refused
+        self._next_start = now + self._timing.ray_refused
         message = f"{worker.machine or 'a machine'} of the Ray cluster can't work: {reason}"
         if not self.begun.is_set():
             self._refused_first = self._refused_first or now
@@ -113,7 +125,7 @@ class Staff:
         for event in worker.open_batches():
             self._listener.hear(event)
         self._removed.append(worker)
-        self._next_check = min(self._next_check, time.monotonic())
+        self._next_start = 0.0
 
     def end_removed(self) -> None:
         """End the processes of the workers that were removed. The head node may not answer for a while."""

@@ -82,8 +82,8 @@ def begin(staff: "Staff", worker: "Worker", wanted: int = 2) -> None:
 
 def test_a_worker_that_has_tasks_and_is_silent_for_too_long_hangs() -> None:
     ours = staff(Places(2), ray_stuck=0.0)
-    ours.top_up()
-    idle, busy = ours.workers[:2]
+    ours.top_up(tasks_wait=False)
+    idle, busy = ours.workers
     for worker in (idle, busy):
         begin(ours, worker)
     busy.send([task(1)])
@@ -94,7 +94,7 @@ def test_a_worker_that_has_tasks_and_is_silent_for_too_long_hangs() -> None:
 def test_time_in_which_no_answers_are_received_is_no_silence(counts: bool, timing: dict[str, Any]) -> None:
     """Results wait on purpose, or the owner was suspended."""
     ours = staff(Places(1), ray_stuck=0.0, **timing)
-    ours.top_up()
+    ours.top_up(tasks_wait=False)
     begin(ours, ours.workers[0])
     ours.workers[0].send([task(1)])
     assert ours.silent(counts) == []
@@ -102,7 +102,7 @@ def test_time_in_which_no_answers_are_received_is_no_silence(counts: bool, timin
 
 def test_only_progress_ends_the_silence_of_a_worker() -> None:
     ours = staff(Places(1))
-    ours.top_up()
+    ours.top_up(tasks_wait=False)
     worker = ours.workers[0]
     begin(ours, worker)
     worker.send([task(1)])
@@ -116,14 +116,69 @@ def test_only_progress_ends_the_silence_of_a_worker() -> None:
 def test_a_worker_whose_engine_does_not_start_is_refused() -> None:
     listener = RecordingListener()
     ours = staff(Places(2), listener, ray_stuck=0.0)
-    ours.top_up()
-    well, hangs = ours.workers[:2]
+    ours.top_up(tasks_wait=False)
+    well, hangs = ours.workers
     begin(ours, well)
     welcome(ours, hangs)
     assert ours.silent(counts=True) == []
     assert hangs not in ours.workers
     (note,) = listener.of(Note)
     assert note.message == "gpu-1 of the Ray cluster can't work: its engine has not started for 0 minutes"
+
+
+def test_a_worker_waits_for_a_machine_that_comes_later_until_one_works() -> None:
+    """Where there is no machine yet, it lets the autoscaler start the first one."""
+    ours = staff(Places(0), ray_spare=0.0)
+    for _ in range(3):
+        ours.top_up(tasks_wait=False)
+        assert [worker.stage for worker in ours.workers] == ["waiting"]
+    begin(ours, ours.workers[0])
+    ours.top_up(tasks_wait=False)
+    assert [worker.stage for worker in ours.workers] == ["working"]
+
+
+@pytest.mark.parametrize(("tasks_wait", "wanted"), [(True, 2), (False, 0)])
+def test_a_worker_waits_for_a_further_machine_only_while_there_is_more_work_than_the_others_can_take(
+    tasks_wait: bool, wanted: int
+) -> None:
+    cluster = Places(2)
+    ours = staff(cluster, ray_spare=0.0)
+    ours.top_up(tasks_wait=False)
+    for worker in list(ours.workers):
+        begin(ours, worker, wanted)
+    ours.top_up(tasks_wait)
+    assert [worker.stage for worker in ours.workers] == ["working", "working", "waiting"]
+    for worker in ours.workers[:2]:
+        worker.take(Report(Needs(wanted=2)))
+    ours.top_up(tasks_wait=False)
+    assert [worker.stage for worker in ours.workers] == ["working", "working"]
+    cluster.places = 3
+    ours.top_up(tasks_wait=False)
+    assert [worker.stage for worker in ours.workers] == ["working", "working", "waiting"]
+
+
+def test_a_worker_that_was_needed_is_kept_for_a_while() -> None:
+    """Between two tasks, workers can take some for a moment; and a machine needs minutes to come."""
+    ours = staff(Places(1))
+    ours.top_up(tasks_wait=False)
+    begin(ours, ours.workers[0])
+    ours.top_up(tasks_wait=True)
+    before = list(ours.workers)
+    assert len(before) == 2
+    ours.top_up(tasks_wait=False)
+    assert ours.workers == before
+
+
+def test_after_a_refusal_no_worker_is_started_for_a_while() -> None:
+    """It might get the same place."""
+    ours = staff(Places(2))
+    ours.top_up(tasks_wait=False)
+    refused = ours.workers[0]
+    welcome(ours, refused)
+    ours.go_on(refused, "no GPU")
+    ours.top_up(tasks_wait=True)
+    assert refused not in ours.workers
+    assert len(ours.workers) == 1
 
 
 @pytest.mark.long
