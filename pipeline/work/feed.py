@@ -5,7 +5,7 @@ import random
 import time
 from bisect import insort
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -45,6 +45,9 @@ class Feed(Protocol):
         Manifests are claimed only with `claim`: what would have to wait is left to other runners.
         """
 
+    def has_more(self) -> bool:
+        """Whether there is a pair now, or a manifest that could be claimed. Claims nothing."""
+
 
 class FileFeed:
     """The pairs of manifest files, one manifest after the other, those of a higher priority first."""
@@ -57,6 +60,9 @@ class FileFeed:
             if not job.ended and not job.exhausted:
                 return _given(job, self._listener)
         return None
+
+    def has_more(self) -> bool:
+        return _any_has_pairs(self._jobs)
 
 
 class InboxFeed:
@@ -144,6 +150,10 @@ class InboxFeed:
         following = self._turns.next(turn)
         return _given(following, self._listener, self._turns.first) if following else None
 
+    def has_more(self) -> bool:
+        self._scan_if_due()
+        return self._best_ready() is not None or _any_has_pairs(self._jobs.values())
+
     def mark_stopping(self) -> None:
         """Mark the claims of which no pair was handed out. The owner marks the others."""
         claims = [self._opener.opening, *(job.claimed for job in self._not_handed_out())]
@@ -222,6 +232,10 @@ class InboxFeed:
 
     def _is_busy(self, ready: Ready) -> bool:
         return self._opener.skips(ready.name) or ready.name in self._jobs
+
+
+def _any_has_pairs(jobs: Iterable[Job]) -> bool:
+    return any(not job.ended and not job.exhausted for job in jobs)
 
 
 def _given(job: Job, listener: Listener, newcomer: bool = False) -> Given:

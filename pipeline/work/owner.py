@@ -125,7 +125,7 @@ class Owner:
         return self._failure is not None
 
     def _hand_out(self, feed: Feed) -> bool:
-        """Give the engine as many tasks as it wants; false if the feed had none for it."""
+        """Give the engine as many tasks as it wants; false if the feed has none for it, now or later."""
         handed_out = False
         while not self._session.stop.is_set() and self._engine.wanted() > 0:
             if self._tasks.blocked:
@@ -139,7 +139,8 @@ class Owner:
             handed_out = True
             self._submit(found)
             self._open.check_claims()
-        return True
+        # An engine that wants nothing may have no machine for a long time. Without work, do not wait for it.
+        return bool(self._open.left()) or self._session.stop.is_set() or feed.has_more()
 
     def _submit(self, given: Given) -> None:
         job, pair, sources = given.job, given.pair, given.job.sources

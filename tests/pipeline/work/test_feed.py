@@ -327,9 +327,11 @@ def test_files_are_worked_on_one_after_the_other_by_priority(shop: Make) -> None
     jobs = [Job(name, [pair] * 2, sources, priority) for name, priority in (("a", 0), ("b", 5), ("c", 0))]
     feed = FileFeed(jobs, runner.listener)
     order = ""
+    assert feed.has_more()
     while given := feed.next(1, claim=True):
         order += given.job.name
     assert order == "bbaacc"
+    assert not feed.has_more()
 
 
 class Seeing(Trigger):

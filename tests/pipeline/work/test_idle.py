@@ -1,4 +1,4 @@
-"""A runner that ends by itself while manifests go on coming, and one that works by a schedule."""
+"""A runner that ends by itself: while manifests go on coming, by a schedule, and without any machine."""
 
 import threading
 from collections.abc import Callable
@@ -71,3 +71,31 @@ def test_a_runner_with_a_schedule_works_at_its_times_only(
     assert watch.run(once=once, schedule=schedule) == 0
     assert schedule.done == done
     assert len(runner.manifests("done")) == times
+
+
+def test_the_work_ends_although_the_engine_has_no_machine_if_nothing_is_left_to_do(
+    shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = shop()
+    monkeypatch.setattr(runner.engine, "wanted", lambda: 0)
+    thread = runner.in_background()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_work_that_waits_for_a_machine_of_the_engine_is_done_once_there_is_one(
+    shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = shop()
+    find_wanted, tries = runner.engine.wanted, iter(range(3))
+
+    def wanted() -> int:
+        if next(tries, None) is None:
+            return find_wanted()
+        runner.session.changed.set()  # as an engine does whose machines come and go
+        return 0
+
+    monkeypatch.setattr(runner.engine, "wanted", wanted)
+    runner.drop("m")
+    runner.work()
+    assert runner.manifests("done") == ["m.json"]
