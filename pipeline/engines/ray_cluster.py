@@ -69,6 +69,11 @@ class Cluster:
         """How many actors the cluster could have at the last look."""
         return int(self._total(self._kind))
 
+    @property
+    def device(self) -> str:
+        """The device of every actor, as `Settings.device` has it."""
+        return "cuda" if self._kind == "GPU" else "cpu"
+
     def lack(self) -> str:
         """What is missing while no actor can be started."""
         have = f"the Ray cluster has {self.places} {self._kind}s"

@@ -37,7 +37,7 @@ class Staff:
     ) -> None:
         """See `Actor.begin` for `make` and `places`."""
         self._cluster, self._listener, self._timing = cluster, listener, timing
-        self._begin = make, settings, timing, places
+        self._begin = make, settings.model_copy(update={"device": cluster.device}), timing, places
         self.workers: list[Worker] = []
         self.begun = Event()  # one works, or none can
         self.refusal = ""  # why none can work; empty if one does
