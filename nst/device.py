@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nst import cgroup
 from nst.errors import NSTError
 
 
@@ -56,11 +57,15 @@ def _has_native_bf16(device: torch.device) -> bool:
 
 
 def set_up(device: torch.device) -> None:
-    """Disable TF32 on a GPU, for the whole process, so that fp32 is computed as fp32. On a CPU, do nothing.
+    """Disable TF32 on a GPU, for the whole process, so that fp32 is computed as fp32.
 
-    Call it before the first convolution.
+    On a CPU, let PyTorch use no more threads than the control group of this process has CPUs, unless
+    `OMP_NUM_THREADS` says how many. Call it before the first convolution.
     """
     if device.type != "cuda":
+        # The kernel would stop all threads for a part of each period: more of them than CPUs only wait.
+        if not os.environ.get("OMP_NUM_THREADS") and cgroup.cpus() < torch.get_num_threads():
+            torch.set_num_threads(cgroup.cpus())
         return
     with warnings.catch_warnings():
         # PyTorch 2.9 to 2.11 recommend a newer setting, which must not be combined with this one.

@@ -47,7 +47,8 @@ class Stylizer:
         now. The program itself takes 1 GB of it, or 0.6 GB of a GPU. Pictures that need more than the rest
         are computed in tiles.
 
-        On a GPU this disables TF32 for the whole process, so that fp32 is computed as fp32.
+        On a GPU this disables TF32 for the whole process, so that fp32 is computed as fp32. On a CPU it may
+        lower the number of PyTorch's threads; see `set_up`.
         """
         self.weights = load_weights(weights)
         self.device = pick_device(device)

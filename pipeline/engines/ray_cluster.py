@@ -15,6 +15,7 @@ from typing import Any
 import ray
 from ray.exceptions import AuthenticationError, RayError
 
+from nst import cgroup
 from pipeline.engines.ray_actor import Actor
 from pipeline.errors import UsageError
 from pipeline.events.listener import Listener, Note
@@ -105,7 +106,7 @@ class Cluster:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self, listener: Listener) -> None:
-        _init(address="local", include_dashboard=False, _temp_dir=str(self._folder))
+        _init(address="local", num_cpus=_cpus(), include_dashboard=False, _temp_dir=str(self._folder))
         listener.hear(Note("started Ray on this machine", details={"logs": str(self._folder)}))
 
     def _join(self, address: str, listener: Listener) -> None:
@@ -115,6 +116,14 @@ class Cluster:
 
     def _total(self, kind: str) -> float:
         return sum(resources.get(kind, 0.0) for resources in self._nodes.values())
+
+
+def _cpus() -> int | None:
+    """The CPUs that this process may use; none where the system does not tell, and Ray counts all."""
+    try:
+        return min(len(os.sched_getaffinity(0)), cgroup.cpus())
+    except AttributeError:  # not on macOS
+        return None
 
 
 def _init(address: str, **options: Any) -> None:

@@ -103,3 +103,9 @@ def test_a_cache_that_cannot_be_written_is_told(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     notes = computed(folder, 6).of(Note)
     assert any("every start measures this again" in note.message for note in notes)
+
+
+def test_nothing_is_measured_where_a_control_group_allows_one_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr("nst.cgroup.cpus", lambda: 1)
+    assert remembered(Stylizer(device="cpu", dtype="fp32")) == 1
