@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nst import heap
-from nst.errors import ImageError, NSTError, WeightsError
+from nst.errors import DownloadError, ImageError, NSTError, WeightsError
 from nst.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "DownloadError",
     "Evaluation",
     "ImageError",
     "Losses",

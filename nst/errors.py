@@ -11,5 +11,9 @@ class WeightsError(NSTError):
     """A weight file is missing, can't be read, is altered, or is not a VGG19."""
 
 
+class DownloadError(WeightsError):
+    """A weight file can't be downloaded now. Another try may succeed."""
+
+
 class ImageError(NSTError):
     """The bytes are not a picture, or the picture is damaged, too large to be decoded, or too small."""

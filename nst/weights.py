@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nst.errors import WeightsError
+from nst.errors import DownloadError, WeightsError
 from nst.parameters import LAYERS
 
 CONVOLUTIONS = tuple(layer.replace("relu", "conv") for layer in LAYERS)
@@ -47,7 +47,8 @@ def load_weights(source: str = "embedded") -> Weights:
 
     The file at a path may have either format: torchvision's `vgg19` state dict (whole or only its features)
     or the 8-bit codebook of the embedded file. Raises `WeightsError`, naming the source and the remedy, if
-    the file is missing, can't be read, is not a VGG19, or is not the expected embedded file.
+    the file is missing, can't be read, is not a VGG19, or is not the expected embedded file; and its
+    `DownloadError` if the download fails.
     """
     named = {"embedded": embedded_file, "imagenet": _imagenet_file}
     path = named[source]() if source in named else _path(source)
@@ -88,7 +89,7 @@ def _imagenet_file() -> Path:
     try:
         weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
-        raise WeightsError(
+        raise DownloadError(
             f"imagenet: torchvision could not download its VGG19 ({error}); "
             "allow the download once, or use --weights embedded"
         ) from error

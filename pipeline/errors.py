@@ -3,6 +3,7 @@
 NSTError                    exit code 1; base class of all, in nst.errors
 ├── ImageError              an image cannot be decoded; in nst.errors
 ├── WeightsError            the weight file is missing or not a VGG19; in nst.errors
+│   └── DownloadError       the weight file can't be downloaded now; in nst.errors
 ├── UsageError              exit code 2; the command line or the environment is wrong
 ├── ManifestError           a manifest is invalid; lists the problems in it
 ├── EngineLostError         an engine cannot continue

@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from nst.errors import NSTError
+from nst.errors import DownloadError, NSTError
 from nst.stylizer import Stylizer
 from pipeline.errors import UsageError
 from pipeline.settings import Settings
@@ -11,8 +11,8 @@ from pipeline.settings import Settings
 def make_stylizer(settings: Settings) -> Stylizer:
     """The stylizer for these settings.
 
-    Raises `UsageError` if the weights, the device or the dtype are not available, and `NSTError` if a trial
-    on the GPU fails.
+    Raises `UsageError` if the weights, the device or the dtype are not available, and another `NSTError` if
+    the weights can't be downloaded now, or if a trial on the GPU fails.
     """
     try:
         stylizer = Stylizer(settings.weights, settings.device, settings.dtype, settings.memory)
@@ -20,6 +20,8 @@ def make_stylizer(settings: Settings) -> Stylizer:
             # If this fails, every pair of every manifest would fail.
             trial = Image.effect_noise((32, 32), 80)
             stylizer.stylize(trial, trial, epochs=1)
+    except DownloadError:
+        raise  # another start may succeed, and after a `UsageError` schedulers make none
     except NSTError as error:
         raise UsageError(str(error)) from error
     except RuntimeError as error:
