@@ -17,7 +17,7 @@ SCRIPT = ROOT / "deploy" / "slurm" / "shards.sbatch"
 # What the script finds under the name of the program.
 PROGRAM = f'cd {ROOT} && exec {sys.executable} -m tests.program "{{}}" fake "$@"'
 STUBBORN = """
-trap 'echo stopped >> {log}; exit 143' TERM
+trap 'echo stopped >> {log}; exit {code}' TERM
 echo begun > {begun}
 while :; do read -r -t 0.05 < {never} || :; done
 """
@@ -37,13 +37,14 @@ def command(folder: Path, name: str, text: str) -> None:
     (folder / name).chmod(0o755)
 
 
-def start(commands: Path, task: int, tasks: int, *arguments: object) -> "subprocess.Popen[str]":
+def start(commands: Path, task: int, tasks: int, *arguments: object, **more: str) -> "subprocess.Popen[str]":
+    """Start the script as a task of so many; `more` are further variables."""
     numbers = {"ID": task, "MIN": 1, "MAX": tasks, "COUNT": tasks}
     variables = {f"SLURM_ARRAY_TASK_{name}": str(number) for name, number in numbers.items()}
     path = f"{commands}{os.pathsep}{os.environ['PATH']}"
     return subprocess.Popen(
         ["bash", SCRIPT, *map(str, arguments)],
-        env={**os.environ, **QUICK_SETTINGS, **variables, "SLURM_ARRAY_JOB_ID": "7", "PATH": path},
+        env={**os.environ, **QUICK_SETTINGS, **variables, "SLURM_ARRAY_JOB_ID": "7", "PATH": path, **more},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -71,15 +72,18 @@ def test_the_tasks_of_an_array_share_a_manifest(commands: Path, tmp_path: Path) 
     assert (tmp_path / "out" / "results" / "index.html").exists()
 
 
-@pytest.mark.parametrize(("number", "requeued"), [(signal.SIGUSR1, True), (signal.SIGTERM, False)])
+@pytest.mark.parametrize(
+    ("number", "code", "requeued"),
+    [(signal.SIGUSR1, 143, True), (signal.SIGTERM, 143, False), (signal.SIGTERM, 1, False)],
+)
 def test_a_task_is_requeued_at_its_time_limit_and_not_when_somebody_cancels_it(
-    commands: Path, tmp_path: Path, number: signal.Signals, requeued: bool
+    commands: Path, tmp_path: Path, number: signal.Signals, code: int, requeued: bool
 ) -> None:
     begun, log, never = tmp_path / "begun", tmp_path / "log", tmp_path / "never"
     os.mkfifo(begun)
     os.mkfifo(never)
     keep = os.open(never, os.O_RDWR)  # so that reading it does not block for ever, and finds nothing
-    command(commands, "nst-pipeline", STUBBORN.format(begun=begun, log=log, never=never))
+    command(commands, "nst-pipeline", STUBBORN.format(begun=begun, log=log, never=never, code=code))
     script = start(commands, 3, 4, "m.json", "out")
     assert begun.read_text() == "begun\n"
     script.send_signal(number)
@@ -87,14 +91,29 @@ def test_a_task_is_requeued_at_its_time_limit_and_not_when_somebody_cancels_it(
     os.close(keep)
     lines = log.read_text().splitlines()
     assert lines == ["stopped", *["scontrol requeue 7_3"] * requeued]
-    assert script.returncode == (0 if requeued else 143)
+    assert script.returncode == (0 if requeued else code)
 
 
-def test_the_exit_code_of_the_program_is_that_of_the_task(commands: Path) -> None:
+@pytest.mark.parametrize("more", [{}, {"SLURM_RESTART_COUNT": "2"}])
+def test_a_task_that_has_failed_is_requeued(commands: Path, tmp_path: Path, more: dict[str, str]) -> None:
+    """It may have lost its GPU."""
     command(commands, "nst-pipeline", "exit 1")
-    script = start(commands, 1, 1, "m.json", "out")
+    script = start(commands, 1, 1, "m.json", "out", **more)
     script.communicate(timeout=60)
-    assert script.returncode == 1
+    assert script.returncode == 0
+    assert (tmp_path / "log").read_text() == "scontrol requeue 7_1\n"
+
+
+@pytest.mark.parametrize(("code", "restarts"), [(1, "3"), (2, "0"), (0, "0")])
+def test_the_exit_code_of_the_program_is_that_of_the_task(
+    commands: Path, tmp_path: Path, code: int, restarts: str
+) -> None:
+    """A pair that fails has the code 1 at each start, so that these have an end."""
+    command(commands, "nst-pipeline", f"exit {code}")
+    script = start(commands, 1, 1, "m.json", "out", SLURM_RESTART_COUNT=restarts)
+    script.communicate(timeout=60)
+    assert script.returncode == code
+    assert not (tmp_path / "log").exists()
 
 
 def test_a_call_without_an_outbox_says_how_to_call_it(commands: Path) -> None:
