@@ -4,6 +4,7 @@ The init process of a container (PID 1) ignores SIGTERM and SIGINT as long as it
 Importing the rest takes seconds, and a container that does not end in time is killed.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_GONE = (errno.EPIPE, errno.EIO)  # errors of a pipe that nobody reads any more, and of a closed terminal
 
 
 def _commands() -> None:
@@ -43,6 +45,7 @@ def _leave(code: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError:
-            code = code or 1  # the reader is gone, or the disk is full
+        except OSError as error:
+            # A reader that goes away changes nothing of what was done. On a full disk the output is lost.
+            code = code or int(error.errno not in _GONE)
     os._exit(code)

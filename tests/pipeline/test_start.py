@@ -77,3 +77,19 @@ def test_output_that_can_not_be_written_is_a_failure() -> None:
     with open("/dev/full", "w") as full:
         ended = subprocess.run([sys.executable, "-c", program], stdout=full, timeout=60)
     assert ended.returncode == 1
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_reader_that_goes_away_does_not_change_the_exit_code(code: int) -> None:
+    """The log stays in the buffer of the stream, which is written once more at the end."""
+    program = (
+        "import sys; from pipeline import start; from pipeline.events.streams import Forgiving; "
+        "log = Forgiving(sys.stdout); "
+        f"start.main(lambda: (log.write('line'), log.flush(), sys.exit({code})))"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    ended = subprocess.run([sys.executable, "-c", program], stdout=writer, timeout=60, env=buffered)
+    os.close(writer)
+    assert ended.returncode == code
