@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PIP := pip install --quiet --disable-pip-version-check
+SAMPLES := $(wildcard manifests/images/*.jpg manifests/images/*.png)
 ALL := --constraint constraints.txt --editable '.[dev,heic]'
 
 .PHONY: install demo demo-s3 serve test test-all check format reference chaos crowd power-loss mutations fuzz audit bench-cpu bench-gpu clean
@@ -27,7 +28,7 @@ demo-s3: install
 # The name differs from that of the demo, because `make demo` refuses to write to results of an inbox.
 serve: install
 	@mkdir -p inbox/images
-	@cp manifests/images/*.jpg manifests/images/*.png inbox/images/
+	@cp $(SAMPLES) inbox/images/
 	@cp manifests/demo.json inbox/samples.json
 	@echo "Open http://localhost:5002/ in a browser. Ctrl-C stops the server."
 	@$(BIN)/nst-pipeline serve --inbox inbox --outbox outbox
@@ -93,4 +94,5 @@ bench-gpu: install
 
 clean:
 	rm -rf .venv .audit .fuzz outbox/demo outbox/samples sbom.json
-	rm -rf inbox/images inbox/samples.json inbox/*/samples.json
+	rm -rf inbox/samples.json inbox/*/samples.json
+	for image in $(SAMPLES:manifests/%=%); do ! cmp -s manifests/$$image inbox/$$image || rm inbox/$$image; done
