@@ -76,7 +76,10 @@ class Settings(BaseSettings):
     @property
     def ray_cluster(self) -> str | None:
         """The address of the Ray cluster to join; none if one is to be started here."""
-        return self.ray_address or os.environ.get("RAY_ADDRESS") or None
+        address = self.ray_address or os.environ.get("RAY_ADDRESS")
+        return (
+            None if address in ("", "local") else address
+        )  # Ray itself takes `local` for one that it starts
 
     @property
     def metrics_address(self) -> tuple[str, int] | None:

@@ -27,8 +27,6 @@ _LOOK = 1.0  # seconds between two questions to the head node which nodes there 
 # actively take the processor from the threads of other actors. Ray starts threads before `nst` can let all of
 # them use one heap.
 _THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "MALLOC_ARENA_MAX": "1"}
-# Ray asks for permission to report usage, and warns of a variable that it sets itself.
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
 class Cluster:
@@ -42,18 +40,21 @@ class Cluster:
                 "GPU; give --device cuda"
             )
         self._folder = Path(tempfile.mkdtemp(prefix="nst-ray-"))
-        os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would ask for permission to report usage
         self._log = logging.FileHandler(self._folder / "driver.log", delay=True)
         _log_to(self._log, "ray._private")
-        try:
-            self._join(address, listener) if (address := settings.ray_cluster) else self._start(listener)
-        except UsageError:
-            self._tidy()
-            raise
-        _log_to(self._log, "ray")  # `ray.init` has removed the handlers of this one
         self._nodes: dict[str, Mapping[str, float]] = {}  # the resources of each node that is alive
         self._next_look = 0.0
-        self.look()
+        try:
+            if address := settings.ray_cluster:
+                self._join(address, "--ray-address " if settings.ray_address else "RAY_ADDRESS=", listener)
+            else:
+                self._start(listener)
+            _log_to(self._log, "ray")  # `ray.init` has removed the handlers of this one
+            self.look()
+        except BaseException:
+            self.close()
+            raise
         gpus = settings.device == "cuda" or (settings.device == "auto" and self._total("GPU") >= 1)
         self._kind, self._each = ("GPU", {"num_gpus": 1}) if gpus else ("CPU", {"num_cpus": 1})
 
@@ -97,9 +98,6 @@ class Cluster:
     def close(self) -> None:
         """Leave the cluster. One that was started here ends."""
         ray.shutdown()
-        self._tidy()
-
-    def _tidy(self) -> None:
         for name in ("ray", "ray._private"):
             _log_to(logging.NullHandler(), name)
         self._log.close()
@@ -109,8 +107,8 @@ class Cluster:
         _init(address="local", num_cpus=_cpus(), include_dashboard=False, _temp_dir=str(self._folder))
         listener.hear(Note("started Ray on this machine", details={"logs": str(self._folder)}))
 
-    def _join(self, address: str, listener: Listener) -> None:
-        _check_address(address)
+    def _join(self, address: str, given_by: str, listener: Listener) -> None:
+        _check_address(address, f"{given_by}{address}")
         _init(address=address)
         listener.hear(Note("joined a Ray cluster", details={"address": address}))
 
@@ -147,20 +145,20 @@ def _sentence(error: Exception) -> str:
     return text.partition(". ")[0]
 
 
-def _check_address(address: str) -> None:
-    """Raises `UsageError` unless somebody listens there."""
-    if address in ("auto", "local"):
+def _check_address(address: str, given: str) -> None:
+    """Raises `UsageError` unless somebody listens there. `given` is how the address was given."""
+    if address == "auto":
         return
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdecimal():
-        raise UsageError(f"--ray-address {address}: should be HOST:PORT of the head node, as in head:6379")
+        raise UsageError(f"{given}: should be HOST:PORT of the head node, as in head:6379")
     try:
         with suppress(TimeoutError), socket.create_connection((host.strip("[]"), int(port)), _CONNECT):
             return
         raise OSError("no answer")
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UsageError(f"--ray-address {address}: there is no Ray cluster ({reason}); check it") from None
+        raise UsageError(f"{given}: there is no Ray cluster ({reason}); check it") from None
 
 
 def _log_to(handler: logging.Handler, name: str) -> None:

@@ -53,6 +53,23 @@ def test_caps_come_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("flag", "variable", "joined"),
+    [
+        (None, None, None),
+        (None, "local", None),
+        ("local", None, None),
+        (None, "head:6379", "head:6379"),
+        ("other:6379", "head:6379", "other:6379"),
+    ],
+)
+def test_a_ray_cluster_is_joined_where_one_is_named(
+    flag: str | None, variable: str | None, joined: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", variable or "")
+    assert load_settings(ray_address=flag).ray_cluster == joined
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
