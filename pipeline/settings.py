@@ -77,9 +77,8 @@ class Settings(BaseSettings):
     def ray_cluster(self) -> str | None:
         """The address of the Ray cluster to join; none if one is to be started here."""
         address = self.ray_address or os.environ.get("RAY_ADDRESS")
-        return (
-            None if address in ("", "local") else address
-        )  # Ray itself takes `local` for one that it starts
+        # Ray itself takes `local` for a cluster that it starts.
+        return None if address in ("", "local") else address
 
     @property
     def metrics_address(self) -> tuple[str, int] | None:

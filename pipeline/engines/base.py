@@ -106,6 +106,10 @@ class Engine(Protocol):
     def batch(self) -> int:
         """How many pairs of one shape it computes at once."""
 
+    @property
+    def begun(self) -> int:
+        """How many pairs it may have begun in this process when that dies: each may be the cause."""
+
     def start(self, listener: Listener, on_change: Callable[[], None], previews: Previews) -> None:
         """Get ready; call `on_change` whenever `wanted` may have grown. Raises `NSTError`."""
 

@@ -41,7 +41,7 @@ class FakeEngine:
         self, stores: Stores, before: Callable[[Task], Outcome | None] = lambda task: None, batch: int = 1
     ) -> None:
         self.tasks: list[Task] = []
-        self.batch = batch
+        self.batch, self.begun = batch, 3 * batch
         self._stores, self._before = stores, before
         self._waiting: list[Task] = []
         self._outcomes: queue.SimpleQueue[Outcome | EngineLostError | None] = queue.SimpleQueue()

@@ -66,6 +66,10 @@ class LocalEngine:
     def batch(self) -> int:
         return self._pool.batch
 
+    @property
+    def begun(self) -> int:
+        return 3 * self._pool.batch  # one batch is computed, two are prepared
+
     def wanted(self) -> int:
         with self._changed:
             return 0 if self._outcomes.full else self._pool.wanted

@@ -41,6 +41,8 @@ _UNCLEAR = 5  # so many errors in a row that say nothing about an actor: the clu
 class RayEngine:
     """Computes on all GPUs of a Ray cluster, or on its CPUs."""
 
+    begun = 1  # the pairs are in other processes, whose deaths are told apart
+
     def __init__(self, settings: Settings, stores: Stores, timing: Timing, make: Make) -> None:
         """Each actor calls `make` for its own engine."""
         self._settings, self._stores, self._timing, self._make = settings, stores, timing, make
@@ -132,8 +134,7 @@ class RayEngine:
         self._staff.begun.set()
 
     def _is_over(self) -> bool:
-        by = self._stop_by
-        return by is not None and (not self._staff.working or time.monotonic() > by)
+        return self._stop_by is not None and (not self._staff.working or time.monotonic() > self._stop_by)
 
     def _ended_calls(self) -> list[tuple[Worker, ObjectRef[Any]]]:
         """Wait a moment for calls that have ended, successfully or not."""
@@ -232,12 +233,11 @@ class RayEngine:
                 self._outcomes.put(Died(task, reason))
 
     def _dispatch(self) -> None:
-        if self._stop_by is not None:
-            return
-        self._waiting = dispatch(self._waiting, self._staff.working)
-        if self._complete and not self._waiting:
-            for worker in self._staff.working:
-                worker.flush()
+        if self._stop_by is None:
+            self._waiting = dispatch(self._waiting, self._staff.working)
+            if self._complete and not self._waiting:
+                for worker in self._staff.working:
+                    worker.flush()
 
 
 def _ended(calls: list[ObjectRef[Any]]) -> list[ObjectRef[Any]]:

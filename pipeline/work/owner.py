@@ -41,7 +41,6 @@ from pipeline.work.settling import Settling
 from pipeline.work.tasks import HandedOut, Tasks
 
 _PUBLISHERS = 8  # threads; with one, a bucket that answers after 50 ms gets 5 pictures a second
-_BEGUN = 3  # batches that may have been begun when a runner died: one computed, two prepared
 
 
 class Owner:
@@ -120,9 +119,8 @@ class Owner:
 
     def _stays_claimed(self, job: Job) -> bool:
         """Whether a manifest may have caused the failure here; the next runner counts a crash then."""
-        if isinstance(self._failure, EngineLostError):
-            return bool(job.deaths)
-        return self._failure is not None
+        lost = isinstance(self._failure, EngineLostError)
+        return bool(job.deaths) if lost else self._failure is not None
 
     def _hand_out(self, feed: Feed) -> bool:
         """Give the engine as many tasks as it wants; false if the feed has none for it, now or later."""
@@ -228,7 +226,7 @@ class Owner:
         job, caution = handed_out.job, handed_out.job.caution
         if caution is None or job.ended:
             return
-        settled = partial(caution.settled, done, _BEGUN * self._engine.batch)
+        settled = partial(caution.settled, done, self._engine.begun)
         if self._settling.wait_for(job, settled if handed_out.task.alone else caution.found_done):
             job.caution = None
 
