@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nst.result import Evaluation, Losses, Result, Snapshot
     from nst.stylizer import Stylizer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "DownloadError",
     "Evaluation",
