@@ -58,9 +58,9 @@ def cpus(root: Path = Path("/")) -> int:
 def _quota(folder: Path, version: _Version) -> float | None:
     """The CPUs that a group may use, as the time that it may take in a period; none where it has no limit."""
     with suppress(OSError, ValueError):
-        if version is _TWO:  # the time is `max` where there is no limit
+        if version is _TWO:  # without a limit, the time is `max`
             time, period = map(int, (folder / "cpu.max").read_text().split())
-        else:  # it is -1 there
+        else:  # without a limit, the time is -1
             time, period = (int((folder / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
         return time / period if time > 0 and period > 0 else None
     return None

@@ -52,8 +52,10 @@ class Cluster:
                 self._start(listener)
             _log_to(self._log, "ray")  # `ray.init` has removed the handlers of this one
             self.look()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, RayError):
+                raise UsageError(f"the Ray cluster can't be used: {_sentence(error)}") from None
             raise
         gpus = settings.device == "cuda" or (settings.device == "auto" and self._total("GPU") >= 1)
         self._kind, self._each = ("GPU", {"num_gpus": 1}) if gpus else ("CPU", {"num_cpus": 1})

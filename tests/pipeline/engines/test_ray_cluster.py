@@ -53,7 +53,7 @@ def test_an_error_after_joining_leaves_neither_the_connection_nor_a_folder(
 
     monkeypatch.setattr(ray, "nodes", fail)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with pytest.raises(RayError, match="the head node is gone"):
+    with pytest.raises(UsageError, match="the Ray cluster can't be used: the head node is gone"):
         on_ray(fake())
     assert not ray.is_initialized()
     assert list(tmp_path.iterdir()) == []
