@@ -14,6 +14,7 @@ from pipeline.outbox.sweep import Sweep, arranged
 
 _DEFAULTS = Parameters()
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34, 334, 32, 122  # edges of the plot, in a view box of 340 x 142
+_VALUE = 46  # width of the text of a loss
 
 
 def page(
@@ -161,8 +162,10 @@ def _curve_svg(curve: Sequence[tuple[int, float]]) -> str:
     ys = [_height(log, low, span) for log in logs]
     (begin, first), (end, last) = points[0], points[-1]
     xs = [_RIGHT - (_RIGHT - _LEFT) * (end - step) / ((end - begin) or 1) for step, _ in points]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys, strict=True))
-    start = f'<text class="value" x="{_LEFT}" y="{ys[0] - 8:.1f}">{number(first)}</text>'
+    line = list(zip(xs, ys, strict=True))
+    drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in line)
+    start_y, end_y = _above(line, _LEFT, _LEFT + _VALUE), _above(line, _RIGHT - _VALUE, _RIGHT)
+    start = f'<text class="value" x="{_LEFT}" y="{start_y:.1f}">{number(first)}</text>'
     return f"""<svg viewBox="0 0 340 142" role="img"
 aria-label="Total loss from {number(first)} to {number(last)} in {end:,} evaluations">
 {_decades(low, span)}<line x1="{_LEFT}" x2="{_RIGHT}" y1="{_BOTTOM + 4}" y2="{_BOTTOM + 4}"/>
@@ -170,9 +173,14 @@ aria-label="Total loss from {number(first)} to {number(last)} in {end:,} evaluat
 <g text-anchor="middle"><text x="{(_LEFT + _RIGHT) / 2:g}" y="139">evaluations</text></g>
 <g text-anchor="end"><text x="{_RIGHT}" y="139">{end:,}</text>
 <text x="{_RIGHT}" y="11">total loss, log scale</text></g>
-<polyline points="{line}"/><circle cx="{xs[-1]:.1f}" cy="{ys[-1]:.1f}" r="3"/>
+<polyline points="{drawn}"/><circle cx="{xs[-1]:.1f}" cy="{ys[-1]:.1f}" r="3"/>
 {start if len(points) > 1 else ""}<g text-anchor="end">
-<text class="value" x="{_RIGHT}" y="{ys[-1] - 8:.1f}">{number(last)}</text></g></svg>"""
+<text class="value" x="{_RIGHT}" y="{end_y:.1f}">{number(last)}</text></g></svg>"""
+
+
+def _above(line: Sequence[tuple[float, float]], left: float, right: float) -> float:
+    """The height of a text that the line does not cross between these edges of the text."""
+    return min((y for x, y in line if left <= x <= right), default=_BOTTOM) - 8
 
 
 def _decades(low: float, span: float) -> str:
