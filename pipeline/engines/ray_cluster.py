@@ -17,7 +17,7 @@ from ray.exceptions import AuthenticationError, RayError
 
 from nst import cgroup
 from pipeline.engines.ray_actor import Actor
-from pipeline.errors import UsageError
+from pipeline.errors import EngineLostError, UsageError
 from pipeline.events.listener import Listener, Note
 from pipeline.settings import Settings
 
@@ -55,7 +55,7 @@ class Cluster:
         except BaseException as error:
             self.close()
             if isinstance(error, RayError):
-                raise UsageError(f"the Ray cluster can't be used: {_sentence(error)}") from None
+                raise EngineLostError(f"the Ray cluster can't be used: {_sentence(error)}") from None
             raise
         gpus = settings.device == "cuda" or (settings.device == "auto" and self._total("GPU") >= 1)
         self._kind, self._each = ("GPU", {"num_gpus": 1}) if gpus else ("CPU", {"num_cpus": 1})

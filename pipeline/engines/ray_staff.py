@@ -73,7 +73,7 @@ class Staff:
             waiting = [worker for worker in self.workers if worker.stage == "waiting"]
             placed = len(self.workers) - len(waiting)
             spare = now <= self._wanted + self._timing.ray_spare
-            most = max(self._cluster.places, placed + spare)
+            most = max(self._cluster.places, placed + 1) if spare else placed
             for worker in waiting[most - placed :]:
                 self.remove(worker)
             for _ in range(len(self.workers), most):

@@ -58,8 +58,12 @@ class Worker:
 
     @property
     def busy(self) -> bool:
-        """Whether there should be progress: its engine starts, or it works and has tasks."""
-        return self.stage == "beginning" or (self.stage == "working" and not self.ended and bool(self.tasks))
+        """Whether there should be progress: its engine starts, or it works and has all tasks that it gets.
+
+        With fewer, it may wait for others to share a batch.
+        """
+        complete = bool(self.tasks) and (self._flushed or not self.free)
+        return self.stage == "beginning" or (self.stage == "working" and not self.ended and complete)
 
     def waits(self, reports: bool) -> bool:
         """Whether its answer is still to be dealt with; without `reports`, only one that is no report."""

@@ -2,9 +2,10 @@
 
     NAME/.shards/plan.json                     what is divided, and into how many shards; by the first one
     NAME/.shards/ids-DIGEST.json               the ids of all pairs, in the order of the manifest
-    NAME/.shards/failed-DIGEST-3-of-16.json    the pairs of this shard that failed; written at its end
+    NAME/.shards/failed-DIGEST-3-of-16.json    the pairs of this shard that failed, mostly none; by its end
 
-DIGEST is the beginning of the digest of all pairs: failures of a replaced plan do not count for this one.
+The last file marks the end of a shard, also if the list in it is empty. DIGEST is the beginning of the digest
+of all pairs. A file with another one, or one that is older than the plan, is of a plan that was replaced.
 Which pairs are done, the records say. A record that is older than the plan may be of other parameters: it
 counts once its shard has ended.
 """
@@ -74,12 +75,12 @@ class Ends:
     failed: dict[str, Problem]
     """The pairs that have failed, by id."""
     files: Sequence[Entry]
-    """The notes that say so."""
+    """The notes of the shards that have ended since the plan was noted."""
     results: Mapping[str, Entry]
     begun: float
     """When the plan was noted, in seconds since the epoch."""
     ended: Sequence[bool]
-    """For each shard whether it has ended since then."""
+    """For each shard whether it has such a note."""
 
     def done(self, ids: Sequence[str]) -> list[str]:
         """The pairs that are done; `ids` are all of them, in the order of the manifest."""
@@ -158,8 +159,8 @@ class SharedNotes:
         name = f"failed-{plan.short_digest}-{shard.number}-of-{shard.count}.json"
         text = json.dumps([problem.to_json() for problem in problems]).encode()
         with waiting_for_outbox():
-            files, begun = self._files(plan)
-            earlier = next((file for file in files if file.name == name and file.modified >= begun), None)
+            files, _ = self._files(plan)
+            earlier = next((file for file in files if file.name == name), None)
             seen = self._store.tag(f"{self._manifest}/{PARTS}/{name}")
             # A note of no failures stays as it is: a newer one would let the page be written again.
             if problems or earlier is None or earlier.size != len(text):
@@ -175,11 +176,13 @@ class SharedNotes:
             files, begun = self._files(plan)
         failed = dict[str, Problem]()
         for file in files:
+            if file.size == len("[]"):
+                continue  # it is not read: there may be thousands of such files
             for each in self._failed(f"{self._manifest}/{PARTS}/{file.name}"):
                 record = results.get(record_name(str(each.id)))
                 if record is None or record.modified <= file.modified:
                     failed[str(each.id)] = each
-        ended = {int(file.name.split("-")[-3]) for file in files if file.modified >= begun}
+        ended = {int(file.name.split("-")[-3]) for file in files}
         return Ends(failed, files, results, begun, [n in ended for n in range(1, plan.shards + 1)])
 
     def _failed(self, key: str) -> list[Problem]:
@@ -198,16 +201,12 @@ class SharedNotes:
             ) from None
 
     def _files(self, plan: Plan) -> tuple[list[Entry], float]:
-        """The notes of the shards of this plan, from the oldest to the newest, and the time of the plan."""
+        """The notes of shards that have ended since the plan, the oldest one first; the time of the plan."""
         listed = list(self._store.entries(f"{self._manifest}/{PARTS}"))
-        # Earlier versions wrote no digest into the name: only the time shows which plan a file is for.
         begun = min((entry.modified for entry in listed if entry.name == _PLAN), default=math.inf)
+        # Earlier versions wrote no digest into the name.
         name = re.compile(rf"failed-({re.escape(plan.short_digest)}-)?\d+-of-{plan.shards}\.json")
-        files = [
-            entry
-            for entry in listed
-            if (match := name.fullmatch(entry.name)) and (match[1] or entry.modified >= begun)
-        ]
+        files = [entry for entry in listed if name.fullmatch(entry.name) and entry.modified >= begun]
         return sorted(files, key=lambda entry: entry.modified), begun
 
     def _create(self, plan: Plan, ids: Sequence[str]) -> Plan:

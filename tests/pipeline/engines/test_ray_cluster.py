@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.engines.base import Engine
 from pipeline.engines.fake import FakeEngine
-from pipeline.errors import UsageError
+from pipeline.errors import EngineLostError, UsageError
 from pipeline.settings import Settings
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
@@ -53,7 +53,7 @@ def test_an_error_after_joining_leaves_neither_the_connection_nor_a_folder(
 
     monkeypatch.setattr(ray, "nodes", fail)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with pytest.raises(UsageError, match="the Ray cluster can't be used: the head node is gone"):
+    with pytest.raises(EngineLostError, match="the Ray cluster can't be used: the head node is gone"):
         on_ray(fake())
     assert not ray.is_initialized()
     assert list(tmp_path.iterdir()) == []

@@ -46,11 +46,23 @@ def test_failures_of_a_plan_that_was_replaced_do_not_count(earlier: Plan) -> Non
     note(store, earlier, "p0", "failed before")
     note(store, earlier, "p1", "failed before")
     notes.join(plan(), IDS, replace=True)
+    note(store, earlier, "p0", "failed late")
     assert failed(store, plan()) == {}
     assert missing(store) == [1, 2]
     note(store, plan(), "p1", "failed now")
     assert failed(store, plan()) == {"p1": "failed now"}
     assert missing(store) == [1]
+
+
+def test_failures_do_not_count_again_when_an_earlier_plan_comes_back() -> None:
+    store = MemoryStore("earlier-plan")
+    notes = SharedNotes(store, "m")
+    notes.join(plan(), IDS, replace=False)
+    note(store, plan(), "p0", "failed at first")
+    for current in (plan("b"), plan()):
+        notes.join(current, IDS, replace=True)
+    assert failed(store, plan()) == {}
+    assert missing(store) == [1, 2]
 
 
 def test_results_from_before_the_plan_count_once_their_shard_has_ended() -> None:
