@@ -86,6 +86,7 @@ def _groups(root: Path, controller: str) -> Iterator[tuple[Path, _Version]]:
         if controllers and controller not in controllers.split(","):
             continue
         version = _ONE if controllers else _TWO
+        # The first version mounts some together, as `cpu,cpuacct`, mostly with a link for each name.
         mounts = (controllers, controller) if controllers else ("", "unified")
         # In a container the path may be that of the host, of which only the root is there.
         parts = PurePosixPath(path).parts[1:]

@@ -64,8 +64,8 @@ def set_up(device: torch.device) -> None:
     """
     if device.type != "cuda":
         # The kernel would stop all threads for a part of each period: more of them than CPUs only wait.
-        if not os.environ.get("OMP_NUM_THREADS") and cgroup.cpus() < torch.get_num_threads():
-            torch.set_num_threads(cgroup.cpus())
+        if not os.environ.get("OMP_NUM_THREADS") and (most := cgroup.cpus()) < torch.get_num_threads():
+            torch.set_num_threads(most)
         return
     with warnings.catch_warnings():
         # PyTorch 2.9 to 2.11 recommend a newer setting, which must not be combined with this one.

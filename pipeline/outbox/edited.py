@@ -1,6 +1,5 @@
 """Pictures that somebody has changed after their records were written: found, and kept under another name."""
 
-import hashlib
 import itertools
 import re
 from collections.abc import Callable, Sequence
@@ -8,17 +7,12 @@ from pathlib import PurePosixPath
 
 from pipeline.errors import NotFoundError, StoreError, TooLargeError
 from pipeline.manifest.names import folded
-from pipeline.outbox.record import Record
+from pipeline.outbox.record import Record, sha256_of
 from pipeline.outbox.writing import Confirm, Writer, waiting_for_outbox
 from pipeline.stores.base import Store
 
 EDITED = re.compile(r"\.edited(-[0-9]+)?$")  # the end of the name, without extension, of an edited picture
 _LARGEST = 2**30  # bytes of a picture
-
-
-def digest_of(data: bytes) -> str:
-    """The SHA-256 of a file, as `Record.digests` has it."""
-    return hashlib.sha256(data).hexdigest()
 
 
 class EditedPictures:
@@ -34,20 +28,23 @@ class EditedPictures:
         # The answers of `is_edited`: when a result is written again, the new picture may be there already.
         self._answers: dict[str, bool] = {}
 
-    def is_copy(self, record: Record, name: str) -> bool:
-        """Whether a file with another tag has the content that the record describes.
+    def is_same(self, record: Record, name: str) -> bool | None:
+        """Whether a file is now the one that the record describes; none if there is no such file.
 
-        That is so after the results were copied to another store.
+        After results were copied to another store, it has another tag, and its content is compared.
         """
+        found = self._writer.tag(name)
+        if found is None:
+            return None
+        if found == record.tags.get(name):
+            return True
         return name in record.digests and self._digest(name) == record.digests[name]
 
     def is_edited(self, record: Record) -> bool:
         """Whether the picture of a record was changed between the listing and the first call of `put`."""
         if record.id not in self._answers:
-            found = self._writer.tag(record.picture)
-            tag = record.tags.get(record.picture, "")
-            changed = found is not None and not tag.isdecimal() and found != tag
-            self._answers[record.id] = changed and not self.is_copy(record, record.picture)
+            by_size = record.tags.get(record.picture, "").isdecimal()
+            self._answers[record.id] = not by_size and self.is_same(record, record.picture) is False
         return self._answers[record.id]
 
     def keep(self, record: Record, confirm: Confirm) -> None:
@@ -70,7 +67,7 @@ class EditedPictures:
                 continue  # another pair will have this name
             if self._writer.put_new(name + extension, data, confirm):
                 break
-            if self._digest(name + extension) == digest_of(data):
+            if self._digest(name + extension) == sha256_of(data):
                 break  # an earlier try has written it
         self._kept.add(record.id)
         self._warn(
@@ -82,6 +79,6 @@ class EditedPictures:
         """The SHA-256 of a file; none if there is no such file, or if it is too large for a picture."""
         try:
             with waiting_for_outbox():
-                return digest_of(self._store.read(f"{self._manifest}/{name}", _LARGEST))
+                return sha256_of(self._store.read(f"{self._manifest}/{name}", _LARGEST))
         except (NotFoundError, TooLargeError):
             return None

@@ -19,6 +19,11 @@ _SHOWN_BY_BROWSERS: set[Format] = {"png", "jpg", "webp"}
 Loss = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
+def sha256_of(data: bytes) -> str:
+    """The SHA-256 of a file, as records have it."""
+    return hashlib.sha256(data).hexdigest()
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -126,7 +131,7 @@ class Record(_Model):
         """
         if self.parameters.format in _SHOWN_BY_BROWSERS:
             return self
-        name = thumbnail_name(hashlib.sha256(picture).hexdigest())
+        name = thumbnail_name(sha256_of(picture))
         return self.model_copy(update={"thumbnail": name})
 
     @property

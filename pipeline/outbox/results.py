@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import NotFoundError
-from pipeline.outbox.edited import EditedPictures, digest_of
+from pipeline.outbox.edited import EditedPictures
 from pipeline.outbox.pages import Kept, Pages
-from pipeline.outbox.record import LONGEST, Record, read_record, record_name
+from pipeline.outbox.record import LONGEST, Record, read_record, record_name, sha256_of
 from pipeline.outbox.snapshots import SnapshotFolder
 from pipeline.outbox.writing import Confirm, Writer, waiting_for_outbox
 from pipeline.stores.base import Entry, Store
@@ -126,7 +126,7 @@ class Results:
         # Write the log before the picture: patterns skip a picture as a result only if its log exists.
         for name, data in ((record.log, log), (record.picture, picture)):
             tags[name] = self._writer.put(name, data, self.seen(name), confirm)
-            digests[name] = digest_of(data)
+            digests[name] = sha256_of(data)
         folder.put(snapshots, confirm)
         record = record.model_copy(update={"tags": tags, "digests": digests})
         text = record.model_dump_json(indent=1).encode()
@@ -167,8 +167,7 @@ class Results:
         if tag.isdecimal():  # earlier versions wrote the size of a file in a folder
             return entry.size == int(tag)
         # The listing of some server may write tags in another way.
-        found = self._writer.tag(name)
-        return None if found is None else found == tag or self._edited.is_copy(record, name)
+        return self._edited.is_same(record, name)
 
     def _remove_replaced(self, earlier: Record, record: Record, confirm: Confirm) -> None:
         """Delete the picture of an earlier record and its thumbnail if those of the new one are others."""

@@ -161,9 +161,9 @@ class SharedNotes:
         with waiting_for_outbox():
             files, _ = self._files(plan)
             earlier = next((file for file in files if file.name == name), None)
-            seen = self._store.tag(f"{self._manifest}/{PARTS}/{name}")
             # A note of no failures stays as it is: a newer one would let the page be written again.
             if problems or earlier is None or earlier.size != len(text):
+                seen = self._store.tag(f"{self._manifest}/{PARTS}/{name}")
                 Writer(self._store, self._manifest).put(f"{PARTS}/{name}", text, seen, confirm)
 
     def ends(self, plan: Plan, results: Mapping[str, Entry]) -> Ends:

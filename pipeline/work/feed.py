@@ -5,7 +5,7 @@ import random
 import time
 from bisect import insort
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -57,12 +57,12 @@ class FileFeed:
 
     def next(self, turn: int, claim: bool) -> Given | None:
         for job in self._jobs:
-            if not job.ended and not job.exhausted:
+            if job.has_pairs:
                 return _given(job, self._listener)
         return None
 
     def has_more(self) -> bool:
-        return _any_has_pairs(self._jobs)
+        return any(job.has_pairs for job in self._jobs)
 
 
 class InboxFeed:
@@ -152,7 +152,7 @@ class InboxFeed:
 
     def has_more(self) -> bool:
         self._scan_if_due()
-        return self._best_ready() is not None or _any_has_pairs(self._jobs.values())
+        return self._best_ready() is not None or any(job.has_pairs for job in self._jobs.values())
 
     def mark_stopping(self) -> None:
         """Mark the claims of which no pair was handed out. The owner marks the others."""
@@ -232,10 +232,6 @@ class InboxFeed:
 
     def _is_busy(self, ready: Ready) -> bool:
         return self._opener.skips(ready.name) or ready.name in self._jobs
-
-
-def _any_has_pairs(jobs: Iterable[Job]) -> bool:
-    return any(not job.ended and not job.exhausted for job in jobs)
 
 
 def _given(job: Job, listener: Listener, newcomer: bool = False) -> Given:

@@ -68,6 +68,11 @@ class Job:
         return self.handed_out == len(self.pairs)
 
     @property
+    def has_pairs(self) -> bool:
+        """Whether pairs can still be handed out."""
+        return not self.ended and not self.exhausted
+
+    @property
     def outstanding(self) -> int:
         """How many pairs were handed out and have not come back."""
         return self.handed_out - self.settled

@@ -58,7 +58,7 @@ class Turns:
     def close_all(self) -> list[Job]:
         """Remove all jobs; those that still have pairs."""
         self._requeue()
-        jobs, self._left = [job for job in self._others if _has_pairs(job)], 0
+        jobs, self._left = [job for job in self._others if job.has_pairs], 0
         self._others.clear()
         return jobs
 
@@ -69,15 +69,11 @@ class Turns:
 
     def _best(self) -> list[Job]:
         """The jobs of the highest priority among those that still have pairs."""
-        if self._current and not _has_pairs(self._current):
+        if self._current and not self._current.has_pairs:
             self._current = None
             if not self._first:
                 self._left = 0
-        self._others = deque(job for job in self._others if _has_pairs(job))
+        self._others = deque(job for job in self._others if job.has_pairs)
         jobs = [*([self._current] if self._current else []), *self._others]
         top = max((job.priority for job in jobs), default=0)
         return [job for job in jobs if job.priority == top]
-
-
-def _has_pairs(job: Job) -> bool:
-    return not job.ended and not job.exhausted
