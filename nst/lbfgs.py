@@ -116,7 +116,7 @@ class LBFGS:
         slot = (self._count - 1) % len(self._slots)
         self._s.index_copy_(1, slot, s[:, None])
         self._y.index_copy_(1, slot, y[:, None])
-        self._sy.index_copy_(1, slot, matvec(self._y, s)[:, None])
+        # The column of this step. Its row, products with earlier y, is below the diagonal, and never read.
         self._sy.index_copy_(2, slot, matvec(self._s, y)[:, :, None])
         _replace(self._gamma, _SCALING * sy / yy, good)
 
