@@ -80,15 +80,17 @@ class Outbox:
         that was edited.
         """
         keys = {whole: key for whole in references if (key := self.store.key(whole)) and "/" in key}
-        folders = {key.rpartition("/")[0] for key in keys.values()}
+        # Their names alone tell what these are. No folder of theirs is listed: each pair may have one.
+        made = {whole for whole, key in keys.items() if _THUMBNAIL.fullmatch(key) or SNAPSHOT.fullmatch(key)}
+        others = {whole: key for whole, key in keys.items() if whole not in made}
+        folders = {key.rpartition("/")[0] for key in others.values()}
         files = {f"{folder}/{entry.name}" for folder in folders for entry in self.store.entries(folder)}
 
-        def is_result(key: str) -> bool:
+        def has_log(key: str) -> bool:
             stem = key.rpartition(".")[0]
-            logs = {log_name(stem), log_name(EDITED.sub("", stem))}
-            return bool(logs & files or _THUMBNAIL.fullmatch(key) or SNAPSHOT.fullmatch(key))
+            return not files.isdisjoint((log_name(stem), log_name(EDITED.sub("", stem))))
 
-        return {whole for whole, key in keys.items() if is_result(key)}
+        return made | {whole for whole, key in others.items() if has_log(key)}
 
     def page_url(self, manifest: str) -> str:
         """The URL of the page, or its path."""

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.errors import (
     ConflictError,
@@ -29,7 +29,7 @@ from pipeline.errors import (
     printable,
     read_problems,
 )
-from pipeline.manifest.models import Pair
+from pipeline.manifest.models import MOST_PAIRS, Pair
 from pipeline.manifest.shard import Shard
 from pipeline.outbox.record import record_name
 from pipeline.outbox.writing import Confirm, Writer, waiting_for_outbox
@@ -50,7 +50,7 @@ class Plan(BaseModel):
     format: int = _FORMAT
     digest: str
     pairs: int
-    shards: int
+    shards: int = Field(ge=1, le=MOST_PAIRS)
     manifest: str  # the place of the document, as in `Outbox.origin`
 
     def __str__(self) -> str:

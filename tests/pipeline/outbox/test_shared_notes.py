@@ -101,6 +101,14 @@ def test_failures_in_files_without_a_digest_count_if_they_are_newer_than_the_pla
     assert failed(store, plan()) == {"p0": "this version"}
 
 
+def test_a_plan_of_no_shards_is_damaged() -> None:
+    store = MemoryStore("no-shards")
+    SharedNotes(store, "m").join(plan(), IDS, replace=False)
+    text = plan().model_dump_json().replace('"shards":2', '"shards":0')
+    store.write("m/.shards/plan.json", text.encode())
+    assert "plan.json: is damaged" in str(progress(store)["m"])
+
+
 def test_folders_of_the_file_system_have_no_shards() -> None:
     store = MemoryStore("top-of-a-volume")
     store.write("lost+found/.shards/plan.json", b"not readable")

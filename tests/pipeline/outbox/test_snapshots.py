@@ -167,3 +167,10 @@ def test_patterns_skip_snapshots(memory: MemoryStore) -> None:
     assert len(absolute) == 4
     assert Outbox(memory).results_among(absolute) == set(absolute)
     assert Outbox(memory).results_among([memory.absolute("m/p.snapshots/mine.mp4")]) == set()
+
+
+def test_files_that_are_known_by_their_names_cost_patterns_no_listing(memory: MemoryStore) -> None:
+    snapshots = [memory.absolute(f"m/p{number}.snapshots/01.jpg") for number in range(100)]
+    thumbnail = memory.absolute(f"m/{next(iter(THUMBNAILS))}")
+    assert Outbox(memory).results_among([*snapshots, thumbnail]) == {*snapshots, thumbnail}
+    assert memory.calls == []
