@@ -160,7 +160,7 @@ class SharedNotes:
         text = json.dumps([problem.to_json() for problem in problems]).encode()
         with waiting_for_outbox():
             files, _ = self._files(plan)
-            earlier = next((file for file in files if file.name == name), None)
+            earlier = files.get(shard.number)
             # A note of no failures stays as it is: a newer one would let the page be written again.
             if problems or earlier is None or earlier.size != len(text):
                 seen = self._store.tag(f"{self._manifest}/{PARTS}/{name}")
@@ -175,18 +175,19 @@ class SharedNotes:
         with waiting_for_outbox():
             files, begun = self._files(plan)
         failed = dict[str, Problem]()
-        for file in files:
+        for number, file in files.items():
             if file.size == len("[]"):
                 continue  # it is not read: there may be thousands of such files
-            for each in self._failed(f"{self._manifest}/{PARTS}/{file.name}"):
+            for each in self._failed(file.name, f"{number}/{plan.shards}"):
                 record = results.get(record_name(str(each.id)))
                 if record is None or record.modified <= file.modified:
                     failed[str(each.id)] = each
-        ended = {int(file.name.split("-")[-3]) for file in files}
-        return Ends(failed, files, results, begun, [n in ended for n in range(1, plan.shards + 1)])
+        ended = [number in files for number in range(1, plan.shards + 1)]
+        return Ends(failed, list(files.values()), results, begun, ended)
 
-    def _failed(self, key: str) -> list[Problem]:
-        """What a file says about pairs that have failed; nothing if it is not there any more."""
+    def _failed(self, name: str, shard: str) -> list[Problem]:
+        """What the note of a shard says about its failed pairs; nothing if it is not there any more."""
+        key = f"{self._manifest}/{PARTS}/{name}"
         with waiting_for_outbox():
             try:
                 data = self._store.read(key, _LONGEST)
@@ -195,19 +196,17 @@ class SharedNotes:
         try:
             return read_problems(json.loads(data))
         except (ValueError, RecursionError):
-            *_, number, _, count = key.removesuffix(".json").split("-")  # it ends in NUMBER-of-COUNT
             raise StoreError(
-                f"{self._store.url}/{key}: damaged; delete it, and repeat shard {number}/{count}"
+                f"{self._store.url}/{key}: damaged; delete it, and repeat shard {shard}"
             ) from None
 
-    def _files(self, plan: Plan) -> tuple[list[Entry], float]:
-        """The notes of shards that have ended since the plan, the oldest one first; the time of the plan."""
+    def _files(self, plan: Plan) -> tuple[dict[int, Entry], float]:
+        """The notes of shards that have ended since the plan, by number of shard; the time of the plan."""
         listed = list(self._store.entries(f"{self._manifest}/{PARTS}"))
         begun = min((entry.modified for entry in listed if entry.name == _PLAN), default=math.inf)
-        # Earlier versions wrote no digest into the name.
-        name = re.compile(rf"failed-({re.escape(plan.short_digest)}-)?\d+-of-{plan.shards}\.json")
-        files = [entry for entry in listed if name.fullmatch(entry.name) and entry.modified >= begun]
-        return sorted(files, key=lambda entry: entry.modified), begun
+        name = re.compile(rf"failed-{re.escape(plan.short_digest)}-(\d+)-of-{plan.shards}\.json")
+        files = [(name.fullmatch(entry.name), entry) for entry in listed if entry.modified >= begun]
+        return {int(match[1]): entry for match, entry in files if match}, begun
 
     def _create(self, plan: Plan, ids: Sequence[str]) -> Plan:
         """Note the plan; the one that is there now, which another shard may have noted before."""

@@ -20,12 +20,11 @@ SHARDS = (
         "outbox/test_shared_notes.py::test_failures_of_a_plan_that_was_replaced_do_not_count[other-pairs]",
     ),
     Mutation(
-        "failures that an earlier version noted do not count",
+        "failures from before the plan count",
         "pipeline/outbox/shards.py",
         "entry.modified >= begun",
-        "False",
-        "outbox/test_shared_notes.py::"
-        "test_failures_in_files_without_a_digest_count_if_they_are_newer_than_the_plan",
+        "True",
+        "outbox/test_shared_notes.py::test_failures_do_not_count_again_when_an_earlier_plan_comes_back",
     ),
     Mutation(
         "a shard sees what is left before it notes what has failed",

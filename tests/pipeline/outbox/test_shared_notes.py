@@ -1,7 +1,5 @@
 """What shards of one manifest note for each other: the plan, and which pairs have failed."""
 
-import json
-
 import pytest
 
 from pipeline.errors import Problem
@@ -83,22 +81,6 @@ def test_results_from_before_the_plan_count_once_their_shard_has_ended() -> None
     assert end(plan(), 2) == State(left=0, failed=0)
     assert missing(store) == []
     assert store.tag("m/index.html")
-
-
-def test_failures_in_files_without_a_digest_count_if_they_are_newer_than_the_plan() -> None:
-    store = MemoryStore("earlier-version")
-
-    def note_without_digest(name: str, pair: str) -> None:
-        text = json.dumps([{"id": pair, "place": "", "message": "an earlier version"}])
-        store.write(f"m/.shards/{name}", text.encode())
-
-    note_without_digest("failed-2-of-2.json", "p1")  # of a plan before this one
-    SharedNotes(store, "m").join(plan(), IDS, replace=False)
-    note_without_digest("failed-1-of-2.json", "p0")
-    note_without_digest("failed-2-of-16.json", "p1")
-    assert failed(store, plan()) == {"p0": "an earlier version"}
-    note(store, plan(), "p0", "this version")
-    assert failed(store, plan()) == {"p0": "this version"}
 
 
 def test_a_plan_of_no_shards_is_damaged() -> None:
