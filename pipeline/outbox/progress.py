@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from nst.errors import NSTError
 from pipeline.manifest.shard import Shard
 from pipeline.outbox.pages import INDEX
-from pipeline.outbox.shards import SharedNotes
+from pipeline.outbox.shared_notes import SharedNotes
 from pipeline.stores.base import Store
 from pipeline.stores.patterns import name_matches
 

@@ -13,7 +13,7 @@ from pipeline.manifest.expand import expand
 from pipeline.manifest.models import Pair
 from pipeline.manifest.reading import MAX_BYTES, parse
 from pipeline.outbox.results import Results
-from pipeline.outbox.whole import SharedEnd
+from pipeline.outbox.shared_end import SharedEnd
 from pipeline.settings import Caps
 from pipeline.stores.base import Reservation
 from pipeline.stores.listed import ListedStates

@@ -14,7 +14,7 @@ from pipeline.manifest.models import Pair
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.pages import Kept
 from pipeline.outbox.results import Found
-from pipeline.outbox.whole import SharedEnd
+from pipeline.outbox.shared_end import SharedEnd
 from pipeline.stores.patience import Patience
 from pipeline.work.job import Job
 from pipeline.work.session import Session

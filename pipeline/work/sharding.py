@@ -3,8 +3,8 @@
 from pipeline.errors import printable
 from pipeline.manifest.shard import Shard
 from pipeline.outbox.outbox import Outbox
-from pipeline.outbox.shards import Plan, SharedNotes, digest_of
-from pipeline.outbox.whole import SharedEnd
+from pipeline.outbox.shared_end import SharedEnd
+from pipeline.outbox.shared_notes import Plan, SharedNotes, digest_of
 from pipeline.work.job import Job
 from pipeline.work.reserving import reserve
 from pipeline.work.session import Session

@@ -7,28 +7,28 @@ _MOMENT = "outbox/test_shared_end.py::test_of_two_shards_that_end_at_the_same_mo
 SHARDS = (
     Mutation(
         "shards of another expansion are let in",
-        "pipeline/outbox/shards.py",
+        "pipeline/outbox/shared_notes.py",
         "if not replace:",
         "if False:",
         "shards/test_shards.py::test_shards_of_another_expansion_are_refused_and_both_are_named[folder]",
     ),
     Mutation(
         "failures of a plan that was replaced count",
-        "pipeline/outbox/shards.py",
+        "pipeline/outbox/shared_notes.py",
         "re.escape(plan.short_digest)",
         "'[0-9a-f]+'",
         "outbox/test_shared_notes.py::test_failures_of_a_plan_that_was_replaced_do_not_count[other-pairs]",
     ),
     Mutation(
         "failures from before the plan count",
-        "pipeline/outbox/shards.py",
+        "pipeline/outbox/shared_notes.py",
         "entry.modified >= begun",
         "True",
         "outbox/test_shared_notes.py::test_failures_do_not_count_again_when_an_earlier_plan_comes_back",
     ),
     Mutation(
         "a shard sees what is left before it notes what has failed",
-        "pipeline/outbox/whole.py",
+        "pipeline/outbox/shared_end.py",
         "self._notes.note_end(self._plan, self.shard, problems, confirm)",
         "list(self._store.entries(self._manifest)); "
         "self._notes.note_end(self._plan, self.shard, [], confirm)",
@@ -36,14 +36,14 @@ SHARDS = (
     ),
     Mutation(
         "a page that is older than a record stays",
-        "pipeline/outbox/whole.py",
+        "pipeline/outbox/shared_end.py",
         "all(file.modified < page.modified for file in files)",
         "True",
         "shards/test_shards.py::test_a_page_that_is_older_than_a_record_is_written_again[folder]",
     ),
     Mutation(
         "the last shard writes no page",
-        "pipeline/outbox/whole.py",
+        "pipeline/outbox/shared_end.py",
         "if not left and (computed",
         "if left and (computed",
         "shards/test_shards.py::test_each_shard_computes_its_pairs_and_the_last_one_writes_the_page[folder]",

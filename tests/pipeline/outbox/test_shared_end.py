@@ -9,8 +9,8 @@ from pipeline.errors import ClaimLostError, Problem
 from pipeline.manifest.shard import Shard
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.results import Found
-from pipeline.outbox.shards import Plan, SharedNotes
-from pipeline.outbox.whole import SharedEnd, State
+from pipeline.outbox.shared_end import SharedEnd, State
+from pipeline.outbox.shared_notes import Plan, SharedNotes
 from pipeline.stores.memory import MemoryStore
 from tests.pipeline.outbox.made import make_record
 

@@ -7,8 +7,8 @@ from pipeline.manifest.shard import Shard
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.progress import Progress, progress
 from pipeline.outbox.results import Found
-from pipeline.outbox.shards import Plan, SharedNotes
-from pipeline.outbox.whole import SharedEnd, State
+from pipeline.outbox.shared_end import SharedEnd, State
+from pipeline.outbox.shared_notes import Plan, SharedNotes
 from pipeline.stores.memory import MemoryStore
 from tests.pipeline.outbox.made import make_record
 

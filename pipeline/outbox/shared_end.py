@@ -9,7 +9,7 @@ from pipeline.errors import ClaimLostError, NotFoundError, Problem, StoreError, 
 from pipeline.manifest.shard import Shard
 from pipeline.outbox.pages import INDEX, PAIRS, Kept, Pages
 from pipeline.outbox.record import LONGEST, read_record, record_name
-from pipeline.outbox.shards import Plan, SharedNotes
+from pipeline.outbox.shared_notes import Plan, SharedNotes
 from pipeline.outbox.writing import Confirm, waiting_for_outbox
 from pipeline.stores.base import Entry, Store
 
