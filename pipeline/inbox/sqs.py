@@ -69,7 +69,7 @@ class QueueEvents(Trigger):
         self._held: dict[str, _Message] = {}
         self._idle = threading.Event()
         self._idle.set()
-        self._collecting = False  # whether the work ends, so that every message is kept
+        self._collecting = False  # whether the work ends, so that every message is kept; `idle` ends that
         self._closed = threading.Event()
         threading.Thread(target=self._listen, name="queue", daemon=True).start()
 
@@ -106,6 +106,7 @@ class QueueEvents(Trigger):
         return found > 0
 
     def idle(self, idle: bool) -> None:
+        self._collecting = False
         if idle:
             self._idle.set()
         else:

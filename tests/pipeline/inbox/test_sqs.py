@@ -197,6 +197,20 @@ def test_a_busy_runner_leaves_messages_to_idle_ones(queue: Queue) -> None:
     busy.close()
 
 
+def test_a_runner_that_is_busy_again_after_collecting_leaves_messages_to_idle_ones(queue: Queue) -> None:
+    busy = queue.listen()
+    until(queue, 0)
+    busy.collect()
+    busy.idle(False)
+    queue.send(notification(queue, "in/a.json"))  # while its last request for a message is being answered
+    for _ in range(TIMING.queue_hidden):
+        if found := queue.visible(2):
+            break
+    assert len(found) == 1
+    assert not busy.pending
+    busy.close()
+
+
 def test_an_upload_starts_a_runner_s_scan(queue: Queue, aws: str) -> None:
     # The interval of scans is so long that only the queue can start one.
     arguments = ["watch", "--inbox", queue.inbox.url, "--outbox", queue.inbox.url.replace("/in", "/out")]
