@@ -32,14 +32,16 @@ def error_file(store: Store, name: str, problems: Sequence[Problem]) -> bytes:
 def read_errors(store: Store, name: str) -> list[Problem]:
     """What the error file of a failed manifest says.
 
-    Raises `NotFoundError` if there is none, another `StoreError` if it cannot be read, and `ValueError` if it
-    is damaged.
+    That it is damaged is one problem. Raises `NotFoundError` if there is none, and another `StoreError` if it
+    cannot be read.
     """
     text = store.read(error_key(name), MAX_BYTES)
     try:
-        return read_problems(json.loads(text)["errors"])
+        problems = read_problems(json.loads(text)["errors"])
     except (ValueError, LookupError, TypeError, RecursionError):
-        raise ValueError(f"{error_key(name)}: is damaged") from None
+        problems = []
+    damaged = Problem("", "the error file is damaged; retry the manifest to see what is wrong")
+    return problems or [damaged]
 
 
 def _shell_word(text: str) -> str:

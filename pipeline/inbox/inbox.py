@@ -162,7 +162,7 @@ class Inbox:
         """
         name, listed = without_suffix(name), {} if listed is None else listed
         unknown = UsageError(f"{name}: no manifest of this name waits or is worked on in {self.store.url}")
-        if not any(self.store.tag(key(name)) for key in (waiting_key, processing_key)):
+        if not any(self.store.entry(key(name)) for key in (waiting_key, processing_key)):
             # The suffix may have another letter case.
             folders = {folder: self._listed(folder, listed) for folder in ("", PROCESSING)}
             if not any(name in found for found in folders.values()):
@@ -188,7 +188,7 @@ class Inbox:
 
     def _failed_key(self, name: str, listed: FileNames) -> str:
         """Where a failed manifest is: under another name if cancelling it did not end."""
-        if self.store.tag(failed_key(name)) is None:
+        if self.store.entry(failed_key(name)) is None:
             for other, file in self._listed(FAILED, listed).items():
                 if name in (other, cancelled_name(other)):
                     return f"{FAILED}/{file}"
@@ -253,8 +253,10 @@ class Inbox:
 def _first_error(store: Store, name: str) -> str:
     try:
         first, *others = read_errors(store, name)
-    except (StoreError, ValueError):
+    except NotFoundError:
         return "no error file beside it"
+    except StoreError as error:
+        return str(error)
     return f"{first} (and {len(others)} more)" if others else str(first)
 
 

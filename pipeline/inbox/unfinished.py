@@ -162,10 +162,7 @@ class Unfinished:
 
     def _was_unfinished(self, name: str) -> bool:
         """Whether an error file says that its manifest may not be written to its end. Raises `StoreError`."""
-        try:
-            return any(is_of_unfinished(problem.message) for problem in read_errors(self._store, name))
-        except ValueError:
-            return False
+        return any(is_of_unfinished(problem.message) for problem in read_errors(self._store, name))
 
     def _end(self) -> float:
         return self._clock() + self._timing.refused

@@ -31,15 +31,15 @@ def state_of(inbox: Store, name: str) -> State | None:
     """
     for _ in range(2):  # twice, because one that is handed back moves against the order of the checks
         # In the order in which a manifest moves: what moves on between two checks is found by a later one.
-        waits = inbox.tag(waiting_key(name)) is not None
-        if inbox.tag(processing_key(name)) is not None:
+        waits = inbox.entry(waiting_key(name)) is not None
+        if inbox.entry(processing_key(name)) is not None:
             return "processing"
         if waits:
             return "waiting"
         # What is done now has no file in failed/ any more, but what has failed now may have been done once.
-        if inbox.tag(failed_key(name)) is not None:
+        if inbox.entry(failed_key(name)) is not None:
             return "failed"
-        if inbox.tag(done_key(name)) is not None:
+        if inbox.entry(done_key(name)) is not None:
             return "done"
     return None
 
@@ -87,7 +87,7 @@ def why_failed(inbox: Store, name: str) -> list[Problem]:
     and somebody may have deleted it.
     """
     problems = errors_of(inbox, name)
-    if not problems and inbox.tag(failed_key(name)) is None:
+    if not problems and inbox.entry(failed_key(name)) is None:
         return []
     if state_of(inbox, name) != "failed":
         return []
@@ -101,5 +101,3 @@ def errors_of(inbox: Store, name: str) -> list[Problem]:
         return read_errors(inbox, name)
     except NotFoundError:
         return []
-    except ValueError:
-        return [Problem("", "the error file is damaged; retry the manifest to see what is wrong")]

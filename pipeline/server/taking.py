@@ -91,7 +91,7 @@ class Taking:
         another request had the same key.
         """
         note = request_key(name, _NOTE)
-        self._backlog.check(True, lambda: repeatable and self._inbox.tag(note) is not None)
+        self._backlog.check(True, lambda: repeatable and self._inbox.entry(note) is not None)
         images = [file.file.read() for file in (*submission.content, *submission.styles)]
         parameters = self._lowered() | submission.parameters()
         # First, because decoding takes longer.

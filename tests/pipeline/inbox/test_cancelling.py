@@ -52,6 +52,15 @@ def test_cancelling_a_manifest_that_is_worked_on_ends_its_claim(
     assert {path.parent.name for path in tmp_path.rglob("*.json")} == {"failed"}
 
 
+def test_what_is_cancelled_and_retried_is_not_hashed() -> None:
+    store = MemoryStore("inbox")
+    store.write("a.json", b"{}")
+    Inbox(store).cancel("a")
+    Inbox(store).retry("a")
+    # In a folder, a tag is a digest of the whole file.
+    assert "tag" not in {verb for verb, _ in store.calls}
+
+
 def test_cancel_refuses_with_the_reason(inbox: Inbox, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a: no manifest of this name waits or is worked on"):
         inbox.cancel("a")

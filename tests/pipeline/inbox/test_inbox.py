@@ -121,6 +121,19 @@ def test_a_manifest_with_the_longest_possible_name_can_fail_be_retried_and_be_do
     assert inbox.status().done == [name]
 
 
+def test_status_says_that_an_error_file_is_missing_damaged_or_too_large(inbox: Inbox, tmp_path: Path) -> None:
+    (tmp_path / "failed").mkdir()
+    for name in ("missing", "damaged", "large"):
+        (tmp_path / "failed" / f"{name}.json").write_text("{}")
+    (tmp_path / "failed" / "damaged.error.json").write_text("{")
+    with (tmp_path / "failed" / "large.error.json").open("wb") as file:
+        file.truncate(2**26)
+    failed = inbox.status().failed
+    assert failed["missing"] == "no error file beside it"
+    assert failed["damaged"] == "the error file is damaged; retry the manifest to see what is wrong"
+    assert failed["large"].startswith(f"{tmp_path}/failed/large.error.json: has ")
+
+
 def test_a_completed_manifest_replaces_its_earlier_failure(inbox: Inbox, tmp_path: Path) -> None:
     for ending in ("fail", "complete"):
         (tmp_path / "a.json").write_text("{}")
