@@ -65,7 +65,8 @@ class Inbox:
 
     Only a scan decides which are ready. An event starts it earlier.
 
-    After a scan, `waiting` and `processing` have the names of the manifests that are neither done nor failed.
+    After a scan, `waiting` and `processing` have the names of the manifests that are neither done nor failed,
+    and `settling` says whether a file was skipped because it is still being written.
     """
 
     def __init__(
@@ -89,24 +90,21 @@ class Inbox:
         self._priorities: dict[str, tuple[str, int]] = {}  # key -> version, priority
         self.waiting: set[str] = set()
         self.processing: set[str] = set()
-
-    @property
-    def settling(self) -> bool:
-        """Whether the last scan has skipped a file because it is still being written."""
-        return self._writing.found_any
+        self.settling = False
 
     def scan(self) -> list[Ready]:
         """The manifests to claim, best first. Raises `StoreError`."""
-        self._writing.found_any = False
+        self.settling = False
         self._unfinished.take_back_all()
         processing, waiting = self._manifests(PROCESSING), self._manifests("")
         self._report_left_out()
         self._states = states(waiting | processing)
         self.waiting, self.processing = set(waiting), set(processing)
         self._note_keys({PROCESSING: _file_names(processing), "": _file_names(waiting)})
-        self._writing.see(waiting.values())
+        complete = self._writing.complete(waiting)
+        self.settling = any(entry.size for name, entry in waiting.items() if name not in complete)
         found = {(PROCESSING, name): entry for name, entry in processing.items()}
-        found |= {("", name): entry for name, entry in waiting.items() if self._writing.is_over(entry)}
+        found |= {("", name): entry for name, entry in complete.items()}
         priorities = self._read_priorities({self._keys[place]: entry for place, entry in found.items()})
         ready = []
         for (folder, name), entry in found.items():

@@ -71,8 +71,8 @@ SERVER = (
     Mutation(
         "a request of the door rests before it is worked on",
         "pipeline/inbox/writing.py",
-        "if is_request(without_suffix(entry.name)) and",
-        "if False and",
+        "0.0 if is_request(name) else",
+        "",
         "inbox/test_inbox.py::test_a_request_of_the_door_is_ready_as_soon_as_it_is_whole",
     ),
 )

@@ -273,3 +273,19 @@ def test_a_request_of_the_door_is_ready_as_soon_as_it_is_whole(inbox: Inbox, tmp
     (tmp_path / f"{name}.json").write_text('{"content": "x"}')
     (tmp_path / "other.json").write_text('{"content": "x"}')
     assert scanned(inbox) == [name]
+
+
+@pytest.mark.parametrize("text", ['{"content": "x"}', '{"content":'])
+def test_an_unchanged_file_is_read_once_to_see_whether_it_is_whole(clock: Clock, text: str) -> None:
+    store = MemoryStore("inbox")
+    store.atomic = False
+    inbox = Inbox(store, clock=clock)
+    names = [f"request-{'0' * 32}", "other"]
+    for name in names:
+        store.write(f"{name}.json", text.encode())
+    for _ in range(16):
+        inbox.scan()
+        clock.now += 0.25
+    read = [key for verb, key in store.calls if verb == "read"]
+    # Each that is ready is read once more, for its priority.
+    assert sorted(read) == sorted(f"{name}.json" for name in names * (2 if text.endswith("}") else 1))
