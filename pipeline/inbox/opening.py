@@ -25,5 +25,5 @@ def open_trigger(
 
         return QueueEvents(settings.queue, store, wake, warn, timing)
     if store.event_folder and not settings.poll:
-        return FolderEvents(store.event_folder, wake, timing)
+        return FolderEvents(store.event_folder, wake)
     return Trigger()

@@ -3,7 +3,6 @@
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,6 @@ from watchdog.observers.api import BaseObserver
 
 from pipeline.errors import UsageError
 from pipeline.inbox.layout import is_manifest
-from pipeline.timing import Timing
 
 _LONGEST_WAIT, _SHORTEST_WAIT = 60.0, 0.01  # seconds between two checks of the clock
 _SET_BACK = timedelta(hours=2)  # at most 1 hour at the end of summer time; more: somebody has set the clock
@@ -59,47 +57,18 @@ class Trigger:
 
 
 class FolderEvents(FileSystemEventHandler, Trigger):
-    """Sets `wake` at file events of manifests in a folder, with watchdog.
+    """Sets `wake` at file events of manifests in a folder, with watchdog. A file that grows has many."""
 
-    A file that grows sends an event for each write. Its first event sets `wake` at once; those that follow
-    within `Timing.scan_settling` set it once, at the end of this interval.
-    """
-
-    def __init__(self, folder: Path, wake: threading.Event, timing: Timing = Timing()) -> None:
-        self._folder, self._wake, self._interval = folder, wake, timing.scan_settling
+    def __init__(self, folder: Path, wake: threading.Event) -> None:
+        self._folder, self._wake = folder, wake
         self._observer: BaseObserver | None = None
         self._watched: tuple[int, int] | None = None
-        self._lock = threading.Lock()
-        self._recent: dict[str, float] = {}  # when each file last set `wake`, on the monotonic clock
-        self._postponed = set[str]()  # files with events since then
-        self._later: threading.Timer | None = None  # sets `wake` for these
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         if event.event_type in ("opened", "closed_no_write"):
             return
         names = {os.path.basename(os.fsdecode(path)) for path in (event.src_path, event.dest_path)}
-        for name in filter(is_manifest, names):
-            self._announce(name)
-
-    def _announce(self, name: str) -> None:
-        with self._lock:
-            now = time.monotonic()
-            self._recent = {n: at for n, at in self._recent.items() if now < at + self._interval}
-            if name not in self._recent and name not in self._postponed:
-                self._recent[name] = now
-                self._wake.set()
-                return
-            self._postponed.add(name)
-            if self._later is None:
-                self._later = threading.Timer(self._interval, self._announce_last)
-                self._later.daemon = True
-                self._later.start()
-
-    def _announce_last(self) -> None:
-        with self._lock:
-            self._later = None
-            self._recent |= dict.fromkeys(self._postponed, time.monotonic())
-            self._postponed.clear()
+        if any(map(is_manifest, names)):
             self._wake.set()
 
     def refresh(self) -> None:
@@ -125,11 +94,6 @@ class FolderEvents(FileSystemEventHandler, Trigger):
             self._observer.stop()
             self._observer.join(timeout=1)  # its threads do not always end
         self._observer = self._watched = None
-        with self._lock:
-            if self._later is not None:
-                self._later.cancel()
-            self._later = None
-            self._postponed.clear()
 
     def _identity(self) -> tuple[int, int] | None:
         try:

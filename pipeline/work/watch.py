@@ -238,7 +238,12 @@ class Watch:
             if not self._feed.unsettled:
                 break
             soon = self._feed.settling and not self._feed.faults.unavailable
-            self._wait(timing.scan_settling if soon else timing.scan)
+            seconds = timing.scan_settling if soon else timing.scan
+            if self._feed.settling:
+                # Not shortened by events: a file that grows has one for each write.
+                self._session.stop.wait(seconds)
+            else:
+                self._wait(seconds)
         return claimed_any
 
     def _wait(self, seconds: float) -> None:

@@ -5,11 +5,10 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from watchdog.events import DirModifiedEvent, FileCreatedEvent, FileModifiedEvent, FileMovedEvent
+from watchdog.events import DirModifiedEvent, FileModifiedEvent, FileMovedEvent
 
 from pipeline.errors import UsageError
 from pipeline.inbox.triggers import FolderEvents, Schedule
-from pipeline.timing import Timing
 
 
 def test_a_new_file_starts_a_scan(tmp_path: Path) -> None:
@@ -78,42 +77,6 @@ def test_files_that_are_no_manifests_wake_nobody(tmp_path: Path) -> None:
     events.on_any_event(FileMovedEvent("/inbox/.a.part", "/inbox/a.png"))
     assert wake.count == 0
     events.on_any_event(FileMovedEvent("/inbox/.a.part", "/inbox/a.json"))
-    assert wake.count == 1
-
-
-def test_a_growing_manifest_wakes_once_in_an_interval_and_a_new_one_at_once(tmp_path: Path) -> None:
-    wake = Counted()
-    events = FolderEvents(tmp_path, wake, Timing(scan_settling=1000.0))
-    write(events, "large.json")
-    assert wake.count == 1
-    for number, name in enumerate(("a.json", "b.json"), start=2):
-        events.on_any_event(FileCreatedEvent(f"/inbox/{name}"))
-        write(events, "large.json")
-        assert wake.count == number
-    events.close()
-
-
-def test_the_last_event_of_a_growing_manifest_is_not_lost(tmp_path: Path) -> None:
-    wake = Counted()
-    events = FolderEvents(tmp_path, wake, Timing(scan_settling=0.05))
-    for _ in range(3):
-        write(events, "large.json")
-        wake.clear()
-        events.on_any_event(FileModifiedEvent("/inbox/large.json"))
-        assert wake.wait(30)
-    events.close()
-
-
-def test_a_closed_trigger_wakes_nobody(tmp_path: Path) -> None:
-    wake = Counted()
-    events = FolderEvents(tmp_path, wake, Timing(scan_settling=1000.0))
-    write(events, "large.json")
-    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
-    assert timers
-    events.close()
-    for timer in timers:
-        timer.join(60)
-        assert not timer.is_alive()
     assert wake.count == 1
 
 

@@ -1,7 +1,8 @@
-"""A runner that ends by itself: while manifests go on coming, by a schedule, and without any machine."""
+"""When a runner scans and ends: while a file grows or manifests go on coming, and by a schedule."""
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from pipeline.inbox.inbox import Inbox
 from pipeline.inbox.triggers import Schedule, Trigger
 from pipeline.outbox.outbox import Outbox
 from pipeline.work.watch import Watch
-from tests.pipeline.work.conftest import Shop
+from tests.pipeline.work.conftest import QUICK, Shop
 
 UPLOADS = 5
 
@@ -43,6 +44,47 @@ def test_uploads_that_do_not_cease_are_worked_on(shop: Callable[..., Shop]) -> N
     assert watch.run(once=False, schedule=None, idle=0.0) == 0
     assert len(runner.manifests("done")) == UPLOADS
     assert trigger.open == [0] * (UPLOADS + 1)
+
+
+class Growing(Trigger):
+    """After each scan, a file of the inbox has grown, which is an event; at last it is complete."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop, self._left, self.scans = shop, UPLOADS, 0
+
+    def seen(self, names: set[str]) -> None:
+        self.scans += 1
+        if self._left:
+            self._left -= 1
+            self._shop.inbox.write("m.json", b'{"pairs": [')
+        elif "m" in names:
+            self._shop.drop("m")
+        self._shop.session.wake.set()
+
+
+class Waits(threading.Event):
+    """Has for how many seconds it was waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = list[float]()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout or 0.0)
+        return super().wait(timeout)
+
+
+def test_a_file_that_grows_is_not_scanned_at_each_of_its_events(shop: Callable[..., Shop]) -> None:
+    runner = shop(timing=replace(QUICK, settled=0.0, unfinished=3600.0, scan_settling=0.01))
+    runner.inbox.atomic = False
+    runner.inbox.write("m.json", b'{"pairs": [')
+    runner.session.stop = stop = Waits()
+    trigger = Growing(runner)
+    inbox, outbox = Inbox(runner.inbox, runner.timing), Outbox(runner.outbox)
+    watch = Watch(inbox, FakeEngine(runner.stores), outbox, runner.stores, [], trigger, runner.session)
+    assert watch.run(once=True, schedule=None) == 0
+    assert runner.manifests("done") == ["m.json"]
+    assert stop.seconds.count(0.01) == UPLOADS + 1
 
 
 class AtOnce(Schedule):
