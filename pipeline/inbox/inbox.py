@@ -222,7 +222,7 @@ class Inbox:
 
     def _report_left_out(self) -> None:
         """Report, once, what is no ordinary file and has the name of a manifest."""
-        left_out = set(filter(is_manifest, self.store.left_out("")))
+        left_out = set(filter(is_manifest, self.store.left_out()))
         for name in sorted(left_out - self._left_out):
             self._warn(f"{self.store.url}/{name}: is a link or no ordinary file; put the file itself there")
         self._left_out = left_out

@@ -129,6 +129,7 @@ class Store(Protocol):
     event_folder: Path | None  # the folder whose file events announce changes; none where there are no events
     idle_interval: float  # seconds, at most, between two scans while nothing happens
     lists_tags: bool  # every `Entry` has a `tag`, without a request for each file
+    surroundings: str | None  # URL of the larger store that absolute references may lead into: a whole bucket
 
     def exists(self) -> bool:
         """Whether the store is there. Raises `StoreError` if that can't be found out."""
@@ -136,14 +137,11 @@ class Store(Protocol):
     def make(self) -> None:
         """Create the store if it is missing, and check that files can be written to it."""
 
-    def exclusive(self) -> bool:
-        """Whether a claim excludes other runners; some S3 servers can't guarantee that.
+    def claim_fault(self) -> str:
+        """Why a claim does not exclude other runners, and a remedy; empty if it excludes them.
 
-        A folder raises `UsageError` with the reason where its locks do not reach other machines.
+        Some S3 servers ignore conditional writes, and the locks of some folders do not reach other machines.
         """
-
-    def surroundings(self) -> "Store | None":
-        """The larger store that absolute references may lead into: the bucket around a prefix."""
 
     def entries(self, folder: str) -> Iterable[Entry]:
         """The files directly in a folder (`""` is the top) whose names do not begin with a dot, by name."""
@@ -151,8 +149,8 @@ class Store(Protocol):
     def entry(self, key: str) -> Entry | None:
         """What `entries` has for one file, without a listing of its folder; none if there is no such file."""
 
-    def left_out(self, folder: str) -> list[str]:
-        """The names in a folder that `entries` leaves out because they are links or special files."""
+    def left_out(self) -> list[str]:
+        """The names at the top that `entries` leaves out because they are links or special files."""
 
     def names(self, folder: str, most: int) -> list[str]:
         """The names of what is in a folder, at most so many; those of folders end with a slash."""

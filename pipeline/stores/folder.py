@@ -15,7 +15,6 @@ from pipeline.errors import (
     ConflictError,
     NotFoundError,
     StoreError,
-    UsageError,
 )
 from pipeline.stores.base import PARTS, Entry, Part
 from pipeline.stores.files import Files
@@ -38,6 +37,7 @@ class FolderStore:
     """
 
     atomic, lists_tags = False, False
+    surroundings: str | None = None
 
     def __init__(
         self,
@@ -65,21 +65,12 @@ class FolderStore:
         except OSError as error:
             raise explained(str(self.root), error) from error
 
-    def exclusive(self) -> bool:
-        """Whether a claim excludes other runners. Raises `UsageError` with the reason if it does not."""
+    def claim_fault(self) -> str:
         mount = self._tree.mount()
-        fault = mount.lock_fault if mount else ""
-        if not fault and not self._files.locks_exclude():
-            fault = "flock() has no effect in this file system; use another one"
-        if fault:
-            raise UsageError(
-                f"inbox {self.url}: two runners could take one manifest, because {fault}, or start just one "
-                "runner, with --alone"
-            )
-        return True
-
-    def surroundings(self) -> None:
-        return None
+        if mount and mount.lock_fault:
+            return mount.lock_fault
+        excludes = self._files.locks_exclude()
+        return "" if excludes else "flock() has no effect in this file system; use another one"
 
     def entries(self, folder: str) -> list[Entry]:
         found = []
@@ -101,9 +92,9 @@ class FolderStore:
                 return None
         return entry_of(name, info) if stat.S_ISREG(info.st_mode) else None
 
-    def left_out(self, folder: str) -> list[str]:
-        with self._tree.faults(folder):
-            items = self._listed(folder)
+    def left_out(self) -> list[str]:
+        with self._tree.faults(""):
+            items = self._listed("")
             return [i.name for i in items if i.is_symlink() or not (i.is_file() or i.is_dir())]
 
     def has(self, key: str) -> bool:

@@ -40,6 +40,7 @@ class MemoryStore:
 
     atomic, lists_tags = True, True
     event_folder: Path | None = None
+    surroundings: str | None = None
     _by_name: ClassVar["WeakValueDictionary[str, MemoryStore]"] = WeakValueDictionary()
 
     def __init__(self, name: str, before: Before = lambda verb, key: None, timing: Timing = Timing()) -> None:
@@ -75,12 +76,9 @@ class MemoryStore:
     def make(self) -> None:
         self._begin("make", "")
 
-    def exclusive(self) -> bool:
-        self._begin("exclusive", "")
-        return True
-
-    def surroundings(self) -> None:
-        return None
+    def claim_fault(self) -> str:
+        self._begin("claim_fault", "")
+        return ""
 
     def entries(self, folder: str) -> list[Entry]:
         self._begin("entries", folder)
@@ -97,7 +95,7 @@ class MemoryStore:
         file = self._files.get(key)
         return file.entry(key) if file else None
 
-    def left_out(self, folder: str) -> list[str]:
+    def left_out(self) -> list[str]:
         return []
 
     def names(self, folder: str, most: int) -> list[str]:

@@ -72,10 +72,8 @@ class Stores:
         See `Sources` for `results_among`. Raises `UsageError`.
         """
         store = self.open(base)
-        surroundings = store.surroundings()
-        # Opened by its URL, so that it is one object, with one cache, for all manifests and tasks.
-        urls = [*([surroundings.absolute("")] if surroundings else []), *allow]
-        allowed = dict.fromkeys(self.open(url) for url in urls)
+        around = [store.surroundings] if store.surroundings else []
+        allowed = dict.fromkeys(self.open(url) for url in (*around, *allow))
         # The bucket around a prefix is left out: not everybody may list it.
         self._image_places |= dict.fromkeys(self.open(url).absolute("") for url in (base, *allow))
         return Sources(store, list(allowed), results_among, self._near)

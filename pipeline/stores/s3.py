@@ -30,7 +30,7 @@ class S3Store:
         self.objects = Objects(url, client)
         self.url, self.bucket, self.prefix = self.objects.url, self.objects.bucket, self.objects.prefix
         self.idle_interval = timing.scan_bucket
-        self._timing = timing
+        self.surroundings = f"{SCHEME}{self.bucket}" if self.prefix else None
         self._leases = Leases(self.objects, timing)
         self._cache = Cache(_CACHED)
         self._obeys = False  # whether the server is known to obey conditions
@@ -45,18 +45,16 @@ class S3Store:
         self.write(probe, b"")
         self.remove(probe)
 
-    def exclusive(self) -> bool:
+    def claim_fault(self) -> str:
         # Two conditional writes have to fail: one where an object must be absent that is there, and one
         # where an object must have an ETag that it has not. Some servers ignore conditions and answer 200.
         key = f"processing/.probe-{uuid4().hex}"
         try:
             self.objects.put(key, b"first", absent=True)
-            return self._refuses(key, absent=True) and self._refuses(key, match=f'"{"0" * 32}"')
+            obeys = self._refuses(key, absent=True) and self._refuses(key, match=f'"{"0" * 32}"')
+            return "" if obeys else "the server ignores conditional writes; use another one"
         finally:
             self.remove(key)
-
-    def surroundings(self) -> "S3Store | None":
-        return S3Store(f"{SCHEME}{self.bucket}", self.objects.client, self._timing) if self.prefix else None
 
     def entries(self, folder: str) -> list[Entry]:
         start = f"{folder}/" if folder else ""
@@ -72,7 +70,7 @@ class S3Store:
         except NotFoundError:
             return None
 
-    def left_out(self, folder: str) -> list[str]:
+    def left_out(self) -> list[str]:
         return []  # all objects are ordinary
 
     def names(self, folder: str, most: int) -> list[str]:
@@ -134,7 +132,7 @@ class S3Store:
     def reserve(self, folder: str, part: str = "") -> "S3Reservation | None":
         if not part:
             return S3Reservation()
-        if not (self._obeys or self.exclusive()):
+        if not self._obeys and self.claim_fault():
             raise UsageError(
                 f"{self.url}: the server ignores conditional writes, so that two processes could work on one "
                 "shard; use one process, without --shard"

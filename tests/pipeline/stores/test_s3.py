@@ -32,9 +32,9 @@ def test_a_server_that_ignores_conditions_is_detected(client: Any, ignored: str)
         given.pop(ignored, None)
         return client.put_object(**given)
 
-    assert S3Store("s3://bucket", client).exclusive()
+    assert S3Store("s3://bucket", client).claim_fault() == ""
     careless = S3Store("s3://bucket", Altered(client, put_object=put_object))
-    assert not careless.exclusive()
+    assert careless.claim_fault().startswith("the server ignores conditional writes;")
     assert list(careless.entries("processing")) == []
 
 
@@ -68,10 +68,10 @@ def test_a_bucket_has_no_file_events_and_is_scanned_seldom(client: Any) -> None:
 def test_only_a_prefix_has_surroundings_and_they_are_the_whole_bucket(client: Any) -> None:
     store = S3Store("s3://bucket/some/prefix", client)
     store.write("a", b"text")
-    bucket = store.surroundings()
-    assert bucket
+    assert store.surroundings
+    bucket = S3Store(store.surroundings, client)
     assert bucket.read("some/prefix/a", LIMIT) == b"text"
-    assert bucket.surroundings() is None
+    assert bucket.surroundings is None
 
 
 def test_a_bucket_that_can_not_be_listed_raises_an_error_when_it_is_opened(client: Any) -> None:
@@ -120,7 +120,7 @@ def test_on_a_server_without_conditions_several_runners_are_refused(
     store = S3Store("s3://bucket/in", connect("s3", careless))
     for number in range(8):
         store.objects.put("lease", b"%d" % number, absent=True)  # it refuses none of them
-    assert not store.exclusive()
+    assert store.claim_fault()
     command = [*FAKE_COMMAND, "watch", "--once"]
     command += ["--inbox", store.url, "--outbox", "s3://bucket/out", "--endpoint-url", careless]
     refused = subprocess.run(command, capture_output=True, text=True)
