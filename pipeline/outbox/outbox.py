@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pipeline.errors import NotFoundError
 from pipeline.outbox.edited import EDITED
 from pipeline.outbox.pages import INDEX
-from pipeline.outbox.record import LONGEST, Record, log_name, read_record, record_name
+from pipeline.outbox.record import LONGEST, SNAPSHOT, Record, log_name, read_record, record_name
+from pipeline.outbox.result_folder import Confirm, ResultFolder, waiting_for_outbox
 from pipeline.outbox.results import Results
-from pipeline.outbox.snapshots import SNAPSHOT
-from pipeline.outbox.writing import Confirm, waiting_for_outbox
 from pipeline.stores.base import Store
 from pipeline.timing import Timing
 
@@ -28,15 +27,17 @@ class Outbox:
         self,
         manifest: str,
         pairs: Sequence[str],
-        timing: Timing = Timing(),
-        warn: Callable[[str], None] = lambda message: None,
+        confirm: Confirm,
+        timing: Timing,
+        warn: Callable[[str], None],
     ) -> Results:
         """The results of a manifest with pairs of these ids, in this order; its folder is listed now.
 
-        `warn` gets a sentence about each file that was edited or damaged. Raises `UnavailableError`, and
-        `NameRefusedError` if the outbox cannot have a folder of this name.
+        `confirm` is called before each change. `warn` gets a sentence about each file that was edited or
+        damaged. Raises `UnavailableError`, and `NameRefusedError` if the outbox cannot have a folder of this
+        name.
         """
-        return Results(self.store, manifest, pairs, timing, warn)
+        return Results(ResultFolder(self.store, manifest, confirm), pairs, timing, warn)
 
     def record(self, manifest: str, pair: str) -> Record | None:
         """The record of a pair; none if there is none that this version understands."""
@@ -68,10 +69,6 @@ class Outbox:
             confirm()
             # Without a tag: a write that comes late is that of a runner which had this very manifest.
             self.store.write(f"{manifest}/{_ORIGIN}", json.dumps({"manifest": origin}).encode())
-
-    def tidy(self, manifest: str) -> None:
-        """Remove files that a dead runner left half written. Call it only while no other runner may write."""
-        self.store.tidy(manifest)
 
     def results_among(self, references: Iterable[str]) -> set[str]:
         """The absolute references among these that name pictures, thumbnails or snapshots in this outbox.

@@ -7,15 +7,16 @@ next runner reads one file for many pairs.
 
 import itertools
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.errors import NotFoundError, Problem
+from pipeline.errors import NotFoundError, Problem, TooLargeError
 from pipeline.outbox.contents import PageSummary, contents, navigation, page_name
 from pipeline.outbox.page import page
-from pipeline.outbox.record import Record, read_parsed_record
-from pipeline.outbox.writing import Confirm, Writer, waiting_for_outbox
-from pipeline.stores.base import Store
+from pipeline.outbox.record import LONGEST, Record, read_parsed_record, read_record
+from pipeline.outbox.result_folder import ResultFolder
+from pipeline.stores.base import Entry
 
 PAIRS = 250  # on one page
 INDEX = "index.html"
@@ -25,10 +26,22 @@ _LONGEST = 2**28  # bytes of such a file
 
 @dataclass(frozen=True)
 class Kept:
-    """A record, and the tag of its file, which is none if it is not known."""
+    """A record, and the tag of its file; without one, the next runner reads the record again."""
 
     record: Record
     tag: str | None
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """What the file with the record of a pair says.
+
+    No record if this version cannot understand it: it is of a newer version, or else damaged.
+    """
+
+    kept: Kept | None
+    newer: bool = False  # a newer version of this program wrote it
+    reused: bool = False  # the record was read from the file of its page
 
 
 @dataclass
@@ -44,34 +57,43 @@ class _Page:
 class Pages:
     """Collects what becomes of pairs, and writes the pages. `seen` gives the tag of a file by its name."""
 
-    def __init__(
-        self, store: Store, manifest: str, pairs: Sequence[str], seen: Callable[[str], str | None]
-    ) -> None:
-        self._store, self._manifest, self._pairs, self._seen = store, manifest, pairs, seen
-        self._writer = Writer(store, manifest)
+    def __init__(self, folder: ResultFolder, pairs: Sequence[str], seen: Callable[[str], str | None]) -> None:
+        self._folder, self._pairs, self._seen = folder, pairs, seen
         self._places = {pair: place for place, pair in enumerate(pairs)}
         self._count = max(1, -(-len(pairs) // PAIRS))
         self._open: dict[int, _Page] = {}  # by number, from 1
         self._summaries: dict[int, PageSummary] = {}
         self._file: tuple[int, dict[str, Kept]] = 0, {}  # the page whose file was read last, and its records
         self._file_tags: dict[int, str | None] = {}  # of the files that were read
-        self._ready: set[int] = set()  # pages that are there already, if all of their pairs are reused
+        self._ready: set[int] = set()  # pages whose HTML stays if the records of all pairs are reused
+        self._reading = threading.Lock()  # of the file of a page
 
-    def earlier(self, pair: str) -> Kept | None:
-        """The record of a pair in the file of its page, which may be older than `ID.json`."""
-        number = self._number(pair)
-        if self._count == 1 or not self._store.lists_tags or self._seen(page_name(number)) is None:
+    def look_up(self, pair: str, entry: Entry) -> RecordFile | None:
+        """The record of a pair, whose file has this entry in the listing; none if it was deleted since.
+
+        It is read from the file of its page if that has it with the same tag.
+        """
+        with self._reading:
+            kept = self._earlier(pair)
+        if kept and kept.tag == entry.tag:
+            return RecordFile(kept, reused=True)
+        try:
+            text, tag = self._folder.fetch(entry.name, LONGEST)
+        except NotFoundError:
             return None
-        if self._file[0] != number:
-            self._file = number, self._read(number)
-        return self._file[1].get(pair)
+        except TooLargeError:
+            return RecordFile(None)
+        reading = read_record(text)
+        if reading.record is None or reading.record.id != pair:
+            return RecordFile(None, reading.newer)
+        return RecordFile(Kept(reading.record, None if reading.newer else tag), reading.newer)
 
-    def settle(self, pair: str, result: Kept | Problem, reused: bool = False) -> int | None:
+    def settle(self, result: Kept | Problem, reused: bool = False) -> int | None:
         """Take in what has become of a pair; the number of its page if that can be written now.
 
-        `reused` if the result came from `earlier`.
+        `reused` if the record came from the file of its page.
         """
-        number = self._number(pair)
+        number = self._number(str(result.id) if isinstance(result, Problem) else result.record.id)
         if number not in self._open:
             self._open[number] = _Page(len(self._on(number)))
         current = self._open[number]
@@ -83,7 +105,7 @@ class Pages:
             current.kept.append(result)
         return number if self._count > 1 and not current.left else None
 
-    def put(self, number: int, confirm: Confirm) -> None:
+    def put(self, number: int) -> None:
         """Write a page, and forget its records."""
         current, pairs = self._open[number], self._on(number)
         kept = sorted(current.kept, key=self._place)
@@ -98,27 +120,28 @@ class Pages:
         )
         if number not in self._ready or current.reused < len(pairs):
             records, part = [each.record for each in kept], f"page {number:,} of {self._count:,}"
-            html = page(self._manifest, records, current.problems, part, navigation(number, self._count))
-            self._put(page_name(number), html, self._seen(page_name(number)), confirm)
-            if self._store.lists_tags:
-                text = _file_text(self._count, kept)
-                self._put(_file_name(number), text, self._file_tags.get(number), confirm)
+            links = navigation(number, self._count)
+            html = page(self._folder.manifest, records, current.problems, part, links)
+            self._put(page_name(number), html, self._seen(page_name(number)))
+            if self._folder.lists_tags:
+                self._put(_file_name(number), _file_text(self._count, kept), self._file_tags.get(number))
         del self._open[number]
 
-    def put_index(self, problems: Sequence[Problem], confirm: Confirm) -> None:
+    def put_index(self, problems: Sequence[Problem]) -> None:
         """Write `index.html`, the last file of a manifest, and delete pages of a longer manifest before."""
         if self._count == 1:
             kept = sorted(self._open[1].kept if self._open else [], key=self._place)
-            html = page(self._manifest, [each.record for each in kept], problems)
+            html = page(self._folder.manifest, [each.record for each in kept], problems)
         else:
-            html = contents(self._manifest, [self._summaries[n] for n in sorted(self._summaries)], problems)
-        self._put(INDEX, html, self._seen(INDEX), confirm)
+            summaries = [self._summaries[number] for number in sorted(self._summaries)]
+            html = contents(self._folder.manifest, summaries, problems)
+        self._put(INDEX, html, self._seen(INDEX))
         # The last one first, and each page after its records, so that the next runner finds the rest if this
         # one dies.
         for number, seen in reversed(list(self._surplus())):
             file = _file_name(number)
-            self._writer.remove(file, self._writer.tag(file), confirm)
-            self._writer.remove(page_name(number), seen, confirm)
+            self._folder.remove(file, self._folder.tag(file))
+            self._folder.remove(page_name(number), seen)
 
     def _surplus(self) -> Iterator[tuple[int, str]]:
         """The numbers and tags of pages that a longer manifest had."""
@@ -137,14 +160,22 @@ class Pages:
     def _place(self, kept: Kept) -> int:
         return self._places[kept.record.id]
 
-    def _put(self, name: str, text: str, seen: str | None, confirm: Confirm) -> None:
-        self._writer.put(name, text.encode(), seen, confirm)
+    def _put(self, name: str, text: str, seen: str | None) -> None:
+        self._folder.put(name, text.encode(), seen)
+
+    def _earlier(self, pair: str) -> Kept | None:
+        """The record of a pair in the file of its page, which may be older than `ID.json`."""
+        number = self._number(pair)
+        if self._count == 1 or not self._folder.lists_tags or self._seen(page_name(number)) is None:
+            return None
+        if self._file[0] != number:
+            self._file = number, self._read(number)
+        return self._file[1].get(pair)
 
     def _read(self, number: int) -> dict[str, Kept]:
-        """The records in the file of a page; none if there is no such file. Each pair has its own, too."""
+        """The records in the file of a page, which repeats them; none if there is no such file."""
         try:
-            with waiting_for_outbox():
-                text, tag = self._store.fetch(f"{self._manifest}/{_file_name(number)}", _LONGEST)
+            text, tag = self._folder.fetch(_file_name(number), _LONGEST)
         except NotFoundError:
             return {}
         self._file_tags[number] = tag

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from nst.parameters import Format, Parameters
 
 FORMAT = 1  # of records; a later format may add fields and values, but changes none of an earlier one
 LONGEST = 2**20  # bytes of a record
+SNAPSHOT = re.compile(r".+\.snapshots/([0-9]{2}\.jpg|animation\.webp)")  # a path from `RecordedSnapshots.of`
 _SHOWN_BY_BROWSERS: set[Format] = {"png", "jpg", "webp"}
 
 # JSON has no number for a loss that is infinite or not a number, so that null is written in its place.

@@ -32,7 +32,7 @@ from pipeline.errors import (
 from pipeline.manifest.models import MOST_PAIRS, Pair
 from pipeline.manifest.shard import Shard
 from pipeline.outbox.record import record_name
-from pipeline.outbox.writing import Confirm, Writer, waiting_for_outbox
+from pipeline.outbox.result_folder import ResultFolder, waiting_for_outbox
 from pipeline.stores.base import PARTS, Entry, Store
 
 _FORMAT = 1
@@ -62,10 +62,6 @@ class Plan(BaseModel):
     def short_digest(self) -> str:
         """The first digits of `digest`, for the names of files and for messages."""
         return self.digest[:_DIGITS]
-
-    def agrees(self, other: "Plan") -> bool:
-        """Whether shards of both may work on one folder."""
-        return (self.digest, self.shards) == (other.digest, other.shards)
 
 
 @dataclass(frozen=True)
@@ -154,8 +150,11 @@ class SharedNotes:
         self._put_ids(plan, ids)
         self._store.write(f"{self._manifest}/{PARTS}/{_PLAN}", plan.model_dump_json().encode())
 
-    def note_end(self, plan: Plan, shard: Shard, problems: Sequence[Problem], confirm: Confirm) -> None:
-        """Note that a shard has ended, and which of its pairs have failed."""
+    def note_end(self, plan: Plan, shard: Shard, problems: Sequence[Problem], folder: ResultFolder) -> None:
+        """Note that a shard has ended, and which of its pairs have failed.
+
+        `folder` is that of the same manifest.
+        """
         name = f"failed-{plan.short_digest}-{shard.number}-of-{shard.count}.json"
         text = json.dumps([problem.to_json() for problem in problems]).encode()
         with waiting_for_outbox():
@@ -163,8 +162,8 @@ class SharedNotes:
             earlier = files.get(shard.number)
             # A note of no failures stays as it is: a newer one would let the page be written again.
             if problems or earlier is None or earlier.size != len(text):
-                seen = self._store.tag(f"{self._manifest}/{PARTS}/{name}")
-                Writer(self._store, self._manifest).put(f"{PARTS}/{name}", text, seen, confirm)
+                seen = folder.tag(f"{PARTS}/{name}")
+                folder.put(f"{PARTS}/{name}", text, seen)
 
     def ends(self, plan: Plan, results: Mapping[str, Entry]) -> Ends:
         """What the shards of this plan have noted at their ends.

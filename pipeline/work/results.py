@@ -33,8 +33,8 @@ class Lookup:
         ids, timing = job.ids, self._session.timing
         # Nobody else writes there. Of manifest files, nobody knows whether a process has died with them.
         if job.reservation and not job.shared and (not job.claimed or job.claimed.history != History()):
-            self._outbox.tidy(job.name)
-        results = self._outbox.open(job.name, ids, timing, self._session.warn)
+            self._outbox.store.tidy(job.name)
+        results = self._outbox.open(job.name, ids, job.confirm, timing, self._session.warn)
         self._outbox.note_origin(job.name, job.origin, results.new, job.confirm)
         job.put_last(lambda pair: results.done_before(pair.id))
         if sum(results.done_before(pair.id) for pair in job.pairs) >= _MANY:

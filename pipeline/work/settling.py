@@ -37,7 +37,6 @@ class Settling:
         """`cancel` is called with the name of a manifest whose claim was lost."""
         self._outbox, self._listener, self._timing = outbox, session.listener, session.timing
         self._patience, self._cancel, self._changed = patience, cancel, session.changed
-        self._pulse = session.pulse
         self._counting = threading.Lock()
         self._put_offs: dict[str, int] = {}  # how often manifests could not be ended, by name
         self.problems = 0
@@ -54,7 +53,6 @@ class Settling:
             finished.loss_log,
             finished.thumbnails,
             earlier,
-            job.confirm,
             finished.snapshots,
         )
         try:
@@ -160,10 +158,9 @@ class Settling:
         """Write the page of a pair if all of its pairs have settled, and the manifest has several pages."""
         if job.results is None or job.shared:
             return  # no folder can have this name, or other processes have the other pairs of the page
-        pair = result.id if isinstance(result, Problem) else result.record.id
-        number = job.results.pages.settle(pair or "", result, reused)
+        number = job.results.pages.settle(result, reused)
         if number is not None:
-            self.wait_for(job, partial(job.results.pages.put, number, job.confirm))
+            self.wait_for(job, partial(job.results.pages.put, number))
 
     def _end(self, job: Job) -> None:
         job.confirm()
@@ -171,7 +168,7 @@ class Settling:
             self._end_shard(job, job.shared)
             return
         if job.results:
-            self.wait_for(job, partial(job.results.pages.put_index, job.problems, job.confirm))
+            self.wait_for(job, partial(job.results.pages.put_index, job.problems))
         if job.ended:
             return
         if job.claimed and job.problems:
@@ -184,12 +181,7 @@ class Settling:
 
     def _end_shard(self, job: Job, shared: SharedEnd) -> None:
         """End the work on a shard; if no pair of any shard is left, the whole manifest has ended."""
-
-        def confirm() -> None:
-            self._pulse.beat()  # the pages of many pairs take long
-            job.confirm()
-
-        state = self.wait_for(job, partial(shared.end, job.problems, job.computed > 0, confirm))
+        state = self.wait_for(job, partial(shared.end, job.problems, job.computed > 0))
         if state is None or job.ended:
             return
         job.close()

@@ -25,4 +25,9 @@ def become_shard(job: Job, shard: Shard, outbox: Outbox, session: Session, repla
     for error in reserve([job], outbox.store, session, taken, remedy, part).values():
         raise error
     job.pairs = shard.of(job.pairs)
-    job.shared = SharedEnd(outbox.store, job.name, plan, job.ids, shard)
+
+    def confirm() -> None:
+        session.pulse.beat()  # the pages of many pairs take long
+        job.confirm()
+
+    job.shared = SharedEnd(outbox.store, job.name, plan, job.ids, shard, confirm)

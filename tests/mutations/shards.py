@@ -29,9 +29,8 @@ SHARDS = (
     Mutation(
         "a shard sees what is left before it notes what has failed",
         "pipeline/outbox/shared_end.py",
-        "self._notes.note_end(self._plan, self.shard, problems, confirm)",
-        "list(self._store.entries(self._manifest)); "
-        "self._notes.note_end(self._plan, self.shard, [], confirm)",
+        "self._notes.note_end(self._plan, self.shard, problems, self._folder)",
+        "self._folder.entries(); self._notes.note_end(self._plan, self.shard, [], self._folder)",
         _MOMENT,
     ),
     Mutation(

@@ -18,7 +18,7 @@ WORK = (
     Mutation(
         "an earlier record is not removed first",
         "pipeline/outbox",
-        "self._writer.remove(record_name(record.id), self.seen(record_name(record.id)), confirm)",
+        "self._folder.remove(record_name(record.id), self._seen(record_name(record.id)))",
         "pass",
         _AGAIN,
     ),
@@ -77,20 +77,20 @@ WORK = (
     Mutation(
         "an edited picture is replaced",
         "pipeline/outbox/results.py",
-        "self._edited.keep(earlier.record, confirm)",
+        "self._edited.keep(earlier.record)",
         "pass",
         "outbox/test_edited.py::test_an_edited_picture_is_kept_and_reported",
     ),
     Mutation(
         "the result of a newer version is replaced",
         "pipeline/outbox/results.py",
-        'refusal=self._refusal(pair) if reading.newer else ""',
-        'refusal=""',
+        'refusal = self._refusal(pair) if found.newer else ""',
+        'refusal = ""',
         "work/test_results.py::test_two_versions_do_not_undo_each_other",
     ),
     Mutation(
         "a long manifest is resumed record by record",
-        "pipeline/outbox/results.py",
+        "pipeline/outbox/pages.py",
         "if kept and kept.tag == entry.tag:",
         "if False:",
         "work/test_results.py::test_a_long_manifest_that_is_done_costs_a_few_requests_for_each_page",
@@ -134,7 +134,7 @@ WORK = (
     # Faults.
     Mutation(
         "a fault of the outbox fails pairs",
-        "pipeline/outbox/writing.py",
+        "pipeline/outbox/result_folder.py",
         "raise UnavailableError(str(error)) from error",
         "raise",
         "work/test_results.py::test_a_fault_of_the_outbox_is_waited_for_and_reported_once",

@@ -1,11 +1,12 @@
 """Records and results for tests of the outbox."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nst import Parameters
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.pages import Kept
 from pipeline.outbox.record import DeliveredLosses, Record, RecordedImage, RecordedSnapshots, WeightFile
+from pipeline.outbox.results import Results
 from pipeline.stores.base import Store
 from pipeline.timing import Timing
 
@@ -36,6 +37,17 @@ def make_record(digest: str = "d1", picture: str = "p.png", pair: str = "p") -> 
     )
 
 
+def opened(
+    store: Store,
+    pairs: Sequence[str] = ("p",),
+    confirm: Callable[[], None] = lambda: None,
+    timing: Timing = Timing(),
+    warn: Callable[[str], None] = lambda message: None,
+) -> Results:
+    """The results of manifest "m"."""
+    return Outbox(store).open("m", pairs, confirm, timing, warn)
+
+
 def publish(
     store: Store,
     digest: str = "d1",
@@ -47,7 +59,7 @@ def publish(
     thumbnail: str | None = None,
 ) -> Kept:
     """What a runner does with pair "p" of manifest "m": open the results, look the pair up, publish."""
-    results = Outbox(store).open("m", ["p"], Timing(), warn)
+    results = opened(store, confirm=confirm, warn=warn)
     found = results.find("p")
     record, files = make_record(digest, picture), dict[str, bytes]()
     thumbnails = THUMBNAILS
@@ -58,10 +70,10 @@ def publish(
         recorded = RecordedSnapshots.of("p", range(1, snapshots + 1))
         record = record.model_copy(update={"snapshots": recorded})
         files = dict.fromkeys((*recorded.pictures, recorded.animation), data)
-    return results.put(record, data, b"log", thumbnails, found, confirm, files)
+    return results.put(record, data, b"log", thumbnails, found, files)
 
 
 def is_done(store: Store, digest: str = "d1") -> bool:
     """Whether pair "p" of manifest "m" has a whole result of these inputs."""
-    found = Outbox(store).open("m", ["p"]).find("p")
+    found = opened(store).find("p")
     return found.whole and found.record is not None and found.record.input_digest == digest

@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StoreError, UnavailableError
-from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.results import Found
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
 from pipeline.timing import Timing
-from tests.pipeline.outbox.made import LIMIT, is_done, make_record, publish
+from tests.pipeline.outbox.made import LIMIT, is_done, make_record, opened, publish
 
 
 @pytest.fixture
@@ -49,8 +48,8 @@ def test_each_edited_picture_gets_a_free_name(store: MemoryStore) -> None:
 
 
 def test_a_name_that_belongs_to_another_pair_is_not_used(store: MemoryStore) -> None:
-    results = Outbox(store).open("m", ["p", "P.Edited"])
-    results.put(make_record(), b"picture", b"log", {}, results.find("p"), lambda: None)
+    results = opened(store, ["p", "P.Edited"])
+    results.put(make_record(), b"picture", b"log", {}, results.find("p"))
     assert store.tag("m/p.edited.png") is None
     assert store.read("m/p.edited-2.png", LIMIT) == b"edited by hand"
 
@@ -74,12 +73,12 @@ def test_a_retry_keeps_the_edited_picture_once_and_not_the_new_one(store: Memory
             raise StoreError("outbox: access is denied")
 
     warnings: list[str] = []
-    results = Outbox(store).open("m", ["p"], Timing(), warnings.append)
+    results = opened(store, warn=warnings.append)
     found = results.find("p")
     store.before = fail_once
     with pytest.raises(UnavailableError):
-        results.put(make_record(), b"picture", b"log", {}, found, lambda: None)
-    results.put(make_record(), b"picture", b"log", {}, found, lambda: None)
+        results.put(make_record(), b"picture", b"log", {}, found)
+    results.put(make_record(), b"picture", b"log", {}, found)
     assert list(store.glob("m/*.png")) == ["m/p.edited.png", "m/p.png"]
     assert len(warnings) == 1
     assert is_done(store)
@@ -92,24 +91,24 @@ def test_a_picture_without_a_record_is_left_by_a_dead_runner_and_is_not_kept(sto
 
 
 def test_a_picture_that_is_edited_after_it_was_listed_is_kept(store: MemoryStore) -> None:
-    results = Outbox(store).open("m", ["p"], Timing())  # lists
+    results = opened(store)  # lists
     store.write("m/p.png", b"edited later")
     found = replace(
         results.find("p"), edited=False, whole=True
     )  # as if the listing had the tag of the record
-    results.put(make_record("d2"), b"new", b"log", {}, found, lambda: None)
+    results.put(make_record("d2"), b"new", b"log", {}, found)
     assert store.read("m/p.edited.png", LIMIT) == b"edited later"
     assert is_done(store, "d2")
 
 
 def test_a_record_that_is_deleted_after_it_was_listed_counts_as_none(store: MemoryStore) -> None:
-    results = Outbox(store).open("m", ["p"], Timing(listing=0.0))
+    results = opened(store, timing=Timing(listing=0.0))
     store.remove("m/p.json")
     assert results.find("p") == Found()
 
 
 def test_a_picture_that_is_edited_after_it_was_listed_is_kept_in_spite_of_a_fault(store: MemoryStore) -> None:
-    results = Outbox(store).open("m", ["p"], Timing())  # lists
+    results = opened(store)  # lists
     store.write("m/p.png", b"edited later")
     found = replace(results.find("p"), edited=False, whole=True)
 
@@ -120,8 +119,8 @@ def test_a_picture_that_is_edited_after_it_was_listed_is_kept_in_spite_of_a_faul
 
     store.before = fail_once
     with pytest.raises(UnavailableError):
-        results.put(make_record("d2"), b"new", b"log", {}, found, lambda: None)
-    results.put(make_record("d2"), b"new", b"log", {}, found, lambda: None)
+        results.put(make_record("d2"), b"new", b"log", {}, found)
+    results.put(make_record("d2"), b"new", b"log", {}, found)
     assert store.read("m/p.edited.png", LIMIT) == b"edited later"
     assert store.read("m/p.png", LIMIT) == b"new"
 

@@ -6,9 +6,8 @@ from contextlib import suppress
 import pytest
 
 from pipeline.errors import ClaimLostError, ConflictError
-from pipeline.outbox.outbox import Outbox
 from pipeline.stores.memory import MemoryStore
-from tests.pipeline.outbox.made import LIMIT, is_done, make_record, publish
+from tests.pipeline.outbox.made import LIMIT, is_done, make_record, opened, publish
 
 CHANGES = ("write", "replace", "remove", "move")
 MOST = 14  # changes of one result
@@ -104,12 +103,12 @@ def test_a_runner_that_loses_its_claim_while_it_looks_up_a_tag_changes_nothing()
             raise ClaimLostError("another runner has taken over")
 
     store, after = MemoryStore("outbox"), dict[str, str | None]()
-    results = Outbox(store).open("m", ["p"])
+    results = opened(store, confirm=confirm)
     found = results.find("p")
     store.write("m/p.loss.jsonl", b"of a dead runner")  # so that the first write meets a conflict
     store.before = take_over
     with pytest.raises(ClaimLostError):
-        results.put(make_record(), b"late", b"log", {}, found, confirm)
+        results.put(make_record(), b"late", b"log", {}, found)
     assert files(store) == after
 
 

@@ -6,7 +6,7 @@ from pipeline.errors import ClaimLostError
 from pipeline.outbox.outbox import Outbox
 from pipeline.stores.base import Store
 from pipeline.stores.memory import MemoryStore
-from tests.pipeline.outbox.made import LIMIT, THUMBNAILS, is_done, make_record, publish
+from tests.pipeline.outbox.made import LIMIT, THUMBNAILS, is_done, make_record, opened, publish
 
 CHANGES = ("write", "replace", "remove", "move")
 
@@ -133,7 +133,7 @@ def test_a_result_of_the_same_bytes_keeps_its_thumbnail(memory: MemoryStore) -> 
 
 
 def test_a_pair_without_files_needs_no_request_but_the_listing(memory: MemoryStore) -> None:
-    results = Outbox(memory).open("m", [f"p{n}" for n in range(100)])
+    results = opened(memory, [f"p{n}" for n in range(100)])
     assert not any(results.find(f"p{n}").record for n in range(100))
     assert memory.calls == [("entries", "m")]
 

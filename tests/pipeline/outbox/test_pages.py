@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import pytest
 
 from pipeline.errors import ClaimLostError, Problem, StoreError, UnavailableError
-from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.pages import PAIRS, Kept, Pages
+from pipeline.stores.base import Entry
 from pipeline.stores.memory import MemoryStore
-from tests.pipeline.outbox.made import LIMIT, make_record
+from tests.pipeline.outbox.made import LIMIT, make_record, opened
 from tests.pipeline.outbox.test_page import Parsed
 
 LONG = 2 * PAIRS + 10
@@ -30,24 +30,20 @@ def kept(pair: str) -> Kept:
     return Kept(make_record(picture=f"{pair}.png", pair=pair), "v1")
 
 
-def confirm() -> None:
-    pass
-
-
 def settle(pages: Pages, results: dict[str, Kept | Problem], reused: bool = False) -> list[int]:
     """Settle pairs, and write the pages that are complete; their numbers."""
-    numbers = [pages.settle(pair, result, reused) for pair, result in results.items()]
+    numbers = [pages.settle(result, reused) for result in results.values()]
     for number in filter(None, numbers):
-        pages.put(number, confirm)
+        pages.put(number)
     return [number for number in numbers if number]
 
 
 def finish(store: MemoryStore, pairs: Sequence[str], problems: Sequence[Problem] = ()) -> None:
     """Write all pages of a manifest."""
-    pages = Outbox(store).open("m", pairs).pages
+    pages = opened(store, pairs).pages
     failed = {problem.id: problem for problem in problems}
     settle(pages, {pair: failed.get(pair) or kept(pair) for pair in pairs})
-    pages.put_index(problems, confirm)
+    pages.put_index(problems)
 
 
 def html(store: MemoryStore, name: str) -> Parsed:
@@ -69,7 +65,7 @@ def test_a_short_manifest_has_one_page_only(store: MemoryStore) -> None:
 def test_a_page_is_written_when_its_last_pair_has_settled_and_its_records_are_dropped(
     store: MemoryStore,
 ) -> None:
-    pages, pairs = Outbox(store).open("m", ids(LONG)).pages, ids(LONG)
+    pages, pairs = opened(store, ids(LONG)).pages, ids(LONG)
     first = kept(pairs[0])
     record = weakref.ref(first.record)
     # In any order, and with pairs of other pages in between.
@@ -81,12 +77,12 @@ def test_a_page_is_written_when_its_last_pair_has_settled_and_its_records_are_dr
     gc.collect()
     assert record() is None
     assert settle(pages, {pair: kept(pair) for pair in pairs[PAIRS + 5 :]}) == [2, 3]
-    pages.put_index([], confirm)
+    pages.put_index([])
     assert names(store)[0] == "index.html"
 
 
 def test_a_page_has_its_pairs_in_the_order_of_the_manifest_and_its_problems(store: MemoryStore) -> None:
-    pages, pairs = Outbox(store).open("m", ids(LONG)).pages, ids(LONG)
+    pages, pairs = opened(store, ids(LONG)).pages, ids(LONG)
     problem = Problem("pairs[3]", "a.png: no such file", "p3")
     settle(pages, {pair: problem if pair == "p3" else kept(pair) for pair in reversed(pairs)})
     parsed = html(store, "page-0001.html")
@@ -146,11 +142,11 @@ def test_pages_are_deleted_completely_although_a_runner_dies_meanwhile(store: Me
 
 def reuse(store: MemoryStore, pairs: Sequence[str]) -> list[str]:
     """Settle all pairs from the files of the pages; the names that were written, except the index."""
-    pages = Outbox(store).open("m", pairs).pages
+    pages = opened(store, pairs).pages
     store.calls.clear()
     for pair in pairs:
-        found = pages.earlier(pair)
-        settle(pages, {pair: found or kept(pair)}, reused=found is not None)
+        found = pages.look_up(pair, Entry(f"{pair}.json", 1, "v1", 0, 0, "v1"))
+        settle(pages, {pair: (found and found.kept) or kept(pair)}, reused=bool(found and found.reused))
     return [key for verb, key in store.calls if verb == "replace"]
 
 
@@ -185,7 +181,7 @@ def test_a_file_of_a_page_that_cannot_be_understood_is_replaced(store: MemorySto
 
 
 def test_a_record_without_a_tag_is_on_the_page_but_not_in_its_file(store: MemoryStore) -> None:
-    pages, pairs = Outbox(store).open("m", ids(LONG)).pages, ids(LONG)
+    pages, pairs = opened(store, ids(LONG)).pages, ids(LONG)
     settle(pages, {pair: Kept(kept(pair).record, None if pair == "p1" else "v1") for pair in pairs})
     assert b"<h2>p1</h2>" in store.read("m/page-0001.html", LIMIT)
     assert len(json.loads(store.read("m/pages/0001.json", LIMIT))["results"]) == PAIRS - 1
@@ -197,13 +193,13 @@ def test_a_page_can_be_written_again_after_a_fault(store: MemoryStore) -> None:
             store.before = lambda verb, key: None
             raise StoreError("outbox: access is denied")
 
-    pages = Outbox(store).open("m", ids(LONG)).pages
+    pages = opened(store, ids(LONG)).pages
     for pair in ids(PAIRS):
-        pages.settle(pair, kept(pair))
+        pages.settle(kept(pair))
     store.before = fail_once
     with pytest.raises(UnavailableError):
-        pages.put(1, confirm)
-    pages.put(1, confirm)
+        pages.put(1)
+    pages.put(1)
     assert len(json.loads(store.read("m/pages/0001.json", LIMIT))["results"]) == PAIRS
 
 
@@ -219,10 +215,10 @@ def test_a_late_page_replaces_nothing(store: MemoryStore) -> None:
             raise ClaimLostError("another runner has taken over")
 
     lost: list[bool] = []
-    pages = Outbox(store).open("m", ids(LONG)).pages
+    pages = opened(store, ids(LONG), confirm_unless_lost).pages
     for pair in ids(PAIRS):
-        pages.settle(pair, kept(pair))
+        pages.settle(kept(pair))
     store.before = lose
     with pytest.raises(ClaimLostError):
-        pages.put(1, confirm_unless_lost)
+        pages.put(1)
     assert "1 failed" in html(store, "page-0001.html").text("failures")

@@ -4,13 +4,13 @@ import pytest
 
 from pipeline.errors import Problem
 from pipeline.manifest.shard import Shard
-from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.progress import Progress, progress
+from pipeline.outbox.result_folder import ResultFolder
 from pipeline.outbox.results import Found
 from pipeline.outbox.shared_end import SharedEnd, State
 from pipeline.outbox.shared_notes import Plan, SharedNotes
 from pipeline.stores.memory import MemoryStore
-from tests.pipeline.outbox.made import make_record
+from tests.pipeline.outbox.made import make_record, opened
 
 IDS = ["p0", "p1"]
 
@@ -21,7 +21,9 @@ def plan(digest: str = "a", shards: int = 2) -> Plan:
 
 def note(store: MemoryStore, noted: Plan, pair: str, message: str) -> None:
     problem = Problem(f"pairs[{pair}]", message, pair)
-    SharedNotes(store, "m").note_end(noted, Shard(1, noted.shards), [problem], lambda: None)
+    SharedNotes(store, "m").note_end(
+        noted, Shard(1, noted.shards), [problem], ResultFolder(store, "m", lambda: None)
+    )
 
 
 def failed(store: MemoryStore, current: Plan) -> dict[str, str]:
@@ -68,13 +70,13 @@ def test_results_from_before_the_plan_count_once_their_shard_has_ended() -> None
     notes = SharedNotes(store, "m")
 
     def end(noted: Plan, number: int) -> State:
-        return SharedEnd(store, "m", noted, IDS, Shard(number, 2)).end([], True, lambda: None)
+        return SharedEnd(store, "m", noted, IDS, Shard(number, 2), lambda: None).end([], True)
 
     for current in (plan("b"), plan()):
         notes.join(current, IDS, replace=True)
         for pair in IDS[: 2 if current == plan("b") else 1]:
             record = make_record(pair=pair, picture=f"{pair}.png")
-            Outbox(store).open("m", IDS).put(record, b"picture", b"log", {}, Found(), lambda: None)
+            opened(store, IDS).put(record, b"picture", b"log", {}, Found())
     assert missing(store) == [2]  # of the other parameters
     assert end(plan(), 1) == State(left=1, failed=0)
     assert store.tag("m/index.html") is None

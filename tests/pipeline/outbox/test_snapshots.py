@@ -9,7 +9,7 @@ from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.record import read_record
 from pipeline.stores.base import Store
 from pipeline.stores.memory import MemoryStore
-from tests.pipeline.outbox.made import LIMIT, THUMBNAILS, is_done, make_record, publish
+from tests.pipeline.outbox.made import LIMIT, THUMBNAILS, is_done, make_record, opened, publish
 from tests.pipeline.outbox.test_outbox import changes
 
 
@@ -124,9 +124,9 @@ def test_an_edited_picture_is_kept_beside_new_snapshots(store: Store) -> None:
 
 def test_a_try_after_a_fault_writes_all_files(memory: MemoryStore) -> None:
     def put() -> None:
-        results.put(make_record(), b"new", b"log", THUMBNAILS, found, lambda: None, files)
+        results.put(make_record(), b"new", b"log", THUMBNAILS, found, files)
 
-    results = Outbox(memory).open("m", ["p"])
+    results = opened(memory)
     found, files = results.find("p"), {f"p.snapshots/0{number}.jpg": b"new" for number in (1, 2)}
     fail_once(memory, "replace", "m/p.snapshots/02.jpg")
     with pytest.raises(UnavailableError):

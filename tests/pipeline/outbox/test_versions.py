@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.record import FORMAT, DeliveredLosses, Record, read_record
 from pipeline.outbox.results import Found
 from pipeline.stores.memory import MemoryStore
-from pipeline.timing import Timing
-from tests.pipeline.outbox.made import LIMIT, is_done, make_record, publish
+from tests.pipeline.outbox.made import LIMIT, is_done, make_record, opened, publish
 
 
 @pytest.fixture
@@ -29,7 +27,7 @@ def rewrite(store: MemoryStore, **changes: Any) -> None:
 
 def look_up(store: MemoryStore) -> tuple[Found, list[str]]:
     warnings: list[str] = []
-    return Outbox(store).open("m", ["p"], Timing(), warnings.append).find("p"), warnings
+    return opened(store, warn=warnings.append).find("p"), warnings
 
 
 def test_a_record_has_a_format_number_and_one_without_counts_as_the_first(store: MemoryStore) -> None:
@@ -95,11 +93,18 @@ def test_a_record_that_is_far_too_long_counts_as_damaged(store: MemoryStore) -> 
     assert found == Found() and len(warnings) == 1
 
 
+def test_a_record_that_has_grown_far_too_long_since_the_listing_counts_as_damaged(store: MemoryStore) -> None:
+    publish(store)
+    results = opened(store)
+    store.write("m/p.json", b" " * 2**21)
+    assert results.find("p") == Found()
+
+
 def test_a_record_with_a_loss_that_is_no_number_is_not_damaged(store: MemoryStore) -> None:
-    results = Outbox(store).open("m", ["p"])
+    results = opened(store)
     losses = DeliveredLosses(content=math.inf, style=1, tv=0, total=math.nan)
     record = make_record().model_copy(update={"curve": [(1, math.inf), (2, 3.0)], "losses": losses})
-    results.put(record, b"picture", b"log", {}, results.find("p"), lambda: None)
+    results.put(record, b"picture", b"log", {}, results.find("p"))
     found, warnings = look_up(store)
     assert found.whole and warnings == []
 

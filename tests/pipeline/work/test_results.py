@@ -19,10 +19,9 @@ from pipeline.events.listener import (
     StoreUnavailable,
 )
 from pipeline.inbox.inbox import Inbox
-from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.pages import PAIRS
 from pipeline.stores.memory import MemoryStore
-from tests.pipeline.outbox.made import make_record
+from tests.pipeline.outbox.made import make_record, opened
 from tests.pipeline.work.conftest import QUICK, Shop
 
 Make = Callable[..., Shop]
@@ -135,7 +134,7 @@ def test_a_runner_that_sleeps_before_a_write_changes_nothing_afterwards(shop: Ma
     assert after == files(first.outbox)
     assert len(second.listener.of(ManifestEnded)) == 1
     assert first.listener.of(ManifestEnded) == []
-    results = Outbox(first.outbox).open("m", ["p0", "p1"])
+    results = opened(first.outbox, ["p0", "p1"])
     assert results.find("p0").whole and results.find("p1").whole
 
 
