@@ -10,8 +10,7 @@ import torch
 
 from nst.device import device_name, dtype_name, is_out_of_memory
 from nst.errors import NSTError
-from nst.parameters import ITERATIONS_PER_EPOCH, Parameters
-from nst.scales import split
+from nst.scales import evaluations_by_scale
 from nst.stylizer import Stylizer
 from pipeline.engines.side_by_side import best_of, measured, remembered
 from pipeline.engines.trial import seconds_per_evaluation, trial_pair
@@ -24,7 +23,7 @@ _EVALUATIONS, _SECONDS = 12, 20.0  # limits for each size
 class Speed:
     """The cost of square pictures of one size; `hourly` is the number of pictures of ten epochs an hour.
 
-    It ignores that every fortieth evaluation takes 1.5 times as long as the others.
+    `hourly` leaves out that every fortieth evaluation takes 1.5 times as long as the others.
     """
 
     size: int
@@ -84,8 +83,8 @@ def speeds(stylizer: Stylizer) -> Iterator[Speed]:
                     raise NSTError(f"{size} px: a picture does not fit into the memory at hand") from None
                 batch //= 2
         # Each scale has a quarter of the pixels of the next finer one.
-        steps = split(Parameters().epochs * ITERATIONS_PER_EPOCH, len(pair.contents))
-        whole = sum(n * seconds / 4**level for level, n in enumerate(reversed(steps)))
+        steps = reversed(evaluations_by_scale(pair))
+        whole = sum(n * seconds / 4**level for level, n in enumerate(steps))
         yield Speed(size, batch, seconds, 3600 / whole, _peak_gigabytes(stylizer.device))
 
 

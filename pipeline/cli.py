@@ -204,7 +204,7 @@ def status(
     from pipeline.outbox.progress import progress
     from pipeline.status import print_status
 
-    settings = load_settings(inbox=inbox, outbox=outbox, endpoint_url=endpoint_url)
+    settings = _settings(context)
     sharded = None
     # The variable alone does not count beside an inbox: in most outboxes there are no shards to search for.
     if settings.outbox and (outbox or not settings.inbox):
@@ -213,7 +213,7 @@ def status(
             raise UsageError(f"outbox {settings.outbox}: no such folder")
         sharded = progress(store)
     asked = settings.inbox or sharded is None
-    print_status(_opened(context, inbox, endpoint_url).status() if asked else None, sharded)
+    print_status(_opened(context.obj, settings).status() if asked else None, sharded)
 
 
 @app.command()
@@ -224,7 +224,8 @@ def retry(
     endpoint_url: options.Endpoint = None,
 ) -> None:
     """Put failed manifests back into the inbox; only their failed pairs are done again."""
-    _for_each(names, partial(_opened(context, inbox, endpoint_url).retry, listed={}), "waiting again")
+    box = _opened(context.obj, _settings(context))
+    _for_each(names, partial(box.retry, listed={}), "waiting again")
 
 
 @app.command()
@@ -235,15 +236,19 @@ def cancel(
     endpoint_url: options.Endpoint = None,
 ) -> None:
     """Stop work on manifests and move them to failed/; pairs that are done stay."""
-    _for_each(names, partial(_opened(context, inbox, endpoint_url).cancel, listed={}), "cancelled")
+    box = _opened(context.obj, _settings(context))
+    _for_each(names, partial(box.cancel, listed={}), "cancelled")
 
 
 @app.command()
 def bench(
-    weights: options.Weights = None, device: options.Device = None, dtype: options.Dtype = None
+    context: typer.Context,
+    weights: options.Weights = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
 ) -> None:
     """Find out, in a minute or two, how many pictures an hour this machine will make."""
-    settings = load_settings(weights=weights, device=device, dtype=dtype)
+    settings = _settings(context)
     from pipeline.bench import print_speeds
     from pipeline.engines.stylizer import make_stylizer
 
@@ -275,10 +280,9 @@ def _settings(context: typer.Context) -> Settings:
     return settings
 
 
-def _opened(context: typer.Context, inbox: str | None, endpoint_url: str | None) -> Inbox:
-    settings = load_settings(inbox=inbox, endpoint_url=endpoint_url)
-    store = context.obj.stores(settings).inbox(needed("inbox", settings.inbox))
-    return Inbox(store, context.obj.timing, warn=lambda text: print(f"warning: {text}", file=sys.stderr))
+def _opened(environment: Environment, settings: Settings) -> Inbox:
+    store = environment.stores(settings).inbox(needed("inbox", settings.inbox))
+    return Inbox(store, environment.timing, warn=lambda text: print(f"warning: {text}", file=sys.stderr))
 
 
 def _for_each(names: Sequence[str], action: Callable[[str], None], done: str) -> None:

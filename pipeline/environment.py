@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pipeline.engines.base import Engine
 from pipeline.engines.making import make_engine
@@ -15,18 +15,11 @@ from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
 
 
-def _exported(settings: Settings, timing: Timing, log: Listener) -> Listener:
-    sentence = "metrics need the extra 'serve', which is not installed"
-    with needing("serve", ["prometheus_client"], sentence):
-        from pipeline.events.export import Exported
-    return Exported(settings, timing, log)
-
-
 @dataclass(frozen=True)
 class Environment:
     """The defaults are for production; tests pass shorter intervals and other engines."""
 
-    timing: Timing = field(default_factory=Timing)
+    timing: Timing = Timing()
     engine: Callable[[Settings, Stores, Timing], Engine] = make_engine
 
     def stores(self, settings: Settings) -> Stores:
@@ -41,9 +34,12 @@ class Environment:
         shown = Bars(sys.stdout) if sys.stdout.isatty() else JsonLines(sys.stdout)
         if not (settings.metrics_file or settings.metrics_port):
             return shown
+        sentence = "metrics need the extra 'serve', which is not installed"
         try:
+            with needing("serve", ["prometheus_client"], sentence):
+                from pipeline.events.export import Exported
             # Metrics come first, so that they include what was logged.
-            return FanOut([_exported(settings, self.timing, shown), shown])
+            return FanOut([Exported(settings, self.timing, shown), shown])
         except UsageError:
             shown.close()
             raise

@@ -7,7 +7,7 @@ from pipeline.errors import ClaimLostError, Problem, StoreError, TakenAwayError,
 from pipeline.inbox.error_file import error_file
 from pipeline.inbox.layout import done_key, error_key, failed_key, processing_key
 from pipeline.inbox.unfinished import State, Unfinished
-from pipeline.manifest.reading import MAX_BYTES
+from pipeline.manifest.document import MAX_BYTES
 from pipeline.stores.base import Claim, Entry, History, Store
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pipeline.errors import Problem, printable, read_problems
 from pipeline.inbox.layout import SUFFIX, as_argument, error_key
-from pipeline.manifest.reading import MAX_BYTES
+from pipeline.manifest.document import MAX_BYTES
 from pipeline.stores.base import Entry, Store
 
 CANCELLED = Problem("", "cancelled by hand")

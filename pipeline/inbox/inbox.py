@@ -26,7 +26,8 @@ from pipeline.inbox.layout import (
 )
 from pipeline.inbox.unfinished import State, Unfinished, states
 from pipeline.inbox.writing import Writing
-from pipeline.manifest.reading import MAX_BYTES, priority_of
+from pipeline.manifest.document import MAX_BYTES
+from pipeline.manifest.reading import priority_of
 from pipeline.stores.base import Entry, Store
 from pipeline.stores.near import alike, suggested
 from pipeline.timing import Timing

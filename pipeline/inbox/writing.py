@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import ManifestError, StoreError
 from pipeline.inbox.layout import is_request
-from pipeline.manifest.reading import MAX_BYTES, load_object
+from pipeline.manifest.document import MAX_BYTES, load_object
 from pipeline.stores.base import Entry, Store
 from pipeline.timing import Timing
 

@@ -5,12 +5,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import MOST_PROBLEMS, ManifestError, Problem
-from pipeline.manifest.document import MAX_BYTES, load_object
+from pipeline.manifest.document import load_object
 from pipeline.manifest.models import MOST_PAIRS, Manifest, PairEntry, Priority, Product, Reference
 from pipeline.manifest.sweeps import VALUES
 from pipeline.manifest.wording import place_of, problem_of, shown
-
-__all__ = ["MAX_BYTES", "load_object", "parse", "priority_of"]
 
 _SINGLE_KEYS = ("content", "style", "styles")
 # In a manifest of one pair, these keys belong to the manifest, all others to the pair.

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pipeline.errors import UsageError
-
-MOST = 100_000  # shards of one manifest, which is as many as it may have pairs
+from pipeline.manifest.models import MOST_PAIRS
 
 T = TypeVar("T")
 
@@ -22,14 +21,14 @@ class Shard:
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:
             raise UsageError(f"shard {self}: the first of {self.count} shards is 1, the last is {self.count}")
-        if self.count > MOST:
-            raise UsageError(f"shard {self}: a manifest has at most {MOST:,} shards")
+        if self.count > MOST_PAIRS:
+            raise UsageError(f"shard {self}: a manifest has at most {MOST_PAIRS:,} shards")
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
 
     def of(self, items: Sequence[T]) -> Sequence[T]:
-        """The items of this shard; none if there are fewer items than shards before this one."""
+        """The items of this shard; an empty list if there are fewer items than `number`."""
         return items[self.number - 1 :: self.count]
 
     @classmethod

@@ -20,9 +20,10 @@ from pipeline.errors import (
 )
 from pipeline.inbox.inbox import Inbox
 from pipeline.inbox.layout import as_argument, processing_key, waiting_key
+from pipeline.manifest.document import MAX_BYTES
 from pipeline.manifest.expand import expand
 from pipeline.manifest.models import Pair
-from pipeline.manifest.reading import MAX_BYTES, parse
+from pipeline.manifest.reading import parse
 from pipeline.server.documented import Responses, refusals
 from pipeline.server.door import Door, door_of
 from pipeline.server.names import known_name, new_name

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from pipeline.errors import NotFoundError, Problem, printable
 from pipeline.inbox.layout import processing_key, waiting_key
-from pipeline.manifest.reading import MAX_BYTES
+from pipeline.manifest.document import MAX_BYTES
 from pipeline.server.documented import refusals
 from pipeline.server.door import Door, door_of
 from pipeline.server.hub import Counts

@@ -22,8 +22,9 @@ from pipeline.inbox.layout import (
     waiting_key,
     without_suffix,
 )
+from pipeline.manifest.document import MAX_BYTES
 from pipeline.manifest.expand import expand
-from pipeline.manifest.reading import MAX_BYTES, parse
+from pipeline.manifest.reading import parse
 from pipeline.outbox.outbox import Outbox
 from pipeline.server.form import CONTENT, STYLE, Submission
 from pipeline.server.problems import RefusedError, retry_later

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from pipeline.errors import ManifestError, Problem
 from pipeline.inbox.claimed import ClaimedManifest
+from pipeline.manifest.document import MAX_BYTES
 from pipeline.manifest.expand import expand
 from pipeline.manifest.models import Pair
-from pipeline.manifest.reading import MAX_BYTES, parse
+from pipeline.manifest.reading import parse
 from pipeline.outbox.results import Results
 from pipeline.outbox.shared_end import SharedEnd
 from pipeline.settings import Caps
