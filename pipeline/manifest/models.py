@@ -196,7 +196,7 @@ def json_schema() -> dict[str, Any]:
     schema = TypeAdapter(Manifest | SinglePair).json_schema()
     kinds = schema["$defs"]
     parameters, product = kinds["Parameters"]["properties"], kinds["Product"]
-    product["properties"] |= {name: one_or_several(value) for name, value in parameters.items()}
+    product["properties"] |= {name: _one_or_several(value) for name, value in parameters.items()}
     product["additionalProperties"] = False
     none = {"not": {"enum": [None, [None]]}}
     product["not"] = BOTH_STRENGTHS | {"properties": {"strength": none}}
@@ -207,7 +207,7 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def one_or_several(schema: dict[str, Any]) -> dict[str, Any]:
+def _one_or_several(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of a parameter in `product`: a value, or a list of different values."""
     value = {key: part for key, part in schema.items() if key not in ("default", "description", "title")}
     several = {

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.manifest.models import json_schema, one_or_several
+from pipeline.manifest.models import json_schema
 
 BEGIN = "<!-- begin: written by python -m pipeline.manifest.reference -->"
 END = "<!-- end: written by python -m pipeline.manifest.reference -->"
 
+# The kinds of objects in the order of their sections.
 _HEADINGS = {
     "Manifest": "Manifest",
     "PairEntry": "Pair",
@@ -24,7 +25,8 @@ _HEADINGS = {
     "Parameters": "Parameters",
     "SinglePair": "Manifest of one pair",
 }
-_ORDER = list(_HEADINGS)
+# The kind whose keys are allowed in a kind, too; the table of that kind does not repeat them.
+_ALSO = {"PairEntry": "Parameters", "SinglePair": "PairEntry", "Product": "Parameters"}
 _TYPES = {"integer": "integer", "number": "number", "string": "text", "boolean": "`true` or `false`"}
 # Keywords of JSON Schema for the minimum and the maximum, and the unit of their values.
 _BOUNDS = {
@@ -38,10 +40,9 @@ Schema = Mapping[str, Any]
 
 def reference() -> str:
     """One Markdown section with a table for each kind of object that a manifest may contain."""
-    found: dict[str, Schema] = json_schema()["$defs"]
-    objects = {name: _resolved(schema, found) for name, schema in found.items() if "properties" in schema}
-    names = sorted(objects, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
-    return "\n".join(_section(name, objects) for name in names)
+    kinds: dict[str, Schema] = json_schema()["$defs"]
+    objects = [name for name, schema in kinds.items() if "properties" in schema]
+    return "\n".join(_section(name, kinds) for name in sorted(objects, key=list(_HEADINGS).index))
 
 
 def updated(text: str) -> str:
@@ -53,46 +54,24 @@ def updated(text: str) -> str:
     return f"{before}{BEGIN}\n\n{reference()}\n{END}{after}"
 
 
-def _resolved(schema: Schema, found: Mapping[str, Schema]) -> Schema:
-    """An object whose keys refer to other objects only: the types of other values are written out.
-
-    Keys that may have a list of values of a parameter are left out. The description of the object names them.
-    """
-    keys, parameters = {}, found["Parameters"]["properties"]
-    for key, value in schema["properties"].items():
-        if key in parameters and value == one_or_several(parameters[key]):
-            continue
-        target = found[_referenced_name(value)] if "$ref" in value else {"properties": {}}
-        keys[key] = (
-            value if "properties" in target else {**target, **{k: v for k, v in value.items() if k != "$ref"}}
-        )
-    return {**schema, "properties": keys}
-
-
-def _section(name: str, objects: Mapping[str, Schema]) -> str:
-    found = objects[name]
+def _section(name: str, kinds: Mapping[str, Schema]) -> str:
+    found, also = kinds[name], _ALSO.get(name)
     keys, required = found["properties"], found.get("required", [])
-    included = _included(name, objects)
-    inherited = {key for other in included for key in objects[other]["properties"]}
-    rows = [_row(key, schema, key in required) for key, schema in keys.items() if key not in inherited]
+    own = [key for key in keys if also is None or key not in kinds[also]["properties"]]
+    rows = [_row(key, _written_out(keys[key], kinds), key in required) for key in own]
     table = ["| key | type | default | range | meaning |", "|---|---|---|---|---|", *rows, ""]
-    also = [f"All keys of {_link(other)} are allowed here too." for other in included]
-    return "\n".join([f"### {_heading(name)}", "", found.get("description", ""), *also, "", *table])
+    text = [found["description"]]
+    if also and name != "Product":  # the description of a product says so itself
+        text.append(f"All keys of {_link(also)} are allowed here too.")
+    return "\n".join([f"### {_HEADINGS[name]}", "", *text, "", *table])
 
 
-def _included(name: str, objects: Mapping[str, Schema]) -> list[str]:
-    """The other kinds of objects whose keys are all allowed in this one.
-
-    A kind that another one in the list includes is left out.
-    """
-    keys = objects[name]["properties"]
-    inner = [
-        other
-        for other, found in objects.items()
-        if other != name and all(keys.get(key) == schema for key, schema in found["properties"].items())
-    ]
-    repeated = {deeper for other in inner for deeper in _included(other, objects)}
-    return [other for other in inner if other not in repeated]
+def _written_out(schema: Schema, kinds: Mapping[str, Schema]) -> Schema:
+    """The schema of a key that refers to another kind only if that is an object with a table."""
+    target = kinds[_referenced_name(schema)] if "$ref" in schema else None
+    if target is None or "properties" in target:
+        return schema
+    return {**target, **{keyword: value for keyword, value in schema.items() if keyword != "$ref"}}
 
 
 def _row(key: str, schema: Schema, required: bool) -> str:
@@ -136,9 +115,8 @@ def _range(schema: Schema) -> str:
             found.append(f"{_json_value(schema[low])} or more{unit}")
         elif high in schema:
             found.append(f"up to {_json_value(schema[high])}{unit}")
-    for key, word in (("exclusiveMinimum", "above"), ("exclusiveMaximum", "below")):
-        if key in schema:
-            found.append(f"{word} {_json_value(schema[key])}")
+    if "exclusiveMaximum" in schema:
+        found.append(f"below {_json_value(schema['exclusiveMaximum'])}")
     inner = schema.get("additionalProperties")
     return ", ".join(found) or (_range(inner) if inner else "")
 
@@ -162,12 +140,8 @@ def _referenced_name(schema: Schema) -> str:
     return str(schema["$ref"].rpartition("/")[2])
 
 
-def _heading(name: str) -> str:
-    return _HEADINGS.get(name, name)
-
-
 def _link(name: str) -> str:
-    heading = _heading(name)
+    heading = _HEADINGS[name]
     return f"[{heading}](#{heading.lower().replace(' ', '-')})"
 
 
