@@ -25,6 +25,7 @@ class Caps:
 
 
 _Cap = Annotated[int, Field(ge=1, le=2**31)]
+_PORT = 5002  # of the door
 
 
 class Settings(BaseSettings):
@@ -52,16 +53,14 @@ class Settings(BaseSettings):
     metrics_file: str | None = None
     metrics_port: str | None = None
     host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 5002
+    port: Annotated[int, Field(ge=0, le=65535)] = _PORT
     token_file: str | None = None
     trust_network: bool = False
     max_upload: Annotated[int, Field(ge=1, le=1024)] = 64  # MiB
     no_work: bool = False
     # Of the door, without flags.
     wait: Annotated[float, Field(ge=0, le=86400)] = 600  # seconds that a request waits for its picture
-    most_waiting: Annotated[int, Field(ge=1, le=2**31)] = (
-        1000  # manifests, above which the door takes no more
-    )
+    most_waiting: _Cap = 1000  # manifests, above which the door takes no more
     # These have no flags, because they belong to a place and not to one start of the program.
     most_pairs: _Cap = Caps.pairs
     most_size: _Cap = Caps.max_size
@@ -103,7 +102,7 @@ class Settings(BaseSettings):
     @classmethod
     def _not_of_kubernetes(cls, value: object) -> object:
         # Kubernetes sets NST_PORT to such a URL in every container beside a service that is called nst.
-        return 5002 if isinstance(value, str) and value.startswith("tcp://") else value
+        return _PORT if isinstance(value, str) and value.startswith("tcp://") else value
 
     @field_validator("inbox", "outbox", "weights", "metrics_file", "token_file")
     @classmethod

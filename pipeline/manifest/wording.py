@@ -1,4 +1,4 @@
-"""Errors of pydantic and JSON values as sentences for a person. None takes longer than its text is long."""
+"""Errors of pydantic and JSON values as sentences for a person, short however large the value is."""
 
 import difflib
 import json
@@ -19,6 +19,7 @@ _SEVERAL = {
     "content": "for a picture of each, use 'product'",
     "style": "for a mixture use 'styles', and for a picture of each 'product'",
 }
+_MANIFEST_KEYS = [field.alias or name for name, field in Manifest.model_fields.items()]
 _JSON = json.JSONEncoder(ensure_ascii=False, default=str)
 _CLEARER_MESSAGES = {
     "model_type": "should be an object",
@@ -63,7 +64,7 @@ def problem_of(details: dict[str, Any], single: bool) -> Problem:
     if kind == "extra_forbidden":
         known = _known_keys(details["loc"])
         if single and len(details["loc"]) == 3:
-            known += [key for key in _known_keys(("",)) if key not in ("pairs", "product")]
+            known = [*known, *(key for key in _MANIFEST_KEYS if key not in ("pairs", "product"))]
         near = difflib.get_close_matches(str(path[-1])[:_LONGEST_PLACE], known, 1)
         hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
         return Problem(place, f"unknown key; {hint}")
@@ -123,4 +124,4 @@ def _known_keys(path: tuple[int | str, ...]) -> list[str]:
         return [*Product.model_fields, *Parameters.model_fields]
     if path[0] == "pairs" and len(path) > 1:
         return list((StyleEntry if "styles" in path else PairEntry).model_fields)
-    return [field.alias or name for name, field in Manifest.model_fields.items()]
+    return _MANIFEST_KEYS

@@ -41,7 +41,7 @@ def contents(manifest: str, pages: Sequence[PageSummary], problems: Sequence[Pro
 </tbody>
 </table>"""
     totals = summary(done, failed, sum(page.seconds for page in pages), devices)
-    return document(manifest, totals, main, f"<nav>{_link(1, 'First page')}</nav>\n")
+    return document(manifest, totals, main, f"<nav>{_link(1, 'First page')}</nav>\n", _CSS)
 
 
 def navigation(number: int, count: int) -> str:
@@ -66,3 +66,13 @@ def _row(page: PageSummary) -> str:
 
 def _link(number: int, shown: str) -> str:
     return f'<a href="{page_name(number)}">{shown}</a>'
+
+
+_CSS = """
+table { width: 100%; margin-bottom: 3rem; border-collapse: collapse; }
+th { font-weight: 400; color: var(--quiet); font-size: 0.8125rem; }
+th, td { padding: 0.5rem 1.25rem 0.5rem 0; text-align: left; border-bottom: 1px solid var(--line); }
+.count { text-align: right; white-space: nowrap; }
+.count:last-child { padding-right: 0; }
+.alarm { color: var(--alarm); }
+"""

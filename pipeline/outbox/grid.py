@@ -74,9 +74,10 @@ CSS = """
 .sweep > header .sources { grid-template-columns: repeat(auto-fill, 8rem); }
 .sweep a { display: block; }
 .grid { overflow-x: auto; padding-bottom: 2rem; }
-.grid table { width: 100%; min-width: calc(6rem + 7rem * var(--columns)); margin: 0; table-layout: fixed; }
+.grid table { width: 100%; min-width: calc(6rem + 7rem * var(--columns)); table-layout: fixed;
+  border-collapse: collapse; }
 .grid caption { padding-bottom: 0.5rem; text-align: left; color: var(--quiet); }
-.grid th, .grid td { padding: 0.25rem; border: 0; text-align: center; vertical-align: middle;
+.grid th, .grid td { padding: 0.25rem; text-align: center; vertical-align: middle;
   font-weight: 400; font-size: 0.8125rem; color: var(--quiet); }
 .grid th { color: var(--ink); font-weight: 600; }
 .grid th[scope=colgroup], .grid thead th:first-child { color: var(--quiet); font-weight: 400; }

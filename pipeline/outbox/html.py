@@ -16,7 +16,6 @@ def document(heading: str, totals: Mapping[str, str], main: str, navigation: str
 
     `css` is added to the style sheet.
     """
-    style = _CSS + (_NAVIGATION_CSS if navigation else "") + css
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -24,7 +23,7 @@ def document(heading: str, totals: Mapping[str, str], main: str, navigation: str
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{text(heading)} · style transfer</title>
-<style>{style}</style>
+<style>{_CSS}{css}</style>
 </head>
 <body>
 <header class="top"><h1>{text(heading)}</h1>{facts("totals", totals)}</header>
@@ -130,6 +129,7 @@ dt, figcaption, .quiet, .changed { color: var(--quiet); font-size: 0.8125rem; }
 .top { gap: 1.25rem 4rem; align-items: end; justify-content: space-between;
   padding-bottom: clamp(1.5rem, 4vw, 3rem); }
 .totals { gap: 1rem 2.5rem; font-size: 1.125rem; }
+nav { display: flex; flex-wrap: wrap; gap: 0.25rem 1.25rem; padding-bottom: 1.5rem; }
 .failures { margin-bottom: 3rem; padding: 1.25rem 1.5rem; background: var(--mat); }
 .failures h2 { display: inline; }
 .failures h2 { color: var(--alarm); }
@@ -165,13 +165,4 @@ circle { fill: var(--link); }
     contain-intrinsic-size: auto 50rem; }
   .result { grid-area: picture; }
 }
-"""
-
-_NAVIGATION_CSS = """nav { display: flex; flex-wrap: wrap; gap: 0.25rem 1.25rem; padding-bottom: 1.5rem; }
-table { width: 100%; margin-bottom: 3rem; border-collapse: collapse; }
-th { font-weight: 400; color: var(--quiet); font-size: 0.8125rem; }
-th, td { padding: 0.5rem 1.25rem 0.5rem 0; text-align: left; border-bottom: 1px solid var(--line); }
-.count { text-align: right; white-space: nowrap; }
-.count:last-child { padding-right: 0; }
-.alarm { color: var(--alarm); }
 """
