@@ -25,7 +25,7 @@ class Files:
         self._tree = tree
 
     def locks_exclude(self) -> bool:
-        """Whether one of two descriptors of a new file can be locked while the other one is."""
+        """Whether a lock on one descriptor of a new file keeps another descriptor of it from being locked."""
         name = f"{TEMPORARY}{uuid4().hex}"
         with self._tree.faults(""), self._tree.folder("") as folder, contextlib.ExitStack() as stack:
             first = stack.enter_context(open(os.open(name, NEW, 0o600, dir_fd=folder)))
@@ -111,11 +111,9 @@ class Files:
         """
         try:
             linked = self._link(old, new, key)
-        except OSError as error:
+        except FileExistsError:
             if self._tree.is_file(key):
                 raise ConflictError(f"{self._tree.root / key}: something else is there now") from None
-            if not isinstance(error, FileExistsError):
-                raise
             linked = False  # something that is no file has the name, and is replaced
         if linked:
             os.unlink(old[1], dir_fd=old[0])
@@ -138,8 +136,10 @@ class Files:
             if not one_file(old, new):
                 raise
         except OSError as error:
-            if error.errno not in _NO_LINKS or self._tree.is_file(target):
+            if error.errno not in _NO_LINKS:
                 raise
+            if self._tree.is_file(target):
+                raise FileExistsError(errno.EEXIST, "is there already") from None
             return False
         return True
 

@@ -1,5 +1,6 @@
 """What a folder does beside power failures, hard links, symbolic links and volumes that come and go."""
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -227,6 +228,25 @@ def test_a_tag_depends_on_the_whole_content(store: FolderStore, root: Path) -> N
     assert store.tag("a") != tag
     with pytest.raises(ConflictError):
         store.replace("a", b"late", seen=tag)
+
+
+def test_without_hard_links_a_file_that_exists_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    store = FolderStore(tmp_path)
+    store.replace("a", b"old", None)
+    store.write("b", b"new")
+    with pytest.raises(ConflictError):
+        store.move("b", "a")
+    with pytest.raises(ConflictError):
+        store.replace("a", b"new", None)
+    assert store.read("a", 100) == b"old"
+    store.move("b", "c")
+    assert store.read("c", 100) == b"new"
 
 
 def test_a_volume_that_is_planned_but_not_mounted_is_waited_for(tmp_path: Path) -> None:
