@@ -28,7 +28,14 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError, UsageError
+from pipeline.errors import (
+    ConflictError,
+    NameRefusedError,
+    NotFoundError,
+    StoreError,
+    UnavailableError,
+    UsageError,
+)
 from pipeline.timing import Timing
 
 # Variables with paths in which botocore does not expand `~`.
@@ -141,6 +148,11 @@ _CREDENTIALS_REASONS = {
     "SignatureDoesNotMatch": "the secret key is wrong; check the credentials",
     "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
 }
+# Answers to a key that the server cannot hold.
+_NAME_REASONS = {
+    "KeyTooLongError": "the server does not allow this name",
+    "XMinioInvalidObjectName": "the server does not allow this name",
+}
 _REASONS = {
     "NoSuchBucket": "there is no such bucket",
     "AWS.SimpleQueueService.NonExistentQueue": "there is no such queue",
@@ -148,6 +160,7 @@ _REASONS = {
     "AccessDenied": "access is denied; the credentials need the permissions that docs/deployment.md lists",
     "403": "access is denied; the credentials need the permissions that docs/deployment.md lists",
     **_CREDENTIALS_REASONS,
+    **_NAME_REASONS,
     "PermanentRedirect": "the bucket is in another region; set AWS_DEFAULT_REGION",
     "301": "the bucket is in another region; set AWS_DEFAULT_REGION",
     "NotImplemented": "this server lacks what is needed here, such as conditional writes; use another one",
@@ -179,8 +192,9 @@ def explained(where: str, error: Exception) -> StoreError:
     if not isinstance(error, ClientError):
         passing = isinstance(error, (*_NO_ANSWER, *_CREDENTIALS, ResponseParserError))
         return (UnavailableError if passing else StoreError)(message)
-    code = error.response.get("Error", {}).get("Code", "")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code, status = _code_and_status(error)
+    if code in _NAME_REASONS:
+        return NameRefusedError(message)
     if status == 304:
         return NotModifiedError(message)
     if status == 416:
@@ -194,16 +208,22 @@ def explained(where: str, error: Exception) -> StoreError:
     return (UnavailableError if temporary or code in _CREDENTIALS_REASONS else StoreError)(message)
 
 
+def _code_and_status(error: ClientError) -> tuple[str, int]:
+    """The code of an answer, empty if it has none, and its status of HTTP, or 0."""
+    response = error.response
+    code = str(response.get("Error", {}).get("Code", ""))
+    return code, response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, ClientError):
-        code = str(error.response.get("Error", {}).get("Code", "unknown error"))
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code, status = _code_and_status(error)
         if status == 404 and code != "NoSuchBucket":
             return "no such object"
         # To whom may not list the bucket, AWS does not say that an object is missing.
         missing = status == 403 and error.operation_name in ("GetObject", "HeadObject")
         hint = "; without s3:ListBucket, a missing object gives this answer, too" if missing else ""
-        return _REASONS.get(code, f"the server answers {status} {code}") + hint
+        return _REASONS.get(code, f"the server answers {status} {code or 'unknown error'}") + hint
     if isinstance(error, NoCredentialsError):
         return "no credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if isinstance(error, NoRegionError):

@@ -16,7 +16,7 @@ FORMAT = 2  # of this text; 1 was a number in a lock, and an owner, a random tex
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-def _machine() -> str:
+def this_machine() -> str:
     """The same for all processes of one running kernel, also in containers: flock() excludes these."""
     try:
         return _BOOT_ID.read_text().strip()
@@ -35,7 +35,7 @@ class Holding(BaseModel):
     stopped: bool = False  # the holder is being stopped, so that its end is not counted as a death
     free: bool = False  # of a lease: the holder has ended; the text is there only to keep the history
     history: History = History()
-    machine: str = Field(default_factory=_machine)
+    machine: str = Field(default_factory=this_machine)
     host: str = Field(default_factory=socket.gethostname)  # for people
     process: int = Field(default_factory=os.getpid)
     random: str = ""  # of a lease: another one for each write, so that no two have the same ETag

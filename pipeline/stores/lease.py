@@ -10,10 +10,9 @@ from pipeline.errors import ClaimLostError, ConflictError, NotFoundError, StoreE
 from pipeline.stores.base import History
 from pipeline.stores.holding import Holding
 from pipeline.stores.objects import Object, Objects
-from pipeline.stores.watched import Watched, now
+from pipeline.stores.watched import SUFFIX, Watched, now
 from pipeline.timing import Timing
 
-SUFFIX = ".lease"  # follows the key of the object that the lease is for
 _FRESH = 1 / 6  # share of a lease's duration for which a renewal need not be repeated by `confirm`
 _UNKNOWN = -math.inf  # time of the last renewal while its answer is not there, or after the lease was lost
 _MOST = 2**20  # bytes of a lease
@@ -33,16 +32,18 @@ class Leases:
         self.watched = Watched(timing.lease)
         self.left: dict[str, str] = {}  # owners, by key, of leases that this process could not delete
 
-    def held(self, key: str) -> bool:
-        """Whether somebody holds a lease, as far as this process knows without a request."""
+    def held(self, target: str) -> bool:
+        """Whether somebody holds the lease on an object, as far as this process knows without a request."""
+        key = target + SUFFIX
         return key not in self.left and self.watched.held(key)
 
-    def take(self, key: str, content: str) -> "Lease | None":
-        """Take a lease that is free or has lapsed; none if somebody holds it.
+    def take(self, target: str, content: str) -> "Lease | None":
+        """Take the lease on an object if it is free or has lapsed; none if somebody holds it.
 
         A new lease is for this content, or for an unknown one if it is empty. A lease that was there before
         keeps its content and its history.
         """
+        key = target + SUFFIX
         holding = Holding(owner=self.left.pop(key, None) or uuid4().hex, content=content)
         try:
             found = self.find(key) if self.watched.knows(key) else None

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 from pipeline.errors import ClaimLostError, NameRefusedError, StoreError
-from pipeline.stores.holding import Holding
+from pipeline.stores.holding import Holding, this_machine
 from pipeline.stores.tree import Tree, listed
 from pipeline.timing import Timing
 
@@ -80,10 +80,8 @@ class Locks:
         return False
 
     def _is_held(self, lock: str) -> bool:
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            with self._tree.place(lock) as (folder, name):
-                descriptor = os.open(name, flags, dir_fd=folder)
+            descriptor = self._tree.open(lock)
         except (FileNotFoundError, NotADirectoryError):
             return False
         try:
@@ -116,7 +114,7 @@ class Locks:
 
     def _may_live(self, lock: str, descriptor: int, before: Holding) -> bool:
         """Whether the holder before may be a process on another machine that still works."""
-        if before.stopped or before.machine == Holding(owner="").machine or self._excludes_all():
+        if before.stopped or before.machine == this_machine() or self._excludes_all():
             self._seen.pop(lock, None)
             return False
         info = os.fstat(descriptor)
@@ -255,11 +253,9 @@ class Lock:
         return "" if self._read().owner == self._owner else "another runner has taken over"
 
     def _is_there(self) -> bool:
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            with self._tree.place(self._lock) as (folder, name):
-                # Opening it makes a network file system ask its server for what the file has now.
-                fresh = os.open(name, flags, dir_fd=folder)
+            # Opening it makes a network file system ask its server for what the file has now.
+            fresh = self._tree.open(self._lock)
         except (FileNotFoundError, NotADirectoryError):
             self._tree.check()
             return False

@@ -9,7 +9,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError
 from urllib3.exceptions import HTTPError
 
 from pipeline.errors import (
@@ -25,7 +25,6 @@ from pipeline.stores.aws import FAULTS, NO_SERVER, TEMPORARY, content_md5, expla
 
 SCHEME = "s3://"
 _LONGEST_KEY = 1024  # bytes; not every server checks this
-_NAME_REFUSED = {"KeyTooLongError", "XMinioInvalidObjectName"}  # answers to a key that the server cannot hold
 # Answers to a conditional delete where the object is newer, is being written, or does not exist any more.
 _CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
 # Only the types that are named here and in Python itself, so that no file of the machine changes them.
@@ -36,14 +35,20 @@ _READS = 4  # attempts at a body during which the connection breaks; botocore do
 
 
 @dataclass(frozen=True)
-class Object:
+class Head:
+    """What is known of an object whose content was not read."""
+
+    etag: str
+    size: int  # bytes
+    modified: datetime  # by the clock of the server
+
+
+@dataclass(frozen=True)
+class Object(Head):
     """An object that was read, or a part of it. `age` is the same guess as in `Listed`."""
 
     data: bytes
-    etag: str
-    modified: datetime  # by the clock of the server
     age: float
-    size: int  # bytes of the whole object
 
 
 @dataclass(frozen=True)
@@ -59,15 +64,6 @@ class Listed:
     etag: str
     modified: float  # seconds since the epoch, by the clock of the server
     age: float
-
-
-@dataclass(frozen=True)
-class Head:
-    """What is known of an object whose content was not read."""
-
-    etag: str
-    size: int  # bytes
-    modified: datetime  # by the clock of the server
 
 
 class Objects:
@@ -87,20 +83,16 @@ class Objects:
 
         Raises `NotFoundError`, and `TooLargeError` if what the server sends exceeds `limit` bytes.
         """
-        for attempt in range(_READS):
+        for _ in range(_READS):
             answer = self._request("get_object", key, **headers)
             head = self._head_of(key, answer)
             if answer["ContentLength"] > limit:
                 answer["Body"].close()
                 raise TooLargeError.of(f"{self.url}/{key}", head.size, limit, head.etag)
-            try:
+            with suppress(BotoCoreError, HTTPError, OSError):
                 data = answer["Body"].read()
-            except (BotoCoreError, HTTPClientError, HTTPError, OSError):
-                if attempt + 1 == _READS:
-                    raise UnavailableError(f"{self.url}/{key}: the connection broke {_READS} times") from None
-                continue
-            return Object(data, head.etag, head.modified, _age(answer, head.modified), head.size)
-        raise AssertionError("unreachable")
+                return Object(head.etag, head.size, head.modified, data, _age(answer, head.modified))
+        raise UnavailableError(f"{self.url}/{key}: the connection broke {_READS} times")
 
     def head(self, key: str) -> Head:
         """Size, ETag and time of an object. Raises `NotFoundError`."""
@@ -263,11 +255,6 @@ class Objects:
         try:
             return getattr(self.client, operation)(Bucket=self.bucket, Key=whole, **arguments)
         except FAULTS as error:
-            if (
-                isinstance(error, ClientError)
-                and error.response.get("Error", {}).get("Code") in _NAME_REFUSED
-            ):
-                raise NameRefusedError(f"{self.url}/{key}: the server does not allow this name") from None
             raise explained(f"{self.url}/{key}", error) from None
 
 

@@ -5,9 +5,9 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from typing import BinaryIO
+from io import BufferedReader
 
-from pipeline.errors import ConflictError, StoreError, TooLargeError
+from pipeline.errors import ConflictError, NotFoundError, StoreError, TooLargeError
 from pipeline.stores.base import Entry, Part
 from pipeline.stores.tree import Tree
 
@@ -40,25 +40,26 @@ class Reads:
 
     def digest(self, key: str) -> str | None:
         """The SHA-256 of the content; none if the file was deleted in the meantime."""
-        with self._tree.faults(key):
-            try:
-                with open(key, "rb", opener=lambda *_: self._tree.open(key)) as file:
-                    return hashlib.file_digest(file, "sha256").hexdigest()
-            except FileNotFoundError:
-                return None
+        try:
+            with self._opened(key) as (file, _):
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except NotFoundError:
+            return None
 
     def identity(self, key: str) -> str:
         """A digest of a file, or the size of one that is too large for a manifest."""
-        with self._tree.faults(key), open(self._tree.open(key), "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            return f"{size} bytes" if size > _HASHED else hashlib.file_digest(file, "sha256").hexdigest()
+        with self._opened(key) as (file, info):
+            if info.st_size > _HASHED:
+                return f"{info.st_size} bytes"
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     @contextlib.contextmanager
-    def _opened(self, key: str) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    def _opened(self, key: str) -> Iterator[tuple[BufferedReader, os.stat_result]]:
         """An ordinary file, and its state when it was opened."""
-        path = self._tree.path(key)
-        # With an opener, the descriptor is closed also where it is that of a folder, which can't be read.
-        with self._tree.faults(key), open(path, "rb", opener=lambda *_: self._tree.open(key)) as file:
+        path = self._tree.root / key
+        # With an opener, the descriptor is closed also where it is that of a folder, which can't be read. It
+        # ignores the path that it is given, and a key may have characters that no path may have.
+        with self._tree.faults(key), open("", "rb", opener=lambda *_: self._tree.open(key)) as file:
             info = os.fstat(file.fileno())
             if not stat.S_ISREG(info.st_mode):
                 kind = "a folder" if stat.S_ISDIR(info.st_mode) else "not a regular file"

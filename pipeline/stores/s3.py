@@ -10,7 +10,7 @@ from pipeline.errors import ConflictError, NotFoundError, StoreError, TooLargeEr
 from pipeline.stores.aws import NotModifiedError, OutsideError
 from pipeline.stores.base import PARTS, Entry, Part
 from pipeline.stores.cache import Cache
-from pipeline.stores.lease import SUFFIX, Lease, Leases
+from pipeline.stores.lease import Lease, Leases
 from pipeline.stores.objects import SCHEME, Head, Objects
 from pipeline.stores.s3_claim import S3Claim, claimed, moved
 from pipeline.stores.search import Search
@@ -59,7 +59,7 @@ class S3Store:
     def entries(self, folder: str) -> list[Entry]:
         start = f"{folder}/" if folder else ""
         listed = self.objects.listed(start, Delimiter="/")
-        self._leases.watched.see_listing(folder, listed, SUFFIX)
+        self._leases.watched.see_listing(folder, listed)
         self._listed = {item.key: item.etag for item in listed}
         found = [_entry(item.key.removeprefix(start), item.size, item.etag, item.modified) for item in listed]
         return [entry for entry in found if not entry.name.startswith(".")]
@@ -99,10 +99,9 @@ class S3Store:
     def part(self, key: str, begin: int, size: int, version: str | None = None) -> Part:
         try:
             found = self.objects.get(key, size, Range=f"bytes={begin}-{begin + size - 1}")
-            head, data = Head(found.etag, found.size, found.modified), found.data
+            entry, data = _entry_of(key, found), found.data
         except OutsideError:
-            head, data = self.objects.head(key), b""
-        entry = _entry_of(key, head)
+            entry, data = _entry_of(key, self.objects.head(key)), b""
         # Not as a condition of the request: some servers ignore conditions.
         if version not in (None, entry.version):
             raise ConflictError(f"{self.url}/{key}: was changed while it was read")
@@ -124,9 +123,9 @@ class S3Store:
         pass  # an interrupted upload leaves no object
 
     def claim(self, source: str, target: str) -> S3Claim | None:
-        if self._leases.held(target + SUFFIX):
+        if self._leases.held(target):
             return None
-        lease = self._leases.take(target + SUFFIX, self._listed.get(source, ""))
+        lease = self._leases.take(target, self._listed.get(source, ""))
         return claimed(self.objects, lease, source, target) if lease else None
 
     def reserve(self, folder: str, part: str = "") -> "S3Reservation | None":
@@ -138,7 +137,7 @@ class S3Store:
                 "shard; use one process, without --shard"
             )
         self._obeys = True
-        lease = self._leases.take(f"{folder}/{PARTS}/{part}{SUFFIX}", "")
+        lease = self._leases.take(f"{folder}/{PARTS}/{part}", "")
         return S3Reservation(lease) if lease else None
 
     def glob(self, pattern: str, search: Search | None = None) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.stores.objects import Listed
 
+SUFFIX = ".lease"  # the key of a lease is that of the object that it is for, and this
 _MOST = 10_000  # leases that are remembered, apart from those of a listing
 
 
@@ -45,15 +46,15 @@ class Watched:
             seen = self._seen.get(key)
             self._see(key, etag, age, seen is not None and seen.listed)
 
-    def see_listing(self, folder: str, listed: Iterable[Listed], suffix: str) -> None:
-        """These are all objects of a folder. The key of a lease is that of its object, with `suffix`."""
+    def see_listing(self, folder: str, listed: Iterable[Listed]) -> None:
+        """These are all objects of a folder."""
         found = {item.key: item for item in listed}
-        leases = {key: item for key, item in found.items() if key.endswith(suffix)}
+        leases = {key: item for key, item in found.items() if key.endswith(SUFFIX)}
         with self._lock:
             for key in [key for key in self._seen if posixpath.dirname(key) == folder and key not in leases]:
                 del self._seen[key]
             for key, item in leases.items():
-                self._see(key, item.etag, item.age, key.removesuffix(suffix) in found)
+                self._see(key, item.etag, item.age, key.removesuffix(SUFFIX) in found)
 
     def forget(self, key: str) -> None:
         """Forget what was seen of a lease, for example because this process holds it now."""

@@ -14,7 +14,7 @@ MOST = 1000
 
 
 def an_object(size: int) -> Object:
-    return Object(b"x" * size, "etag", datetime(2026, 1, 1, tzinfo=UTC), 0.0, size)
+    return Object("etag", size, datetime(2026, 1, 1, tzinfo=UTC), b"x" * size, 0.0)
 
 
 @pytest.fixture

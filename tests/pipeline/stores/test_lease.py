@@ -170,7 +170,7 @@ def test_a_lease_that_was_seen_renewed_ends_by_the_clock_of_this_machine_only(re
 def test_a_lease_that_has_ended_is_neither_confirmed_nor_changed(
     real_store: S3Store, act: Callable[[Lease], None], end: Callable[[Lease], None]
 ) -> None:
-    lease = Leases(real_store.objects, Timing()).take("held/a.lease", "content")
+    lease = Leases(real_store.objects, Timing()).take("held/a", "content")
     assert lease
     lease.confirm()
     end(lease)
