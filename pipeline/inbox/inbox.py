@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from uuid import uuid4
 
 from pipeline.errors import ConflictError, NotFoundError, StoreError, UnavailableError, UsageError
 from pipeline.inbox.claimed import ClaimedManifest
@@ -269,7 +268,7 @@ def _cancel_held(store: Store, unfinished: Unfinished, name: str) -> bool:
     The runner stops when the file is gone.
     """
     # The file gets another name first: the runner may be writing to `failed/` at this moment, too.
-    taken = cancelled_key(name, uuid4().hex[:8])
+    taken = cancelled_key(name)
     try:
         store.move(processing_key(name), taken)
     except NotFoundError:

@@ -4,6 +4,7 @@ A person may write the suffix in upper case. The program writes it in lower case
 """
 
 import re
+from secrets import token_hex
 
 from pipeline.manifest.names import shortened
 
@@ -54,19 +55,24 @@ def failed_key(name: str) -> str:
 
 def error_key(name: str) -> str:
     """The file beside a failed manifest that says what is wrong."""
+    return _beside_failed(name, _ERROR_SUFFIX)
+
+
+def cancelled_key(name: str) -> str:
+    """Where a manifest lies for a moment while it is being cancelled; another key every time."""
+    return _beside_failed(name, f".cancelled-{token_hex(4)}{SUFFIX}")
+
+
+def kept_key(name: str) -> str:
+    """Where a file is kept that a person has written to `failed_key(name)`; another key every time.
+
+    The runner needs that key for the manifest that fails now.
+    """
+    return _beside_failed(name, f".kept-{token_hex(4)}{SUFFIX}")
+
+
+def _beside_failed(name: str, suffix: str) -> str:
     # The manifest's own name may just fit into a file name; with the longer suffix it would not.
-    return f"{FAILED}/{shortened(name, _LONGEST_FILE - len(_ERROR_SUFFIX))}{_ERROR_SUFFIX}"
-
-
-def cancelled_key(name: str, unique: str) -> str:
-    """Where a manifest lies for a moment while it is being cancelled; `unique` differs every time."""
-    suffix = f".cancelled-{unique}{SUFFIX}"
-    return f"{FAILED}/{shortened(name, _LONGEST_FILE - len(suffix))}{suffix}"
-
-
-def kept_key(name: str, unique: str) -> str:
-    """Where a file is kept that a person has written to `failed_key(name)`, which is needed."""
-    suffix = f".kept-{unique}{SUFFIX}"
     return f"{FAILED}/{shortened(name, _LONGEST_FILE - len(suffix))}{suffix}"
 
 
@@ -79,9 +85,9 @@ def cancelled_name(name: str) -> str | None:
 def manifest_name(key: str) -> str | None:
     """The name of the manifest that waits under a key of the inbox; none if the key is of something else.
 
-    The suffix may have any letter case.
+    The suffix may have any letter case. A hidden file is no manifest.
     """
-    if "/" in key or key.lower().endswith(_ERROR_SUFFIX):
+    if "/" in key or key.startswith(".") or key.lower().endswith(_ERROR_SUFFIX):
         return None
     name = without_suffix(key)
     return name if name != key else None
@@ -98,5 +104,5 @@ def as_argument(name: str) -> str:
 
 
 def is_manifest(file: str) -> bool:
-    """Whether a file directly in the inbox is a manifest, by its name. Hidden files are not."""
-    return manifest_name(file) is not None and not file.startswith(".")
+    """Whether a file directly in the inbox is a manifest, by its name."""
+    return manifest_name(file) is not None

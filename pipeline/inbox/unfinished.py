@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from uuid import uuid4
 
 from pipeline.errors import ConflictError, NotFoundError, Problem, StoreError, UnavailableError, printable
 from pipeline.inbox.error_file import read_errors, remove_error_file
@@ -94,7 +93,7 @@ class Unfinished:
 
     def set_aside(self, name: str) -> None:
         """Rename `failed/NAME.json`, which a person has written, with a warning. Raises `StoreError`."""
-        key, kept = failed_key(name), kept_key(name, uuid4().hex[:8])
+        key, kept = failed_key(name), kept_key(name)
         with suppress(NotFoundError):
             self._store.move(key, kept)
             text = f"{self._store.url}/{key}: was changed while a manifest of this name was worked on"

@@ -11,10 +11,9 @@ from pipeline.inbox.layout import (
     PROCESSING,
     done_key,
     failed_key,
-    is_manifest,
+    manifest_name,
     processing_key,
     waiting_key,
-    without_suffix,
 )
 from pipeline.server.names import can_be_given
 from pipeline.server.problems import RefusedError
@@ -59,8 +58,8 @@ def found_state(inbox: Store, name: str) -> State:
 
 def waiting_file(inbox: Store, name: str) -> str | None:
     """The key of a manifest that waits whose suffix has another letter case, such as `NAME.JSON`."""
-    keys = (entry.name for entry in inbox.entries("") if is_manifest(entry.name))
-    return next((key for key in keys if without_suffix(key) == name and key != waiting_key(name)), None)
+    keys = (entry.name for entry in inbox.entries(""))
+    return next((key for key in keys if manifest_name(key) == name and key != waiting_key(name)), None)
 
 
 def times_by_state(inbox: Store) -> Times:
@@ -70,14 +69,11 @@ def times_by_state(inbox: Store) -> Times:
     are left out.
     """
     listed = {state: inbox.entries(folder) for state, folder in FOLDERS.items()}
+    named = {state: [(manifest_name(e.name), e.placed) for e in found] for state, found in listed.items()}
     return {
-        state: dict(sorted((without_suffix(e.name), e.placed) for e in entries if _can_be_given(e.name)))
-        for state, entries in listed.items()
+        state: dict(sorted((name, placed) for name, placed in found if name and can_be_given(name)))
+        for state, found in named.items()
     }
-
-
-def _can_be_given(file: str) -> bool:
-    return is_manifest(file) and can_be_given(without_suffix(file))
 
 
 def why_failed(inbox: Store, name: str) -> list[Problem]:

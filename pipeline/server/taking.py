@@ -14,14 +14,7 @@ from typing import Any
 from nst.errors import ImageError
 from nst.parameters import Parameters
 from pipeline.errors import ConflictError, ManifestError, NotFoundError, Problem, StoreError
-from pipeline.inbox.layout import (
-    is_manifest,
-    is_request,
-    request_key,
-    request_name,
-    waiting_key,
-    without_suffix,
-)
+from pipeline.inbox.layout import is_request, manifest_name, request_key, request_name, waiting_key
 from pipeline.manifest.document import MAX_BYTES
 from pipeline.manifest.expand import expand
 from pipeline.manifest.reading import parse
@@ -54,7 +47,8 @@ class Backlog:
         """
         with self._lock:
             if time.monotonic() > self._listed + self._seconds:
-                names = [without_suffix(e.name) for e in self._inbox.entries("") if is_manifest(e.name)]
+                found = (manifest_name(entry.name) for entry in self._inbox.entries(""))
+                names = [name for name in found if name]
                 self._requests = sum(map(is_request, names))
                 self._others = len(names) - self._requests
                 self._listed = time.monotonic()

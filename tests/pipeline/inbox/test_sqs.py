@@ -107,6 +107,7 @@ def test_an_upload_starts_a_scan_and_its_message_is_deleted_after_the_manifest_h
 def test_messages_about_other_objects_are_deleted_immediately(queue: Queue) -> None:
     until(queue, 1)  # the test message that S3 sends when notifications are configured
     queue.send(notification(queue, "in/art/x.png", "in/done/a.json", "elsewhere/b.json", "in/a.error.json"))
+    queue.send(notification(queue, "in/.hidden.json"))
     queue.send({"Records": [{"s3": {"bucket": {"name": "foreign"}, "object": {"key": "in/a.json"}}}]})
     events = queue.listen()
     until(queue, 0)
