@@ -1,4 +1,4 @@
-"""The errors of this program. Each message is one sentence for a person, with the remedy.
+"""The errors that several rooms share. Each message is one sentence for a person, with the remedy.
 
 NSTError                    exit code 1; base class of all, in nst.errors
 ├── ImageError              an image cannot be decoded; in nst.errors

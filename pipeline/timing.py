@@ -14,7 +14,7 @@ class Timing:
 
     # Scans of the inbox.
     scan: float = 2.0  # between two scans of a folder, or of a store in which something has just happened
-    scan_rest: float = 10.0  # no scan for this many times the seconds that the last one took: a factor
+    scan_rest: float = 10.0  # a factor: no scan follows for so many times the seconds that one took
     scan_settling: float = 0.25  # while a file is still being written
     scan_bucket: float = 30.0  # between two scans of a bucket in which nothing happens: requests cost money
     scan_beside_queue: float = 300.0  # the same where a queue announces uploads
@@ -25,9 +25,8 @@ class Timing:
     # Results.
     listing: float = 300.0  # for so long a listing of results, or of images, is used
 
-    hints: float = (
-        10.0  # for so long the names of a folder are used, to suggest one for a file that is missing
-    )
+    # For so long the names of a folder are used, to suggest one for a file that is missing.
+    hints: float = 10.0
 
     # Claims.
     lease: float = 60.0  # a lease or a lock that was not renewed for so long may be taken over

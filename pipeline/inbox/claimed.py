@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pipeline.errors import ClaimLostError, Problem, StoreError, TakenAwayError, UnavailableError
 from pipeline.inbox.error_file import error_file
 from pipeline.inbox.layout import done_key, error_key, failed_key, processing_key
-from pipeline.inbox.unfinished import State, Unfinished
+from pipeline.inbox.unfinished import Unfinished
 from pipeline.manifest.document import MAX_BYTES
 from pipeline.stores.base import Claim, Entry, History, Store
 
@@ -19,7 +19,7 @@ class ClaimedManifest:
     _store: Store
     _claim: Claim
     _unfinished: Unfinished
-    _seen: State | None  # its file when it was scanned, if it was
+    _seen: Entry | None  # its file when it was scanned, if it was
     _earlier: Entry | None  # the file that lay at `failed/NAME.json` when it was claimed; none in a bucket
 
     def read(self) -> bytes:

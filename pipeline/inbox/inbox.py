@@ -23,7 +23,7 @@ from pipeline.inbox.layout import (
     waiting_key,
     without_suffix,
 )
-from pipeline.inbox.unfinished import State, Unfinished, states
+from pipeline.inbox.unfinished import Unfinished
 from pipeline.inbox.writing import Writing
 from pipeline.manifest.document import MAX_BYTES
 from pipeline.manifest.reading import priority_of
@@ -83,7 +83,7 @@ class Inbox:
         """
         self.store, self._timing, self._clock, self._warn = store, timing, clock, warn
         self._unfinished = Unfinished(store, timing, clock, warn)
-        self._states: dict[str, State] = {}  # of the manifests that the last scan found
+        self._entries: dict[str, Entry] = {}  # of the manifests that the last scan found, by name
         self._keys: dict[tuple[str, str], str] = {}  # (folder, name) -> key, as the last scan has found it
         self._left_out: set[str] = set()  # file names
         self._writing = Writing(store, timing, clock)
@@ -98,7 +98,7 @@ class Inbox:
         self._unfinished.take_back_all()
         processing, waiting = self._manifests(PROCESSING), self._manifests("")
         self._report_left_out()
-        self._states = states(waiting | processing)
+        self._entries = waiting | processing
         self.waiting, self.processing = set(waiting), set(processing)
         self._note_keys({PROCESSING: _file_names(processing), "": _file_names(waiting)})
         complete = self._writing.complete(waiting)
@@ -130,7 +130,7 @@ class Inbox:
         claim = self.store.claim(source, target)
         if claim is None:
             return None
-        return ClaimedManifest(name, self.store, claim, self._unfinished, self._states.get(name), earlier)
+        return ClaimedManifest(name, self.store, claim, self._unfinished, self._entries.get(name), earlier)
 
     def retry(self, name: str, listed: FileNames | None = None) -> None:
         """Put a failed manifest back; pairs that are done are not done again. Raises `UsageError`.

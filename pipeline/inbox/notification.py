@@ -5,19 +5,13 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_plus
 
-from nst.errors import NSTError
-
-
-class UnreadableError(NSTError):
-    """A message that is not about objects in a bucket."""
-
 
 def objects(body: str) -> list[str]:
-    """The URLs of the objects that a message is about, `s3://bucket/key`. Raises `UnreadableError`."""
+    """The URLs of the objects that a message is about, `s3://bucket/key`. Raises `ValueError`."""
     try:
         return _objects(json.loads(body))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise UnreadableError("not a notification of S3, SNS or EventBridge") from None
+        raise ValueError("not a notification of S3, SNS or EventBridge") from None
 
 
 def _objects(message: dict[str, Any]) -> list[str]:

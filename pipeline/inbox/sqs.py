@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import StoreError, UnavailableError, UsageError
 from pipeline.inbox.layout import manifest_name
-from pipeline.inbox.notification import UnreadableError, objects
+from pipeline.inbox.notification import objects
 from pipeline.inbox.triggers import Trigger
 from pipeline.stores.aws import FAULTS, NO_SERVER, connect, explained
 from pipeline.stores.base import Store
@@ -155,7 +155,7 @@ class QueueEvents(Trigger):
         key = message["MessageId"]
         try:
             names = self._manifests_in(message["Body"])
-        except UnreadableError as error:
+        except ValueError as error:
             if key not in self._unreadable:
                 self._warn(f"{self._url}: message {key} is {error}; left for the dead-letter queue")
             if len(self._unreadable) >= _MOST_UNREADABLE:

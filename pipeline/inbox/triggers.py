@@ -16,7 +16,7 @@ from pipeline.errors import UsageError
 from pipeline.inbox.layout import is_manifest
 
 _LONGEST_WAIT, _SHORTEST_WAIT = 60.0, 0.01  # seconds between two checks of the clock
-_SET_BACK = timedelta(hours=2)  # at most 1 hour at the end of summer time; more: somebody has set the clock
+_SET_BACK = timedelta(hours=2)  # a person has set the clock back; the end of summer time does so by 1 hour
 
 # When it is stopped, watchdog logs an error on a line that is not JSON.
 for _name in ("watchdog", "fsevents"):

@@ -6,7 +6,7 @@ person may also correct the file there.
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -20,16 +20,16 @@ from pipeline.timing import Timing
 _MOST_WATCHED = 100  # manifests, the latest; each costs two calls of the system in every scan
 _MOST_READ = 1000  # error files that are read at the start, the newest
 
-State = tuple[int, float]  # of a file: its size in bytes, and when it was modified
+_State = tuple[int, float]  # of a file: its size in bytes, and when it was modified
 
 
 @dataclass
 class _Refused:
     """A manifest that is watched, because it was refused for its syntax."""
 
-    state: State | None  # in which it was refused; none if there was no file, or if it has changed since
+    state: _State | None  # in which it was refused; none if there was no file, or if it has changed since
     until: float  # by the clock of `Unfinished`
-    error: State | None = None  # of the error file that was read last
+    error: _State | None = None  # of the error file that was read last
     reported: bool = False  # that it cannot be moved now
 
 
@@ -48,15 +48,15 @@ class Unfinished:
         self._changing = threading.RLock()  # one thread scans, and another one ends manifests
         self._unread = not store.atomic  # the error files that were there before
 
-    def note(self, name: str, seen: State | None, problems: Sequence[Problem]) -> None:
-        """A manifest was moved to `failed/`; `seen` is the state in which it was read, if it is known."""
+    def note(self, name: str, seen: Entry | None, problems: Sequence[Problem]) -> None:
+        """A manifest was moved to `failed/`; `seen` is its file as it was read, if it is known."""
         with self._changing:
             self._refused.pop(name, None)
             if self._store.atomic or not any(is_of_unfinished(problem.message) for problem in problems):
                 return
             if len(self._refused) >= _MOST_WATCHED:
                 del self._refused[next(iter(self._refused))]
-            self._refused[name] = _Refused(seen, self._end())
+            self._refused[name] = _Refused(_state(seen) if seen else None, self._end())
 
     def take_back_all(self) -> None:
         """Put the manifests that have changed back into the inbox, with a warning for each."""
@@ -115,11 +115,11 @@ class Unfinished:
         if file is None:
             refused.state = None
         elif _state(file) != refused.state:
-            self._put_back(name, refused)
+            self._put_back(name, refused, error)
         return True
 
-    def _put_back(self, name: str, refused: _Refused) -> None:
-        key, error = failed_key(name), self._store.entry(error_key(name))
+    def _put_back(self, name: str, refused: _Refused, error: Entry | None) -> None:
+        key = failed_key(name)
         try:
             self._store.move(key, waiting_key(name))
         except (ConflictError, NotFoundError):
@@ -167,11 +167,6 @@ class Unfinished:
         return self._clock() + self._timing.refused
 
 
-def states(manifests: Mapping[str, Entry]) -> dict[str, State]:
-    """The states of the files of manifests, by name."""
-    return {name: _state(entry) for name, entry in manifests.items()}
-
-
-def _state(entry: Entry) -> State:
+def _state(entry: Entry) -> _State:
     # Not the version: on some network folders a renamed file has another inode.
     return entry.size, entry.modified

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pipeline.stores.search import Search
 
-PARTS = ".shards"  # the folder within a folder for what concerns only a part of it; hidden from listings
+PARTS = ".shards"  # a hidden folder within a folder; it has what belongs to one part of that folder only
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Part:
 
 @dataclass(frozen=True)
 class History:
-    """What became of the holders before, of a claim on the same content under the same name."""
+    """What happened to the earlier holders of a claim on a file of the same name and the same content."""
 
     crashes: int = 0  # holders in a row that died while they worked on several pairs, or on none
     pair: str = ""  # the pair that a holder worked on last while it worked on nothing else

@@ -121,10 +121,10 @@ class Files:
             os.replace(old[1], new[1], src_dir_fd=old[0], dst_dir_fd=new[0])
 
     def _link(self, old: _Place, new: _Place, target: str) -> bool:
-        """Give a file the name of `target`, which is the new place, as well.
+        """Give a file a second name, that of `target`, which is the key of the new place.
 
-        Returns whether the file system has hard links. Raises `FileExistsError` if something else has the
-        name, and another `OSError`.
+        Returns false, and changes nothing, if the file system has no hard links. Raises `FileExistsError` if
+        something else has that name, and other kinds of `OSError`.
         """
         (old_folder, old_name), (new_folder, new_name) = old, new
         folders = {"src_dir_fd": old_folder, "dst_dir_fd": new_folder}

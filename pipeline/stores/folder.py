@@ -31,7 +31,7 @@ _TAG = "sha256:"
 
 
 class FolderStore:
-    """Files below one folder. Nothing outside of it is read or written, through links neither.
+    """Files below one folder. Nothing outside of it is read or written, not even through links.
 
     A tag is the SHA-256 of the content.
     """
@@ -98,7 +98,7 @@ class FolderStore:
             return [i.name for i in items if i.is_symlink() or not (i.is_file() or i.is_dir())]
 
     def has(self, key: str) -> bool:
-        """Whether there is a regular file. It is not read, as it is for its tag."""
+        """Whether there is a regular file. Unlike `tag`, this does not read it."""
         with self._tree.faults(key):
             return self._tree.is_file(key)
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class FolderClaim:
-    """The claim on a file, by a lock on its name. Nobody else can take the lock while this process lives."""
+    """The claim on a file, by a lock on its name.
+
+    Nobody else on this machine can take the lock while this process lives.
+    """
 
     def __init__(self, store: "FolderStore", source: str, key: str, lock: Lock, holding: Holding) -> None:
         self._store, self._source, self._key, self._lock = store, source, key, lock

@@ -41,7 +41,10 @@ class Holding(BaseModel):
     random: str = ""  # of a lease: another one for each write, so that no two have the same ETag
 
     def inherited(self, content: str) -> History:
-        """The history that the next holder begins with, where the file has this content."""
+        """The history that the next holder begins with, if the file has this content.
+
+        An unknown content, which is empty, counts as the same.
+        """
         if self.content and content and self.content != content:
             return History()
         return self.history.after_stop() if self.stopped else self.history.after_death()

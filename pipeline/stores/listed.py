@@ -16,9 +16,8 @@ class ListedStates:
 
     def __init__(self, sources: Sources, timing: Timing = Timing()) -> None:
         self._sources, self._timing = sources, timing
-        self._listings: dict[
-            tuple[str, str], tuple[float, dict[str, str | None]]
-        ] = {}  # time and tags, by place
+        # Time and tags, by place.
+        self._listings: dict[tuple[str, str], tuple[float, dict[str, str | None]]] = {}
 
     def state(self, reference: str) -> str | None:
         """The state of an image; none if that cannot be found out now, or only by reading the image."""

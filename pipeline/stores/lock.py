@@ -156,10 +156,10 @@ class Locks:
 
 
 def _lock_file(key: str) -> str:
-    """The file that is locked in the place of another one.
+    """The key of the file that is locked so that nobody else works on the file with this key.
 
-    That one itself is not locked: NFS needs a writable descriptor for that, and on SMB the lock would keep
-    this process from reading it.
+    The file itself is not locked: on NFS it would have to be open for writing, and on SMB this process could
+    then not read it.
     """
     name = os.fsencode(PurePath(key).name)
     return str(PurePath(key).with_name(_LOCK + hashlib.sha256(name).hexdigest()[:24]))

@@ -22,7 +22,7 @@ class MemoryClaims:
 
     def take(self, source: str, target: str, begin: Begin) -> "MemoryClaim | None":
         """Claim a file, as `Store.claim` does. `begin` is called with each call of the claim."""
-        with self.files.locked():
+        with self.files.lock:
             if target in self.held:
                 return None
             if target not in self.files:
@@ -39,7 +39,7 @@ class MemoryClaims:
     def reserve(self, folder: str, part: str) -> "MemoryReservation | None":
         """Reserve a folder or a part of it, as `Store.reserve` does."""
         key, parts = f"{folder}/{PARTS}/{part}" if part else folder, f"{folder}/{PARTS}/"
-        with self.files.locked():
+        with self.files.lock:
             taken = self.reserved.keys()
             if key in taken or folder in taken or (not part and any(k.startswith(parts) for k in taken)):
                 return None
@@ -48,7 +48,7 @@ class MemoryClaims:
 
     def abandon(self, key: str) -> None:
         """End the claim on a file, or the reservation of a folder, as the death of its process does."""
-        with self.files.locked():
+        with self.files.lock:
             if self.reserved.pop(key, None):
                 return
             claim = self.held.pop(key)
@@ -128,7 +128,7 @@ class MemoryClaim:
     @contextmanager
     def _begun(self, verb: str, key: str | None = None) -> Iterator[None]:
         self._begin(verb, self._key if key is None else key)
-        with self._files.locked():
+        with self._files.lock:
             yield
 
     def _check(self) -> None:

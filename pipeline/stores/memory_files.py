@@ -5,8 +5,6 @@ import math
 import posixpath
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pipeline.errors import ConflictError, NotFoundError, TooLargeError
@@ -28,25 +26,19 @@ class File:
 
 
 class MemoryFiles:
-    """Files by their keys. A caller that does several steps as one holds `locked` meanwhile."""
+    """Files by their keys. A caller that does several steps as one holds `lock` meanwhile."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._files: dict[str, File] = {}
-        self._tags, self._lock = itertools.count(1), threading.RLock()
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """No other thread uses the files while the block runs."""
-        with self._lock:
-            yield
+        self._tags, self.lock = itertools.count(1), threading.RLock()
 
     def __contains__(self, key: str) -> bool:
         return key in self._files
 
     def below(self, start: str) -> list[str]:
         """The keys that begin with `start`, sorted."""
-        with self._lock:
+        with self.lock:
             return sorted(key for key in self._files if key.startswith(start))
 
     def get(self, key: str) -> File | None:
@@ -64,13 +56,13 @@ class MemoryFiles:
 
     def put(self, key: str, data: bytes) -> str:
         """Write a file and return its tag."""
-        with self._lock:
+        with self.lock:
             file = self._files[key] = File(data, f"v{next(self._tags)}", time.time())
         return file.tag
 
     def replace(self, key: str, data: bytes, seen: str | None) -> str:
         """Write a file in place of the one with the tag `seen`, or of none. Raises `ConflictError`."""
-        with self._lock:
+        with self.lock:
             file = self._files.get(key)
             if (file and file.tag) != seen:
                 raise ConflictError(f"{self.url}/{key}: something else is there now")
@@ -78,7 +70,7 @@ class MemoryFiles:
 
     def rename(self, source: str, target: str, replace: bool = False) -> None:
         """Rename a file. Raises `NotFoundError`, and `ConflictError` if `target` exists unless `replace`."""
-        with self._lock:
+        with self.lock:
             file = self.find(source)
             if target in self._files and not replace:
                 raise ConflictError(f"{self.url}/{target}: a newer file has this name")
@@ -87,7 +79,7 @@ class MemoryFiles:
 
     def remove(self, key: str, seen: str | None = None) -> None:
         """Delete a file if it exists; with `seen`, only if it has this tag."""
-        with self._lock:
+        with self.lock:
             file = self._files.get(key)
             if file and seen in (None, file.tag):
                 del self._files[key]

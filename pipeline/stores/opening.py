@@ -28,7 +28,7 @@ class Stores:
         """
         self._endpoint_url, self._timing, self._client, self._alone = endpoint_url, timing, client, alone
         self._near = NearNames(timing)
-        self._opened: dict[str, Store] = {}  # by URL or path, as it was given and absolute
+        self._opened: dict[str, Store] = {}  # each by its URL or path as given, and by the absolute one
         self._image_places: dict[str, None] = {}  # absolute URLs, in order
 
     def open(self, url: str) -> Store:

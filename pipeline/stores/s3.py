@@ -30,6 +30,7 @@ class S3Store:
         self.objects = Objects(url, client)
         self.url, self.bucket, self.prefix = self.objects.url, self.objects.bucket, self.objects.prefix
         self.idle_interval = timing.scan_bucket
+        self._root = f"{SCHEME}{self.bucket}/{self.prefix}"
         self.surroundings = f"{SCHEME}{self.bucket}" if self.prefix else None
         self._leases = Leases(self.objects, timing)
         self._cache = Cache(_CACHED)
@@ -145,7 +146,7 @@ class S3Store:
 
     def reference(self, key: str) -> str:
         is_relative = self.key(self.absolute(key)) == key
-        return key if is_relative else f"{SCHEME}{self.bucket}/{self.prefix}{key}"
+        return key if is_relative else f"{self._root}{key}"
 
     def absolute(self, reference: str) -> str:
         if "://" in reference or reference.startswith("/"):
@@ -153,9 +154,8 @@ class S3Store:
         return f"{SCHEME}{self.bucket}{posixpath.normpath(f'/{self.prefix}{reference}')}"
 
     def key(self, absolute: str) -> str | None:
-        root = f"{SCHEME}{self.bucket}/{self.prefix}"
-        inside = f"{absolute}/".startswith(root) and ".." not in absolute.split("/")
-        return absolute[len(root) :] if inside else None
+        inside = f"{absolute}/".startswith(self._root) and ".." not in absolute.split("/")
+        return absolute[len(self._root) :] if inside else None
 
     def _refuses(self, key: str, absent: bool = False, match: str | None = None) -> bool:
         try:

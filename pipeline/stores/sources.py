@@ -83,8 +83,10 @@ class Sources:
         store, key = self.locate(pattern)
         search = search or Search()
         keys = store.glob(key, search)
-        if not keys and (hint := self._hint_for_pattern(pattern, search)):
-            raise NotFoundError(f"no image matches '{pattern}'{hint}")
+        if not keys:
+            hint = (_BRACKETS if "[" in pattern else "") + self._pattern_meant(pattern, search)
+            if hint:
+                raise NotFoundError(f"no image matches '{pattern}'{hint}")
         search.match(len(keys), pattern)
         matches = list(self._readable(store, keys, search))
         results = self._results_among([absolute for _, absolute in matches]) if self._results_among else set()
@@ -142,11 +144,8 @@ class Sources:
                 return suggested(meant, reference) if meant != reference else ""
         return advice(reference)
 
-    def _hint_for_pattern(self, pattern: str, search: Search) -> str:
-        """The same for a pattern that matches nothing."""
-        return (_BRACKETS if "[" in pattern else "") + self._pattern_meant(pattern, search)
-
     def _pattern_meant(self, pattern: str, search: Search) -> str:
+        """The same for a pattern that matches nothing."""
         for store, key in self._places(pattern):
             parts = key.split("/")
             fixed = list(takewhile(lambda part: not patterns.is_pattern(part), parts[:-1]))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence, Set
 from pathlib import Path, PurePath
 
 from pipeline.errors import NameRefusedError, NotFoundError, StoreError, UnavailableError
-from pipeline.stores.mounts import SYSTEM, Mount, Tables
+from pipeline.stores.mounts import Mount, Tables
 
 _LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
@@ -22,7 +22,7 @@ class Tree:
     replaces a folder by a symbolic link in the meantime.
     """
 
-    def __init__(self, path: str | Path, tables: Tables = SYSTEM) -> None:
+    def __init__(self, path: str | Path, tables: Tables) -> None:
         self.url, self.root = str(path), Path(os.path.realpath(path))
         self._tables = tables
         os.path.isdir(f"{self.root}/.")  # makes an automounter mount it
