@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+_DOUBLINGS = 30  # of the wait for a store, at most: it must remain a number after days
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -80,3 +82,7 @@ class Timing:
     leave: float = 1.0  # for handing back what is left, once work is abandoned
     stuck: float = 1800.0  # without any progress, after which the process ends itself
     asleep: float = 10.0  # between two looks for progress: more means that this process was suspended
+
+    def retry_after(self, failed: int) -> float:
+        """Seconds before the next try at a store, after so many tries in a row have failed, at least one."""
+        return min(self.retry_first * 2.0 ** min(failed - 1, _DOUBLINGS), self.retry_last)

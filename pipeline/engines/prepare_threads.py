@@ -13,7 +13,6 @@ from pipeline.events.listener import Listener, StoreUnavailable
 from pipeline.timing import Timing
 
 _THREADS = 2
-_DOUBLINGS = 30  # of the wait for unavailable images, at most: it must remain a number after days
 
 
 class PrepareThreads:
@@ -104,10 +103,8 @@ class PrepareThreads:
             self.begin()
 
         with self._changed:
-            seconds = min(
-                self._timing.retry_first * 2 ** min(entry.tries, _DOUBLINGS), self._timing.retry_last
-            )
             entry.tries += 1
+            seconds = self._timing.retry_after(entry.tries)
             self._changed.notify_all()
         timer = threading.Timer(seconds, again)
         timer.daemon = True

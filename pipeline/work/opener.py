@@ -17,7 +17,6 @@ from pipeline.work.job import Job, job_of_claimed
 from pipeline.work.session import Session
 
 _MOST_REFUSED = 3  # claims in a row that a store may refuse before no more are tried in this scan
-_MOST_DOUBLED = 10  # times that the wait for the next try with a manifest is doubled
 SEARCHING = "the search for the images of a manifest takes long; it goes on"
 
 
@@ -188,11 +187,10 @@ class Opener:
         """Release a manifest that can be neither read nor refused now; each time for longer."""
         self._faults.report(_reading(claimed), error)
         self._faults.attempt(claimed.name, claimed.release)
-        earlier, timing = self._given_up.get(claimed.name), self._session.timing
-        tries = earlier.tries if earlier else 0
-        wait = min(timing.retry_first * 2 ** min(tries, _MOST_DOUBLED), timing.retry_last)
-        passing = isinstance(error, UnavailableError)
-        self._given_up[claimed.name] = _GivenUp(tries + 1, time.monotonic() + wait, passing)
+        earlier = self._given_up.get(claimed.name)
+        tries = earlier.tries + 1 if earlier else 1
+        until = time.monotonic() + self._session.timing.retry_after(tries)
+        self._given_up[claimed.name] = _GivenUp(tries, until, isinstance(error, UnavailableError))
 
     def _leave_to_others(self, name: str) -> None:
         self.contested = True

@@ -31,10 +31,10 @@ from pipeline.errors import (
 from pipeline.events.listener import PairDone, StoreUnavailable
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.pages import Kept
-from pipeline.stores.patience import Patience
 from pipeline.work.feed import Feed, Given
 from pipeline.work.job import TRIES, Job
 from pipeline.work.open_jobs import OpenJobs
+from pipeline.work.patience import Patience
 from pipeline.work.results import Lookup
 from pipeline.work.session import Session
 from pipeline.work.settling import Settling

@@ -15,8 +15,8 @@ from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.pages import Kept
 from pipeline.outbox.results import Found
 from pipeline.outbox.shared_end import SharedEnd
-from pipeline.stores.patience import Patience
 from pipeline.work.job import Job
+from pipeline.work.patience import Patience
 from pipeline.work.session import Session
 
 _MOST_DOUBLED = 4  # times that the wait for the next try with a manifest is doubled

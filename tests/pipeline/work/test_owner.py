@@ -13,9 +13,9 @@ from pipeline.engines.base import Died, Outcome, Task
 from pipeline.errors import ClaimLostError, EngineLostError, StoreError, UnavailableError
 from pipeline.events.listener import Failed, ManifestEnded, ManifestLeft, Note, PairDone, StoreUnavailable
 from pipeline.outbox.outbox import Outbox
-from pipeline.stores.patience import Patience
 from pipeline.stores.sources import Sources
 from pipeline.work.job import Job
+from pipeline.work.patience import Patience
 from pipeline.work.settling import Settling
 from tests.pipeline.work.conftest import QUICK, Shop
 

@@ -16,13 +16,13 @@ class Patience:
     def __init__(
         self, stop: threading.Event, on_wait: Callable[[UnavailableError, bool], None], timing: Timing
     ) -> None:
-        """`on_wait` gets each fault, and whether it is the first one: while no other thread waits."""
+        """`on_wait` gets each fault, and whether no thread, this one included, has waited until then."""
         self._stop, self._on_wait, self._timing = stop, on_wait, timing
         self._lock, self._waiting = threading.Lock(), 0  # threads
 
     def wait_for(self, action: Callable[[], T]) -> T:
         """The result of an action. Raises what it raises, and `StoppedError` once `stop` is set."""
-        wait, waits = self._timing.retry_first, False
+        failed = 0
         try:
             while True:
                 try:
@@ -30,12 +30,11 @@ class Patience:
                 except UnavailableError as error:
                     with self._lock:
                         first = self._waiting == 0
-                        self._waiting += not waits
-                    waits = True
+                        self._waiting += failed == 0
+                    failed += 1
                     self._on_wait(error, first)
-                if self._stop.wait(wait):
+                if self._stop.wait(self._timing.retry_after(failed)):
                     raise StoppedError
-                wait = min(2 * wait, self._timing.retry_last)
         finally:
             with self._lock:
-                self._waiting -= waits
+                self._waiting -= failed > 0
