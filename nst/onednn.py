@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nst.pooling import Places, pooled, unpooled
+from nst.pooling import pooled, unpooled
 
 _CONVOLUTION = ([1, 1], [1, 1], [1, 1], 1)  # padding, stride, dilation, groups
 
@@ -71,7 +71,7 @@ class _ConvolutionReLU(torch.autograd.Function):
         result = convolution.forward_kernel.convolve(x, convolution.bias, "relu")
         ctx.convolution, ctx.size, distances = convolution, result.shape[2:], None
         if pool:
-            result, (distances, *_) = pooled(result)
+            result, distances = pooled(result)
         ctx.save_for_backward(result, distances)
         return result
 
@@ -81,5 +81,5 @@ class _ConvolutionReLU(torch.autograd.Function):
         # Where a pooled maximum is 0, so is the derivative of the ReLU.
         grad = torch.ops.aten.threshold_backward(grads[0], result, 0)
         if distances is not None:
-            grad = unpooled(grad, Places(distances, *ctx.size))
+            grad = unpooled(grad, distances, *ctx.size)
         return ctx.convolution.backward_kernel.convolve(grad, None, "none"), None, None

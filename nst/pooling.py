@@ -4,7 +4,7 @@ PyTorch keeps the whole input and the place of each maximum in eight bytes. In t
 than half of all memory that an evaluation takes.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,33 +13,24 @@ _WINDOW = [2, 2]
 _REST = (_WINDOW, [0, 0], [1, 1], False)  # stride, padding, dilation, ceil mode
 
 
-class Places(NamedTuple):
-    """Where the maxima of an input were: their distances from the first number of their windows.
+def pooled(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The maxima of windows of 2×2 numbers, `(B, C, H, W)` -> `(B, C, H // 2, W // 2)`, and their distances.
 
-    A distance is 0, 1, W or W + 1, where W is the width of the input, at most 32,766.
+    A distance is how many numbers of a channel lie between the first one of a window and its maximum: 0, 1,
+    W or W + 1, as int16. W is at most 32,766.
     """
-
-    distances: Tensor  # (B, C, H // 2, W // 2), int16
-    height: int
-    width: int
-
-
-def pooled(x: Tensor) -> tuple[Tensor, Places]:
-    """The maxima of windows of 2×2 numbers, `(B, C, H, W)` -> `(B, C, H // 2, W // 2)`, and their places."""
     maxima, indices = torch.ops.aten.max_pool2d_with_indices(x, _WINDOW, *_REST)
-    height, width = x.shape[2:]
     rows, columns = (torch.arange(0, 2 * n, 2) for n in maxima.shape[2:])
-    distances = indices.sub_(rows[:, None] * width + columns).to(torch.int16)
-    return maxima, Places(distances, height, width)
+    distances = indices.sub_(rows[:, None] * x.shape[3] + columns).to(torch.int16)
+    return maxima, distances
 
 
-def unpooled(grad: Tensor, places: Places) -> Tensor:
-    """The gradient of the input, from that of the maxima."""
+def unpooled(grad: Tensor, distances: Tensor, height: int, width: int) -> Tensor:
+    """The gradient of the input, `(B, C, H, W)`, from that of the maxima and their distances."""
     b, c, rows, columns = grad.shape
-    shape = (b, c, places.height, places.width)
-    found = torch.empty(shape, dtype=grad.dtype, memory_format=torch.channels_last)
+    found = torch.empty((b, c, height, width), dtype=grad.dtype, memory_format=torch.channels_last)
     found[:, :, 2 * rows :] = 0  # a last row without windows
-    indices = places.distances.to(torch.int64).add_(torch.arange(0, 2 * columns, 2))
+    indices = distances.to(torch.int64).add_(torch.arange(0, 2 * columns, 2))
     # PyTorch computes each picture of a batch with one thread, so each row of windows is such a picture here.
     for picture, of_maxima, index in zip(found, grad, indices, strict=True):
         windows = _apart(picture[:, : 2 * rows], 2)
@@ -57,7 +48,7 @@ def _apart(x: Tensor, rows: int) -> Tensor:
 
 
 def max_pool(x: Tensor) -> Tensor:
-    """`pooled(x)` without the places; differentiable."""
+    """`pooled(x)` without the distances; differentiable."""
     maxima: Tensor = _MaxPool.apply(x)
     return maxima
 
@@ -65,12 +56,12 @@ def max_pool(x: Tensor) -> Tensor:
 class _MaxPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        maxima, places = pooled(x)
-        ctx.save_for_backward(places.distances)
+        maxima, distances = pooled(x)
+        ctx.save_for_backward(distances)
         ctx.size = x.shape[2:]
         return maxima
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (distances,) = ctx.saved_tensors
-        return unpooled(grads[0], Places(distances, *ctx.size))
+        return unpooled(grads[0], distances, *ctx.size)

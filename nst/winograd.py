@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nst.pooling import Places, pooled, unpooled
+from nst.pooling import pooled, unpooled
 
 BLOCK = 2**19  # transformed numbers that each thread processes at once, so that they stay in its cache
 
@@ -103,7 +103,7 @@ class _ConvolutionReLU(torch.autograd.Function):
         result = _cropped(_convolve(padded, kernels, bias, block).relu_(), x)
         ctx.block, ctx.size, distances = block, result.shape[2:], None
         if pool:
-            result, (distances, *_) = pooled(result)
+            result, distances = pooled(result)
         ctx.save_for_backward(result, backward_kernels, distances)
         return result
 
@@ -116,7 +116,7 @@ class _ConvolutionReLU(torch.autograd.Function):
         else:
             # Where a maximum is 0, so is the derivative of the ReLU.
             grad = torch.ops.aten.threshold_backward(grads[0], result, 0)
-            result = unpooled(grad, Places(distances, *ctx.size))
+            result = unpooled(grad, distances, *ctx.size)
             padded = _padded_zeros(result)
             _interior(padded, result).copy_(result)
         grad = _convolve(padded, kernels, kernels.new_zeros(kernels.shape[2]), ctx.block)
