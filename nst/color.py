@@ -4,8 +4,6 @@ Departure from Gatys et al.: the paper of 2015 has no such option. With it, styl
 before the search, and the result gets the content's chroma after it.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -26,9 +24,10 @@ def match_colors(
     A linear map of the colours (section 4 of the paper), with the symmetric square roots of both covariances.
     The masks, mode L, say which parts of the two count for their means and covariances, and how much.
     """
-    source, target = _Colors.of(picture, part), _Colors.of(reference, reference_part)
-    matrix = _root(target.covariance) @ np.linalg.inv(_root(source.covariance))
-    offset = target.mean - matrix @ source.mean
+    mean, covariance = _moments(picture, part)
+    wanted_mean, wanted_covariance = _moments(reference, reference_part)
+    matrix = _root(wanted_covariance) @ np.linalg.inv(_root(covariance))
+    offset = wanted_mean - matrix @ mean
     rows = np.column_stack([matrix, offset])
     return picture.convert("RGB", tuple(rows.ravel().tolist()))
 
@@ -40,26 +39,18 @@ def keep_chroma(result: Image.Image, content: Image.Image) -> Image.Image:
     return Image.merge("YCbCr", (luminance, blue, red)).convert("RGB")
 
 
-class _Colors(NamedTuple):
-    mean: Array
-    covariance: Array
-
-    @classmethod
-    def of(cls, image: Image.Image, part: Image.Image | None) -> "_Colors":
-        """The mean and the covariance of an image's colours, or of those of a part of it."""
-        # A small copy has nearly the same mean and covariance, and takes less time.
-        small = image.copy()
-        small.thumbnail((_SAMPLE_SIDE, _SAMPLE_SIDE), Image.Resampling.BOX)
-        pixels = np.asarray(small, np.float64).reshape(-1, 3)
-        # The variance of one level is added, so that the covariance of a single colour is invertible too.
-        noise = np.eye(3)
-        if part is not None:
-            weights = np.asarray(part.resize(small.size, Image.Resampling.BOX), np.float64).ravel()
-            if weights.any():  # too small a part has no pixel of the copy
-                mean: Array = weights @ pixels / weights.sum()
-                apart = pixels - mean
-                return cls(mean, (weights * apart.T) @ apart / weights.sum() + noise)
-        return cls(pixels.mean(0), np.atleast_2d(np.cov(pixels.T, bias=True)) + noise)
+def _moments(image: Image.Image, part: Image.Image | None) -> tuple[Array, Array]:
+    """The mean, `(3,)`, and the covariance, `(3, 3)`, of an image's colours, or of those of a part of it."""
+    # A small copy has nearly the same mean and covariance, and takes less time.
+    small = image.copy()
+    small.thumbnail((_SAMPLE_SIDE, _SAMPLE_SIDE), Image.Resampling.BOX)
+    pixels, weights = np.asarray(small, np.float64).reshape(-1, 3), None
+    if part is not None:
+        weights = np.asarray(part.resize(small.size, Image.Resampling.BOX), np.float64).ravel()
+        weights = weights if weights.any() else None  # too small a part has no pixel of the copy
+    mean = np.average(pixels, 0, weights)
+    # The variance of one level is added, so that the covariance of a single colour is invertible too.
+    return mean, np.cov(pixels.T, bias=True, aweights=weights) + np.eye(3)
 
 
 def _root(matrix: Array) -> Array:
