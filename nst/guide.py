@@ -37,17 +37,18 @@ _WINDOW, _FAST = 10, 0.05  # damping continues while so many evaluations lower t
 class Mode(NamedTuple):
     """What a step computes of the deepest layer."""
 
-    evaluates: bool
-    """It is evaluated; always so if it is not extrapolated."""
-    corrects: bool
-    """Its error is compared with the extrapolated one."""
     extrapolates: bool
-    """Its error is extrapolated. If the layer is evaluated, this starts anew at this step's picture."""
+    """Its error is extrapolated. Otherwise the layer is evaluated together with the others."""
+    refreshes: bool
+    """Its error is computed, and compared with the extrapolated one if there is one.
+
+    If the error is extrapolated, this starts anew at this step's picture.
+    """
 
     @property
     def stops(self) -> bool:
         """Whether this is the one step after which the error is never extrapolated again."""
-        return self.corrects and not self.extrapolates
+        return self.refreshes and not self.extrapolates
 
 
 class GuideStep(NamedTuple):
@@ -70,7 +71,7 @@ class Guide:
     Damping is decided for each pair, on the device. All tensors of the state keep their place in memory.
     """
 
-    def __init__(self, objective: Objective, with_tv: bool = True) -> None:
+    def __init__(self, objective: Objective, with_tv: bool = False) -> None:
         """Without `with_tv`, the total variation gets no graph, which saves memory: its weight must be 0."""
         self._objective, self._with_tv = objective, with_tv
         self._directions = {name: damped_direction(target) for name, target in objective.grams.items()}
@@ -90,14 +91,12 @@ class Guide:
         GPU they may be some steps old. As soon as one exceeds 0.1, the deepest layer is evaluated at every
         step.
         """
-        due, first = self._steps % _REFRESH_INTERVAL == 0, self._steps == 0
+        due = self._steps % _REFRESH_INTERVAL == 0
         self._steps += 1
         if self._extrapolates and any(share > _SMALL_SHARE for share in shares):
             self._extrapolates = False
-            return Mode(evaluates=True, corrects=not first, extrapolates=False)
-        if not self._extrapolates:
-            return Mode(evaluates=True, corrects=False, extrapolates=False)
-        return Mode(evaluates=due, corrects=due and not first, extrapolates=True)
+            return Mode(extrapolates=False, refreshes=True)
+        return Mode(self._extrapolates, refreshes=self._extrapolates and due)
 
     def step(self, image: Tensor, best_loss: Tensor, mode: Mode) -> GuideStep:
         """Evaluate the objective at `image`, `(B, 3, H, W)` with a graph, the search's next point.
@@ -108,12 +107,12 @@ class Guide:
         self._update_damping(best_loss)
         errors, last = self._errors(), self._deepest
         deepest = correction = image.new_zeros(len(image))
-        expected = self._tangent(image.detach()).clamp_min(0) if self._tangent and mode.corrects else None
+        expected = self._tangent(image.detach()).clamp_min(0) if self._tangent and mode.refreshes else None
         exact: Tensor | None = None
         if last and mode.extrapolates:
             error = errors.pop(last)
             self._tangent = self._tangent or _Tangent(image)
-            if mode.evaluates:
+            if mode.refreshes:
                 exact = self._tangent.touch(partial(self._error_of, last, error), image)
             deepest = self._tangent(image)
         content, style = self._objective.by_layer(image, errors)
