@@ -67,7 +67,7 @@ class Judge:
         return result.image, Judged(error, correlation, result.style_weight)
 
     def _power_of(self, style: Image.Image) -> float:
-        grams = style_grams(self._network, self._tensor(style), _layers())
+        grams = style_grams(self._network, self._tensor(style), Layers.of(Parameters()))
         return sum(each.square().mean().item() for each in grams.values())
 
     def _features(self, image: Image.Image) -> Tensor:
@@ -83,11 +83,6 @@ class Judge:
 def _correlation(one: Tensor, other: Tensor) -> float:
     first, second = (each - each.mean(2, keepdim=True) for each in (one, other))
     return float((first * second).sum() / (first.norm() * second.norm()))
-
-
-def _layers() -> Layers:
-    defaults = Parameters()
-    return Layers(defaults.content_layers, defaults.style_layers, defaults.pooling)
 
 
 def _sheet(pictures: dict[tuple[str, str], Image.Image], contents: Sequence[str]) -> Image.Image:

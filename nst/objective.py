@@ -14,12 +14,13 @@ Departure from Gatys et al.: a total-variation term can be added; its weight is 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from nst.gram import flat, gram, with_gram
-from nst.parameters import Pooling
+from nst.parameters import Parameters, Pooling
 from nst.regions import LayerGuide, picture_guides, style_guides
 from nst.tiles import Tile, Tiling, summed
 from nst.vgg import VGG19, Tap, in_order
@@ -33,9 +34,13 @@ class Layers:
     style: Mapping[str, float]
     pooling: Pooling = "max"
 
+    @classmethod
+    def of(cls, parameters: Parameters) -> "Layers":
+        """Those that the parameters of a pair name."""
+        return cls(parameters.content_layers, parameters.style_layers, parameters.pooling)
 
-@dataclass(frozen=True)
-class Terms:
+
+class Terms(NamedTuple):
     """A number for each term and each pair of a batch: each `(B,)`, fp32."""
 
     content: Tensor

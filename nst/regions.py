@@ -1,4 +1,4 @@
-"""Spatial control: Gram matrices of parts of a picture, and parts of the content that stay as they are.
+"""Spatial control: Gram matrices of parts of a picture.
 
 After Gatys et al. (2017, arXiv 1611.07865), 'Controlling Perceptual Factors in Neural Style Transfer',
 section 4. There, features are multiplied with a guidance channel T_r of each region r, normalised so that its
@@ -163,15 +163,3 @@ def _chosen(rows: Tensor, positions: _Positions) -> Tensor:
     b, _, c = rows.shape
     chosen = rows.reshape(-1, c).index_select(0, positions.index).view(b, -1, c)
     return chosen.mul_(positions.factor)
-
-
-class Keep:
-    """Puts what is kept of the contents into pictures."""
-
-    def __init__(self, masks: Tensor, contents: Tensor) -> None:
-        """`masks` are `(B, 1, H, W)` in 0..1, `contents` `(B, 3, H, W)`."""
-        self._masks, self._contents = masks, contents
-
-    def __call__(self, pictures: Tensor) -> Tensor:
-        """`(B, 3, H, W)` -> the same, with the contents where the masks are 1; grey blends."""
-        return torch.lerp(pictures, self._contents, self._masks)

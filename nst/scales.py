@@ -123,12 +123,15 @@ class BatchRun:
         return starts[best, torch.arange(len(self._pairs), device=best.device)]
 
     def _refined(self, image: Tensor, level: int) -> Tensor:
-        """The start of scale `level`: the coarser result, enlarged, with the detail of the content added."""
+        """The start of scale `level`: the coarser result, enlarged, with the detail of the content added.
+
+        Its values may lie somewhat outside of 0..1, because of the filter; `Canvas.encode` clamps them.
+        """
         fine = self._targets.contents(self._pairs, level)
         if self._pairs[0].parameters.init == "random":
-            return _enlarged(image, fine).clamp(0, 1)
+            return _enlarged(image, fine)
         coarse = self._targets.contents(self._pairs, level - 1)
-        return (fine + _enlarged(image - coarse, fine)).clamp(0, 1)
+        return fine + _enlarged(image - coarse, fine)
 
     def _minimise(self, objective: Objective, image: Tensor, level: int, repeat: Repeat) -> Tensor:
         """Optimise scale `level` from `image`, `(B, 3, H, W)`, and return the best picture of each pair."""
@@ -197,7 +200,7 @@ class BatchRun:
         ]
         with torch.no_grad():
             terms = self._exact_terms(objective, upload(torch.stack(saved), self._targets.device))
-            rows = torch.stack([terms.content, terms.style, terms.tv, terms.total(self._weights)])
+            rows = torch.stack([*terms, terms.total(self._weights)])
         losses = [Losses(*values) for values in rows.T.tolist()]
         _check_finite([loss.total for loss in losses])
         style_weights, seconds = self._style_weights(), self._seconds()
@@ -222,11 +225,7 @@ class BatchRun:
             self._targets.objective([pair], -1, exact=True)(picture[None])
             for pair, picture in zip(self._pairs, saved, strict=True)
         ]
-        return Terms(
-            torch.cat([terms.content for terms in found]),
-            torch.cat([terms.style for terms in found]),
-            torch.cat([terms.tv for terms in found]),
-        )
+        return Terms(*map(torch.cat, zip(*found, strict=True)))
 
     def _snapshots_of(self, index: int, result: Image.Image) -> list[Snapshot]:
         """The snapshots of a pair if it wants some; the last one is its result, reduced."""

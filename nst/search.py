@@ -33,7 +33,7 @@ class Search:
         optimiser: LBFGS,
         weights: Terms,
         repeat: Repeat,
-        with_tv: bool = True,
+        with_tv: bool,
     ) -> None:
         """`optimiser` starts at the variables of the first pictures. `weights` are `(B,)` each.
 
@@ -66,7 +66,7 @@ class Search:
                 optimiser.first_step.copy_(self._objective.coverage * length)
             optimiser.step(total.detach(), gradient, weights.style * correction)
             converged = optimiser.converged.to(total.dtype)
-        found = Row(terms.content, terms.style, terms.tv, total, converged, share)
+        found = Row(*terms, total, converged, share)
         return Row(*(numbers.detach() for numbers in found))
 
 

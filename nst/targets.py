@@ -15,8 +15,6 @@ from nst.graphs import LARGEST, Graphs
 from nst.memory import Demand, Plan, feature_bytes, least, of_whole, plan, style_tile
 from nst.objective import Layers, Objective, mix_grams, style_grams
 from nst.pair import PreparedPair, Style
-from nst.parameters import Parameters
-from nst.regions import Keep
 from nst.search import Numbers, Repeat
 from nst.vgg import VGG19
 from nst.weights import Weights
@@ -69,7 +67,7 @@ class Targets:
         contents = self.contents(pairs, level)
         guides = self._guides(pairs, level)
         factors = None if guides is None else torch.cat([balance.regions for balance in balances])
-        return Objective(network, contents, grams, _layers(p), guides, factors, tile, self.on_tile)
+        return Objective(network, contents, grams, Layers.of(p), guides, factors, tile, self.on_tile)
 
     def balances(self, pairs: Sequence[PreparedPair]) -> list[Balance]:
         """How much the styles of each pair count, at all scales."""
@@ -117,7 +115,8 @@ class Targets:
         kept = [masks.to_tensor(pair.regions.keeps[level]) for pair in pairs if pair.regions]
         if not kept:
             return lambda pictures: pictures
-        return Keep(upload(torch.stack(kept), self.device), self.contents(pairs, level))
+        mask, contents = upload(torch.stack(kept), self.device), self.contents(pairs, level)
+        return lambda pictures: torch.lerp(pictures, contents, mask)  # grey blends
 
     def _guides(self, pairs: Sequence[PreparedPair], level: int) -> Tensor | None:
         """The guides of all regions at scale `level`, `(B, R, H, W)`; none without regions."""
@@ -127,7 +126,7 @@ class Targets:
     def _style_grams(self, pair: PreparedPair, level: int, network: VGG19) -> list[list[dict[str, Tensor]]]:
         """The Gram matrices of each style of each region at scale `level`, `(1, C, C)` for each layer."""
         side = pair.style_side(level)
-        layers = _layers(pair.parameters)
+        layers = Layers.of(pair.parameters)
         return [
             [self._grams_of(style, side, layers, network) for style, _ in styles]
             for styles in pair.styles_by_region
@@ -161,7 +160,3 @@ class Targets:
 
 def _directly(key: Hashable, step: Callable[[], Numbers]) -> Numbers:
     return step()
-
-
-def _layers(parameters: Parameters) -> Layers:
-    return Layers(parameters.content_layers, parameters.style_layers, parameters.pooling)
