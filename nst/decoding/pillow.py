@@ -1,7 +1,6 @@
 """Reads with Pillow: the formats that libvips does not read or does not read as well."""
 
 import io
-import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -18,19 +17,16 @@ from nst.decoding.tags import ORIENTATION, notes_of_exif, usable_dpi
 Image.init()
 # An EPS file is a program, which Pillow would run in Ghostscript. Pillow recognises the others but can't
 # decode them.
-FORMATS = [name for name in Image.OPEN if name not in ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")]
+_FORMATS = [name for name in Image.OPEN if name not in ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")]
 _MAY_BE_ADOBE_RGB = {"JPEG", "MPO", "TIFF"}  # by EXIF; without a profile, other formats are sRGB
 _MEMORY, _MEMORY_ALPHA, _MEMORY_DEEP = 24, 32, 32
 # Modes that are read as others, without a loss.
-_READ_AS = {
-    **{"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"},
-    **{"BGR;15": "RGB", "BGR;16": "RGB", "BGR;24": "RGB"},
-}
+_READ_AS = {"1": "L", "P": "RGB", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "La": "LA"}
 
 
 def open_file(data: bytes, form: str | None = None) -> Opened:
     """Read the header of a file in this format of Pillow, or in any. Raises Pillow's errors."""
-    image = Image.open(io.BytesIO(data), formats=[form] if form else FORMATS)
+    image = Image.open(io.BytesIO(data), formats=[form] if form else _FORMATS)
     declared = _declares_alpha(data, image.format)
     return opened(image, lambda samples: samples if declared else samples.without_zero_alpha())
 
@@ -50,8 +46,6 @@ def _samples(image: Image.Image) -> Samples:
         return _deep(image)
     if image.has_transparency_data and image.mode not in ("LA", "La"):
         image = image.convert("RGBA")
-    elif image.mode == "P":
-        image = image.convert("RGB")
     elif image.mode in _READ_AS:
         image = image.convert(_READ_AS[image.mode])
     size, bands = image.size, len(image.getbands())
@@ -86,8 +80,7 @@ def _notes(image: Image.Image) -> Notes:
             notes = replace(notes, orientation=found if 1 <= found <= 8 else 1)
     with suppress(TypeError, ValueError):
         across, down = map(float, image.info.get("dpi", ()))
-        if math.isfinite(across) and math.isfinite(down):
-            notes = replace(notes, dpi=usable_dpi(across, down) or notes.dpi)
+        notes = replace(notes, dpi=usable_dpi(across, down) or notes.dpi)
     if not isinstance(profile, bytes) or not profile:
         profile = profile_of_exif(notes.exif) if image.format in _MAY_BE_ADOBE_RGB else None
     return upright(replace(notes, profile=profile), image)

@@ -66,8 +66,8 @@ class Structure:
             return tags, 0
         return tags, struct.unpack_from(self.order + letter, self.data, end)[0]
 
-    def directories(self) -> Iterator[Tags]:
-        """All directories of the chain, each followed by its subdirectories; 64 at most."""
+    def directories(self, below: bool = True) -> Iterator[Tags]:
+        """All directories of the chain, each followed by its subdirectories if `below`; 64 at most."""
         seen: set[int] = set()
         waiting = [self.first]
         while waiting and len(seen) < _MOST_DIRECTORIES:
@@ -77,17 +77,8 @@ class Structure:
             seen.add(offset)
             tags, following = self.directory(offset)
             yield tags
-            below = tags.get(SUB_IFDS, ())
-            waiting += [following, *(int(value) for value in reversed(below[:_MOST_DIRECTORIES]))]
-
-    def chain(self) -> Iterator[Tags]:
-        """The directories of the chain without their subdirectories; 64 at most."""
-        seen: set[int] = set()
-        offset = self.first
-        while offset and offset not in seen and len(seen) < _MOST_DIRECTORIES:
-            seen.add(offset)
-            tags, offset = self.directory(offset)
-            yield tags
+            offsets = tags.get(SUB_IFDS, ())[:_MOST_DIRECTORIES] if below else ()
+            waiting += [following, *(int(value) for value in reversed(offsets))]
 
     def _entry(self, at: int) -> tuple[int, Value | None]:
         layout, inline = ("HHQ", 8) if self.big else ("HHI", 4)

@@ -10,18 +10,11 @@ from nst.decoding import pillow, vips
 from nst.decoding.depth import of_floats, of_integers
 from nst.decoding.opened import Notes, Opened, Samples
 from nst.decoding.profiles import profile_of_exif
-from nst.decoding.tags import (
-    SUB_IFDS,
-    Structure,
-    Tags,
-    dpi_of,
-    number,
-    orientation_of,
-)
+from nst.decoding.tags import SUB_IFDS, Structure, Tags, dpi_of, number, orientation_of
 from nst.errors import ImageError
 
-_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-_MAKE, _SAMPLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _PROFILE, _XMP = 271, 277, 338, 339, 34675, 700
+_SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 258, 259, 262
+_MAKE, _EXTRA_SAMPLES, _PROFILE, _XMP = 271, 338, 34675, 700
 _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 279, 324, 325
 _DNG_VERSION = 50706
 _WHITE_IS_ZERO, _YCBCR, _CIELAB, _ICC_LAB, _MOSAIC, _LINEAR_RAW = 0, 6, 8, 9, 32803, 34892
@@ -48,7 +41,7 @@ def is_raw(data: bytes) -> bool:
 def open_tiff(data: bytes) -> Opened:
     """Read the header of the first picture that is no preview. Raises `ImageError` and errors of decoders."""
     structure = Structure.of(data)
-    pages = list(structure.chain()) if structure else []
+    pages = list(structure.directories(below=False)) if structure else []
     page = next((n for n, tags in enumerate(pages) if not int(number(tags, _SUBFILE, 0)) & _REDUCED), 0)
     if not pages or not pages[page]:
         raise ImageError("incomplete: it ends before its pixels")
@@ -108,7 +101,7 @@ def _samples(image: pyvips.Image, tags: Tags) -> Samples:
     if image.format not in ("uchar", "ushort"):
         values = image.numpy()
         levels = of_floats(values) if image.format in ("float", "double") else of_integers(values)
-        if kind == _WHITE_IS_ZERO and image.format not in ("uint",):  # libvips inverts unsigned samples only
+        if kind == _WHITE_IS_ZERO and image.format != "uint":  # libvips inverts unsigned samples only
             levels = 65535 - levels
         image = vips.of_pixels(levels.tobytes(), image.width, image.height, image.bands, "ushort")
     return _checked(Samples(image, alpha), tags)
