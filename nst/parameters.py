@@ -74,10 +74,10 @@ def _not_one(count: int) -> int:
     return count
 
 
-MOST_SNAPSHOTS = 60  # of one pair
+_MOST_SNAPSHOTS = 60  # of one pair
 Snapshots = Annotated[
     int,
-    Field(ge=0, le=MOST_SNAPSHOTS, json_schema_extra={"not": {"const": 1}}),
+    Field(ge=0, le=_MOST_SNAPSHOTS, json_schema_extra={"not": {"const": 1}}),
     BeforeValidator(integral),
     AfterValidator(_not_one),
 ]

@@ -34,7 +34,7 @@ from nst.gram import channel_products, flat
 from nst.vgg import DEPTHS
 
 _NEGLIGIBLE = 1 / 512  # a position that belongs less to a region is left out of its Gram matrix
-STEEPNESS = 3.0  # how fast positions count more as more of their receptive field lies in the region
+_STEEPNESS = 3.0  # how fast positions count more as more of their receptive field lies in the region
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def style_guides(part: Tensor, layers: Collection[str]) -> dict[str, LayerGuide]
 
 def _inside(mean: Tensor, deviation: Tensor) -> Tensor:
     """How much positions belong to a region, from the moments of its guide over their receptive fields."""
-    return torch.minimum(mean, STEEPNESS * (mean - deviation)).clamp_min(0)
+    return torch.minimum(mean, _STEEPNESS * (mean - deviation)).clamp_min(0)
 
 
 def _moments(guide: Tensor, layers: Collection[str]) -> dict[str, tuple[Tensor, Tensor]]:

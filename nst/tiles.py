@@ -22,7 +22,7 @@ from torch import Tensor
 
 from nst.vgg import DEPTHS
 
-GRID = 16  # pixels of one position after four poolings
+_GRID = 16  # pixels of one position after four poolings
 
 
 @dataclass(frozen=True)
@@ -160,12 +160,12 @@ class Tiling:
 
 def reach(layer: str) -> int:
     """How wide the margin of a tile must be for a layer, in pixels: a multiple of 16."""
-    return -(-_REACHES[layer] // GRID) * GRID
+    return -(-_REACHES[layer] // _GRID) * _GRID
 
 
 def _divided(height: int, width: int, margin: int, most: int) -> tuple[list[Span], list[Span]]:
     """The rows and columns of the division with the fewest pixels, among those with small enough tiles."""
-    smallest = _spans(height, max(1, height // GRID), margin), _spans(width, max(1, width // GRID), margin)
+    smallest = _spans(height, max(1, height // _GRID), margin), _spans(width, max(1, width // _GRID), margin)
     best = smallest
     across = [_spans(width, count, margin) for count in range(1, len(smallest[1]) + 1)]
     for count in range(1, len(smallest[0]) + 1):
@@ -182,8 +182,8 @@ def _spans(length: int, count: int, margin: int) -> list[Span]:
 
     Each has one position of the deepest layer at least, because the mean of no positions is not a number.
     """
-    positions = length // GRID
-    cuts = [GRID * round(index * positions / count) for index in range(count)] + [length]
+    positions = length // _GRID
+    cuts = [_GRID * round(index * positions / count) for index in range(count)] + [length]
     return [
         Span(start, end, max(0, start - margin), min(length, end + margin)) for start, end in pairwise(cuts)
     ]

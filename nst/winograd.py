@@ -23,7 +23,7 @@ from torch import Tensor
 
 from nst.pooling import pooled, unpooled
 
-BLOCK = 2**19  # transformed numbers that each thread processes at once, so that they stay in its cache
+_BLOCK = 2**19  # transformed numbers that each thread processes at once, so that they stay in its cache
 
 # The matrices Bᵀ, G and Aᵀ of the paper.
 _INPUT_TRANSFORM = (
@@ -62,7 +62,7 @@ _INTO, _OUT_OF = (_of_both_axes(matrix).float() for matrix in (_INPUT_TRANSFORM,
 class WinogradReLU:
     """A 3×3 convolution with zero padding, followed by a ReLU; only its input gets a gradient."""
 
-    def __init__(self, kernel: Tensor, bias: Tensor, block: int = BLOCK) -> None:
+    def __init__(self, kernel: Tensor, bias: Tensor, block: int = _BLOCK) -> None:
         """`kernel` is `(K, C, 3, 3)` and `bias` `(K,)`, both fp32 on the CPU.
 
         Rows of tiles are processed in blocks of at most about `block` transformed numbers for each thread,

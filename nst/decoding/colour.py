@@ -35,10 +35,10 @@ def to_srgb(samples: Samples, profile: bytes | None) -> Samples:
             else:  # in two steps, because lcms is inaccurate in dark greys of 16 bits if it combines them
                 device = named.icc_import(embedded=True, intent="perceptual", pcs="xyz")
                 image = device.icc_export(output_profile="srgb", intent="perceptual", depth=16)
-    image = eight_bits(image)
-    return Samples(image if alpha is None else image.bandjoin(eight_bits(alpha)), samples.alpha)
+    image = _eight_bits(image)
+    return Samples(image if alpha is None else image.bandjoin(_eight_bits(alpha)), samples.alpha)
 
 
-def eight_bits(image: pyvips.Image) -> pyvips.Image:
+def _eight_bits(image: pyvips.Image) -> pyvips.Image:
     """Round samples of 16 bits to 8."""
     return image if image.format == "uchar" else image.linear(255 / 65535, 0).rint().cast("uchar")
