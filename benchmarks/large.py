@@ -1,4 +1,4 @@
-"""Computes some evaluations of a large square picture really, and measures memory and time.
+"""Measures the memory and the time that some evaluations of a large square picture take.
 
 python -m benchmarks.large PIXELS GB EVALUATIONS
 
