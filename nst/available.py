@@ -17,10 +17,11 @@ _PROGRAM = {"cpu": GB, "cuda": 5 * GB // 8}
 
 
 class AvailableMemory:
-    """The bytes of a device that pictures may take: what is left of a given number, or most of what is free.
+    """The bytes of a device that pictures may take.
 
-    `bytes` is what was there at the last measurement. `given` is the given number, in GB, if there is
-    one. `device` is the device.
+    If this process was given a number of GB, they are that less what the program itself takes. Otherwise they
+    are most of what is free. `bytes` is what was there at the last measurement. `given` is the number of GB,
+    if there is one. `device` is the device.
     """
 
     def __init__(self, device: torch.device, given: float | None = None) -> None:

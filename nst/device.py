@@ -63,7 +63,7 @@ def set_up(device: torch.device) -> None:
     `OMP_NUM_THREADS` says how many. Call it before the first convolution.
     """
     if device.type != "cuda":
-        # The kernel would stop all threads for a part of each period: more of them than CPUs only wait.
+        # If more threads than CPUs run, the kernel stops all of them for a part of each period.
         if not os.environ.get("OMP_NUM_THREADS") and (most := cgroup.cpus()) < torch.get_num_threads():
             torch.set_num_threads(most)
         return

@@ -16,4 +16,8 @@ class DownloadError(WeightsError):
 
 
 class ImageError(NSTError):
-    """The bytes are not a picture, or the picture is damaged, too large to be decoded, or too small."""
+    """The bytes are not a picture, or a picture or a mask cannot be used.
+
+    It is damaged, too large to be decoded, too small, a mask that is empty, or transparent where results
+    cannot be.
+    """

@@ -75,6 +75,7 @@ class Guide:
         """Without `with_tv`, the total variation gets no graph, which saves memory: its weight must be 0."""
         self._objective, self._with_tv = objective, with_tv
         self._directions = {name: damped_direction(target) for name, target in objective.grams.items()}
+        # One number of each pair, `(B,)`: only the shape, the type and the device are used.
         per_pair = next(iter(objective.grams.values()))[:: objective.regions, 0, 0]
         self._damped = torch.ones_like(per_pair, dtype=torch.bool)
         self._earlier_loss = torch.full_like(per_pair, torch.inf)

@@ -72,7 +72,8 @@ def plan(
     """The plan for a picture in so many bytes, with features of this type.
 
     Raises `NSTError` if the picture does not fit, not even in small tiles, or if one of its styles does not.
-    `given` is the number of GB that `memory` is left of, which the error names.
+    `given` is the number of GB that this process was given, if it was: `memory` is what is left of it. The
+    error names it.
     """
     for what, pixels, needed, lower in (
         ("picture", demand.pixels, _least_of_picture(demand, device, dtype), "max_size"),

@@ -20,7 +20,7 @@ _CONVOLUTION = ([1, 1], [1, 1], [1, 1], 1)  # padding, stride, dilation, groups
 
 
 def suits(x: Tensor) -> bool:
-    """Whether `ConvolutionReLU` can compute this convolution: not on each processor that has no bf16."""
+    """Whether `ConvolutionReLU` can compute this convolution: only in bf16, if the processor supports it."""
     return (
         x.device.type == "cpu"
         and x.dtype == torch.bfloat16

@@ -10,8 +10,8 @@ as much as one that belongs to one region. With C channels, the guided Gram matr
     G_r = Σ g_r F Fᵀ / (C · Σ g_r),
 
 and the style error of a layer is the sum of those of its regions, each multiplied by the share of the picture
-that the region has, Σ g_r / N. A position is so drawn to its style as strongly as without regions, however
-small its region is, and one region of all positions gives the Gram matrix and the error without regions.
+that the region has, Σ g_r / N. So the style acts on a position as strongly as without regions, however small
+its region is. One region of all positions gives the Gram matrix and the error that there are without regions.
 
 Departure from Gatys et al.: the paper lets those positions count whose receptive field lies in the region, or
 those whose centre does. Here the guide goes through a network of the same shape as VGG19 whose kernels all

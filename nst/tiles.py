@@ -8,8 +8,8 @@ picture. At the true edge of the picture there is no margin, and the network pad
 
 The first pass adds up the sums of all tiles and keeps nothing else. Autograd then gives the derivative of the
 loss with respect to the sums, and the second pass computes each tile once more and takes this derivative back
-to its pixels. Each tile is so computed twice forward and once backward. The gradient is that of the whole
-picture but for rounding.
+to its pixels. So each tile is computed forward twice, and backward once. Apart from rounding, the gradient is
+that of the whole picture.
 """
 
 from collections.abc import Callable, Collection, Sequence

@@ -26,8 +26,8 @@ _BEFORE_POOLING = ("conv1_2", "conv2_2", "conv3_4", "conv4_4")
 # Each layer, from the shallowest to the deepest, and whether a pooling follows it.
 DEPTHS = tuple((layer, name in _BEFORE_POOLING) for name, layer in zip(CONVOLUTIONS, LAYERS, strict=True))
 # Winograd's algorithm is faster from this many output channels and this many input numbers on. It is not used
-# for more input channels than this: only relu5_1 needs such layers, and their transformed kernels take 300
-# MB.
+# for more input channels than this: of the default layers only relu5_1 needs such convolutions, and their
+# transformed kernels take 300 MB.
 _WINOGRAD_OUTPUTS, _WINOGRAD_NUMBERS, _WINOGRAD_MOST_INPUTS = 128, 2**17, 256
 
 

@@ -47,8 +47,8 @@ def load_weights(source: str = "embedded") -> Weights:
 
     The file at a path may have either format: torchvision's `vgg19` state dict (whole or only its features)
     or the 8-bit codebook of the embedded file. Raises `WeightsError`, naming the source and the remedy, if
-    the file is missing, can't be read, is not a VGG19, or is not the expected embedded file; and its
-    `DownloadError` if the download fails.
+    the file is missing, can't be read, is not a VGG19, or is not the expected embedded file. If the download
+    fails, this is a `DownloadError`.
     """
     named = {"embedded": embedded_file, "imagenet": _imagenet_file}
     path = named[source]() if source in named else _path(source)

@@ -171,13 +171,14 @@ def _to_pillow(samples: Samples) -> tuple[Image.Image, Image.Image | None]:
 
 def _filled(image: pyvips.Image, mode: str, there: NDArray[np.uint8] | None = None) -> Image.Image:
     """The pixels as a picture of Pillow, computed some rows at a time, which takes no other memory."""
-    width, height, nothing = image.width, image.height, None  # which leaves out a step that makes it black
-    filled, strip = Image.new(mode, (width, height), nothing), Image.new(mode, (0, 0))
+    width, height = image.width, image.height
+    # Without a colour, because time would be needed to make all pixels black first.
+    filled, strip = Image.new(mode, (width, height), None), Image.new(mode, (0, 0))
     if there is not None:
         filled.frombytes(there)
         return filled
     for top, rows, pixels in vips.strips(image):
-        strip = strip if strip.height == rows else Image.new(mode, (width, rows), nothing)
+        strip = strip if strip.height == rows else Image.new(mode, (width, rows), None)
         strip.frombytes(pixels)
         filled.paste(strip, (0, top))
     return filled

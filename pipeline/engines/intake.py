@@ -24,7 +24,7 @@ def suffix_of_image(data: bytes, most_pixels: int) -> str:
         with Image.open(io.BytesIO(data)) as image:
             form = image.format or ""
     except Exception:
-        # Pillow does not know formats such as HEIC, and refuses some files that are read without it.
+        # Some formats and some damaged files are decoded here without Pillow, which does not read them.
         return ""
     return _SUFFIXES.get(form, f".{form.lower()}" if form.isalnum() else "")
 
