@@ -1,9 +1,9 @@
 """Pairs side by side on a CPU, each in a thread of its own.
 
 One picture does not keep all cores busy: after each operation the cores wait for the slowest one, and small
-operations are not divided at all. Several pictures on fewer cores each take less time together. The threads
-are those of one process, because Python runs only one of them at a time, but PyTorch releases it for the time
-that an operation takes. So all share the networks and the styles' targets.
+operations are not divided at all. Several pictures at the same time, each on fewer cores, take less time
+together than one after the other. Threads of one process are enough: Python runs the code of one thread at a
+time, but others run while PyTorch computes an operation. So all share the networks and the styles' targets.
 """
 
 import threading
@@ -58,11 +58,12 @@ class SideBySide:
         return [result for result in found if result]
 
     def _run_one(self, index: int, pair: PreparedPair, run_one: RunOne) -> Result | None:
-        previews = self._previews and PreviewCallbacks(
-            partial(self._wanted_now, index), partial(self._show, index), self._previews.long_side
-        )
+        previews = of_pair = self._previews
+        if previews:
+            wanted, show = partial(self._wanted_now, previews, index), partial(self._show, previews, index)
+            of_pair = PreviewCallbacks(wanted, show, previews.long_side)
         try:
-            return run_one(pair, partial(self._report, index), previews)
+            return run_one(pair, partial(self._report, index), of_pair)
         except BaseException as error:
             self._end(error)
             return None
@@ -78,19 +79,17 @@ class SideBySide:
                 raise _EndedError
             self._on_evaluation(index, evaluation)
 
-    def _wanted_now(self, index: int) -> Sequence[int]:
+    def _wanted_now(self, previews: PreviewCallbacks, index: int) -> Sequence[int]:
         with self._lock:
-            if self._previews:
-                self._wanted.update(self._previews.wanted())
+            self._wanted.update(previews.wanted())
             if index not in self._wanted:
                 return ()
             self._wanted.remove(index)
             return (0,)  # the only pair of its run
 
-    def _show(self, index: int, _: int, image: Image.Image) -> None:
+    def _show(self, previews: PreviewCallbacks, index: int, _: int, image: Image.Image) -> None:
         with self._lock:
-            if self._previews:
-                self._previews.show(index, image)
+            previews.show(index, image)
 
 
 def _use_cores(number: int) -> None:

@@ -29,9 +29,9 @@ _LARGEST_BATCH = 16
 class Stylizer:
     """Transfers styles. It keeps the network and the styles' targets, so the next picture starts at once.
 
-    `weights`, `device`, `dtype` and `targets` are what it works with. `side_by_side` is how many pairs a CPU
-    computes in threads of their own, each with its share of the cores, if a batch has no more; see
-    `nst.side_by_side`. A larger batch is computed as on a GPU. It must not be used by two threads at once.
+    `weights`, `device`, `dtype` and `targets` are what it works with. On a CPU, each pair of a batch of at
+    most `side_by_side` pairs has a thread and an equal share of the cores, see `nst.side_by_side`. A larger
+    batch is computed as one, as on a GPU. A stylizer must not be used by two threads at once.
     """
 
     def __init__(
@@ -108,7 +108,12 @@ class Stylizer:
         try:
             with heap.freed_memory_kept() if on_cpu else nullcontext():
                 if on_cpu and 1 < len(pairs) <= self.side_by_side:
-                    return self._run_side_by_side(pairs, on_evaluation, previews)
+                    return SideBySide(on_evaluation, previews).run(
+                        pairs,
+                        lambda pair, report, shown: BatchRun(
+                            self.targets, [pair], report, shown, beside=len(pairs)
+                        ).results()[0],
+                    )
                 return BatchRun(self.targets, pairs, on_evaluation, previews).results()
         except RuntimeError:
             self.targets.release()  # smaller batches may be tried next, and need all memory
@@ -116,16 +121,6 @@ class Stylizer:
                 # cuBLAS and cuDNN report a lost GPU as an error of their own; this raises the real one.
                 torch.cuda.synchronize(self.device)
             raise
-
-    def _run_side_by_side(
-        self, pairs: Sequence[PreparedPair], on_evaluation: OnEvaluation, previews: PreviewCallbacks | None
-    ) -> list[Result]:
-        def run_one(
-            pair: PreparedPair, on_evaluation: OnEvaluation, previews: PreviewCallbacks | None
-        ) -> Result:
-            return BatchRun(self.targets, [pair], on_evaluation, previews, beside=len(pairs)).results()[0]
-
-        return SideBySide(on_evaluation, previews).run(pairs, run_one)
 
     def plan(self, pair: PreparedPair) -> Plan:
         """How the pair is computed at its finest scale. Raises `NSTError` if there is too little memory."""
