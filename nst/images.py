@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
@@ -45,8 +46,10 @@ __all__ = [
     "from_levels",
     "is_shrunk",
     "kept_exif",
+    "limited",
     "normalise",
     "resize",
+    "resized",
     "scaled",
     "stored_size",
     "to_image",
@@ -65,14 +68,29 @@ def scaled(size: tuple[int, int], long_side: int) -> tuple[int, int]:
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
+def limited(size: tuple[int, int], most: int) -> tuple[int, int]:
+    """`(width, height)` in pixels, scaled down if the long side has more than `most`."""
+    return scaled(size, min(most, max(size)))
+
+
 def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Resize with a Lanczos filter to `(width, height)`; an image of that size is returned itself."""
     return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
 
 
+def resized(pictures: Tensor, size: tuple[int, int]) -> Tensor:
+    """Shrink or enlarge pictures, `(B, 3, H, W)`, to `(width, height)`, on their device."""
+    width, height = size
+    if pictures.shape[2:] == (height, width):
+        return pictures
+    if pictures.shape[2] >= height and pictures.shape[3] >= width:
+        return F.interpolate(pictures, (height, width), mode="area")
+    return F.interpolate(pictures, (height, width), mode="bicubic")
+
+
 def to_tensor(image: Image.Image) -> Tensor:
-    """RGB image -> `(3, H, W)`, fp32, in 0..1, on the CPU."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div_(255)
+    """RGB image -> `(3, H, W)`, or image of mode L -> `(1, H, W)`; fp32, in 0..1, on the CPU."""
+    return torch.from_numpy(np.atleast_3d(np.array(image))).permute(2, 0, 1).float().div_(255)
 
 
 def to_levels(pixels: Tensor) -> Tensor:

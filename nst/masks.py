@@ -64,11 +64,6 @@ def regions_bytes(size: tuple[int, int], count: int) -> int:
     return size[0] * size[1] * (4 * (count + 1) + 3 * _WORK) // 3
 
 
-def to_tensor(mask: Image.Image) -> Tensor:
-    """The mask as `(1, H, W)`, fp32, in 0..1."""
-    return torch.from_numpy(np.array(mask))[None].float() / 255
-
-
 @dataclass(frozen=True)
 class Regions:
     """The regions of one pair, and what is kept of its content, at each of its scales.
@@ -103,7 +98,7 @@ class Regions:
             return None
         found: dict[object, list[int]] = {}
         for index, mask in enumerate(masks):
-            found.setdefault(mask and (mask.size, _digest(mask)), []).append(index)
+            found.setdefault(mask and (mask.size, hashlib.blake2b(mask.tobytes()).digest()), []).append(index)
         members = tuple(map(tuple, found.values()))
         means = [sum(weights[index] / len(each) for index in each) for each in members]
         strengths = tuple(mean * len(means) / sum(means) for mean in means)
@@ -124,7 +119,7 @@ def _nothing_left(style: int | None, keep: Image.Image | None, size: tuple[int, 
     """Why nothing is left of the region of a style; none stands for a style without a mask."""
     if style is None:
         return "nothing of the picture is left outside of what is kept; enlarge the black part of 'keep'"
-    where, remedy = f"in a picture of {_text(size)}", "enlarge the white part of its mask"
+    where, remedy = f"in a picture of {size[0]}x{size[1]}", "enlarge the white part of its mask"
     if keep:
         where, remedy = "outside of what is kept", f"{remedy}, or the black part of 'keep'"
     return f"nothing of the region of style {style + 1} is left {where}; {remedy}"
@@ -173,11 +168,3 @@ def _in_0_to_1(levels: npt.NDArray[np.uint8]) -> Array:
     scaled = levels.astype(np.float32)
     scaled /= 255
     return scaled
-
-
-def _digest(mask: Image.Image) -> bytes:
-    return hashlib.blake2b(mask.tobytes()).digest()
-
-
-def _text(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"

@@ -18,7 +18,7 @@ from torch import Tensor
 from nst import color, images
 from nst.errors import ImageError, NSTError
 from nst.images import Picture
-from nst.masks import Regions, fitted, to_tensor
+from nst.masks import Regions, fitted
 from nst.parameters import Parameters
 
 _SMALLEST_SIDE = 16  # after four poolings, one pixel of it is left at relu5_1
@@ -63,11 +63,11 @@ class Style:
         if self.image_region is None:
             return None
         size = self.size_at(long_side)
-        part = to_tensor(fitted(self.image_region, size))
+        part = images.to_tensor(fitted(self.image_region, size))
         if part.any():
             return part
-        # It has no pixel of its own in this size: those that it lies in are meant.
-        return F.adaptive_max_pool2d(to_tensor(self.image_region), size[::-1])
+        # The part is so small that the filter has removed it: all pixels are meant that contain some of it.
+        return F.adaptive_max_pool2d(images.to_tensor(self.image_region), size[::-1])
 
     def size_at(self, long_side: int) -> tuple[int, int]:
         """Width and height in pixels of the picture with this long side; each is 16 at least."""

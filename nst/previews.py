@@ -3,11 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
-
-from nst import images
 
 
 @dataclass(frozen=True)
@@ -23,12 +19,3 @@ class PreviewCallbacks:
     wanted: Callable[[], Sequence[int]]
     show: Callable[[int, Image.Image], None]
     long_side: int = 256
-
-
-def reduced(pictures: Tensor, long_side: int) -> Tensor:
-    """Shrink pictures, `(B, 3, H, W)`, to this long side in pixels, on their device; smaller ones stay."""
-    height, width = pictures.shape[2:]
-    if max(height, width) <= long_side:
-        return pictures
-    width, height = images.scaled((width, height), long_side)
-    return F.interpolate(pictures, (height, width), mode="area")

@@ -31,7 +31,7 @@ from nst.lbfgs import LBFGS
 from nst.objective import Objective, Terms
 from nst.pair import PreparedPair
 from nst.parameters import ITERATIONS_PER_EPOCH
-from nst.previews import PreviewCallbacks, reduced
+from nst.previews import PreviewCallbacks
 from nst.result import Evaluation, Losses, OnEvaluation, Result, Snapshot
 from nst.search import Repeat, Search
 from nst.snapshots import Snapshots
@@ -182,7 +182,9 @@ class BatchRun:
         indices = self._previews.wanted() if self._previews else ()
         if not (self._previews and indices):
             return
-        small = reduced(_decoded(canvas, best, indices), self._previews.long_side)
+        pictures = _decoded(canvas, best, indices)
+        height, width = pictures.shape[2:]
+        small = images.resized(pictures, images.limited((width, height), self._previews.long_side))
         for index, pixels in zip(indices, small, strict=True):
             self._previews.show(index, _picture(pixels, self._pairs[index]))
 

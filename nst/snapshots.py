@@ -10,7 +10,6 @@ there may be.
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -41,7 +40,7 @@ class Snapshots:
 
     def __init__(self, counts: Sequence[int], evaluations: int, size: tuple[int, int]) -> None:
         """`counts` says how many snapshots each pair wants; `size` is the width and height of the results."""
-        self.size = images.scaled(size, min(LONG_SIDE, max(size)))
+        self.size = images.limited(size, LONG_SIDE)
         self._moments = [moments(count, evaluations) for count in counts]
         self._due = [deque(each) for each in self._moments]
         self._taken: list[list[tuple[int, Tensor]]] = [[] for _ in counts]
@@ -57,7 +56,7 @@ class Snapshots:
 
     def add(self, steps: Mapping[int, int], pictures: Tensor) -> None:
         """Copy the pictures, `(K, 3, H, W)` in 0..1, of the K pairs in `steps`, which `due` has returned."""
-        levels = images.to_levels(_resized(pictures, self.size)).to("cpu", non_blocking=True)
+        levels = images.to_levels(images.resized(pictures, self.size)).to("cpu", non_blocking=True)
         for (index, step), picture in zip(steps.items(), levels, strict=True):
             self._taken[index].append((step, picture))
             while self._due[index] and self._due[index][0] <= step:
@@ -86,13 +85,3 @@ class Snapshots:
         Call it after the host has waited for the device, because copies may be on their way until then.
         """
         return [(step, images.from_levels(levels)) for step, levels in self._taken[index] if step < last]
-
-
-def _resized(pictures: Tensor, size: tuple[int, int]) -> Tensor:
-    """Shrink or enlarge pictures, `(B, 3, H, W)`, to this width and height, on their device."""
-    height, width = size[1], size[0]
-    if pictures.shape[2:] == (height, width):
-        return pictures
-    if pictures.shape[2] >= height and pictures.shape[3] >= width:
-        return F.interpolate(pictures, (height, width), mode="area")
-    return F.interpolate(pictures, (height, width), mode="bicubic")

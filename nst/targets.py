@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 import torch
 from torch import Tensor
 
-from nst import images, masks
+from nst import images
 from nst.available import AvailableMemory
 from nst.balance import Balance, balanced, given
 from nst.device import upload
@@ -50,9 +50,10 @@ class Targets:
     def objective(self, pairs: Sequence[PreparedPair], level: int, exact: bool = False) -> Objective:
         """The objective of pairs of equal `group` at scale `level`, an index into each pair's `contents`.
 
-        Features are computed in `dtype`, or in fp32 if `exact`, which ends what `repeat` returned. Targets
-        come from the network that the picture is evaluated with: with targets in fp32 and features in bf16,
-        losses after ten epochs are 3 to 7 % higher.
+        Features are computed in `dtype`, or in fp32 if `exact`. Do not use what `repeat` has returned after
+        that: its graphs may have been deleted, because fp32 needs their memory. Targets come from the network
+        that the picture is evaluated with: with targets in fp32 and features in bf16, losses after ten epochs
+        are 3 to 7 % higher.
         """
         p = pairs[0].parameters
         network = self._exact if exact else self._fast
@@ -112,7 +113,7 @@ class Targets:
 
     def keep(self, pairs: Sequence[PreparedPair], level: int) -> Callable[[Tensor], Tensor]:
         """What puts the kept parts of the contents into pictures at scale `level`, `(B, 3, H, W)` each."""
-        kept = [masks.to_tensor(pair.regions.keeps[level]) for pair in pairs if pair.regions]
+        kept = [images.to_tensor(pair.regions.keeps[level]) for pair in pairs if pair.regions]
         if not kept:
             return lambda pictures: pictures
         mask, contents = upload(torch.stack(kept), self.device), self.contents(pairs, level)

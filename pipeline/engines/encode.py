@@ -74,7 +74,7 @@ class Encoder:
 
 def thumbnail(image: Image.Image, most: int = THUMBNAIL) -> bytes:
     """A JPEG whose sides have at most so many pixels."""
-    small = images.resize(image, images.scaled(image.size, min(most, max(image.size))))
+    small = images.resize(image, images.limited(image.size, most))
     out = io.BytesIO()
     small.save(out, "JPEG", quality=85)
     return out.getvalue()

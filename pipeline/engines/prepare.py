@@ -198,10 +198,10 @@ def _described(parameters: Parameters) -> dict[str, Any]:
 
 def _shown(content: Image.Image, ready: PreparedPair) -> Image.Image:
     """What the thumbnail of a content is made of: all pairs with this content share it, also larger ones."""
-    side = min(THUMBNAIL, max(content.size))
-    if max(ready.contents[-1].size) >= side:
+    size = images.limited(content.size, THUMBNAIL)
+    if max(ready.contents[-1].size) >= max(size):
         return ready.contents[-1]
-    return images.resize(content, images.scaled(content.size, side))
+    return images.resize(content, size)
 
 
 def _pixels(style: Style) -> int:

@@ -186,11 +186,11 @@ def test_each_region_has_its_own_target(vgg: VGG19) -> None:
     both = styles[0].copy()
     both.paste(styles[1].crop((64, 0, 128, 128)), (64, 0))
     targets = [
-        style_grams(vgg, to_tensor(style)[None], DEFAULT, masks.to_tensor(half(128, 128, left))[None])
+        style_grams(vgg, to_tensor(style)[None], DEFAULT, to_tensor(half(128, 128, left))[None])
         for style, left in zip(styles, (True, False), strict=True)
     ]
     grams = {name: torch.cat([target[name] for target in targets]) for name in DEFAULT.style}
-    guides = torch.stack([masks.to_tensor(half(128, 128, left)) for left in (True, False)], 1)
+    guides = torch.stack([to_tensor(half(128, 128, left)) for left in (True, False)], 1)
     image = to_tensor(both)[None]
     right = Objective(vgg, image, grams, DEFAULT, guides)(image).style.item()
     wrong = Objective(vgg, image, grams, DEFAULT, guides.flip(1))(image).style.item()
@@ -272,7 +272,7 @@ def test_only_the_meant_part_of_a_style_counts(vgg: VGG19) -> None:
     style = make_picture(96, 64, seed=2)
     other = style.copy()
     other.paste((255, 0, 0), (72, 0, 96, 64))
-    part = masks.to_tensor(half(96, 64, True))[None]
+    part = to_tensor(half(96, 64, True))[None]
     one, two, whole = (
         style_grams(vgg, to_tensor(image)[None], layers, meant)
         for image, meant in ((style, part), (other, part), (other, None))
