@@ -1,7 +1,8 @@
-"""An engine whose pairs take a time that their epochs decide. It needs no torch."""
+"""Engines whose pairs take a time that their epochs decide, or never end. They need no torch."""
 
 import threading
 from collections.abc import Callable
+from typing import NoReturn
 
 from nst.result import Evaluation, Losses
 from pipeline.engines.base import Outcome, Task, Unread
@@ -44,3 +45,19 @@ class LastingEngine(FakeEngine):
             self._hear(Evaluated(task.manifest, task.pair.id, Evaluation(1, 20 * epochs, 32, losses, 0.1)))
         cancelled = self._over[task.number][1].wait(_EPOCH * epochs)
         return Unread(task, "its manifest was cancelled") if cancelled else None
+
+
+class StuckEngine(FakeEngine):
+    """Ends no pair, and never closes: like a device that hangs."""
+
+    def __init__(self, stores: Stores) -> None:
+        super().__init__(stores, lambda task: _hang())
+
+    def close(self) -> None:
+        super().close()
+        _hang()
+
+
+def _hang() -> NoReturn:
+    threading.Event().wait()
+    raise AssertionError("unreachable")

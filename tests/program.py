@@ -19,13 +19,7 @@ from pipeline.environment import Environment
 from pipeline.settings import Settings
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
-from tests.lasting_engine import LastingEngine
-
-
-def _stuck(settings: Settings, stores: Stores, timing: Timing) -> Engine:
-    from tests.stuck import stuck_engine  # only here, because it imports torch, which takes seconds
-
-    return stuck_engine(settings, stores, timing)
+from tests.lasting_engine import LastingEngine, StuckEngine
 
 
 def _held(settings: Settings, stores: Stores, timing: Timing) -> Engine:
@@ -53,7 +47,7 @@ ENGINES = {
     "held": _held,
     "signed": _signed,
     "local": Environment().engine,
-    "stuck": _stuck,
+    "stuck": lambda settings, stores, timing: StuckEngine(stores),
     "lasting": lambda settings, stores, timing: LastingEngine(stores),
     "fake": lambda settings, stores, timing: FakeEngine(stores),
 }
