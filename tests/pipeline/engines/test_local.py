@@ -186,7 +186,11 @@ def test_a_result_has_picture_loss_log_record_and_thumbnails(
     assert isinstance(finished, Finished)
     record = finished.record
     assert finished.picture.startswith(b"\x89PNG")
-    assert len(finished.loss_log.splitlines()) == record.evaluations
+    evaluations = finished.loss_log.splitlines()
+    assert len(evaluations) == record.evaluations == 20
+    assert list(json.loads(evaluations[-1])) == [
+        *("step", "scale", "content", "style", "tv", "total", "seconds"),
+    ]
     assert finished.thumbnails.keys() == {record.content.thumbnail, *(s.thumbnail for s in record.styles)}
     (unchanged,) = outcomes(start(stylizer), [replace(seven[0], known=record.input_digest)])
     assert isinstance(unchanged, Unchanged)

@@ -1,7 +1,6 @@
 import base64
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
 from pipeline.stores.sources import Sources
 from pipeline.timing import Timing
-from tests.conftest import COMMAND, FAKE_COMMAND, QUICK_SETTINGS, make_png
+from tests.conftest import FAKE_COMMAND, make_png
 from tests.pipeline.stores.altered import Altered
 
 LIMIT = 1000
@@ -212,10 +211,9 @@ def test_the_program_works_on_a_bucket_as_on_a_folder(seaweed: str) -> None:
         document = {"defaults": {"epochs": 1, "max_size": 48}, "pairs": pairs}
         inbox.write(f"{name}.json", json.dumps(document).encode())
     inbox.write("broken.json", b"{")
-    command = [*COMMAND, "watch", "--once"]
+    command = [*FAKE_COMMAND, "watch", "--once"]
     command += ["--inbox", inbox.url, "--outbox", outbox.url, "--endpoint-url", seaweed]
-    environment = {**os.environ, **QUICK_SETTINGS}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr + done.stdout
     assert "demo-secret" not in done.stdout + done.stderr
     listed = {

@@ -34,7 +34,7 @@ def inbox(tmp_path: Path) -> Path:
 def start(inbox: Path, tmp_path: Path) -> Iterator[Start]:
     runners = []
 
-    def watch(*options: str, engine: str = "local", timing: Mapping[str, float] | None = None) -> Runner:
+    def watch(*options: str, engine: str = "fake", timing: Mapping[str, float] | None = None) -> Runner:
         places = ("--inbox", inbox, "--outbox", tmp_path / "outbox")
         runner = Runner("watch", *places, *options, engine=engine, timing=timing)
         runners.append(runner)
@@ -78,11 +78,8 @@ def test_once_processes_all_manifests_in_the_inbox_and_ends(
     files = {path.name for path in (tmp_path / "outbox" / "half").iterdir()}
     assert files == {"p0.png", "p0.json", "p0.loss.jsonl", "index.html", "thumbs", ".origin.json"}
     record = json.loads((tmp_path / "outbox" / "good" / "p0.json").read_text())
-    lines = (tmp_path / "outbox" / "good" / "p0.loss.jsonl").read_text().splitlines()
     assert record["status"] == "done"
     assert Path(next(event["page"] for event in runner.events if "page" in event)).is_file()
-    assert record["evaluations"] == len(lines) == 20
-    assert json.loads(lines[-1]).keys() == {"step", "scale", "content", "style", "tv", "total", "seconds"}
 
     shutil.copy(inbox / "content.png", inbox / "gone.png")
     remedy = json.loads((inbox / "failed" / "half.error.json").read_text())["remedy"]
@@ -101,7 +98,7 @@ def test_a_manifest_that_cannot_be_moved_to_failed_does_not_block_others(start: 
     (inbox / "failed").write_text("a file, where a folder is needed")
     (inbox / "broken.json").write_text("[]")
     drop(inbox, "good", QUICK)
-    runner = start("--once", engine="fake")
+    runner = start("--once")
     assert runner.finish() == 1
     assert names(inbox / "done") == {"good.json"}
     assert names(inbox) == {"broken.json"}
@@ -112,7 +109,7 @@ def test_a_manifest_that_cannot_be_moved_to_failed_is_not_retried_immediately(
 ) -> None:
     (inbox / "failed").write_text("a file, where a folder is needed")
     drop(inbox, "bad", {**QUICK, "content": "gone.png"})
-    runner = start(engine="fake")
+    runner = start()
     runner.wait_for("manifest started", manifest="bad")
     for name in ("good", "better"):
         drop(inbox, name, QUICK)
@@ -123,7 +120,7 @@ def test_a_manifest_that_cannot_be_moved_to_failed_is_not_retried_immediately(
 
 
 def test_manifests_that_arrive_later_are_processed(start: Start, inbox: Path, tmp_path: Path) -> None:
-    runner = start(engine="fake")
+    runner = start()
     runner.wait_for("watching")
     drop(inbox, "dropped", QUICK)
     runner.wait_for("manifest done", manifest="dropped")
@@ -135,7 +132,7 @@ def test_manifests_that_arrive_later_are_processed(start: Start, inbox: Path, tm
 
 
 def test_an_inbox_that_was_removed_and_recreated_is_watched_again(start: Start, inbox: Path) -> None:
-    runner = start(engine="fake")
+    runner = start()
     runner.wait_for("watching")
     kept = inbox.with_name("kept")
     inbox.rename(kept)
@@ -151,7 +148,7 @@ def test_an_inbox_that_was_removed_and_recreated_is_watched_again(start: Start, 
 )
 def test_polling_uses_no_file_events(start: Start, inbox: Path) -> None:
     for options, listens in (((), True), (("--poll",), False)):
-        runner = start(*options, engine="fake")
+        runner = start(*options)
         runner.wait_for("watching")
         drop(inbox, f"dropped{listens}", QUICK)
         runner.wait_for("manifest done", manifest=f"dropped{listens}")
@@ -163,10 +160,10 @@ def test_polling_uses_no_file_events(start: Start, inbox: Path) -> None:
         runner.kill()
 
 
-@pytest.mark.parametrize(("number", "engine"), [(signal.SIGTERM, "local"), (signal.SIGINT, "lasting")])
-def test_a_signal_hands_the_manifest_back(start: Start, inbox: Path, number: int, engine: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_hands_the_manifest_back(start: Start, inbox: Path, number: int) -> None:
     drop(inbox, "long", QUICK, ENDLESS)
-    runner = start(engine=engine)
+    runner = start(engine="lasting")
     runner.wait_for_all({"event": "pair done"}, {"event": "pair started", "pair": "p1"})
     runner.process.send_signal(number)
     assert runner.finish() == 128 + number
@@ -175,7 +172,7 @@ def test_a_signal_hands_the_manifest_back(start: Start, inbox: Path, number: int
     assert names(inbox / "processing") == set()
 
     drop(inbox, "long", QUICK, QUICK)
-    again = start("--once", engine=engine)
+    again = start("--once", engine="lasting")
     assert again.finish() == 0
     assert (again.count("pair done already"), again.count("pair done")) == (1, 1)
 
@@ -190,7 +187,7 @@ def test_a_second_signal_ends_the_runner_and_loses_no_manifest(start: Start, inb
     assert runner.finish() in (128 + signal.SIGTERM, 128 + signal.SIGINT)
     (left,) = inbox.rglob("long.json")
     drop(left.parent, "long", QUICK)
-    second = start("--once", engine="fake")
+    second = start("--once")
     assert second.finish() == 0
     assert names(inbox / "done") == {"long.json"}
 
@@ -212,7 +209,7 @@ def test_the_next_runner_continues_the_manifest_of_a_killed_runner(
 def test_two_runners_share_an_inbox(start: Start, inbox: Path) -> None:
     for number in range(12):
         drop(inbox, f"m{number}", QUICK)
-    runners = [start("--once", engine="fake"), start("--once", engine="fake")]
+    runners = [start("--once"), start("--once")]
     assert [runner.finish() for runner in runners] == [0, 0]
     assert sum(runner.count("pair done") for runner in runners) == 12
     assert sum(runner.count("pair done already") for runner in runners) == 0
