@@ -48,10 +48,9 @@ def wakes(resources: dict[str, Any], key: str, **changes: Any) -> bool:
     return all(matches(rule, event) for rule in rules)
 
 
-@pytest.mark.parametrize("template", [STACK, BATCH], ids=lambda path: path.name)
-def test_the_linter_reports_no_problem_in_the_template(template: Path) -> None:
+def test_the_linter_reports_no_problem_in_the_templates() -> None:
     linter = Path(sys.executable).parent / "cfn-lint"
-    checked = subprocess.run([linter, template], capture_output=True, text=True)
+    checked = subprocess.run([linter, STACK, BATCH], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout
 
 
