@@ -2,10 +2,12 @@
 
 import errno
 import hashlib
+import itertools
 import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,44 +153,45 @@ VERBS: dict[str, Callable[[FolderStore], object]] = {
 }
 
 
-@pytest.mark.parametrize("calls", range(1, 9))
 @pytest.mark.parametrize("verb", VERBS)
 def test_nothing_is_changed_through_a_folder_that_becomes_a_symbolic_link(
-    store: FolderStore, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, calls: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
-    outside = tmp_path / "outside"
-    for folder in (root / "sub", outside):
-        folder.mkdir()
-        for name in ("there", ".writing-x"):
-            (folder / name).write_text(folder.name)
-    (root / "here").write_text("here")
-    left = calls
+    for calls in itertools.count(1):
+        root, outside = tmp_path / f"{calls}", tmp_path / f"outside-{calls}"
+        for folder in (root / "sub", outside):
+            folder.mkdir(parents=True)
+            for name in ("there", ".writing-x"):
+                (folder / name).write_text(folder.name)
+        (root / "here").write_text("here")
+        with monkeypatch.context() as patch:
+            patch.setattr(os.path, "realpath", _swapping(calls, root, outside))
+            try:
+                result = VERBS[verb](FolderStore(root))
+            except StoreError:
+                result = None
+        if not (root / "away").exists():
+            assert calls > 1
+            return
+        assert result != outside.name.encode()
+        assert {path.name: path.read_text() for path in outside.iterdir()} == {
+            "there": outside.name,
+            ".writing-x": outside.name,
+        }
 
-    def swapping(function: Callable[..., object]) -> Callable[..., object]:
-        """The function, with the folder replaced by a link after a number of calls."""
 
-        def call(*arguments: object, **keywords: object) -> object:
-            nonlocal left
-            result = function(*arguments, **keywords)
-            left -= 1
-            if left == 0:
-                (root / "sub").rename(root / "away")
-                (root / "sub").symlink_to(outside)
-            return result
+def _swapping(calls: int, root: Path, outside: Path) -> Callable[..., str]:
+    """`os.path.realpath`, which replaces a folder by a link after so many calls."""
+    realpath, numbers = os.path.realpath, itertools.count(1)
 
-        return call
+    def swapping(*arguments: Any, **keywords: Any) -> str:
+        result: str = realpath(*arguments, **keywords)
+        if next(numbers) == calls:
+            (root / "sub").rename(root / "away")
+            (root / "sub").symlink_to(outside)
+        return result
 
-    with monkeypatch.context() as patch:
-        patch.setattr(os.path, "realpath", swapping(os.path.realpath))
-        try:
-            result = VERBS[verb](store)
-        except StoreError:
-            result = None
-    assert result != b"outside"
-    assert {path.name: path.read_text() for path in outside.iterdir()} == {
-        "there": "outside",
-        ".writing-x": "outside",
-    }
+    return swapping
 
 
 def test_links_that_lead_inside_are_followed(store: FolderStore, root: Path) -> None:
