@@ -52,7 +52,10 @@ def arm(steps: int, box: Box) -> None:
 
 
 # With a bucket only every fifth step, because each time the lease has to expire.
-@pytest.mark.parametrize(("boxes", "stride"), [("folder_box", 1), ("bucket_box", 5)])
+@pytest.mark.parametrize(
+    ("boxes", "stride"),
+    [("folder_box", 3), ("bucket_box", 5), pytest.param("folder_box", 1, marks=pytest.mark.long)],
+)
 def test_a_runner_killed_at_any_step_loses_nothing_and_no_pair_is_computed_twice(
     boxes: str, stride: int, stylizer: Stylizer, request: pytest.FixtureRequest
 ) -> None:
