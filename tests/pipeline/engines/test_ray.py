@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import nst
 from nst import Stylizer
 from pipeline.engines.base import Engine, Failed, Finished, Outcome, Task
 from pipeline.engines.fake import FakeEngine
@@ -349,8 +351,9 @@ def test_a_machine_that_cannot_see_the_folder_of_images_is_refused_at_the_start(
 
 @pytest.mark.long
 def test_a_machine_with_another_version_is_refused(on_ray: OnRay, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = rf"it has nst-pipeline {re.escape(nst.__version__)}, and this machine has 9\.9; install"
     monkeypatch.setattr("nst.__version__", "9.9")
-    with pytest.raises(UsageError, match=r"it has nst-pipeline 0\.1\.0, and this machine has 9\.9; install"):
+    with pytest.raises(UsageError, match=versions):
         on_ray(fake())
 
 
