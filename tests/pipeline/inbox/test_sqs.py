@@ -79,9 +79,10 @@ def notification(queue: Queue, *keys: str) -> dict[str, Any]:
 
 
 def until(queue: Queue, count: int) -> None:
-    for _ in range(2000):
+    for _ in range(600):
         if queue.messages() == count:
             return
+        time.sleep(0.1)  # nothing announces it
     raise AssertionError(f"{queue.messages()} messages, not {count}; {queue.notes}")
 
 
