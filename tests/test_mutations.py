@@ -9,11 +9,7 @@ from tests.mutations import MUTATIONS
 
 _PARTS = 24  # of the tests that notice mutations, so that several processes share them
 # All of them take ten minutes of a core. The test suite has every 40th one, `make mutations` has all.
-_SUITE = 40
-
-
-def _for_suite(number: int, every: int) -> tuple[pytest.MarkDecorator, ...]:
-    return () if number % every == 0 else (pytest.mark.long,)
+_SUITE = MUTATIONS[::40]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +41,7 @@ def test_without_a_mutation_the_tests_pass(place: Path, part: int) -> None:
 
 @pytest.mark.parametrize(
     "mutation",
-    [pytest.param(m, id=m.name, marks=_for_suite(n, _SUITE)) for n, m in enumerate(MUTATIONS)],
+    [pytest.param(m, id=m.name, marks=() if m in _SUITE else pytest.mark.long) for m in MUTATIONS],
 )
 def test_a_mutation_makes_its_test_fail(place: Path, mutation: Mutation) -> None:
     with mutated(place, mutation):

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,9 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
-from pipeline.engines.fake import FakeEngine
-from pipeline.environment import Environment
 from pipeline.errors import ClaimLostError
 from pipeline.stores.base import History
 from pipeline.stores.folder import FolderStore
@@ -21,6 +17,7 @@ from pipeline.stores.holding import Holding
 from pipeline.stores.mounts import SYSTEM, Tables
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
+from tests.pipeline.calling import Call
 from tests.pipeline.stores.dead import left_by_another_machine
 
 SOON = 0.2  # seconds without a change after which a lock may be taken over
@@ -264,22 +261,13 @@ def test_a_probe_of_locks_leaves_no_file(root: Path) -> None:
 
 
 def test_watch_refuses_a_folder_without_working_locks_unless_it_is_alone(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call_fake: Call
 ) -> None:
     monkeypatch.setattr(fcntl, "flock", no_lock)
-    environment = Environment(Timing(), lambda settings, stores, timing: FakeEngine(stores))
-
-    def exit_code(*flags: str) -> object:
-        outbox = str(tmp_path / "out")
-        monkeypatch.setattr(
-            sys, "argv", ["nst-pipeline", "watch", "--once", "--inbox", str(root), "--outbox", outbox, *flags]
-        )
-        with pytest.raises(SystemExit) as ended:
-            main(environment)
-        return ended.value.code
-
-    assert exit_code() == 2
-    (sentence,) = capsys.readouterr().err.splitlines()
+    command = ("watch", "--once", "--inbox", root, "--outbox", tmp_path / "out")
+    code, output = call_fake(*command)
+    assert code == 2
+    (sentence,) = output.splitlines()
     assert sentence.startswith(f"nst-pipeline: inbox {root}: two runners could take one manifest, because")
     assert sentence.endswith("or start just one runner, with --alone")
-    assert exit_code("--alone") == 0
+    assert call_fake(*command, "--alone")[0] == 0
