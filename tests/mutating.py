@@ -19,7 +19,7 @@ PASSED, FAILED = 0, 1  # exit codes of pytest
 
 @dataclass(frozen=True)
 class Mutation:
-    """A sabotage: `old`, which is in just one file of the folder `place`, or in this file, becomes `new`."""
+    """A sabotage: `old`, which stands once in the file or the folder `place`, becomes `new`."""
 
     name: str
     place: str

@@ -360,7 +360,7 @@ def test_a_failed_gpu_ends_the_tasks_of_its_batch_and_the_engine(
 
 
 class Gate:
-    """Lets a test hold the store whose images cannot be read, or the encoder."""
+    """While it is closed, the images of a store cannot be read."""
 
     def __init__(self) -> None:
         self.closed = True

@@ -4,7 +4,7 @@ from typing import Any
 
 
 class Requests:
-    """What a client has sent, as method and key, since `clear`. `sent` and `received` are bytes of bodies."""
+    """What a client has sent, as method and key, since `clear`. `largest` is of all that it has sent."""
 
     def __init__(self, client: Any, bucket: str) -> None:
         self.made: list[str] = []
