@@ -44,11 +44,17 @@ def directory(entries: Entries, place: int, order: str = "<") -> bytes:
 
 
 def tiff_of(
-    pixels: np.ndarray[Any, Any], photometric: int, order: str = "<", sample: int = 1, **tags: Any
+    pixels: np.ndarray[Any, Any],
+    photometric: int,
+    order: str = "<",
+    sample: int = 1,
+    more: Entries | None = None,
+    below: Entries | None = None,
 ) -> bytes:
     """A TIFF of these samples `(height, width)` or `(height, width, bands)`.
 
-    `sample` is the kind of samples: 1 unsigned, 2 signed, 3 float. `more` has more entries.
+    `sample` is the kind of samples: 1 unsigned, 2 signed, 3 float. `more` has more entries; for `below` see
+    `tiff`.
     """
     bands = pixels.shape[2] if pixels.ndim == 3 else 1
     data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
@@ -64,7 +70,7 @@ def tiff_of(
         279: (LONG, [len(data)]),
         339: (SHORT, [sample] * bands),
     }
-    return tiff({**entries, **tags.get("more", {})}, data, order, tags.get("below"))
+    return tiff({**entries, **(more or {})}, data, order, below)
 
 
 def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -84,6 +90,16 @@ def png(*chunks: tuple[bytes, bytes], wrong: bytes = b"") -> bytes:
         checksum = zlib.crc32(kind + data) ^ (kind == wrong)
         out += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
     return out
+
+
+def png_header(width: int, height: int, bits: int = 8, kind: int = 2) -> tuple[bytes, bytes]:
+    """The first chunk of a PNG file, by default of one with 8-bit RGB."""
+    return b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
+
+
+def without_pixels(width: int, height: int) -> bytes:
+    """A PNG that ends where its pixels would begin."""
+    return png(png_header(width, height)) + struct.pack(">I", 999) + b"IDAT"
 
 
 def with_chunk(data: bytes, kind: bytes, content: bytes, wrong: bytes = b"") -> bytes:

@@ -2,7 +2,6 @@
 
 import io
 import random
-import struct
 import zlib
 from collections.abc import Iterator
 
@@ -14,7 +13,7 @@ from nst import images
 from nst.decoding.profiles import coded_profile, srgb_profile
 from nst.errors import ImageError
 from tests.conftest import make_picture
-from tests.nst.making import LONG, RATIONAL, SHORT, TEXT, jpeg_with, png_of, tiff, tiff_of
+from tests.nst.making import LONG, RATIONAL, SHORT, TEXT, jpeg_with, png, png_header, png_of, tiff, tiff_of
 
 FORMATS = (
     "PNG",
@@ -99,33 +98,21 @@ def test_a_file_with_wrong_bytes_is_decoded_or_rejected(whole: bytes) -> None:
         assert_decoded_or_rejected(bytes(damaged))
 
 
-def chunks(*parts: tuple[bytes, bytes]) -> bytes:
-    """A PNG file of these chunks."""
-    out = b"\x89PNG\r\n\x1a\n"
-    for kind, data in parts:
-        out += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    return out
-
-
-def header(width: int, height: int) -> tuple[bytes, bytes]:
-    return b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-
-
 def hostile() -> Iterator[tuple[str, bytes]]:
     pixels = zlib.compress(b"\0" * 10**6)
     yield (
         "more pixels than any picture has",
-        chunks(header(2**31 - 1, 2**31 - 1), (b"IDAT", pixels), (b"IEND", b"")),
+        png(png_header(2**31 - 1, 2**31 - 1), (b"IDAT", pixels), (b"IEND", b"")),
     )
-    yield "many pixels", chunks(header(60_000, 60_000), (b"IDAT", pixels), (b"IEND", b""))
-    yield "no pixels", chunks(header(0, 0), (b"IDAT", pixels), (b"IEND", b""))
+    yield "many pixels", png(png_header(60_000, 60_000), (b"IDAT", pixels), (b"IEND", b""))
+    yield "no pixels", png(png_header(0, 0), (b"IDAT", pixels), (b"IEND", b""))
     text = b"k\0\0" + zlib.compress(b"a" * 10**7)
     yield (
         "a decompression bomb in a text",
-        chunks(header(20, 20), (b"zTXt", text), (b"IDAT", pixels), (b"IEND", b"")),
+        png(png_header(20, 20), (b"zTXt", text), (b"IDAT", pixels), (b"IEND", b"")),
     )
     profile = b"p\0\0" + zlib.compress(b"\0" * 10**7)
-    yield "a decompression bomb in a profile", chunks(header(20, 20), (b"iCCP", profile), (b"IDAT", pixels))
+    yield "a decompression bomb in a profile", png(png_header(20, 20), (b"iCCP", profile), (b"IDAT", pixels))
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     yield "a long profile", saved("JPEG", icc_profile=srgb + b"\0" * 10**6)
     yield "an invalid profile", saved("PNG", icc_profile=b"\xff" * 1000)

@@ -11,8 +11,7 @@ from PIL import Image
 from nst import ImageError, images
 from tests.conftest import make_picture
 from tests.nst.files import distance, file_of
-from tests.nst.making import png_of
-from tests.nst.test_images import png_header
+from tests.nst.making import png_of, without_pixels
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +57,7 @@ def test_the_limit_of_pixels_is_a_setting() -> None:
     with pytest.raises(ImageError, match=r"too large to decode: 100x100; at most 9,999 pixels are"):
         images.decode(data, most_pixels=9_999)
     with pytest.raises(ImageError, match="too large to decode"):
-        images.decode(png_header(60_000, 60_000))
+        images.decode(without_pixels(60_000, 60_000))
 
 
 def test_threads_decode_at_the_same_time_and_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:

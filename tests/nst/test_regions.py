@@ -16,6 +16,7 @@ from nst.objective import Layers, Objective, style_grams
 from nst.regions import LayerGuide, picture_guides, style_guides
 from nst.vgg import VGG19
 from tests.conftest import make_picture
+from tests.nst.test_objective import seeded
 
 DEFAULT = Layers(Parameters().content_layers, Parameters().style_layers)
 
@@ -280,7 +281,3 @@ def test_only_the_meant_part_of_a_style_counts(vgg: VGG19) -> None:
     for name in layers.style:
         assert torch.allclose(one[name], two[name], rtol=1e-3, atol=1e-5)
         assert (whole[name] - one[name]).norm() > 0.1 * one[name].norm()
-
-
-def seeded(value: int) -> torch.Generator:
-    return torch.Generator().manual_seed(value)

@@ -1,8 +1,6 @@
 import json
 import os
-import struct
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import SHALLOW, make_picture
+from tests.nst.making import without_pixels
 from tests.pipeline.calling import Call, fill
 
 NOBODY = 65534
@@ -76,9 +75,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "zero.png").touch()
     Image.new("RGB", (1, 1)).save(folder / "one.png")
     Image.new("RGB", (16, 2000)).save(folder / "narrow.png")
-    chunk = b"IHDR" + struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
-    header = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    (folder / "huge.png").write_bytes(whole[:8] + header + struct.pack(">I", 999) + b"IDAT")
+    (folder / "huge.png").write_bytes(without_pixels(30000, 30000))
     (folder / "link.png").symlink_to(root / "elsewhere" / "x.png")
     (folder / "bare.png").symlink_to("nothing")
     (folder / "circle.png").symlink_to("circle.png")

@@ -95,11 +95,6 @@ changed = threading.Event()  # set whenever an engine may want more
 
 
 @pytest.fixture
-def listener() -> RecordingListener:
-    return RecordingListener()
-
-
-@pytest.fixture
 def start(listener: RecordingListener) -> Iterator[Start]:
     engines = []
 

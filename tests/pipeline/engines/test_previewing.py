@@ -73,11 +73,6 @@ def previews() -> Announced:
 
 
 @pytest.fixture
-def listener() -> RecordingListener:
-    return RecordingListener()
-
-
-@pytest.fixture
 def start(previews: Announced, listener: RecordingListener) -> Iterator[Callable[[Stylizer], LocalEngine]]:
     engines = []
 

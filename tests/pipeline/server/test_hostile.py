@@ -7,6 +7,7 @@ import zlib
 import pytest
 from PIL import Image
 
+from tests.nst.making import png, png_header
 from tests.pipeline.server.conftest import CONTENT, STYLE, Serve, Served
 from tests.pipeline.server.raw import BOUNDARY, form, head, posted, send
 
@@ -23,13 +24,8 @@ def served(serve: Serve) -> Served:
 
 def bomb(width: int, height: int) -> bytes:
     """A PNG of so many white pixels, of which the data is a few kilobytes."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     rows = zlib.compress(bytes(1000))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return png(png_header(width, height, bits=1, kind=0), (b"IDAT", rows), (b"IEND", b""))
 
 
 def many_frames() -> bytes:
@@ -39,10 +35,6 @@ def many_frames() -> bytes:
     data = bytearray(out.getvalue())
     data[6:10] = struct.pack("<HH", 65535, 65535)
     return bytes(data)
-
-
-def whole(body: bytes, *lines: str) -> bytes:
-    return posted(body, *lines)
 
 
 def with_type(kind: str, body: bytes) -> bytes:
@@ -62,36 +54,36 @@ REQUESTS = {
     "a codec that decodes nothing": with_type(
         f"multipart/form-data; boundary={BOUNDARY}; charset=undefined", form(*IMAGES)
     ),
-    "an empty body": whole(b""),
-    "no parts": whole(form()),
-    "no last boundary": whole(form(*IMAGES)[: -len(BOUNDARY) - 6]),
-    "a part without a name": whole(form(("", CONTENT))),
-    "a part without a disposition": whole(f"--{BOUNDARY}\r\n\r\nx\r\n--{BOUNDARY}--\r\n".encode()),
-    "many fields": whole(form(*((f'name="f{n}"', b"") for n in range(10**5)))),
-    "many equal fields": whole(form(*(('name="epochs"', b"1") for _ in range(10**5)))),
-    "a thousand files": whole(form(*(('name="style_image"; filename="a"', STYLE) for _ in range(1000)))),
-    "a long field": whole(form(*IMAGES, ('name="epochs"', b"1" * 10**7))),
-    "a long name of a field": whole(form(*IMAGES, (f'name="{"n" * 10**5}"', b"1"))),
-    "many headers of a part": whole(
+    "an empty body": posted(b""),
+    "no parts": posted(form()),
+    "no last boundary": posted(form(*IMAGES)[: -len(BOUNDARY) - 6]),
+    "a part without a name": posted(form(("", CONTENT))),
+    "a part without a disposition": posted(f"--{BOUNDARY}\r\n\r\nx\r\n--{BOUNDARY}--\r\n".encode()),
+    "many fields": posted(form(*((f'name="f{n}"', b"") for n in range(10**5)))),
+    "many equal fields": posted(form(*(('name="epochs"', b"1") for _ in range(10**5)))),
+    "a thousand files": posted(form(*(('name="style_image"; filename="a"', STYLE) for _ in range(1000)))),
+    "a long field": posted(form(*IMAGES, ('name="epochs"', b"1" * 10**7))),
+    "a long name of a field": posted(form(*IMAGES, (f'name="{"n" * 10**5}"', b"1"))),
+    "many headers of a part": posted(
         f"--{BOUNDARY}\r\n{'X-A: b' * 2000}\r\n".encode() * 2 + b"\r\n" + form(*IMAGES)
     ),
-    "a name with CRLF": whole(form(*IMAGES, ('name="a%0d%0aSet-Cookie: b"', b"1"))),
-    "a bomb of pixels": whole(form((IMAGES[0][0], bomb(60_000, 60_000)), IMAGES[1])),
-    "a bomb within the limit of pixels": whole(form((IMAGES[0][0], bomb(10_000, 10_000)), IMAGES[1])),
-    "a bomb as a style": whole(form(IMAGES[0], (IMAGES[1][0], bomb(2**31 - 1, 2**31 - 1)))),
-    "a GIF of a huge canvas": whole(form((IMAGES[0][0], many_frames()), IMAGES[1])),
-    "a program as a picture": whole(form((IMAGES[0][0], b"%!PS-Adobe-3.0 EPSF-3.0\n"), IMAGES[1])),
-    "a path as an image": whole(form(('name="content_image"', b"/etc/passwd"), IMAGES[1])),
-    "deep nesting in a field": whole(form(*IMAGES, ('name="epochs"', b"[" * 1200 + b"]" * 1200))),
-    "a path in a field": whole(form(*IMAGES, ('name="style"', b"../../etc/passwd"))),
-    "another manifest in a field": whole(form(*IMAGES, ('name="pairs"', b'[{"content": "/etc/passwd"}]'))),
-    "deep JSON in a field": whole(form(*IMAGES, ('name="content_layers"', b"[" * 60_000))),
-    "a huge number": whole(form(*IMAGES, ('name="seed"', b"9" * 60_000))),
-    "NUL in a field": whole(form(*IMAGES, ('name="format"', b"png\x00"))),
-    "no UTF-8 in a field": whole(form(*IMAGES, ('name="format"', b"\xff\xfe"))),
+    "a name with CRLF": posted(form(*IMAGES, ('name="a%0d%0aSet-Cookie: b"', b"1"))),
+    "a bomb of pixels": posted(form((IMAGES[0][0], bomb(60_000, 60_000)), IMAGES[1])),
+    "a bomb within the limit of pixels": posted(form((IMAGES[0][0], bomb(10_000, 10_000)), IMAGES[1])),
+    "a bomb as a style": posted(form(IMAGES[0], (IMAGES[1][0], bomb(2**31 - 1, 2**31 - 1)))),
+    "a GIF of a huge canvas": posted(form((IMAGES[0][0], many_frames()), IMAGES[1])),
+    "a program as a picture": posted(form((IMAGES[0][0], b"%!PS-Adobe-3.0 EPSF-3.0\n"), IMAGES[1])),
+    "a path as an image": posted(form(('name="content_image"', b"/etc/passwd"), IMAGES[1])),
+    "deep nesting in a field": posted(form(*IMAGES, ('name="epochs"', b"[" * 1200 + b"]" * 1200))),
+    "a path in a field": posted(form(*IMAGES, ('name="style"', b"../../etc/passwd"))),
+    "another manifest in a field": posted(form(*IMAGES, ('name="pairs"', b'[{"content": "/etc/passwd"}]'))),
+    "deep JSON in a field": posted(form(*IMAGES, ('name="content_layers"', b"[" * 60_000))),
+    "a huge number": posted(form(*IMAGES, ('name="seed"', b"9" * 60_000))),
+    "NUL in a field": posted(form(*IMAGES, ('name="format"', b"png\x00"))),
+    "no UTF-8 in a field": posted(form(*IMAGES, ('name="format"', b"\xff\xfe"))),
     "another Host": posted(form(*IMAGES)).replace(b"Host: 127.0.0.1", b"Host: evil.example"),
-    "another Origin": whole(form(*IMAGES), "Origin: http://evil.example"),
-    "a form of another page": whole(form(*IMAGES), "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"),
+    "another Origin": posted(form(*IMAGES), "Origin: http://evil.example"),
+    "a form of another page": posted(form(*IMAGES), "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"),
     "a negative length": head("POST", "/stylize", "Content-Length: -1", "Connection: close"),
     "two lengths": head("POST", "/stylize", "Content-Length: 1", "Content-Length: 2"),
     "length and chunks": head("POST", "/stylize", "Content-Length: 4", "Transfer-Encoding: gzip"),
