@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from manifests.demo_s3 import KEYS, server
+from manifests.demo_s3 import BUCKET, KEYS, server
 from pipeline import cli
 from pipeline.engines.fake import FakeEngine
 from pipeline.environment import Environment
@@ -51,6 +51,17 @@ def aws() -> Iterator[str]:
     host, port = moto.get_host_and_port()
     yield f"http://{host}:{port}"
     moto.stop()
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    """A client of moto, with the bucket "bucket"."""
+    from moto import mock_aws
+
+    with mock_aws():
+        client = connect("s3")
+        client.create_bucket(Bucket=BUCKET)
+        yield client
 
 
 @pytest.fixture

@@ -1,15 +1,12 @@
 """A manifest may be called NAME.JSON, in a folder and in a bucket, through its whole life."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from moto import mock_aws
 
 from pipeline.errors import Problem, UsageError
 from pipeline.inbox.inbox import Inbox, Status
-from pipeline.stores.aws import connect
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
@@ -22,16 +19,12 @@ FOLDERS = ("", "processing/", "done/", "failed/")
 
 
 @pytest.fixture(params=["folder", "memory", "bucket"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "folder":
-        yield FolderStore(tmp_path)
-    elif request.param == "memory":
-        yield MemoryStore(uuid4().hex)
-    else:
-        with mock_aws():
-            client = connect("s3")
-            client.create_bucket(Bucket="bucket")
-            yield S3Store("s3://bucket/in", client)
+        return FolderStore(tmp_path)
+    if request.param == "memory":
+        return MemoryStore(uuid4().hex)
+    return S3Store("s3://bucket/in", request.getfixturevalue("client"))
 
 
 @pytest.fixture

@@ -9,10 +9,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from moto import mock_aws
 
 from pipeline.errors import StoreError, UnavailableError
-from pipeline.stores.aws import connect
 from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
@@ -27,21 +25,18 @@ FILES = ("photos/cat.jpg", "photos/my dog.JPG", f"photos/{NFD}", "photos/2023/de
 
 
 @pytest.fixture(params=["folder", "memory", "bucket"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A store with these files."""
-    with mock_aws():
-        found: Store
-        if request.param == "folder":
-            found = FolderStore(tmp_path)
-        elif request.param == "memory":
-            found = MemoryStore(uuid4().hex)
-        else:
-            client = connect("s3")
-            client.create_bucket(Bucket="bucket")
-            found = S3Store("s3://bucket/in", client)
-        for name in FILES:
-            found.write(name, b"x")
-        yield found
+    found: Store
+    if request.param == "folder":
+        found = FolderStore(tmp_path)
+    elif request.param == "memory":
+        found = MemoryStore(uuid4().hex)
+    else:
+        found = S3Store("s3://bucket/in", request.getfixturevalue("client"))
+    for name in FILES:
+        found.write(name, b"x")
+    return found
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,10 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from manifests.demo_s3 import BUCKET, READER_KEYS
 from pipeline.errors import ClaimLostError
@@ -29,12 +26,9 @@ def inbox(seaweed: str) -> S3Store:
 
 
 @pytest.fixture
-def versioned() -> Iterator[S3Store]:
-    with mock_aws():
-        client = boto3.client("s3")
-        client.create_bucket(Bucket="bucket")
-        client.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
-        yield S3Store("s3://bucket/in", client)
+def versioned(client: Any) -> S3Store:
+    client.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
+    return S3Store("s3://bucket/in", client)
 
 
 def watch(endpoint_url: str, inbox: S3Store, outbox: str, **environment: str) -> Any:

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moto import mock_aws
 
 from pipeline.errors import StoppedError, StoreError
-from pipeline.stores.aws import connect
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.memory import MemoryStore
 from pipeline.stores.s3 import S3Store
@@ -176,20 +174,17 @@ def test_patterns_of_one_search_list_each_folder_once(tree: Path, scanned: list[
     assert len(scanned) == len(set(scanned)) == 5
 
 
-def test_patterns_of_one_search_list_each_prefix_of_a_bucket_once() -> None:
+def test_patterns_of_one_search_list_each_prefix_of_a_bucket_once(client: Any) -> None:
     requests: list[str] = []
-    with mock_aws():
-        client = connect("s3")
-        client.create_bucket(Bucket="bucket")
-        store = S3Store("s3://bucket/in", client)
-        for name in ("photos/a.png", "photos/b.jpg", "art/c.png"):
-            store.write(name, b"x")
-        client.meta.events.register(
-            "before-call.s3.ListObjectsV2", lambda params, **rest: requests.append(params["url"])
-        )
-        shared = Search()
-        patterns = ("photos/*.png", "photos/*.jpg", "photos/a*", "photos/[ab].*", "art/*")
-        found = [store.glob(pattern, shared) for pattern in patterns]
+    store = S3Store("s3://bucket/in", client)
+    for name in ("photos/a.png", "photos/b.jpg", "art/c.png"):
+        store.write(name, b"x")
+    client.meta.events.register(
+        "before-call.s3.ListObjectsV2", lambda params, **rest: requests.append(params["url"])
+    )
+    shared = Search()
+    patterns = ("photos/*.png", "photos/*.jpg", "photos/a*", "photos/[ab].*", "art/*")
+    found = [store.glob(pattern, shared) for pattern in patterns]
     assert found[:3] == [["photos/a.png"], ["photos/b.jpg"], ["photos/a.png"]]
     assert found[4] == ["art/c.png"]
     assert len(requests) == 2

@@ -2,11 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from moto import mock_aws
 
 from pipeline.engines.fake import FakeEngine
 from pipeline.events.listener import PairDone
@@ -15,7 +13,6 @@ from pipeline.inbox.inbox import Inbox
 from pipeline.inbox.triggers import Trigger
 from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.pages import PAIRS
-from pipeline.stores.aws import connect
 from pipeline.stores.base import Store
 from pipeline.stores.opening import Stores
 from pipeline.timing import Timing
@@ -23,14 +20,6 @@ from pipeline.work.session import Session
 from pipeline.work.watch import Watch
 
 COUNT = PAIRS + 20
-
-
-@pytest.fixture
-def client() -> Iterator[Any]:
-    with mock_aws():
-        client = connect("s3")
-        client.create_bucket(Bucket="bucket")
-        yield client
 
 
 def work(stores: Stores, inbox: Store, outbox: Store) -> list[bool]:
