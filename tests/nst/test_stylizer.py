@@ -39,9 +39,9 @@ def test_the_delivered_loss_is_the_objective_at_the_saved_pixels(
 
 def test_a_pair_in_a_batch_gives_the_result_that_it_gives_alone(stylizer: Stylizer) -> None:
     pairs = [
-        prepared(1, style=5, size=(192, 32), epochs=2, style_weight=1e4),
-        prepared(3, style=6, size=(192, 32), epochs=2, style_weight=1e3),
-        prepared(4, style=7, size=(192, 32), epochs=2, style_weight=1e4, tv_weight=100.0),
+        prepared(1, style=5, size=(192, 32), style_weight=1e4),
+        prepared(3, style=6, size=(192, 32), style_weight=1e3),
+        prepared(4, style=7, size=(192, 32), style_weight=1e4, tv_weight=100.0),
     ]
     assert len(pairs[0].contents) == 2
     together = stylizer.run(pairs)
