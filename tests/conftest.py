@@ -16,11 +16,9 @@ if TYPE_CHECKING:
     from nst.vgg import VGG19
     from nst.weights import Weights
 
-# The program as a separate process, and settings that make it fast with small pictures.
-PROGRAM = "from pipeline.start import main; main()"
-COMMAND = [sys.executable, "-c", PROGRAM]
-# The same with an engine that computes nothing: a program that imports torch takes seconds to start.
+# The program as a separate process, with an engine that computes nothing: to import torch takes seconds.
 FAKE_COMMAND = [sys.executable, "-m", "tests.program", "{}", "fake"]
+# Settings that make it fast with small pictures if it computes them.
 QUICK_SETTINGS = {"OMP_NUM_THREADS": "1", "NST_DEVICE": "cpu", "NST_DTYPE": "fp32"}
 # A network of one layer, to save time.
 SHALLOW: dict[str, Any] = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu1_1": 1.0}}

@@ -5,7 +5,8 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from unittest import mock
 
 from aiohttp import ClientSession, DummyCookieJar, TCPConnector, web
 from multidict import CIMultiDict
@@ -105,6 +106,11 @@ def _reset(request: web.Request) -> web.Response:
     if request.transport:
         request.transport.abort()
     return web.Response()
+
+
+def retries_at_once() -> AbstractContextManager[object]:
+    """Let boto3 retry requests without a pause. No public name of botocore does so."""
+    return mock.patch("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
 
 
 @contextmanager

@@ -1,9 +1,12 @@
-"""An inbox, an outbox, and runners in separate processes that do everything except the optimisation."""
+"""An inbox, an outbox, and runners in separate processes.
+
+Those of `Box.start` do everything except the optimisation. Those of `Box.watch` are the program.
+"""
 
 import json
 import os
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,7 @@ from pipeline.work.session import Session
 from pipeline.work.watch import Watch
 from tests.conftest import make_png
 from tests.pipeline.outcome import documents
+from tests.process import Runner
 
 PAIRS = ("p0", "p1")
 BROKEN = 99  # exit code of a runner that raised an exception
@@ -71,9 +75,25 @@ class Box:
         """Write two images, and manifests that each have these pairs of them."""
         for seed, name in enumerate(("a.png", "b.png")):
             self.inbox.write(name, make_png(32, 32, seed))
-        listed = [{"id": pair, "content": "a.png", "style": "b.png", "max_size": 32} for pair in pairs]
         for name in names:
-            self.inbox.write(f"{name}.json", json.dumps({"pairs": listed}).encode())
+            self.drop(name, *({"id": pair} for pair in pairs))
+
+    def drop(self, name: str, *pairs: Mapping[str, object]) -> None:
+        """Write a manifest of pairs of the two images, called p0, p1, ..., with these keys."""
+        images = {"content": "a.png", "style": "b.png", "max_size": 32}
+        listed = [{"id": f"p{number}", **images, **pair} for number, pair in enumerate(pairs)]
+        self.inbox.write(f"{name}.json", json.dumps({"pairs": listed}).encode())
+
+    @property
+    def places(self) -> list[str]:
+        """The options of the program that name the inbox and its server."""
+        server = ["--endpoint-url", self.endpoint_url] if self.endpoint_url else []
+        return ["--inbox", self.inbox.url, *server]
+
+    def watch(self, *options: str, timing: Mapping[str, float] | None = None, engine: str = "fake") -> Runner:
+        """Start the program as a runner; see `Runner`."""
+        arguments = ["watch", *self.places, "--outbox", self.outbox.url, *options]
+        return Runner(*arguments, timing=timing, engine=engine)
 
     def start(self, stylizer: Stylizer, before: Callable[[], None] = lambda: None) -> int:
         """Start a runner for all manifests in the inbox; its process id. It calls `before` when it begins."""

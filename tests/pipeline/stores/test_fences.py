@@ -9,7 +9,7 @@ from manifests.demo_s3 import BUCKET
 from pipeline.errors import ConflictError
 from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
-from tests.faulty import Faulty, proxy
+from tests.faulty import Faulty, proxy, retries_at_once
 
 LIMIT = 1000
 
@@ -17,10 +17,9 @@ Late = tuple[S3Store, Faulty]
 
 
 @pytest.fixture
-def late(seaweed: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Late]:
+def late(seaweed: str) -> Iterator[Late]:
     """A store behind a proxy, which can lose an answer. The client retries without a pause."""
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
-    with proxy(seaweed) as (endpoint_url, network):
+    with retries_at_once(), proxy(seaweed) as (endpoint_url, network):
         yield S3Store(f"s3://{BUCKET}/{uuid4().hex}", connect("s3", endpoint_url)), network
 
 

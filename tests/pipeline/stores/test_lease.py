@@ -18,32 +18,11 @@ from pipeline.stores.s3 import S3Store
 from pipeline.stores.s3_claim import S3Claim
 from pipeline.timing import Timing
 from tests.pipeline.stores.altered import Altered
+from tests.pipeline.stores.claiming import again, claimed, taken_over
 
 LIMIT = 1000
 SHORT = Timing(lease=2.0, lease_renewal=0.5)
 SUSPENDED = Timing(lease=2.0, lease_renewal=math.inf)  # renews nothing, as a process that is suspended
-
-
-def again(store: S3Store, timing: Timing, client: Any = None) -> S3Store:
-    """The same store, as another process opens it."""
-    return S3Store(store.url, client or store.objects.client, timing)
-
-
-def claimed(store: S3Store) -> S3Claim:
-    """The claim on "a"."""
-    claim = store.claim("a", "held/a")
-    assert claim
-    return claim
-
-
-def taken_over(store: S3Store) -> S3Claim:
-    """The claim on "a", as soon as the lease of its holder has lapsed."""
-    claim, until = None, time.monotonic() + 60
-    while claim is None:
-        assert time.monotonic() < until
-        time.sleep(0.05)  # so that the server has time for others
-        claim = store.claim("a", "held/a")
-    return claim
 
 
 def test_a_lease_that_lapsed_is_taken_over_and_the_first_holder_notices(real_store: S3Store) -> None:

@@ -18,33 +18,13 @@ from pipeline.stores.holding import Holding
 from pipeline.stores.s3 import S3Store
 from pipeline.timing import Timing
 from tests.pipeline.stores.altered import Altered
+from tests.pipeline.stores.claiming import again, claimed, taken_over
 from tests.pipeline.stores.requests_made import Requests
 
 LIMIT = 1000
 LARGE = 9 * 2**20  # bytes; more than a runner reads of an object that it only moves
 NOTED = History(crashes=1, pair="p", deaths=2, failed=("q",))
 DEAD = Timing(lease=1.0, lease_renewal=math.inf)  # as if its process had died after its last request
-
-
-def again(store: S3Store, timing: Timing = Timing(), client: Any = None) -> S3Store:
-    """The same store, as another process opens it."""
-    return S3Store(store.url, client or store.objects.client, timing)
-
-
-def claimed(store: S3Store) -> Claim:
-    claim = store.claim("a", "held/a")
-    assert claim
-    return claim
-
-
-def taken_over(store: S3Store) -> Claim:
-    """The claim on "a", as soon as its lease has lapsed."""
-    claim, until = None, time.monotonic() + 60
-    while claim is None:
-        assert time.monotonic() < until
-        time.sleep(0.05)  # so that the server has time for others
-        claim = store.claim("a", "held/a")
-    return claim
 
 
 def lease(store: S3Store) -> Holding:

@@ -1,11 +1,11 @@
 """Real runners with a real S3 server, while the network fails or a runner is suspended."""
 
-import json
 import math
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,14 +17,13 @@ from pipeline.errors import ConflictError, StoreError, UnavailableError
 from pipeline.stores.aws import connect
 from pipeline.stores.s3 import S3Store
 from pipeline.timing import Timing
-from tests.conftest import FAKE_COMMAND, make_png
-from tests.faulty import FAULTS, STALL, Faulty, proxy
-from tests.pipeline.outcome import assert_whole, documents
-from tests.process import Runner
+from tests.conftest import FAKE_COMMAND
+from tests.faulty import FAULTS, STALL, Faulty, proxy, retries_at_once
+from tests.pipeline.box import Box
+from tests.pipeline.outcome import assert_whole
 
 LIMIT = 10**6
 MANIFESTS, PAIRS = 4, 2
-PAIR = {"content": "a.png", "style": "b.png", "max_size": 32, "epochs": 1}
 # Shorter than in production, because otherwise these tests would take minutes.
 HASTY = {"read_timeout": STALL / 2}
 BRIEF = {"lease": 2.0, "lease_renewal": 0.5}
@@ -32,34 +31,12 @@ BRIEF = {"lease": 2.0, "lease_renewal": 0.5}
 IMPATIENT = Timing(read_timeout=STALL / 2, lease=0.0, lease_renewal=math.inf)
 
 
-class Bucket:
-    """An inbox with two images, and an outbox."""
-
-    def __init__(self, endpoint_url: str) -> None:
-        client, run = connect("s3", endpoint_url), uuid4().hex
-        self.endpoint_url = endpoint_url
-        self.inbox, self.outbox = (S3Store(f"s3://{BUCKET}/{run}/{name}", client) for name in ("in", "out"))
-        for seed, name in enumerate(("a.png", "b.png")):
-            self.inbox.write(name, make_png(32, 32, seed))
-
-    def drop(self, name: str, *pairs: Mapping[str, object]) -> None:
-        document = {"pairs": [{**PAIR, "id": f"p{n}", **pair} for n, pair in enumerate(pairs)]}
-        self.inbox.write(f"{name}.json", json.dumps(document).encode())
-
-    def watch(
-        self, *options: str, timing: Mapping[str, float], engine: str, endpoint_url: str = ""
-    ) -> Runner:
-        arguments = ["watch", "--inbox", self.inbox.url, "--outbox", self.outbox.url]
-        arguments += ["--endpoint-url", endpoint_url or self.endpoint_url, *options]
-        return Runner(*arguments, timing=timing, engine=engine)
-
-    def names(self, folder: str) -> set[str]:
-        return documents(self.inbox, folder)
-
-
 @pytest.fixture
-def bucket(seaweed: str) -> Bucket:
-    return Bucket(seaweed)
+def bucket(bucket_box: Callable[[], Box]) -> Box:
+    """An inbox with two images, and an outbox."""
+    box = bucket_box()
+    box.fill([])
+    return box
 
 
 @pytest.fixture
@@ -72,22 +49,20 @@ Shaky = tuple[S3Store, Faulty]
 
 
 @pytest.fixture
-def shaky(faulty: tuple[str, Faulty], monkeypatch: pytest.MonkeyPatch) -> Shaky:
+def shaky(faulty: tuple[str, Faulty]) -> Iterator[Shaky]:
     """A store behind the proxy, whose client has short timeouts and retries without a pause."""
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     endpoint_url, network = faulty
     client = connect("s3", endpoint_url, timing=IMPATIENT)
-    return S3Store(f"s3://{BUCKET}/{uuid4().hex}", client, IMPATIENT), network
+    with retries_at_once():
+        yield S3Store(f"s3://{BUCKET}/{uuid4().hex}", client, IMPATIENT), network
 
 
-def test_with_a_bad_network_all_pairs_are_done_exactly_once(
-    bucket: Bucket, faulty: tuple[str, Faulty]
-) -> None:
+def test_with_a_bad_network_all_pairs_are_done_exactly_once(bucket: Box, faulty: tuple[str, Faulty]) -> None:
     endpoint_url, network = faulty
     for number in range(MANIFESTS):
         bucket.drop(f"m{number}", *[{"seed": number * PAIRS + pair} for pair in range(PAIRS)])
     network.rate = 0.3
-    with bucket.watch("--once", timing=HASTY, endpoint_url=endpoint_url, engine="fake") as runner:
+    with replace(bucket, endpoint_url=endpoint_url).watch("--once", timing=HASTY) as runner:
         assert runner.finish() == 0, runner.events
     assert bucket.names("done") == {f"m{number}.json" for number in range(MANIFESTS)}
     assert not bucket.names("") | bucket.names("processing") | bucket.names("failed")
@@ -176,7 +151,7 @@ def test_a_page_of_a_proxy_in_the_place_of_an_answer_is_a_fault_that_is_waited_f
 
 @pytest.mark.parametrize("denied", ["list", "delete"])
 def test_a_missing_permission_is_reported_at_the_start(
-    bucket: Bucket, faulty: tuple[str, Faulty], denied: str, tmp_path: Path
+    bucket: Box, faulty: tuple[str, Faulty], denied: str, tmp_path: Path
 ) -> None:
     endpoint_url, network = faulty
     if denied == "list":
@@ -193,7 +168,7 @@ def test_a_missing_permission_is_reported_at_the_start(
     assert not bucket.names("processing")
 
 
-def test_a_runner_that_was_suspended_longer_than_its_lease_publishes_nothing(bucket: Bucket) -> None:
+def test_a_runner_that_was_suspended_longer_than_its_lease_publishes_nothing(bucket: Box) -> None:
     bucket.drop("long", {"epochs": 25})
     with bucket.watch("--once", timing=BRIEF, engine="lasting") as first:
         first.wait_for("pair started")

@@ -59,10 +59,8 @@ class DeadlyBefore(Deadly):
 
 
 def poison(box: Box, name: str, before: Sequence[str], bad: str, after: Sequence[str]) -> None:
-    pair = {"content": "a.png", "style": "b.png", "max_size": 32}
-    pairs: list[dict[str, object]] = [{**pair, "id": one} for one in (*before, bad, *after)]
-    pairs[len(before)]["seed"] = Deadly.SEED
-    box.inbox.write(f"{name}.json", json.dumps({"pairs": pairs}).encode())
+    good, others = ([{"id": pair} for pair in pairs] for pairs in (before, after))
+    box.drop(name, *good, {"id": bad, "seed": Deadly.SEED}, *others)
 
 
 def runners_until_all_ended(box: Box, stylizer: Stylizer) -> int:

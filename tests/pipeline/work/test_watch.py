@@ -5,15 +5,14 @@ import os
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROGRAM, SHALLOW, make_picture
+from tests.conftest import SHALLOW, make_picture
+from tests.pipeline.calling import Call
 from tests.process import Runner
 
 QUICK = {"epochs": 1, "max_size": 48, **SHALLOW}
@@ -56,7 +55,7 @@ def names(folder: Path) -> set[str]:
 
 
 def test_once_processes_all_manifests_in_the_inbox_and_ends(
-    start: Start, inbox: Path, tmp_path: Path
+    start: Start, inbox: Path, tmp_path: Path, call: Call
 ) -> None:
     drop(inbox, "good", QUICK, {**QUICK, "style_weight": 1e5})
     drop(inbox, "half", QUICK, {**QUICK, "content": "gone.png"})
@@ -84,10 +83,10 @@ def test_once_processes_all_manifests_in_the_inbox_and_ends(
     shutil.copy(inbox / "content.png", inbox / "gone.png")
     remedy = json.loads((inbox / "failed" / "half.error.json").read_text())["remedy"]
     command = shlex.split(remedy.split("then: nst-pipeline ")[1])
-    retry = [sys.executable, "-c", PROGRAM, *command[:-1], "typo", command[-1]]
-    retried = subprocess.run(retry, cwd=tmp_path, capture_output=True, text=True)
-    assert (retried.returncode, retried.stdout) == (2, "half: waiting again\n")
-    assert retried.stderr.startswith("nst-pipeline: typo: no failed manifest of this name")
+    with chdir(tmp_path):  # the command works in any folder
+        code, said = call(*command[:-1], "typo", command[-1])
+    assert code == 2
+    assert said.startswith("half: waiting again\nnst-pipeline: typo: no failed manifest of this name")
     again = start("--once")
     assert again.finish() == 0
     assert (again.count("pair done already"), again.count("pair done")) == (1, 1)
