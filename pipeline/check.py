@@ -32,7 +32,7 @@ def check(
     Images are relative to the manifest's folder, or lie below the URLs in `allow`. Patterns skip results in
     `outbox`. `caps` are those of the operator. `warn` gets a sentence about each file that a pattern leaves
     out. `fits` raises `NSTError` for a pair that needs more memory than there can be, and returns a warning
-    for one that needs more than is free now. Raises `UsageError` for an URL in `allow` that is none.
+    for one that needs more than is free now. Raises `UsageError` for an entry of `allow` that is no URL.
     """
     results_among = outbox.results_among if outbox else None
     sources = stores.sources(str(path.parent), allow, results_among)
@@ -66,11 +66,12 @@ def _also(others: int) -> str:
 
 
 def memory_of(settings: Settings, warn: Callable[[str], None]) -> Callable[[PreparedPair], str]:
-    """What raises `NSTError` for a pair that needs more memory than these settings or this machine can leave.
+    """A function that compares what a pair needs with the memory of the device.
 
-    It returns a warning for a pair that needs more than is free now, or nothing. With actors, other machines
-    compute the pairs, and nothing is checked. Neither is it if the memory of the device can't be measured, of
-    which `warn` gets a sentence. Raises `UsageError` if there is no such device or type.
+    It raises `NSTError` for a pair that needs more than these settings or this machine allow. It returns a
+    warning for a pair that needs more than is free now, and an empty text for all others. It accepts every
+    pair if actors on other machines compute the pairs, or if the memory of the device can't be measured;
+    then `warn` gets a sentence. Raises `UsageError` if there is no such device or type.
     """
     if settings.engine == "ray":
         return lambda pair: ""

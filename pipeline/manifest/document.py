@@ -10,10 +10,10 @@ from pipeline.manifest.wording import shown
 MAX_BYTES = 32 * 2**20
 # How messages begin about a document of which only the beginning is there.
 _EMPTY, _NOT_UTF_8, _NOT_JSON = "the file is empty", "not UTF-8 text", "not valid JSON"
-# Split a manifest that has more into several. A hundred thousand pairs of twenty keys fit.
+# A manifest of a hundred thousand pairs has fewer if each pair has at most eighteen keys.
 _MOST_VALUES = 2_000_000  # commas and opening brackets: a value takes up to a hundred times its bytes
-# Delete keys that a manifest does not have: all of its objects have fewer.
-_MOST_KEYS = 100  # in one object, so that one object causes few errors
+# In one object, so that one object causes few errors. The kinds of objects in a manifest all have fewer keys.
+_MOST_KEYS = 100
 
 
 def load_object(data: bytes) -> dict[str, Any]:

@@ -25,9 +25,10 @@ _CAPPED = {"max_size": "NST_MOST_SIZE", "epochs": "NST_MOST_EPOCHS"}
 
 
 class _Draft(NamedTuple):
-    """A pair that may have no name yet, and where in the manifest the parameters are that it gives itself.
+    """A pair, which may have no name yet.
 
-    `end` is what its name ends in, if it is of a sweep.
+    `own` has the place in the manifest of each parameter that is not from the defaults. `end` is the end of
+    the name of a pair of a sweep.
     """
 
     id: str | None
@@ -45,7 +46,8 @@ class _Draft(NamedTuple):
 
         Masks are described only where there are some, because the names of other pairs must not change.
         """
-        # Not `model_dump`, which leaves some defaults out: a pair may give one in place of another default.
+        # Not `model_dump`, which leaves out some values that are defaults of the format: a pair may give such
+        # a value because the defaults of its manifest have another one.
         own = {name: getattr(self.parameters, name) for name in self.own}
         described: list[Any] = [[style.weight for style in self.styles], own]
         masks = [[style.region, style.image_region] for style in self.styles]

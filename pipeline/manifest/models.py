@@ -23,7 +23,7 @@ def _one(value: object) -> object:
     return 1 if value == 1 else value  # also 1.0
 
 
-MOST_PAIRS = 100_000  # in one manifest; this many fit into memory and onto one page
+MOST_PAIRS = 100_000  # in one manifest; this many fit into memory
 MOST_STYLES = 16  # in one pair; all of them are in memory at the same time
 
 Id = Annotated[
@@ -108,7 +108,7 @@ class Product(_Strict):
     A list is a sweep: there is a pair for each of its values, and for each combination of several lists.
     """
 
-    # All other keys are parameters, which `parse` checks one by one before.
+    # The other keys are parameters. `parse` checks each of them before it makes a `Product`.
     model_config = ConfigDict(extra="allow")
 
     content: list[Reference] = Field(

@@ -67,7 +67,7 @@ class Outbox:
             if not new and self.origin(manifest) == origin:
                 return
             confirm()
-            # Without a tag: a write that comes late is that of a runner which had this very manifest.
+            # Not with a tag: a runner that writes too late had the same manifest, and writes the same text.
             self.store.write(f"{manifest}/{_ORIGIN}", json.dumps({"manifest": origin}).encode())
 
     def results_among(self, references: Iterable[str]) -> set[str]:

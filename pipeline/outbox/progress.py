@@ -33,7 +33,8 @@ def progress(store: Store) -> dict[str, Progress | NSTError]:
     Raises `StoreError` if the folders of the store cannot be listed.
     """
     names = [name.removesuffix("/") for name in store.names("", _MOST) if name.endswith("/")]
-    folders = [name for name in names if name_matches(name, "*", last=False)]  # such as `lost+found` are none
+    # Without the folders of storage systems, such as `lost+found`.
+    folders = [name for name in names if name_matches(name, "*", last=False)]
     with ThreadPoolExecutor(_THREADS, "plans") as pool:
         found = zip(folders, pool.map(lambda name: _progress_or_error(store, name), folders), strict=True)
         return {name: each for name, each in found if each}

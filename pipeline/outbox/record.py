@@ -91,7 +91,7 @@ class Record(_Model):
     status: Literal["done"] = "done"
     input_digest: str
     picture: str
-    # Of the picture, a JPEG, if browsers do not show its format. If not, it is left out, as are snapshots.
+    # The name of a JPEG of the picture. Records of pictures that browsers show do not have this key.
     thumbnail: str | None = Field(None, exclude_if=lambda value: value is None)
     tags: dict[str, str] = {}  # of the picture and the loss log, by file name; see `Store.tag`
     # The SHA-256 of the same files: by it they are known after they were copied to another store.

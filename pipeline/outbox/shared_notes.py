@@ -210,7 +210,7 @@ class SharedNotes:
     def _create(self, plan: Plan, ids: Sequence[str]) -> Plan:
         """Note the plan; the one that is there now, which another shard may have noted before."""
         self._put_ids(plan, ids)
-        # A move replaces nothing, in a folder neither, where a write with a condition takes two steps.
+        # A move never replaces a file. A conditional write in a folder may: the check comes before the write.
         draft = f"{self._manifest}/{PARTS}/.plan-{uuid4().hex}"
         self._store.write(draft, plan.model_dump_json().encode())
         try:
