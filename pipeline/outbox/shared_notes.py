@@ -15,8 +15,8 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -210,13 +210,9 @@ class SharedNotes:
     def _create(self, plan: Plan, ids: Sequence[str]) -> Plan:
         """Note the plan; the one that is there now, which another shard may have noted before."""
         self._put_ids(plan, ids)
-        # A move never replaces a file. A conditional write in a folder may: the check comes before the write.
-        draft = f"{self._manifest}/{PARTS}/.plan-{uuid4().hex}"
-        self._store.write(draft, plan.model_dump_json().encode())
-        try:
-            self._store.move(draft, f"{self._manifest}/{PARTS}/{_PLAN}")
-        except ConflictError:
-            self._store.remove(draft)
+        with suppress(ConflictError):  # another shard has noted one
+            key = f"{self._manifest}/{PARTS}/{_PLAN}"
+            self._store.replace(key, plan.model_dump_json().encode(), None)
         return self.plan() or plan
 
     def _put_ids(self, plan: Plan, ids: Sequence[str]) -> None:

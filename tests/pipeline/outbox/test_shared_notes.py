@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.errors import Problem
+from pipeline.errors import Problem, UsageError
 from pipeline.manifest.shard import Shard
 from pipeline.outbox.progress import Progress, progress
 from pipeline.outbox.result_folder import ResultFolder
@@ -83,6 +83,19 @@ def test_results_from_before_the_plan_count_once_their_shard_has_ended() -> None
     assert end(plan(), 2) == State(left=0, failed=0)
     assert missing(store) == []
     assert store.tag("m/index.html")
+
+
+def test_of_two_plans_that_are_noted_at_the_same_moment_one_counts() -> None:
+    def come_first(verb: str, key: str) -> None:
+        if (verb, key) == ("replace", "m/.shards/plan.json"):
+            store.before = lambda verb, key: None
+            SharedNotes(store, "m").join(plan("b"), IDS, replace=False)
+
+    store = MemoryStore("same-moment-plans")
+    store.before = come_first
+    with pytest.raises(UsageError, match="shards of something else have begun there"):
+        SharedNotes(store, "m").join(plan(), IDS, replace=False)
+    assert SharedNotes(store, "m").plan() == plan("b")
 
 
 def test_a_plan_of_no_shards_is_damaged() -> None:
