@@ -54,19 +54,20 @@ class Caution:
         `begun`. A pair that has failed may have done so before anything was computed, and does not count.
         """
         with self._lock:
-            self._done += done
+            if not done:
+                # It keeps its deaths: after a hand-back it is tried again.
+                self._claimed.note(self._history.after_stop())
+                return False
+            self._done += 1
             over = self._done >= begun
-            # A pair that has failed keeps its deaths: after a hand-back it is tried again.
-            history = History(failed=self._history.failed) if done else self._history.after_stop()
-            self._claimed.note(replace(history, crashes=0 if over else _SUSPECT))
+            self._claimed.note(History(failed=self._history.failed, crashes=0 if over else _SUSPECT))
             return over
 
-    def found_done(self) -> bool:
-        """A pair was done already, which is progress. Whether no more caution is needed: it still is."""
+    def found_done(self) -> None:
+        """A pair was done already, which is progress, but no reason for less caution."""
         with self._lock:
             if self._history.crashes > _SUSPECT:
                 self._claimed.note(replace(self._history, crashes=_SUSPECT))
-            return False
 
     @property
     def _history(self) -> History:

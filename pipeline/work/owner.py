@@ -226,9 +226,11 @@ class Owner:
         job, caution = handed_out.job, handed_out.job.caution
         if caution is None or job.ended:
             return
-        settled = partial(caution.settled, done, self._engine.begun)
-        if self._settling.wait_for(job, settled if handed_out.task.alone else caution.found_done):
-            job.caution = None
+        if handed_out.task.alone:
+            if self._settling.wait_for(job, partial(caution.settled, done, self._engine.begun)):
+                job.caution = None
+        elif done:
+            self._settling.wait_for(job, caution.found_done)
 
     def _try_again(self, handed_out: HandedOut, reason: str) -> None:
         """An engine died with a pair: compute it again, alone; after three deaths it has failed."""

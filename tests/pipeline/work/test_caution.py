@@ -31,9 +31,11 @@ def stop_at(shop: Make, first: Shop, pair: str) -> Shop:
 class Runners:
     """Runs one runner after the other at one inbox. A runner dies when a deadly pair is computed."""
 
-    def __init__(self, shop: Make, deadly: set[str], batch: int = 1, bad: Sequence[str] = ()) -> None:
-        """`bad` are pairs that fail without harm to the runner."""
-        self._shop, self._deadly, self._batch, self._bad = shop, deadly, batch, bad
+    def __init__(
+        self, shop: Make, deadly: set[str], batch: int = 1, bad: Sequence[str] = (), checks: bool = False
+    ) -> None:
+        """`bad` are pairs that fail and harm no runner. With `checks`, the deadly ones kill when checked."""
+        self._shop, self._deadly, self._batch, self._bad, self._checks = shop, deadly, batch, bad, checks
         self.first: Shop = shop()
         self.deaths = 0
         self.done: list[str] = []  # pairs that were computed and published
@@ -65,7 +67,7 @@ class Runners:
     def _compute(self, task: Task) -> None:
         if task.pair.id in self._bad:
             raise StoreError("its image is bad")
-        if task.pair.id in self._deadly and not task.check_only:
+        if task.pair.id in self._deadly and (self._checks or not task.check_only):
             raise EngineLostError("the runner has died")
 
 
@@ -88,6 +90,22 @@ def test_pairs_that_fail_before_the_one_that_kills_do_not_hide_it(shop: Make, ba
     assert runners.deaths == 3
     assert set(runners.errors()) == {*bad, "p3"}
     assert sorted(runners.done) == sorted({f"p{n}" for n in range(5)} - {*bad, "p3"})
+
+
+@pytest.mark.parametrize("noted", ["", "p0"])
+def test_a_pair_that_fails_is_no_progress_before_one_that_kills_when_it_is_checked(
+    shop: Make, noted: str
+) -> None:
+    runners = Runners(shop, {"p1"}, bad=["p0"], checks=True)
+    runners.first.drop("m", 2)
+    claim = runners.first.inbox.claim("m.json", KEY)
+    assert claim
+    claim.note(History(pair=noted))  # one that is noted is computed without a check
+    runners.first.inbox.abandon(KEY)
+    runners.start_until_all_ended()
+    assert runners.deaths == 2  # the third one was before
+    text = runners.first.inbox.read("failed/m.error.json", LIMIT).decode()
+    assert "3 runners in a row have died with it before any pair was computed" in text
 
 
 def test_a_pair_that_has_killed_a_runner_is_computed_before_any_other_is_noted(shop: Make) -> None:
