@@ -168,18 +168,23 @@ class LocalEngine:
                 raise
             failure = failed(batch[0].task, error)
         # The traceback held memory, which is free only out here.
-        if failure is None:
+        if failure and len(batch) > 1:
+            # The memory is too small, or one of the pairs is bad: smaller batches show which.
+            self._transfer(batch[: len(batch) // 2])
+            self._transfer(batch[len(batch) // 2 :])
+            return
+        if failure:
+            self._outcomes.put(failure)
+        else:
             for entry, result in zip(batch, results, strict=True):
                 if entry.prepared and entry.task.number not in self._cancelled:
                     size = unencoded_bytes(entry.prepared, result)
                     self._outcomes.expect(size)
                     self._encoding.submit(self._encode, entry, result, size)
-        elif len(batch) == 1:
-            self._outcomes.put(failure)
-        else:
-            # The memory is too small, or one of the pairs is bad: smaller batches show which.
-            self._transfer(batch[: len(batch) // 2])
-            self._transfer(batch[len(batch) // 2 :])
+        with (
+            self._changed
+        ):  # these have their outcomes, whatever becomes of the rest of a batch that was halved
+            self._batch = [entry for entry in self._batch if entry not in batch]
 
     def _results(self, batch: Sequence[Waiting]) -> list[Result]:
         pairs = [entry.prepared.pair for entry in batch if entry.prepared]

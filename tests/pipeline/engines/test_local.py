@@ -354,6 +354,27 @@ def test_a_failed_gpu_ends_the_tasks_of_its_batch_and_the_engine(
         engine.take()
 
 
+def test_pairs_that_were_finished_before_the_gpu_failed_with_the_rest_of_their_batch_have_one_outcome(
+    start: Start, stylizer: Stylizer, folder: Path
+) -> None:
+    """The batch of four does not fit. Its first half does, and with the second one the GPU fails."""
+
+    def fits(pairs: Sequence[PreparedPair]) -> bool:
+        if len(gpu.batches) == 3:
+            gpu.refusal = torch.AcceleratorError("CUDA error: unspecified launch failure")
+        return len(gpu.batches) == 2
+
+    gpu = SimulatedGpu(stylizer, fits)
+    engine = start(gpu)
+    found = [
+        (type(outcome), outcome.task.number)
+        for outcome in outcomes(engine, tasks(folder, ["content.png"] * 4))
+    ]
+    assert found == [(Finished, 0), (Finished, 1), (Died, 2), (Died, 3)]
+    with pytest.raises(EngineLostError):
+        engine.take()
+
+
 class Gate:
     """While it is closed, the images of a store cannot be read."""
 
