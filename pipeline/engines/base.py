@@ -30,7 +30,7 @@ class Task:
     priority: int = 0  # tasks of a higher priority go first
     newcomer: bool = False  # of equal priorities, the first turn of a manifest goes before others
     alone: bool = False  # shares no batch, because an engine died with it
-    check_only: bool = False  # computes nothing: the outcome is none of `Finished` and `Died`
+    check_only: bool = False  # computes nothing: the outcome is not `Finished`
     waits: bool = True  # for images that can't be read now; if not, the outcome is then `Unread`
 
     @property

@@ -53,8 +53,7 @@ class Tasks:
     def newcomers(self) -> int:
         """How many tasks of first turns the engine has."""
         with self._lock:
-            found = (self._sent.get(number) for number in self._without_outcome)
-            return sum(handed_out.task.newcomer for handed_out in found if handed_out)
+            return sum(self._sent[number].task.newcomer for number in self._without_outcome)
 
     def next_number(self) -> int:
         """A number that no other task has."""
@@ -63,13 +62,14 @@ class Tasks:
     def add(self, handed_out: HandedOut) -> None:
         """Send a task; one of a suspect is only compared with its result, or waits to be computed alone."""
         job, task = handed_out.job, handed_out.task
-        if job.caution is None:
+        caution = job.caution  # once: another thread ends it
+        if caution is None:
             self.send(handed_out)
-        elif problem := self._settling.wait_for(job, partial(job.caution.blamed, task.pair)):
+        elif problem := self._settling.wait_for(job, partial(caution.blamed, task.pair)):
             self._settling.settle(job, problem)
-        elif job.caution.is_noted(task.pair) and not task.known:
-            # Checks come back in any order, and another pair that is noted before it ends the count of its
-            # deaths.
+        elif caution.is_noted(task.pair) and not task.known:
+            # Without a check, because those come back in any order. If another pair was noted first, the deaths
+            # of this one would be forgotten.
             self.add_single(replace(handed_out, task=replace(task, waits=False)))
         else:
             # Its images are read first, so that a pair is noted only if it can be computed.
@@ -85,8 +85,8 @@ class Tasks:
         """Send the next pair that has to be computed alone, if no other pair is with the engine."""
         while handed_out := self._next_single():
             job = handed_out.job
-            if job.caution and not job.ended:
-                self._settling.wait_for(job, partial(job.caution.begin, handed_out.task.pair))
+            if (caution := job.caution) and not job.ended:
+                self._settling.wait_for(job, partial(caution.begin, handed_out.task.pair))
             if not job.ended:
                 self.send(handed_out)
 

@@ -46,7 +46,7 @@ WORK = (
     Mutation(
         "a suspect's pair is not noted before it is computed",
         "pipeline/work",
-        "self._settling.wait_for(job, partial(job.caution.begin, handed_out.task.pair))",
+        "self._settling.wait_for(job, partial(caution.begin, handed_out.task.pair))",
         "pass",
         "work/test_caution.py"
         "::test_only_the_pair_that_kills_fails_after_three_deaths_and_the_others_are_done",
