@@ -68,8 +68,8 @@ class Tasks:
         elif problem := self._settling.wait_for(job, partial(caution.blamed, task.pair)):
             self._settling.settle(job, problem)
         elif caution.is_noted(task.pair) and not task.known:
-            # Without a check, because those come back in any order. If another pair was noted first, the deaths
-            # of this one would be forgotten.
+            # Without a check, because those come back in any order: if another pair was noted first, the
+            # deaths of this one would be forgotten.
             self.add_single(replace(handed_out, task=replace(task, waits=False)))
         else:
             # Its images are read first, so that a pair is noted only if it can be computed.

@@ -1,5 +1,6 @@
 """The two ways to work: on manifest files once, and on an inbox in rounds, until a signal comes."""
 
+import math
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -61,7 +62,8 @@ def run(
             except NSTError as error:
                 refused += 1
                 report_refused(name or path.stem, problems_of(error), session.listener)
-        refused += 0 if shard else _reserve(jobs, outbox, session, replace)
+        if not shard:
+            refused += _reserve(jobs, outbox, session, replace)
         if not jobs:
             return 1
         if not any(job.pairs for job in jobs):
@@ -162,17 +164,15 @@ class Watch:
         try:
             self._owner.start()
             self._session.listener.hear(WatchBegan(self._inbox.store.url, self._outbox.store.url))
-            if idle is None:
-                self._rounds(once, schedule)
-            else:
-                self._rounds_until_idle(idle)
+            self._rounds(once, schedule, idle)
         finally:
             self._owner.close()
             self._feed.hand_back()
             self._trigger.close()
 
-    def _rounds(self, once: bool, schedule: Schedule | None) -> None:
+    def _rounds(self, once: bool, schedule: Schedule | None, idle: float | None) -> None:
         session, interval = self._session, self._session.timing.scan
+        due, acknowledged = math.inf, False  # when there was no work for `idle` seconds
         while not session.stop.is_set():
             if schedule:
                 seconds = round(schedule.seconds_left())
@@ -181,29 +181,17 @@ class Watch:
             self._trigger.idle(False)
             busy = self._round()
             self._show_ends()
+            # The time is measured from the end of the work.
+            if idle is not None and (busy or due == math.inf):
+                due, acknowledged = time.monotonic() + idle, False
             if once:
                 self._acknowledge()
                 return
-            interval = self._next_interval(interval, busy)
-            self._trigger.idle(True)
-            if not schedule:
-                self._wait(interval)
-
-    def _rounds_until_idle(self, idle: float) -> None:
-        """Work until there was none for so many seconds."""
-        session, interval = self._session, self._session.timing.scan
-        due, acknowledged = 0.0, False
-        while not session.stop.is_set():
-            self._trigger.idle(False)
-            busy = self._round()
-            self._show_ends()
-            # The time is measured from the end of the work.
-            if busy or not due:
-                due, acknowledged = time.monotonic() + idle, False
             if time.monotonic() < due:
                 interval = self._next_interval(interval, busy)
                 self._trigger.idle(True)
-                self._wait(min(interval, due - time.monotonic()))
+                if not schedule:
+                    self._wait(min(interval, due - time.monotonic()))
             elif not acknowledged:
                 # Another round follows, because a message may have come with a manifest.
                 self._acknowledge()
@@ -213,12 +201,13 @@ class Watch:
 
     def _next_interval(self, interval: float, busy: bool) -> float:
         """Requests cost money: the longer nothing happens, the more seldom the inbox is scanned."""
-        return self._session.timing.scan if busy else min(_QUIETER * interval, self._longest_interval())
+        longest = self._trigger.longest_interval or self._inbox.store.idle_interval
+        return self._session.timing.scan if busy else min(_QUIETER * interval, longest)
 
     def _acknowledge(self) -> None:
         """Collect all that waits in the trigger, and let it see which manifests have ended.
 
-        New manifests end that. Otherwise uploads that do not cease would keep this runner from working.
+        It ends once a new manifest is ready: while uploads go on, collecting all of them would have no end.
         """
         while not self._session.stop.is_set() and self._trigger.collect():
             self._show_ends()
@@ -256,6 +245,3 @@ class Watch:
         for _ in range(2):
             if not self._session.stop.is_set() and self._trigger.pending:
                 self._feed.scan()
-
-    def _longest_interval(self) -> float:
-        return self._trigger.longest_interval or self._inbox.store.idle_interval
