@@ -1,39 +1,23 @@
 """Which shard this process works on, from the variables that a scheduler of array jobs sets."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 from pipeline.errors import UsageError
 from pipeline.manifest.shard import Shard
 
 Variables = Mapping[str, str]
 
-
-@dataclass(frozen=True)
-class _Zeroed:
-    """A scheduler that counts tasks from zero and says how many there are."""
-
-    name: str
-    index: str  # the variable with the number of the task
-    count: str  # the variable with the number of tasks
-
-    def shard(self, variables: Variables) -> Shard | None:
-        """The shard of this task; none outside of this scheduler. Raises `UsageError`."""
-        if not variables.get(self.index):
-            return None
-        index, count = (_number(variables, name) for name in (self.index, self.count))
-        if not 0 <= index < count:
-            raise UsageError(
-                f"--shard auto: {self.index} is {index} and {self.count} is {count}, but {self.name} counts "
-                f"{count} tasks from 0; give --shard I/N"
-            )
-        return Shard(index + 1, count)
+# Schedulers that count tasks from zero: the variables with the number of the task and with that of all tasks.
+_FROM_ZERO = {
+    "AWS Batch": ("AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE"),
+    "Kubernetes": ("JOB_COMPLETION_INDEX", "NST_SHARDS"),
+    "Google Batch": ("BATCH_TASK_INDEX", "BATCH_TASK_COUNT"),
+    "Cloud Run": ("CLOUD_RUN_TASK_INDEX", "CLOUD_RUN_TASK_COUNT"),
+}
 
 
-def _slurm(variables: Variables) -> Shard | None:
-    """The shard of a task of a Slurm array, such as 0-15, 1-16 or 0-30:2; none outside of an array."""
-    if not variables.get("SLURM_ARRAY_TASK_ID"):
-        return None
+def _slurm(variables: Variables) -> Shard:
+    """The shard of a task of a Slurm array, such as 0-15, 1-16 or 0-30:2."""
     task, first, last, count = (
         _number(variables, f"SLURM_ARRAY_TASK_{name}") for name in ("ID", "MIN", "MAX", "COUNT")
     )
@@ -49,18 +33,15 @@ def _slurm(variables: Variables) -> Shard | None:
     return Shard(place + 1, count)
 
 
-_SCHEDULERS: dict[str, Callable[[Variables], Shard | None]] = {
-    "Slurm": _slurm,
-    **{
-        name: _Zeroed(name, index, count).shard
-        for name, index, count in (
-            ("AWS Batch", "AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE"),
-            ("Kubernetes", "JOB_COMPLETION_INDEX", "NST_SHARDS"),
-            ("Google Batch", "BATCH_TASK_INDEX", "BATCH_TASK_COUNT"),
-            ("Cloud Run", "CLOUD_RUN_TASK_INDEX", "CLOUD_RUN_TASK_COUNT"),
+def _from_zero(variables: Variables, name: str, *names: str) -> Shard:
+    """The shard of a task of a scheduler, whose variables have these names."""
+    index, count = (_number(variables, each) for each in names)
+    if not 0 <= index < count:
+        raise UsageError(
+            f"--shard auto: {names[0]} is {index} and {names[1]} is {count}, but {name} counts {count} tasks "
+            "from 0; give --shard I/N"
         )
-    },
-}
+    return Shard(index + 1, count)
 
 
 def chosen_shard(text: str, variables: Variables) -> Shard:
@@ -75,7 +56,7 @@ def chosen_shard(text: str, variables: Variables) -> Shard:
     if not found:
         raise UsageError(
             "--shard auto: this process is no task of an array job, because no variable says so "
-            f"({', '.join(_SCHEDULERS)} set one); give --shard I/N"
+            f"({', '.join(['Slurm', *_FROM_ZERO])} set one); give --shard I/N"
         )
     if len(set(found.values())) > 1:
         listed = " and ".join(f"{name} says {shard}" for name, shard in found.items())
@@ -84,9 +65,12 @@ def chosen_shard(text: str, variables: Variables) -> Shard:
 
 
 def _found(variables: Variables) -> Iterator[tuple[str, Shard]]:
-    for name, shard_of in _SCHEDULERS.items():
-        if shard := shard_of(variables):
-            yield name, shard
+    """The schedulers whose array job this process belongs to, and its shard there. Raises `UsageError`."""
+    if variables.get("SLURM_ARRAY_TASK_ID"):
+        yield "Slurm", _slurm(variables)
+    for name, (index, count) in _FROM_ZERO.items():
+        if variables.get(index):
+            yield name, _from_zero(variables, name, index, count)
 
 
 def _number(variables: Variables, name: str) -> int:

@@ -1,8 +1,8 @@
 """The owner of manifests: hands out their pairs, and takes back what an engine made of them.
 
-The feed claims a manifest; from its first pair on, the owner has the claim. The thread that calls `work` hands
-out tasks, and notices when a person has taken a manifest away. Another thread takes the outcomes, and several
-publish them, because a store may need long for each file.
+The feed claims a manifest; from its first pair on, the owner has the claim. The thread that calls `work`
+hands out tasks, and notices when a person has taken a manifest away. Another thread takes the outcomes, and
+several publish them, because a store may need long for each file.
 """
 
 import threading
