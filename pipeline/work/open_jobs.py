@@ -15,7 +15,10 @@ _THREADS = 16  # for claims: to release one takes several requests where the inb
 
 
 class OpenJobs:
-    """Jobs from their first pair until they end. All methods may be called from any thread."""
+    """Jobs from their first pair until they end.
+
+    `left`, `mark_stopping` and `hand_back` may be called from any thread, the others from one.
+    """
 
     def __init__(self, settling: Settling, session: Session) -> None:
         self._settling, self._session = settling, session
@@ -33,9 +36,7 @@ class OpenJobs:
 
     def forget_ended(self) -> None:
         """Forget the jobs that have ended."""
-        for job in list(self._jobs):
-            if job.ended:
-                self._jobs.discard(job)
+        self._jobs = set(self.left())
 
     def check_claims(self) -> None:
         """Every few seconds: stop work on manifests that a person has taken out of `processing/`."""
@@ -65,14 +66,13 @@ class OpenJobs:
             jobs = [job for job in self.left() if not stays(job)]
             for job in jobs:
                 job.ended = True  # first of all: nothing must be published of it while its claim ends
-            claims = [(job, job.claimed) for job in jobs if job.claimed]
             with ThreadPoolExecutor(_THREADS, "release") as pool:
-                attempt = self._settling.attempt
-                releases = [pool.submit(attempt, job, claimed.release) for job, claimed in claims]
-        for release in releases:
-            release.result()
+                for job in jobs:
+                    if job.claimed:
+                        pool.submit(self._settling.attempt, job, job.claimed.release)
         for job in jobs:
             job.close()
         # Last, because writing a log that nobody reads may block.
-        for job, _ in claims:
-            self._session.listener.hear(ManifestLeft(job.name, "manifest handed back"))
+        for job in jobs:
+            if job.claimed:
+                self._session.listener.hear(ManifestLeft(job.name, "manifest handed back"))
