@@ -17,7 +17,6 @@ from pipeline.work.job import Job, job_of_claimed
 from pipeline.work.session import Session
 
 _MOST_REFUSED = 3  # claims in a row that a store may refuse before no more are tried in this scan
-SEARCHING = "the search for the images of a manifest takes long; it goes on"
 
 
 @dataclass(frozen=True)
@@ -155,8 +154,7 @@ class Opener:
         """The job of a claimed manifest; none if it can't be read now, or is refused."""
         self.taken = self.claimed_any = True
         try:
-            with self._session.reporting_slowness(SEARCHING, manifest=claimed.name):
-                search = self._session.search()
+            with self._session.searching(claimed.name) as search:
                 job = job_of_claimed(claimed, self._sources, self._session.caps, search)
             self._can_be_read(claimed)
             return job

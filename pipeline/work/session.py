@@ -55,15 +55,21 @@ class Session:
         """Report something to a person that does not stop the work."""
         self.listener.hear(Note(message, "warning"))
 
-    def search(self) -> Search:
-        """A search for the images of one manifest. It raises `StoppedError` once `stop` is set."""
+    @contextmanager
+    def searching(self, manifest: str) -> Iterator[Search]:
+        """A search for the images of a manifest. It is reported if it takes long.
+
+        It raises `StoppedError` once `stop` is set.
+        """
 
         def step() -> None:
             if self.stop.is_set():
                 raise StoppedError
             self.pulse.beat()
 
-        return Search(step, self.warn)
+        slow = "the search for the images of a manifest takes long; it goes on"
+        with self.reporting_slowness(slow, manifest=manifest):
+            yield Search(step, self.warn)
 
     @contextmanager
     def reporting_slowness(self, message: str, **details: str) -> Iterator[None]:

@@ -17,7 +17,7 @@ from pipeline.outbox.outbox import Outbox
 from pipeline.stores.opening import Stores
 from pipeline.work.feed import FileFeed, InboxFeed
 from pipeline.work.job import Job, job_of_file
-from pipeline.work.opener import SEARCHING, report_refused
+from pipeline.work.opener import report_refused
 from pipeline.work.owner import Owner
 from pipeline.work.reserving import reserve
 from pipeline.work.session import Session
@@ -77,8 +77,8 @@ def _open(
 ) -> Job:
     """The job of a manifest file. Raises `NSTError`."""
     sources = stores.sources(str(path.parent), allow, outbox.results_among)
-    with session.reporting_slowness(SEARCHING, manifest=path.stem):
-        job = job_of_file(path, sources, session.caps, session.search())
+    with session.searching(path.stem) as search:
+        job = job_of_file(path, sources, session.caps, search)
     job.name = name or job.name
     return job
 
