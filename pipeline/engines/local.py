@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import torch
 
@@ -95,13 +94,14 @@ class LocalEngine:
         self._on_change()
 
     def stop(self) -> None:
+        if self._device is None or self._stop.is_set():
+            return
         self._stop.set()
         with self._changed:
             self._changed.notify_all()
-        with suppress(RuntimeError, AttributeError):
-            self._preparing.stop()
-            # Behind the pictures that are being encoded, which are not lost.
-            self._encoding.submit(self._outcomes.put, None)
+        self._preparing.stop()
+        # Behind the pictures that are being encoded, which are not lost.
+        self._encoding.submit(self._outcomes.put, None)
 
     def close(self) -> None:
         self.stop()

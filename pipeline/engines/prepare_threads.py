@@ -55,9 +55,8 @@ class PrepareThreads:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
-        """Stop, and wait for the tasks that have begun."""
-        self._stopped = True
-        self._threads.shutdown(cancel_futures=True)
+        """Wait, after `stop`, for the tasks that have begun."""
+        self._threads.shutdown()
 
     def _prepare(self) -> None:
         """In a thread: prepare the task that goes first."""
