@@ -25,8 +25,8 @@ class Place(Protocol):
     def idle(self) -> bool:
         """Whether it works and has no task."""
 
-    def send(self, tasks: Sequence[Task]) -> None:
-        """Give it tasks."""
+    def send(self, task: Task) -> None:
+        """Give it a task."""
 
     def flush(self) -> None:
         """No more tasks come for now: it computes what it has."""
@@ -48,7 +48,7 @@ def dispatch(waiting: Sequence[Task], workers: Sequence[Place]) -> list[Task]:
     kept = sorted(workers, key=lambda worker: len(worker.tasks))[: len(alone)]
     for task, worker in zip(alone, kept, strict=False):
         if worker.idle:
-            worker.send([task])
+            worker.send(task)
             left.remove(task)
         else:
             worker.flush()  # or a batch of it that is not full would wait for more tasks
@@ -59,7 +59,7 @@ def dispatch(waiting: Sequence[Task], workers: Sequence[Place]) -> list[Task]:
             break
         like = likeness(task)
         best = max(free, key=partial(_fitness, like=like))
-        best.send([task])
+        best.send(task)
         best.last = like
         left.remove(task)
     return left

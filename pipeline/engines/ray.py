@@ -62,7 +62,7 @@ class RayEngine:
         self._staff = Staff(cluster, self._make, self._settings, self._timing, places, listener)
         self._thread = threading.Thread(target=self._work, args=[cluster], name="ray", daemon=True)
         self._thread.start()
-        self._staff.begun.wait()
+        self._staff.decided.wait()
         if self._staff.refusal:
             raise UsageError(self._staff.refusal)
 
@@ -131,7 +131,7 @@ class RayEngine:
             self._outcomes.put(None)
         except Exception as error:
             self._outcomes.put(EngineLostError(f"the Ray cluster can't be used any more: {error}"))
-        self._staff.begun.set()
+        self._staff.decided.set()
 
     def _is_over(self) -> bool:
         return self._stop_by is not None and (not self._staff.working or time.monotonic() > self._stop_by)
@@ -151,10 +151,12 @@ class RayEngine:
                 self._fail(worker, call, answer)
             elif call in worker.calls:
                 worker.calls.discard(call)
-            elif worker.stage in ("waiting", "beginning"):
-                self._staff.go_on(worker, answer)
+            elif worker.stage == "waiting":
+                self._staff.welcome(worker, answer)
+            elif worker.stage == "beginning":
+                self._staff.began(worker, answer)
             elif worker.stage == "doubtful":
-                self._lose(worker, again=True)  # an answer may be lost
+                self._lose(worker)  # an answer may be lost
             else:
                 self._report(worker, answer)
             self._dispatch()
@@ -171,7 +173,7 @@ class RayEngine:
             self._outcomes.put(outcome)
         if report.reason:
             self._listener.hear(Note(f"{worker.machine}: {report.reason}", "warning"))
-            self._lose(worker, again=True)
+            self._lose(worker)
         elif not report.ended:
             worker.ask()
 
@@ -183,7 +185,7 @@ class RayEngine:
             case "silent" if worker.stage == "working":
                 worker.doubt()
             case "silent" | "taken":
-                self._lose(worker, again=True)
+                self._lose(worker)
             case "died":
                 worker.die(error, time.monotonic() + self._timing.ray_dead)
             case "failed":
@@ -194,13 +196,13 @@ class RayEngine:
                     raise error
                 message = f"an answer from {worker.machine or 'an actor'} was lost ({cause(error)})"
                 self._listener.hear(Note(f"{message}; its pairs are computed again", "warning"))
-                self._lose(worker, again=True)
+                self._lose(worker)
 
     def _judge_dead(self, cluster: Cluster) -> None:
         """Decide what has caused the deaths of processes: that of a machine is known only after a while."""
-        for worker, error in self._staff.judged():
+        for worker, error in self._staff.to_judge():
             if worker.node and cluster.lost(worker.node):
-                self._lose(worker, again=True)
+                self._lose(worker)
             else:
                 self._judge(worker, error)
             self._dispatch()
@@ -209,7 +211,7 @@ class RayEngine:
     def _judge(self, worker: Worker, error: RayError) -> None:
         """A worker has died or failed, and its machine is there."""
         if worker.able:
-            self._lose(worker, again=False, reason=reason(worker.machine, error))
+            self._lose(worker, reason(worker.machine, error))
         else:
             self._staff.refuse(worker, f"its process can't start ({cause(error)})")
 
@@ -219,18 +221,18 @@ class RayEngine:
             for worker in self._staff.silent(counts=not self._outcomes.full):
                 why = f"no progress for {self._timing.ray_stuck / 60:.0f} minutes"
                 self._listener.hear(Note(f"{worker.machine}: {why}; its process is ended", "warning"))
-                self._lose(worker, again=False, reason=f"{why} on {worker.machine}")
+                self._lose(worker, f"{why} on {worker.machine}")
                 self._dispatch()
                 self._on_change()
 
-    def _lose(self, worker: Worker, again: bool, reason: str = "") -> None:
-        """Replace a worker, and send its tasks again, or give `Died` for them if one may be the cause."""
+    def _lose(self, worker: Worker, death: str = "") -> None:
+        """Replace a worker, and send its tasks again; if they may be the cause of its death, give `Died`."""
         self._staff.remove(worker)
-        if again or self._stop_by is not None:
-            self._waiting += worker.tasks.values()
-        else:
+        if death and self._stop_by is None:
             for task in worker.tasks.values():
-                self._outcomes.put(Died(task, reason))
+                self._outcomes.put(Died(task, death))
+        else:
+            self._waiting += worker.tasks.values()
 
     def _dispatch(self) -> None:
         if self._stop_by is None:

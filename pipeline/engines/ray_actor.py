@@ -55,12 +55,11 @@ class Actor:
         """Wait until something has happened, and say what."""
         return self._mailbox.fetch()
 
-    def submit(self, tasks: Sequence[Task]) -> None:
-        """Take tasks."""
-        for task in tasks:
-            with self._count:
-                self._engine.submit(task)
-                self._received += 1
+    def submit(self, task: Task) -> None:
+        """Take a task."""
+        with self._count:
+            self._engine.submit(task)
+            self._received += 1
         self._mailbox.change()
 
     def flush(self) -> None:

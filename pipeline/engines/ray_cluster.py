@@ -41,6 +41,9 @@ class Cluster:
             )
         self._folder = Path(tempfile.mkdtemp(prefix="nst-ray-"))
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would ask for permission to report usage
+        # Messages of Ray's other processes are printed by a thread that no option turns off. They are in the
+        # log files of Ray, too.
+        ray._private.worker._worker_logs_enabled = False
         self._log = logging.FileHandler(self._folder / "driver.log", delay=True)
         _log_to(self._log, "ray._private")
         self._nodes: dict[str, Mapping[str, float]] = {}  # the resources of each node that is alive
@@ -167,6 +170,3 @@ def _log_to(handler: logging.Handler, name: str) -> None:
     """Let the lines of a logger go to a file, so that they do not mix with our log."""
     logger = logging.getLogger(name)
     logger.handlers, logger.propagate = [handler], False
-    # Messages of Ray's other processes are printed by a thread that no option turns off. They are in Ray's
-    # own log files, too.
-    ray._private.worker._worker_logs_enabled = False

@@ -39,7 +39,7 @@ class Staff:
         self._cluster, self._listener, self._timing = cluster, listener, timing
         self._begin = make, settings.model_copy(update={"device": cluster.device}), timing, places
         self.workers: list[Worker] = []
-        self.begun = Event()  # one works, or none can
+        self.decided = Event()  # one works, or none can
         self.refusal = ""  # why none can work; empty if one does
         self._removed: list[Worker] = []  # whose processes have to be ended
         self._names = itertools.count(1)
@@ -79,17 +79,10 @@ class Staff:
             for _ in range(len(self.workers), most):
                 self.workers.append(Worker(self._cluster.actor(), f"{next(self._names)}"))
         self._report_lack(now)
-        if self._refused and not self.begun.is_set():
+        if self._refused and not self.decided.is_set():
             self._give_up(now)
 
-    def go_on(self, worker: Worker, answer: Any) -> None:
-        """A worker has answered for the first time, or its engine has started."""
-        if worker.stage == "waiting":
-            self._welcome(worker, answer)
-        else:
-            self._began(worker, answer)
-
-    def _welcome(self, worker: Worker, hello: dict[str, str]) -> None:
+    def welcome(self, worker: Worker, hello: dict[str, str]) -> None:
         """A worker has found a place: start its engine."""
         if hello["version"] == nst.__version__:
             worker.begin(*self._begin, hello)
@@ -98,13 +91,13 @@ class Staff:
         versions = f"it has nst-pipeline {hello['version']}, and this machine has {nst.__version__}"
         self.refuse(worker, f"{versions}; install the same version there")
 
-    def _began(self, worker: Worker, refusal: str) -> None:
+    def began(self, worker: Worker, refusal: str) -> None:
         """The engine of a worker has started, or can't work for this reason."""
         if refusal:
             self.refuse(worker, refusal)
         else:
             worker.ask()
-            self.begun.set()
+            self.decided.set()
 
     def refuse(self, worker: Worker, reason: str) -> None:
         """A worker can't work. No other one is started for a while, because it might get the same place."""
@@ -112,7 +105,7 @@ class Staff:
         now = time.monotonic()
         self._next_start = now + self._timing.ray_refused
         message = f"{worker.machine or 'a machine'} of the Ray cluster can't work: {reason}"
-        if not self.begun.is_set():
+        if not self.decided.is_set():
             self._refused_first = self._refused_first or now
             self._refused.append(message)
         elif message not in self._warned:
@@ -163,10 +156,10 @@ class Staff:
         for worker in self.working:
             worker.watch(pairs, self._timing.watched)
 
-    def judged(self) -> list[tuple[Worker, RayError]]:
+    def to_judge(self) -> list[tuple[Worker, RayError]]:
         """The dead workers whose cause of death can be decided now, with the errors by which they died."""
         now = time.monotonic()
-        return [(each, each.error) for each in self.workers if each.error and now > each.judged]
+        return [(each, each.error) for each in self.workers if each.error and now > each.judge_at]
 
     def _give_up(self, now: float) -> None:
         """Let the start of the engine fail if no worker can work, or if none does after a while."""
@@ -174,7 +167,7 @@ class Staff:
         late = now - self._refused_first > self._timing.ray_first
         if not beginning and (late or len(self._refused) >= max(1, self._cluster.places)):
             self.refusal = self._refused[0]
-            self.begun.set()
+            self.decided.set()
 
     def _report_lack(self, now: float) -> None:
         """Report that there is no place for any worker: after a minute, and then seldom."""

@@ -28,7 +28,7 @@ class Worker:
         self.node = self.machine = ""
         self.able = False  # its engine has started
         self.error: RayError | None = None  # by which it died
-        self.judged = 0.0  # by the clock, when it is decided what has caused its death
+        self.judge_at = 0.0  # by the clock, when it is decided what has caused its death
         self.tasks: dict[int, Task] = {}
         self.needs, self.ended = Needs(), False
         self.silent = 0.0  # seconds without progress, while there should be some
@@ -86,16 +86,16 @@ class Worker:
         self.stage = "doubtful"
         self.answer = self.actor.hello.remote()
 
-    def die(self, error: RayError, judged: float) -> None:
-        """It is dead. What has caused this is decided at the time `judged`."""
-        self.stage, self.error, self.judged = "dead", error, judged
+    def die(self, error: RayError, judge_at: float) -> None:
+        """It is dead. What has caused this is decided at the time `judge_at`."""
+        self.stage, self.error, self.judge_at = "dead", error, judge_at
 
-    def send(self, tasks: Sequence[Task]) -> None:
-        """Give it tasks."""
-        self.tasks |= {task.number: task for task in tasks}
-        self._sent += len(tasks)
+    def send(self, task: Task) -> None:
+        """Give it a task."""
+        self.tasks[task.number] = task
+        self._sent += 1
         self._flushed = False
-        self._call("submit", tasks)
+        self._call("submit", task)
 
     def flush(self) -> None:
         """Say once that no more tasks come for now."""

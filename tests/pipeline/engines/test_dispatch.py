@@ -1,6 +1,5 @@
 """Which worker gets which task."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from nst.parameters import Parameters
@@ -28,8 +27,8 @@ class Place:
     def idle(self) -> bool:
         return not self.tasks
 
-    def send(self, tasks: Sequence[Task]) -> None:
-        self.tasks |= {task.number: task for task in tasks}
+    def send(self, task: Task) -> None:
+        self.tasks[task.number] = task
 
     def flush(self) -> None:
         self.flushed = True

@@ -70,19 +70,19 @@ def staff(cluster: Places, listener: RecordingListener | None = None, **timing: 
 
 def welcome(staff: "Staff", worker: "Worker") -> None:
     """A worker has found a place: its engine begins to start."""
-    staff.go_on(worker, {"version": nst.__version__, "node": "n", "machine": "gpu-1"})
+    staff.welcome(worker, {"version": nst.__version__, "node": "n", "machine": "gpu-1"})
 
 
 def give(worker: "Worker") -> None:
     """It has a task, and gets no more for now."""
-    worker.send([task(1)])
+    worker.send(task(1))
     worker.flush()
 
 
 def begin(staff: "Staff", worker: "Worker", wanted: int = 2) -> None:
     """A worker has found a place, and its engine has started."""
     welcome(staff, worker)
-    staff.go_on(worker, "")
+    staff.began(worker, "")
     worker.take(Report(Needs(wanted=wanted)))
 
 
@@ -92,7 +92,7 @@ def test_a_worker_that_has_tasks_and_is_silent_for_too_long_hangs() -> None:
     idle, busy = ours.workers
     for worker in (idle, busy):
         begin(ours, worker)
-    busy.send([task(1)])
+    busy.send(task(1))
     assert ours.silent(counts=True) == []  # it may wait for another one to share the batch
     busy.flush()
     assert ours.silent(counts=True) == [busy]
@@ -185,7 +185,7 @@ def test_after_a_refusal_no_worker_is_started_for_a_while() -> None:
     ours.top_up(tasks_wait=False)
     refused = ours.workers[0]
     welcome(ours, refused)
-    ours.go_on(refused, "no GPU")
+    ours.began(refused, "no GPU")
     ours.top_up(tasks_wait=True)
     assert refused not in ours.workers
     assert len(ours.workers) == 1
