@@ -8,8 +8,8 @@ from nst.device import pick_device, pick_dtype
 from nst.errors import NSTError
 from nst.memory import Demand, plan
 from nst.pair import PreparedPair
-from pipeline.engines.outcomes import in_words
 from pipeline.engines.prepare import Preparer
+from pipeline.engines.wording import in_words
 from pipeline.errors import Problem, UsageError, problems_of
 from pipeline.outbox.outbox import Outbox
 from pipeline.settings import Caps, Settings

@@ -11,7 +11,7 @@ from nst.result import Evaluation, Result
 from nst.stylizer import Stylizer
 from pipeline.engines.base import Changed, Died, Outcome, Task, Unchanged
 from pipeline.engines.encode import Encoder
-from pipeline.engines.outcomes import Outcomes, failed, unencoded_bytes
+from pipeline.engines.outcomes import Outcomes, unencoded_bytes
 from pipeline.engines.pool import Pool, Waiting
 from pipeline.engines.prepare import Prepared, Preparer
 from pipeline.engines.prepare_threads import PrepareThreads
@@ -19,6 +19,7 @@ from pipeline.engines.previewing import preview_callbacks
 from pipeline.engines.side_by_side import chosen, remembered
 from pipeline.engines.stylizer import make_stylizer
 from pipeline.engines.tiled import note_of_tiles
+from pipeline.engines.wording import failed
 from pipeline.errors import EngineLostError, StoppedError
 from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Listener, Note, TileComputed
 from pipeline.events.previews import Previews
@@ -84,7 +85,9 @@ class LocalEngine:
             self._changed.notify_all()
 
     def take(self) -> Outcome | None:
-        return self._outcomes.take(self._on_change)
+        outcome = self._outcomes.take()
+        self._on_change()
+        return outcome
 
     def cancel(self, manifest: str) -> None:
         with self._changed:

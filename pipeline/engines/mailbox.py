@@ -45,7 +45,7 @@ class Mailbox:
         """`every` is the number of seconds for which evaluations and tiles may wait for others."""
         self._find_needs, self._every = needs, every
         self._changed = threading.Condition()
-        self._urgent, self._due = False, math.inf  # when evaluations must be reported, by the clock
+        self._due = math.inf  # when there is something to report, by the clock
         self._reported = Needs()
         self._events: list[Event] = []
         self._evaluations: dict[tuple[str, str], Evaluated] = {}
@@ -100,9 +100,9 @@ class Mailbox:
         """Wait until there is something to report, and return it."""
         while True:
             with self._changed:
-                while not self._urgent and (seconds := self._due - time.monotonic()) > 0:
+                while (seconds := self._due - time.monotonic()) > 0:
                     self._changed.wait(None if seconds == math.inf else seconds)
-                self._urgent = False
+                self._due = math.inf
             needs = self._find_needs()  # it takes the locks of the engine, which may call `change`
             with self._changed:
                 if needs != self._reported or self._contents:
@@ -116,14 +116,14 @@ class Mailbox:
     def _take(self, needs: Needs) -> Report:
         events = [*self._events, *self._evaluations.values()]
         report = Report(needs, events, tuple(self._outcomes), dict(self._previews), self._ended, self._reason)
-        self._reported, self._due = needs, math.inf
+        self._reported = needs
         for kept in (self._events, self._evaluations, self._outcomes, self._previews):
             kept.clear()
         self._changed.notify_all()
         return report
 
     def _report_now(self) -> None:
-        self._urgent = True
+        self._due = -math.inf
         self._changed.notify_all()
 
     def _report_soon(self) -> None:

@@ -2,15 +2,11 @@
 
 import queue
 import threading
-from collections.abc import Callable
 
-from nst.device import is_out_of_memory
-from nst.errors import NSTError
 from nst.result import Result
-from pipeline.engines.base import Failed, Finished, Outcome, Task
+from pipeline.engines.base import Finished, Outcome
 from pipeline.engines.prepare import Prepared
-from pipeline.errors import EngineLostError, problems_of
-from pipeline.manifest.models import Pair
+from pipeline.errors import EngineLostError
 
 # An engine that reaches one of these wants no more tasks until results are taken.
 _MOST = 64  # results
@@ -52,30 +48,14 @@ class Outcomes:
             self._bytes += _encoded_bytes(item)
         self._queue.put(item)
 
-    def take(self, taken: Callable[[], None]) -> Outcome | None:
-        """Wait for the next one, and call `taken`. Raises the error that ends the engine."""
+    def take(self) -> Outcome | None:
+        """Wait for the next one. Raises the error that ends the engine."""
         item = self._queue.get()
         with self._lock:
             self._bytes -= _encoded_bytes(item)
-        taken()
         if isinstance(item, EngineLostError):
             raise item
         return item
-
-
-def failed(task: Task, error: Exception) -> Failed:
-    """The outcome of a task that ended with an error."""
-    return Failed(task, problems_of(in_words(error, task.pair), task.pair.place, task.pair.id)[0])
-
-
-def in_words(error: Exception, pair: Pair) -> Exception:
-    """An error about a pair; if it is lack of memory, one with the remedy in its place."""
-    if not is_out_of_memory(error):
-        return error
-    p = pair.parameters
-    scale = f" or style_scale from {p.style_scale:g}" if p.style_scale > 1 else ""
-    remedy = f"lower max_size from {p.max_size}{scale}, or end other programs that use this memory"
-    return NSTError(f"too large for the memory at hand; {remedy}")
 
 
 def unencoded_bytes(prepared: Prepared, result: Result) -> int:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.engines.base import Changed, Failed, Task, Unchanged, Unread
-from pipeline.engines.outcomes import Outcomes, failed
+from pipeline.engines.outcomes import Outcomes
 from pipeline.engines.pool import Pool, Waiting
 from pipeline.engines.prepare import Prepared
+from pipeline.engines.wording import failed
 from pipeline.errors import UnavailableError
 from pipeline.events.listener import Listener, StoreUnavailable
 from pipeline.timing import Timing

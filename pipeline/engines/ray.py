@@ -87,7 +87,9 @@ class RayEngine:
             self._dispatch()
 
     def take(self) -> Outcome | None:
-        return self._outcomes.take(self._on_change)
+        outcome = self._outcomes.take()
+        self._on_change()
+        return outcome
 
     def cancel(self, manifest: str) -> None:
         with self._lock:

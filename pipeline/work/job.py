@@ -124,8 +124,8 @@ def job_of_file(path: Path, sources: Sources, caps: Caps = Caps(), search: Searc
 def job_of_claimed(
     claimed: ClaimedManifest,
     sources: Sources,
-    caps: Caps = Caps(),
-    search: Search | None = None,
+    caps: Caps,
+    search: Search,
 ) -> Job:
     """The job of a manifest from an inbox. Raises `NSTError`, also if too many runners have died with it.
 

@@ -33,9 +33,9 @@ from pipeline.outbox.outbox import Outbox
 from pipeline.outbox.pages import Kept
 from pipeline.work.feed import Feed, Given
 from pipeline.work.job import TRIES, Job
+from pipeline.work.lookup import Lookup
 from pipeline.work.open_jobs import OpenJobs
 from pipeline.work.patience import Patience
-from pipeline.work.results import Lookup
 from pipeline.work.session import Session
 from pipeline.work.settling import Settling
 from pipeline.work.tasks import HandedOut, Tasks

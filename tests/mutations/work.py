@@ -86,14 +86,14 @@ WORK = (
         "pipeline/outbox/results.py",
         'refusal = self._refusal(pair) if found.newer else ""',
         'refusal = ""',
-        "work/test_results.py::test_two_versions_do_not_undo_each_other",
+        "work/test_lookup.py::test_two_versions_do_not_undo_each_other",
     ),
     Mutation(
         "a long manifest is resumed record by record",
         "pipeline/outbox/pages.py",
         "if kept and kept.tag == entry.tag:",
         "if False:",
-        "work/test_results.py::test_a_long_manifest_that_is_done_costs_a_few_requests_for_each_page",
+        "work/test_lookup.py::test_a_long_manifest_that_is_done_costs_a_few_requests_for_each_page",
     ),
     # Runners and manifests beside each other.
     Mutation(
@@ -137,7 +137,7 @@ WORK = (
         "pipeline/outbox/result_folder.py",
         "raise UnavailableError(str(error)) from error",
         "raise",
-        "work/test_results.py::test_a_fault_of_the_outbox_is_waited_for_and_reported_once",
+        "work/test_lookup.py::test_a_fault_of_the_outbox_is_waited_for_and_reported_once",
     ),
     Mutation(
         "a suspect whose images are out of reach holds up the others",

@@ -91,7 +91,7 @@ def test_the_bytes_of_snapshots_count_among_those_that_wait(engine: LocalEngine,
     large, waiting = replace(outcome, snapshots={"01.jpg": bytes(512 * MIB)}), Outcomes()
     waiting.put(large)
     assert waiting.full
-    waiting.take(lambda: None)
+    waiting.take()
     assert not waiting.full
 
 

@@ -118,7 +118,7 @@ def test_outcomes_are_full_at_a_number_of_encoded_bytes_and_no_more_when_they_ar
     assert not waiting.full
     waiting.put(large)
     assert waiting.full
-    assert waiting.take(lambda: None) is large
+    assert waiting.take() is large
     assert not waiting.full
 
 
@@ -160,5 +160,5 @@ def test_a_result_counts_from_the_device_until_it_is_taken(stylizer: Stylizer, f
     for _ in range(63):
         waiting.put(Failed(outcome.task, Problem("", "is bad")))
     assert waiting.full
-    waiting.take(lambda: None)
+    waiting.take()
     assert not waiting.full
