@@ -22,7 +22,7 @@ from benchmarks.pictures import PAIRS, Snapshot, judge, prepared, resized
 from nst import Stylizer
 
 RESULTS = Path(__file__).parent / "results"
-EPOCHS, STEPS = 10, 200  # the same number of closures for all three algorithms
+EPOCHS = 10  # of 20 closures, for all three algorithms
 OTHERS = ("documented", "pastiche")
 BRIEF = 4  # epochs of ours; the pictures at equal time are those of this moment
 
@@ -41,7 +41,7 @@ def compare(names: tuple[str, str], size: int) -> tuple[Row, Image.Image]:
 
     theirs = {
         "documented": documented.stylize(content, style, EPOCHS),
-        "pastiche": peer.stylize(content, style, STEPS),
+        "pastiche": peer.stylize(content, style, EPOCHS),
     }
     # A new stylizer for each run, so that its time includes computing the style targets, as for the others.
     (ours,) = Stylizer(device="cpu").run([pair])
@@ -119,7 +119,7 @@ def main() -> None:
         print(table_row(name, rows[name]), flush=True)
         # Write after each pair, because the whole run takes hours.
         results = {"machine": machine, "size": size, "pairs": rows}
-        target.write_text(json.dumps(results, indent=1))
+        target.write_text(json.dumps(results))
         plot.losses(results, RESULTS / f"baseline-{size}.png")
     means = {other: mean_speedup(rows.values(), other) for other in OTHERS}
     print("\nGeometric means: " + ", ".join(f"{mean:.1f} for {name}" for name, mean in means.items()) + ".")

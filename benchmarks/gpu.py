@@ -36,13 +36,13 @@ SQUARES, EVALUATIONS = (1024, 2048, 4096, 8192), 4  # sides of large pictures, a
 
 
 def timed(action: Callable[[], object], times: int) -> float:
-    """Seconds for one call of an action on the device."""
+    """Seconds for one call of an action on the GPU."""
     action()
-    _wait()
+    torch.cuda.synchronize()
     began = time.perf_counter()
     for _ in range(times):
         action()
-    _wait()
+    torch.cuda.synchronize()
     return (time.perf_counter() - began) / times
 
 
@@ -175,11 +175,6 @@ def main() -> None:
         shown = f"{value:.3g}" if isinstance(value, float) else value
         print(f"| {name} | {shown} |", flush=True)
         TARGET.write_text(json.dumps(known, indent=1))
-
-
-def _wait() -> None:
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

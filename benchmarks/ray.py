@@ -136,9 +136,8 @@ def times_of_run(pairs: int, side: int, *arguments: str) -> tuple[float, float]:
         return begun - start, time.monotonic() - begun
 
 
-def main() -> None:
+def main(actors: int = 8, pairs: int = 400) -> None:
     """Print the tables."""
-    actors, pairs = (int(text) for text in (*sys.argv[1:], *("8", "400")[len(sys.argv) - 1 :]))
     print(f"Measured on: {describe()}; SeaweedFS and Ray on the same machine\n")
     with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as endpoint_url:
         bucket = f"s3://{BUCKET}"
@@ -168,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

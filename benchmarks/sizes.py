@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.machine import describe
-from benchmarks.pictures import IMAGES
+from benchmarks.pictures import opened
 from nst import Parameters, PreparedPair, Style, Stylizer, images
 from nst.images import Picture, to_tensor
 
@@ -46,12 +46,6 @@ def similarity(one: Image.Image, other: Image.Image) -> float:
 def _brightness(image: Image.Image) -> Tensor:
     pixels = to_tensor(image).double()
     return (pixels * torch.tensor(_GREY, dtype=torch.float64)[:, None, None]).sum(0)[None, None]
-
-
-def opened(name: str) -> Image.Image:
-    """An example image as it is."""
-    with Image.open(IMAGES / f"{name}.jpg") as image:
-        return image.convert("RGB")
 
 
 def stylized(stylizer: Stylizer, content: str, style: str, size: int) -> Image.Image:
