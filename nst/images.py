@@ -15,13 +15,12 @@ from torch import Tensor
 
 from nst.decoding.decode import (
     MOST_PIXELS,
+    Header,
     Picture,
     decode,
-    decoding_bytes,
-    is_shrunk,
+    header,
     normalise,
     on_white,
-    stored_size,
 )
 from nst.decoding.profiles import srgb_profile
 from nst.decoding.tags import RESOLUTION_UNIT, X_RESOLUTION, Y_RESOLUTION
@@ -37,21 +36,20 @@ with suppress(ImportError):  # so that `Image.open` reads HEIC for users of this
 
 __all__ = [
     "MOST_PIXELS",
+    "Header",
     "Picture",
     "as_saved",
     "check_transparency",
     "decode",
-    "decoding_bytes",
     "encode",
     "from_levels",
-    "is_shrunk",
+    "header",
     "kept_exif",
     "limited",
     "normalise",
     "resize",
     "resized",
     "scaled",
-    "stored_size",
     "to_image",
     "to_levels",
     "to_tensor",

@@ -46,6 +46,20 @@ class Picture:
     colors: Image.Image | None = None
 
 
+@dataclass(frozen=True)
+class Header:
+    """What is known of an image file before it is decoded; all is 0 if it is no picture.
+
+    `stored` is the width and height in the file. `decoded` is that of what `decode` makes of it, before it is
+    turned upright, and `memory` is how many bytes of memory that takes at most; both are 0 for a picture that
+    has too many pixels.
+    """
+
+    stored: tuple[int, int] = (0, 0)
+    decoded: tuple[int, int] = (0, 0)
+    memory: int = 0
+
+
 def decode(data: bytes, long_side: int | None = None, most_pixels: int = MOST_PIXELS) -> Picture:
     """Decode the bytes of an image file.
 
@@ -90,35 +104,18 @@ def _refusing() -> Iterator[None]:
         raise ImageError(f"incomplete or damaged ({cause})") from error
 
 
-def decoding_bytes(data: bytes, long_side: int | None = None, most_pixels: int = MOST_PIXELS) -> int:
-    """Bytes of memory that `decode` takes at most, found from the header alone; 0 for what it refuses."""
-    try:
-        opened = _open(data, most_pixels)
-    except Exception:  # `decode` says what is wrong
-        return 0
-    stored = opened.width * opened.height
-    return stored // _shrink(opened, long_side) ** 2 * opened.memory + stored * opened.memory_stored
-
-
-def stored_size(data: bytes, long_side: int | None = None) -> tuple[int, int] | None:
-    """Width and height of the picture as it is stored, from the header alone; none if there is no picture.
-
-    With `long_side`, as it comes out of `decode` with that `long_side`, before it is turned upright.
-    """
+def header(data: bytes, long_side: int | None = None, most_pixels: int = MOST_PIXELS) -> Header:
+    """Read only the header of an image file; the arguments are those of `decode`."""
     try:
         opened = open_picture(data)
         shrink = _shrink(opened, long_side)
     except Exception:  # `decode` says what is wrong
-        return None
-    return (-(-opened.width // shrink), -(-opened.height // shrink)) if opened.width * opened.height else None
-
-
-def is_shrunk(data: bytes, long_side: int) -> bool:
-    """Whether `decode` would shrink this picture for a long side of this many pixels."""
-    try:
-        return _shrink(open_picture(data), long_side) > 1
-    except Exception:  # `decode` says what is wrong
-        return False
+        return Header()
+    width, height = opened.width, opened.height
+    if not 0 < width * height <= most_pixels:
+        return Header((width, height))
+    memory = width * height // shrink**2 * opened.memory + width * height * opened.memory_stored
+    return Header((width, height), (-(-width // shrink), -(-height // shrink)), memory)
 
 
 def _open(data: bytes, most_pixels: int) -> Opened:

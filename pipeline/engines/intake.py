@@ -18,7 +18,7 @@ def suffix_of_image(data: bytes, most_pixels: int) -> str:
     It shares the memory for decoding with the pairs of this process. Raises `ImageError` for an image that
     cannot be decoded.
     """
-    with DECODING.taken(images.decoding_bytes(data, _LONG_SIDE, most_pixels)):
+    with DECODING.taken(images.header(data, _LONG_SIDE, most_pixels).memory):
         images.decode(data, _LONG_SIDE, most_pixels)
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -34,5 +34,5 @@ def small_picture(picture: bytes) -> bytes:
 
     It shares the memory for decoding with the pairs of this process. Raises `ImageError`.
     """
-    with DECODING.taken(images.decoding_bytes(picture, _LONG_SIDE)):
+    with DECODING.taken(images.header(picture, _LONG_SIDE).memory):
         return thumbnail(images.decode(picture, _LONG_SIDE).rgb, _LONG_SIDE)

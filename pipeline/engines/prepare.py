@@ -163,7 +163,8 @@ class Preparer:
 
         def decoded() -> Style:
             # A style that is shrunk while it is decoded is not right for pairs that need it larger.
-            key = sha256, -most if images.is_shrunk(data, most) else 0
+            header = images.header(data, most, self._most_pixels)
+            key = sha256, 0 if header.decoded == header.stored else -most
             return self._cached(key, lambda: Style(self._decoded(data, most).rgb))
 
         return self._cached((sha256, long_side), lambda: decoded().within(long_side))

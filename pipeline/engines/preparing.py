@@ -3,6 +3,7 @@
 `Preparer` reserves this much, and decodes no image in a larger size than is assumed here.
 """
 
+import math
 from collections.abc import Mapping
 
 from nst import images
@@ -37,43 +38,33 @@ def preparing_bytes(pair: Pair, files: Files, most_pixels: int) -> int:
     Images that cannot be decoded, or that have more than `most_pixels` pixels, count as 0.
     """
     side, parameters = style_side(pair.parameters), pair.parameters
-    content, _ = _decoded(files[pair.content][0], parameters.max_size, most_pixels)
-    content += _enlarging_bytes(files[pair.content][0], parameters)
-    peaks, kept = [_regions_bytes(pair, files)], 0
+    content = images.header(files[pair.content][0], parameters.max_size, most_pixels)
+    peaks, kept = [_regions_bytes(pair, content.stored)], 0
     styles = [entry.image for entry in pair.styles]
     for name in set(styles):
-        peak, pixels = _decoded(files[name][0], side, most_pixels)
-        peaks.append(peak)
+        style = images.header(files[name][0], side, most_pixels)
+        peaks.append(style.memory)
         # A style is shrunk to this side. Each entry may have its own copy, in the colours of the content.
         copies = styles.count(name) if parameters.preserve_color else 0
-        kept += _RGB * min(pixels, side**2) * (1 + copies)
+        kept += _RGB * min(math.prod(style.decoded), side**2) * (1 + copies)
     for name in pair.images[1 + len(styles) :]:
-        peak, pixels = _decoded(files[name][0], mask_side(parameters), most_pixels)
-        peaks.append(peak)
-        kept += pixels
+        mask = images.header(files[name][0], mask_side(parameters), most_pixels)
+        peaks.append(mask.memory)
+        kept += math.prod(mask.decoded)
     # Images are decoded one after the other, and then regions are made. All decoded images stay in memory.
-    return content + kept + max(peaks)
+    return content.memory + _enlarging_bytes(pair.parameters, content.stored) + kept + max(peaks)
 
 
-def _decoded(data: bytes, side: int, most_pixels: int) -> tuple[int, int]:
-    """Bytes of memory that it takes to decode an image for this long side, and its pixels then."""
-    peak = images.decoding_bytes(data, side, most_pixels)
-    width, height = images.stored_size(data, side) or (0, 0)
-    return peak, width * height if peak else 0
-
-
-def _regions_bytes(pair: Pair, files: Files) -> int:
+def _regions_bytes(pair: Pair, content: tuple[int, int]) -> int:
     """Bytes of memory that it takes to make the regions of a pair, if it has some."""
-    size, regions = images.stored_size(files[pair.content][0]), {entry.region for entry in pair.styles}
-    if size is None or (regions == {None} and pair.keep is None):
+    regions = {entry.region for entry in pair.styles}
+    if not all(content) or (regions == {None} and pair.keep is None):
         return 0
-    return regions_bytes(images.scaled(size, result_side(size, pair.parameters)), len(regions))
+    return regions_bytes(images.scaled(content, result_side(content, pair.parameters)), len(regions))
 
 
-def _enlarging_bytes(content: bytes, parameters: Parameters) -> int:
-    """Bytes of memory that it takes to enlarge a content, of which this is the file."""
-    size = images.stored_size(content)
-    if size is None or result_side(size, parameters) <= max(size):
+def _enlarging_bytes(parameters: Parameters, content: tuple[int, int]) -> int:
+    """Bytes of memory that it takes to enlarge a content, if it is enlarged."""
+    if not all(content) or result_side(content, parameters) <= max(content):
         return 0
-    width, height = images.scaled(size, parameters.max_size)
-    return _ENLARGED * width * height
+    return _ENLARGED * math.prod(images.scaled(content, parameters.max_size))

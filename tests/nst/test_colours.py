@@ -137,4 +137,4 @@ def test_hdr_is_refused_by_name(form: str, transfer: int, name: str) -> None:
     )
     with pytest.raises(ImageError, match=name):
         images.decode(hdr)
-    assert images.decoding_bytes(hdr) == 0
+    assert images.header(hdr).memory == 0

@@ -217,6 +217,6 @@ def test_a_huge_picture_is_rejected_by_its_header() -> None:
 )
 def test_the_memory_for_decoding_is_known_from_the_header(image: Image.Image, copies: int) -> None:
     data = file_of(image, "PNG")
-    assert images.decoding_bytes(data) == SIZE[0] * SIZE[1] * 4 * copies
-    assert images.decoding_bytes(without_pixels(9000, 7000)) == 9000 * 7000 * 4 * 4
-    assert images.decoding_bytes(b"text") == images.decoding_bytes(without_pixels(30000, 30000)) == 0
+    assert images.header(data).memory == SIZE[0] * SIZE[1] * 4 * copies
+    assert images.header(without_pixels(9000, 7000)).memory == 9000 * 7000 * 4 * 4
+    assert images.header(b"text").memory == images.header(without_pixels(30000, 30000)).memory == 0

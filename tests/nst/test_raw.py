@@ -32,7 +32,7 @@ RAW = {
 def test_a_raw_file_is_refused(data: bytes) -> None:
     with pytest.raises(ImageError, match=r"a camera's raw file, which must be developed first"):
         images.decode(data)
-    assert images.decoding_bytes(data) == 0
+    assert images.header(data).memory == 0
 
 
 def test_a_tiff_whose_first_picture_is_a_preview_is_read_at_full_size() -> None:

@@ -32,7 +32,7 @@ def test_a_mask_counts_in_the_size_in_which_it_is_decoded(tmp_path: Path, style_
     mask = (tmp_path / "mask.png").read_bytes()
     files = {"c": make_png(), "s": make_png(64, 64), "mask": mask}
     found = needed(files, StyleEntry(image="s"), keep="mask", max_size=8000, style_scale=style_scale)
-    assert found >= images.decoding_bytes(mask, 8000) > images.decoding_bytes(mask, 800)
+    assert found >= images.header(mask, 8000).memory > images.header(mask, 800).memory
 
 
 def test_all_styles_and_masks_of_a_pair_count_because_they_stay_in_memory() -> None:
@@ -65,5 +65,5 @@ def test_regions_count_in_the_size_of_the_result() -> None:
 def test_a_file_that_is_not_an_image_counts_nothing() -> None:
     style = file_of(plain("RGB", "red"), "PNG")
     assert (
-        needed({"c": b"text", "s": style}, StyleEntry(image="s")) == images.decoding_bytes(style) + 4 * 20**2
+        needed({"c": b"text", "s": style}, StyleEntry(image="s")) == images.header(style).memory + 4 * 20**2
     )
