@@ -25,12 +25,13 @@ class Samples:
     lab: bool = False
     pixels: NDArray[np.uint8] | None = None
 
+    def without_alpha(self) -> "Samples":
+        """The same without its transparency."""
+        return Samples(self.image.extract_band(0, n=self.image.bands - 1)) if self.alpha else self
+
     def without_zero_alpha(self) -> "Samples":
         """The same without its transparency, if that is zero throughout."""
-        colours = self.image.bands - self.alpha
-        if not self.alpha or self.image[colours].max() > 0:
-            return self
-        return Samples(self.image.extract_band(0, n=colours))
+        return self if self.alpha and self.image[self.image.bands - 1].max() > 0 else self.without_alpha()
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ import io
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from PIL import Image
+from PIL.PsdImagePlugin import PsdImageFile
 
 from nst.decoding import vips
 from nst.decoding.depth import of_floats, of_integers
@@ -19,6 +21,7 @@ Image.init()
 # decode them.
 _FORMATS = [name for name in Image.OPEN if name not in ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")]
 _MAY_BE_ADOBE_RGB = {"JPEG", "MPO", "TIFF"}  # by EXIF; without a profile, other formats are sRGB
+_ALPHA_IDENTIFIERS = 1053  # the number of a resource of PSD
 _MEMORY, _MEMORY_ALPHA, _MEMORY_DEEP = 24, 32, 32
 # Modes that are read as others, without a loss.
 _READ_AS = {"1": "L", "P": "RGB", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "La": "LA"}
@@ -27,8 +30,7 @@ _READ_AS = {"1": "L", "P": "RGB", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "
 def open_file(data: bytes, form: str | None = None) -> Opened:
     """Read the header of a file in this format of Pillow, or in any. Raises Pillow's errors."""
     image = Image.open(io.BytesIO(data), formats=[form] if form else _FORMATS)
-    declared = _declares_alpha(data, image.format)
-    return opened(image, lambda samples: samples if declared else samples.without_zero_alpha())
+    return opened(image, partial(_checked, data, image))
 
 
 def opened(image: Image.Image, checked: Callable[[Samples], Samples] = lambda samples: samples) -> Opened:
@@ -92,6 +94,29 @@ def upright(notes: Notes, image: Image.Image) -> Notes:
         return notes
     dpi = notes.dpi[::-1] if notes.dpi and notes.orientation > 4 else notes.dpi
     return replace(notes, orientation=1, dpi=dpi)
+
+
+def _checked(data: bytes, image: Image.Image, samples: Samples) -> Samples:
+    """The samples without a band that is no transparency."""
+    if isinstance(image, PsdImageFile) and _is_selection(data, image):
+        return samples.without_alpha()
+    return samples if _declares_alpha(data, image.format) else samples.without_zero_alpha()
+
+
+def _is_selection(data: bytes, image: PsdImageFile) -> bool:
+    """Whether a band of a PSD file beyond its colours is a selection that somebody has saved.
+
+    It is the transparency if the number of layers is negative (Adobe's specification, section "Layer info").
+    Without layers, the identifier of the transparency is 0.
+    """
+    at = 26
+    for _ in range(2):  # the palette and the resources, each behind its length
+        at += 4 + int.from_bytes(data[at : at + 4])
+    of_section, of_layers, count = (data[at + n : at + m] for n, m in ((0, 4), (4, 8), (8, 10)))
+    if any(of_section) and any(of_layers) and any(count):
+        return int.from_bytes(count, signed=True) > 0
+    known = next((content for number, _, content in image.resources if number == _ALPHA_IDENTIFIERS), b"")
+    return bool(known) and all(any(known[n : n + 4]) for n in range(0, len(known), 4))
 
 
 def _declares_alpha(data: bytes, form: str | None) -> bool:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -96,3 +97,27 @@ def test_colours_of_16_bits_that_were_multiplied_by_alpha_are_divided_by_it() ->
     assert found.alpha and found.alpha.getpixel((3, 3)) == 128
     # Half of the colours 40000, 20000 and 10000 of 65535, on white.
     assert found.rgb.getpixel((3, 3)) == pytest.approx((205, 166, 147), abs=1)
+
+
+def psd(layers: int, identifiers: Sequence[int] = ()) -> bytes:
+    """A PSD whose fourth band is 0 everywhere, with this number of layers, and identifiers of its bands."""
+    resource = struct.pack(f">{len(identifiers)}I", *identifiers)
+    resources = b"8BIM" + struct.pack(">HHI", 1053, 0, len(resource)) + resource if identifiers else b""
+    count = struct.pack(">Ihh", 4, layers, 0) if layers else b""
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 4, SIZE, SIZE, 8, 3)
+    parts = (struct.pack(">I", len(part)) + part for part in (b"", resources, count))
+    return head + b"".join(parts) + b"\0\0" + b"".join(bytes([v]) * SIZE**2 for v in (60, 180, 90, 0))
+
+
+@pytest.mark.parametrize("data", [psd(1), psd(0, [7])], ids=["layers", "no layers"])
+def test_a_saved_selection_of_a_psd_is_no_transparency(data: bytes) -> None:
+    found = images.decode(data)
+    assert found.alpha is None
+    assert found.rgb.getpixel((3, 3)) == (60, 180, 90)
+
+
+@pytest.mark.parametrize("data", [psd(-1), psd(-1, [0, 7]), psd(0), psd(0, [0])])
+def test_the_transparency_of_a_psd_is_read(data: bytes) -> None:
+    found = images.decode(data)
+    assert found.alpha is not None
+    assert found.alpha.getextrema() == (0, 0)
