@@ -24,13 +24,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from unittest import mock
 
 from manifests.demo_s3 import server
 from nst import Stylizer
 from pipeline.stores.aws import connect
 from tests.campaign import begin, end, print_row
-from tests.faulty import STALL, proxy
+from tests.faulty import STALL, proxy, retries_at_once
 from tests.pipeline.box import BRIEF, Box, in_bucket, in_folder
 from tests.pipeline.hazards import Hazards
 from tests.pipeline.people import People
@@ -84,12 +83,11 @@ def finish(box: Box, stylizer: Stylizer, people: People, verdict: Verdict) -> No
 @contextmanager
 def places(root: Path) -> Iterator[list[Place]]:
     """A folder, a bucket, and the same bucket through a bad network, which only the runners use."""
-    at_once = mock.patch("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     with server(root) as direct, proxy(direct) as (through, network):
         network.rate = BAD
         bucket = partial(in_bucket, root, connect("s3", direct))
         impatient = replace(BRIEF, read_timeout=STALL / 2)  # for the runners only, not for the checks
-        with at_once:
+        with retries_at_once():
             yield [
                 Place("folder", partial(in_folder, root), span=0.15),
                 Place("bucket", bucket, span=0.3),
@@ -105,7 +103,7 @@ def places(root: Path) -> Iterator[list[Place]]:
 def main() -> None:
     """Print the table."""
     signed, bad = Signed(Stylizer(device="cpu", dtype="fp32")), list[str]()
-    kills, seed = begin(500, ["place", "runners", *Verdict.COUNTED, *Verdict.VIOLATIONS])
+    kills, seed = begin(500, ["place", "runners", *Verdict.COUNTED, *Verdict.KINDS])
     numbers = [int(text) for text in sys.argv[3:4]] or [1, 4]
     with tempfile.TemporaryDirectory() as root, places(Path(root)) as found:
         for place in found:

@@ -27,14 +27,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from subprocess import TimeoutExpired
-from typing import ClassVar, Protocol
 
 from manifests.demo_s3 import server
 from pipeline.inbox.inbox import Inbox
 from pipeline.stores.aws import connect
 from tests.campaign import begin, end, print_row
 from tests.pipeline.box import Box, in_bucket, in_folder
-from tests.pipeline.signed import check_signatures
+from tests.pipeline.verdict import Violations
 from tests.process import Event, Runner
 from tests.ray_cluster import Node, cluster
 
@@ -44,32 +43,21 @@ _EXITS = (0, 1, -signal.SIGKILL)
 _ACTOR = b"ray::Actor"  # the title that Ray gives to the process of an actor
 
 
-class Harm(Protocol):
-    """Kills something now and then."""
-
-    seconds: float  # between two kills, at most; and from the first pair of a runner to the first kill
-    runner: Runner  # that works now
-
-    def kill(self) -> bool:
-        """Kill one process, if there is one of this kind now."""
+Kill = Callable[[Runner], bool]
+"""Kills one process of a kind, if there is one now. It gets the runner that works."""
 
 
-class Actors:
-    """Kills actors."""
+def actors(address: str, chance: random.Random) -> Kill:
+    """Kills any actor that has a process."""
 
-    seconds = 2.0
-    runner: Runner
-
-    def __init__(self, address: str, chance: random.Random) -> None:
-        self._chance = chance
-
-    def kill(self) -> bool:
-        """Kill any actor that has a process."""
+    def kill(runner: Runner) -> bool:
         processes = sorted(int(name) for name in os.listdir("/proc") if name.isdecimal())
         if not (actors := [process for process in processes if _is_actor(process)]):
             return False
-        os.kill(self._chance.choice(actors), signal.SIGKILL)
+        os.kill(chance.choice(actors), signal.SIGKILL)
         return True
+
+    return kill
 
 
 def _is_actor(process: int) -> bool:
@@ -78,51 +66,44 @@ def _is_actor(process: int) -> bool:
     return False
 
 
-class Nodes:
-    """Kills the second node of the cluster, and adds another one."""
+def nodes(address: str, chance: random.Random) -> Kill:
+    """Takes the second node of the cluster away, and adds another one."""
+    node = Node(address)
 
-    seconds = 10.0  # a new node needs some until it has an actor
-    runner: Runner
-
-    def __init__(self, address: str, chance: random.Random) -> None:
-        self._address = address
-        self._node = Node(address)
-
-    def kill(self) -> bool:
-        """Take the node away."""
-        self._node.kill()
-        self._node = Node(self._address)
+    def kill(runner: Runner) -> bool:
+        nonlocal node
+        node.kill()
+        node = Node(address)
         return True
 
+    return kill
 
-class Owners:
-    """Kills the runner."""
 
-    seconds = 4.0
-    runner: Runner
+def owners(address: str, chance: random.Random) -> Kill:
+    """Kills the runner; nothing else of it is left to end its actors."""
 
-    def __init__(self, address: str, chance: random.Random) -> None:
-        pass
-
-    def kill(self) -> bool:
-        """Kill it; nothing else of it is left to end its actors."""
-        self.runner.process.kill()
+    def kill(runner: Runner) -> bool:
+        runner.process.kill()
         return True
+
+    return kill
 
 
 @dataclass
 class Row:
-    """What was done to runners in all boxes of one row. `found` has the violations, by kind."""
+    """What was done to runners in all boxes of one row.
 
-    KINDS: ClassVar = ("lost", "mixed", "twice", "exit")
+    `seconds` is the time between two kills, at most; and from the first pair of a runner to the first kill.
+    """
 
-    harm: Harm
+    kill: Kill
+    seconds: float
     address: str
     chance: random.Random
     killed: int = 0
     retried: int = 0
     boxes: int = 0
-    found: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in Row.KINDS})
+    found: Violations = field(default_factory=Violations)
 
     def work(self, make: Callable[[], Box], kills: int) -> None:
         """Fill boxes and let runners work on them, until so many processes were killed."""
@@ -137,41 +118,35 @@ class Row:
 
     def _run(self, box: Box) -> Sequence[Event]:
         """Run one runner to its end, whatever that is; its log."""
-        command = ["watch", "--inbox", box.inbox.url, "--outbox", box.outbox.url, "--once", "--engine", "ray"]
-        if box.endpoint_url:
-            command += ["--endpoint-url", box.endpoint_url]
-        with Runner(*command, "--ray-address", self.address, timing=TIMING, engine="signed") as runner:
-            self.harm.runner = runner
-            while runner.begins() and not _ended(runner, self.chance.uniform(0, self.harm.seconds)):
-                self.killed += self.harm.kill()
+        options = ["--once", "--engine", "ray", "--ray-address", self.address]
+        with box.watch(*options, timing=TIMING, engine="signed") as runner:
+            while runner.begins() and not _ended(runner, self.chance.uniform(0, self.seconds)):
+                self.killed += self.kill(runner)
             code = runner.finish()
         if code not in _EXITS:
-            self.found["exit"].append(f"{box.inbox.url}: exit code {code}")
+            self.found.add("exit", f"{box.inbox.url}: exit code {code}")
         return runner.events
 
     def _retry(self, box: Box) -> None:
         """Retry what has failed because of deaths; anything else that has failed is lost."""
         for name, error in Inbox(box.inbox).status().failed.items():
             if "died" not in error:
-                self.found["lost"].append(f"{box.inbox.url} {name} has failed: {error}")
+                self.found.add("lost", f"{box.inbox.url} {name} has failed: {error}")
             self.retried += 1
             Inbox(box.inbox).retry(name)
 
     def _judge(self, box: Box, events: Sequence[Event]) -> None:
         for name in MANIFESTS:
             if f"{name}.json" not in box.names("done"):
-                self.found["lost"].append(f"{box.inbox.url} {name}")
+                self.found.add("lost", f"{box.inbox.url} {name}")
             results = box.results(name)
             for key in (f"{name}/{pair}" for pair in PAIRS):
-                if key not in results:
-                    self.found["lost"].append(f"{box.outbox.url} {key}")
-                    continue
-                try:
-                    check_signatures(box.outbox, key)
-                except Exception as error:
-                    self.found["mixed"].append(f"{box.outbox.url} {key}: {error!r}")
+                if key in results:
+                    self.found.signature(box.outbox, key)
+                else:
+                    self.found.add("lost", f"{box.outbox.url} {key}")
         done = Counter((each["manifest"], each["pair"]) for each in events if each["event"] == "pair done")
-        self.found["twice"] += [f"{box.outbox.url} {key}" for key, times in done.items() if times > 1]
+        self.found.add("twice", *(f"{box.outbox.url} {key}" for key, times in done.items() if times > 1))
 
 
 def _ended(runner: Runner, seconds: float) -> bool:
@@ -182,24 +157,25 @@ def _ended(runner: Runner, seconds: float) -> bool:
     return False
 
 
+# Each kind with its share of the kills, and with its seconds: a new node needs some until it has an actor.
+_KINDS = ((actors, 1.0, 2.0), (nodes, 0.25, 10.0), (owners, 0.25, 4.0))
+
+
 def main() -> None:
     """Print the table."""
-    kinds: list[tuple[str, float, Callable[[str, random.Random], Harm]]]
-    kinds = [("actors", 1.0, Actors), ("nodes", 0.25, Nodes), ("owners", 0.25, Owners)]
-    kills, seed = begin(200, ["place", "killed", "number", "retried", "pairs", *Row.KINDS])
+    kills, seed = begin(200, ["place", "killed", "number", "retried", "pairs", *Violations.KINDS])
     bad = list[str]()
     with tempfile.TemporaryDirectory() as root, server(Path(root)) as endpoint:
         bucket = partial(in_bucket, Path(root), connect("s3", endpoint))
         for place, make in (("folder", partial(in_folder, Path(root))), ("bucket", bucket)):
-            for name, share, harm in kinds:
+            for kind, share, seconds in _KINDS:
                 with cluster(2) as address:
                     chance = random.Random(seed)
-                    row = Row(harm(address, chance), address, chance)
+                    row = Row(kind(address, chance), seconds, address, chance)
                     row.work(make, int(kills * share))
                 pairs = row.boxes * len(MANIFESTS) * len(PAIRS)
-                counts = [row.killed, row.retried, pairs, *(len(row.found[kind]) for kind in Row.KINDS)]
-                print_row([place, name, *counts])
-                bad += [f"{kind}: {text}" for kind in Row.KINDS for text in row.found[kind]]
+                print_row([place, kind.__name__, row.killed, row.retried, pairs, *row.found.numbers()])
+                bad += row.found.violations()
     end(bad)
 
 

@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from manifests.demo_s3 import server
 from nst import Stylizer
@@ -42,7 +42,8 @@ from pipeline.work.session import Session
 from tests.campaign import begin, end, print_row
 from tests.conftest import make_png
 from tests.pipeline.box import BROKEN, Box, in_bucket, in_folder
-from tests.pipeline.signed import LIMIT, Signed, check_signatures
+from tests.pipeline.signed import LIMIT, Signed
+from tests.pipeline.verdict import Violations
 
 SHARDS, EACH = 16, 3  # pairs of each
 # The last shard that begins writes three files for each of its three pairs, at least.
@@ -69,15 +70,13 @@ class Dying:
 
 @dataclass
 class Round:
-    """One manifest, and what was found out about its results. `found` has the violations, by kind."""
-
-    KINDS: ClassVar = ("lost", "mixed", "twice", "exit")
+    """One manifest, and what was found out about its results."""
 
     box: Box
     folder: Path  # with the manifest and its images
     shards: int
     killed: int = 0
-    found: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in Round.KINDS})
+    found: Violations = field(default_factory=Violations)
 
     def run(self, stylizer: Stylizer, chance: random.Random) -> None:
         """Kill all shards, start them again, and judge."""
@@ -86,13 +85,11 @@ class Round:
         for code in self._start_all(stylizer, dying):
             self.killed += code == -signal.SIGKILL
             if code != -signal.SIGKILL:
-                self.found["exit"].append(
-                    f"{self.box.outbox.url}: exit code {code} where it was to be killed"
-                )
+                self.found.add("exit", f"{self.box.outbox.url}: exit code {code} where it was to be killed")
         before = self._signatures()
         for code in self._start_all(stylizer, [lambda store: store] * self.shards):
             if code:
-                self.found["exit"].append(f"{self.box.outbox.url}: exit code {code}")
+                self.found.add("exit", f"{self.box.outbox.url}: exit code {code}")
         self._judge(before, self._signatures())
 
     def _write_manifest(self) -> None:
@@ -132,23 +129,20 @@ class Round:
         """The numbers of the processes that have made the results, by pair."""
         made = {}
         for key in self.box.results("m"):
-            try:
-                made[key.removeprefix("m/")], _ = check_signatures(self.box.outbox, key)
-            except Exception as error:
-                self.found["mixed"].append(f"{self.box.outbox.url} {key}: {error!r}")
+            if signature := self.found.signature(self.box.outbox, key):
+                made[key.removeprefix("m/")], _ = signature
         return made
 
     def _judge(self, before: dict[str, int], after: dict[str, int]) -> None:
         pairs = [f"p{number}" for number in range(EACH * self.shards)]
         url = self.box.outbox.url
         page = self.box.outbox.read("m/index.html", LIMIT).decode() if self._has_page() else ""
-        self.found["lost"] += [f"{url} {pair}" for pair in pairs if pair not in after]
-        self.found["lost"] += [
-            f"{url} {pair}: not on the page" for pair in pairs if f'"{pair}.png"' not in page
-        ]
-        self.found["twice"] += [f"{url} {pair}" for pair, made in before.items() if after.get(pair) != made]
+        add = self.found.add
+        add("lost", *(f"{url} {pair}" for pair in pairs if pair not in after))
+        add("lost", *(f"{url} {pair}: not on the page" for pair in pairs if f'"{pair}.png"' not in page))
+        add("twice", *(f"{url} {pair}" for pair, made in before.items() if after.get(pair) != made))
         done = Counter(event["pair"] for event in self.box.events() if event["event"] == "pair done")
-        self.found["twice"] += [f"{url} {pair}" for pair, times in done.items() if times > 1]
+        add("twice", *(f"{url} {pair}" for pair, times in done.items() if times > 1))
 
     def _has_page(self) -> bool:
         return self.box.outbox.tag("m/index.html") is not None
@@ -158,7 +152,7 @@ def main() -> None:
     """Print the table."""
     signed, bad = Signed(Stylizer(device="cpu", dtype="fp32")), list[str]()
     shards = int(sys.argv[3]) if len(sys.argv) > 3 else SHARDS
-    rounds, seed = begin(20, ["place", "manifests", "shards", "killed", "pairs", *Round.KINDS])
+    rounds, seed = begin(20, ["place", "manifests", "shards", "killed", "pairs", *Violations.KINDS])
     with tempfile.TemporaryDirectory() as root, server(Path(root)) as endpoint:
         bucket = partial(in_bucket, Path(root), connect("s3", endpoint))
         for name, make in (("folder", partial(in_folder, Path(root))), ("bucket", bucket)):
@@ -167,9 +161,9 @@ def main() -> None:
             for each in found:
                 each.run(signed, chance)
             counts = [rounds, rounds * shards, sum(each.killed for each in found), rounds * EACH * shards]
-            counts += [sum(len(each.found[kind]) for each in found) for kind in Round.KINDS]
+            counts += map(sum, zip(*(each.found.numbers() for each in found), strict=True))
             print_row([name, *counts])
-            bad += [f"{kind}: {text}" for each in found for kind in Round.KINDS for text in each.found[kind]]
+            bad += [text for each in found for text in each.found.violations()]
     end(bad)
 
 
