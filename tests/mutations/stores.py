@@ -1,11 +1,8 @@
 """Sabotages of the stores: what is durable, whose a claim is, and which write comes too late."""
 
 from tests.mutating import Mutation
+from tests.mutations.replays import AGAIN, BY_HAND, FIRST
 
-_REPLAY = "test_power_loss.py::test_a_power_loss_at_any_step_loses_nothing_and_tears_nothing"
-_FIRST = f"{_REPLAY}[two manifests are done]"
-_AGAIN = f"{_REPLAY}[two manifests are done again, with another image]"
-_BY_HAND = f"{_REPLAY}[a claim is handed back; manifests fail, are corrected and done]"
 _PLACE = "test_power_loss.py::test_a_manifest_is_sure_of_its_new_place_before_it_leaves_the_old_one"
 _KEPT = "stores/test_contract.py::test_a_history_is_kept_when_a_claim_is_released_and_belongs_to_the_content"
 _REPLACED = "stores/test_contract.py::test_a_file_is_replaced_only_if_it_is_the_one_that_was_seen"
@@ -14,32 +11,30 @@ _ORDER = "stores/test_claims_in_buckets.py::test_an_object_is_copied_before_it_i
 
 STORES = (
     # Folders after a power loss.
+    Mutation("files are not synchronised", "pipeline/stores/files.py", "os.fsync(descriptor)", "pass", FIRST),
     Mutation(
-        "files are not synchronised", "pipeline/stores/files.py", "os.fsync(descriptor)", "pass", _FIRST
-    ),
-    Mutation(
-        "folders are not synchronised", "pipeline/stores/tree.py", "os.fsync(descriptor)", "pass", _FIRST
+        "folders are not synchronised", "pipeline/stores/tree.py", "os.fsync(descriptor)", "pass", FIRST
     ),
     Mutation(
         "a new folder is not synchronised to the one above",
         "pipeline/stores/tree.py",
         "os.mkdir(name, dir_fd=folder)\n    sync(folder)",
         "os.mkdir(name, dir_fd=folder)",
-        _FIRST,
+        FIRST,
     ),
     Mutation(
         "the removal of a file is not synchronised",
         "pipeline/stores/files.py",
         "os.unlink(name, dir_fd=folder)\n                    sync(folder)",
         "os.unlink(name, dir_fd=folder)",
-        _AGAIN,
+        AGAIN,
     ),
     Mutation(
         "an old name goes before the new one is synchronised",
         "pipeline/stores/files.py",
         "sync(new[0])  # before the other name goes",
         "pass",
-        _BY_HAND,
+        BY_HAND,
     ),
     Mutation(
         "the new place of a manifest is not synchronised",

@@ -1,11 +1,7 @@
 """Sabotages of inbox, outbox, engines and work: the order of steps, turns, deaths, faults and limits."""
 
 from tests.mutating import Mutation
-
-_REPLAY = "test_power_loss.py::test_a_power_loss_at_any_step_loses_nothing_and_tears_nothing"
-_FIRST = f"{_REPLAY}[two manifests are done]"
-_AGAIN = f"{_REPLAY}[two manifests are done again, with another image]"
-_BY_HAND = f"{_REPLAY}[a claim is handed back; manifests fail, are corrected and done]"
+from tests.mutations.replays import AGAIN, BY_HAND, FIRST
 
 WORK = (
     Mutation(
@@ -13,14 +9,14 @@ WORK = (
         "pipeline/outbox",
         ", (record.picture, picture)):",
         ', (f"{record.id}.json", record.model_dump_json().encode()), (record.picture, picture)):',
-        _FIRST,
+        FIRST,
     ),
     Mutation(
         "an earlier record is not removed first",
         "pipeline/outbox",
         "self._folder.remove(record_name(record.id), self._seen(record_name(record.id)))",
         "pass",
-        _AGAIN,
+        AGAIN,
     ),
     Mutation(
         "a manifest ends before its last record",
@@ -56,7 +52,7 @@ WORK = (
         "pipeline/inbox/claimed.py",
         "self._store.write(error_key(self.name), text)",
         "pass",
-        _BY_HAND,
+        BY_HAND,
     ),
     Mutation(
         "a message is deleted before its manifest has ended",

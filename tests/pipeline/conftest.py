@@ -3,7 +3,6 @@
 What takes long to import is imported by the fixtures that need it.
 """
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from manifests.demo_s3 import BUCKET, KEYS, server
-from pipeline import cli
 from pipeline.engines.fake import FakeEngine
 from pipeline.environment import Environment
 from pipeline.stores.aws import connect
-from tests.pipeline.calling import Call
+from tests.pipeline.calling import Call, caller
 
 if TYPE_CHECKING:
     from tests.pipeline.box import Box
@@ -76,22 +74,6 @@ def bucket_box(tmp_path: Path, seaweed: str) -> "Callable[[], Box]":
     from tests.pipeline.box import in_bucket
 
     return partial(in_bucket, tmp_path, connect("s3", seaweed))
-
-
-def caller(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], environment: Environment
-) -> Call:
-    for name in [name for name in os.environ if name.startswith("NST_")]:
-        monkeypatch.delenv(name)
-
-    def call(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["nst-pipeline", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main(environment)
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, "".join(capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from pipeline.stores.base import Store
 from pipeline.stores.folder import FolderStore
 from pipeline.stores.s3 import S3Store
 from pipeline.timing import Timing
-from tests.pipeline.calling import Call
-from tests.pipeline.conftest import caller
+from tests.pipeline.calling import Call, caller
 from tests.pipeline.shards.sharded import computed, events
 
 BRIEF = Timing(lease=1.0, lease_renewal=0.05)
