@@ -62,23 +62,15 @@ def _door(environment: Environment, settings: Settings, session: Session, hub: H
     # Opened once more: a store remembers what the runner has listed last.
     places = open_places(environment, settings)
 
-    def announce() -> None:
-        session.wake.set()
-        session.changed.set()
-
     return Door(
         inbox=places.inbox,
         outbox=places.outbox,
         sources=places.stores.sources(places.inbox.url, settings.allow, places.outbox.results_among),
         settings=settings,
-        timing=environment.timing,
+        session=session,
         hub=hub,
         metrics=metrics,
-        previews=session.previews,
-        stop=session.stop,
         suffix_of=lambda data: suffix_of_image(data, settings.caps.pixels),
         small=small_picture,
         works=not settings.no_work,
-        announce=announce,
-        warn=session.warn,
     )

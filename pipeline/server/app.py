@@ -76,7 +76,7 @@ def make_app(door: Door, access: Access) -> ASGIApp:
     app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(Exception, _unexpected)
     app.openapi = lambda: _with_problems(app)  # type: ignore[method-assign]
-    return Bodies(app, access, Limits(upload, door.timing), door.warn)
+    return Bodies(app, access, Limits(upload, door.session.timing), door.session.warn)
 
 
 def _with_problems(app: FastAPI) -> dict[str, Any]:
@@ -120,7 +120,7 @@ async def _disconnected(request: Request, error: Exception) -> Response:
 async def _unexpected(request: Request, error: Exception) -> Response:
     where = f"{request.method} {request.url.path}"
     if isinstance(error.__cause__, NSTError):  # after the beginning of the answer was sent
-        door_of(request).warn(f"{where}: the answer was not sent to its end: {error.__cause__}")
+        door_of(request).session.warn(f"{where}: the answer was not sent to its end: {error.__cause__}")
     else:
-        door_of(request).warn(f"{where}: {UNEXPECTED}: {error!r}")
+        door_of(request).session.warn(f"{where}: {UNEXPECTED}: {error!r}")
     return problem_response(RefusedError(500, UNEXPECTED))

@@ -1,7 +1,6 @@
 """What all routes of the door share."""
 
 import asyncio
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from fastapi import Request
 
 from pipeline.errors import UnavailableError
 from pipeline.events.metrics import Metrics
-from pipeline.events.previews import Previews
 from pipeline.outbox.outbox import Outbox
 from pipeline.server.expanded import Expanded
 from pipeline.server.folders import Folders
@@ -25,7 +23,7 @@ from pipeline.server.watching import Watching
 from pipeline.settings import Settings
 from pipeline.stores.base import Store
 from pipeline.stores.sources import Sources
-from pipeline.timing import Timing
+from pipeline.work.session import Session
 
 T = TypeVar("T")
 
@@ -38,36 +36,33 @@ class Door:
     """The stores, the settings, and the threads in which everything happens that takes time.
 
     `suffix_of` decodes an image and returns the suffix of its format; `small` makes a small JPEG of a
-    picture. `works` says whether a runner works in this process; `announce` wakes it. `warn` reports
-    something to the operator.
+    picture. `works` says whether a runner works in this process.
     """
 
     inbox: Store
     outbox: Outbox
     sources: Sources
     settings: Settings
-    timing: Timing
+    session: Session
     hub: Hub
     metrics: Metrics
-    previews: Previews
-    stop: threading.Event
     suffix_of: Callable[[bytes], str]
     small: Callable[[bytes], bytes]
     works: bool
-    announce: Callable[[], None]
-    warn: Callable[[str], None]
 
     def __post_init__(self) -> None:
-        seconds = self.timing.scan_bucket if self.inbox.atomic else self.timing.counted
-        self.backlog = Backlog(self.inbox, self.settings.most_waiting, seconds)
+        timing = self.session.timing
+        counted = timing.scan_bucket if self.inbox.atomic else timing.counted
+        self.backlog = Backlog(self.inbox, self.settings.most_waiting, counted)
         self.taking = Taking(self.inbox, self.outbox, self.settings.caps, self.backlog, self.suffix_of)
-        seconds = self.timing.listed_bucket if self.inbox.atomic else self.timing.counted
-        self.listed = Kept(partial(times_by_state, self.inbox), seconds)
-        self.reached = Kept(self._reach_stores, seconds)
-        seconds = self.timing.scan_bucket if self.inbox.atomic else self.timing.scan
-        self.watching = Watching(partial(self.read, self.listed.get), self.hub, seconds, self.warn)
-        self.folders = Folders(self.outbox.store, self.timing)
-        self.expanded = Expanded(self.sources, self.settings.caps, self.timing.listing)
+        listed = timing.listed_bucket if self.inbox.atomic else timing.counted
+        self.listed = Kept(partial(times_by_state, self.inbox), listed)
+        self.reached = Kept(self._reach_stores, listed)
+        self.watching = Watching(
+            partial(self.read, self.listed.get), self.hub, self.inbox.idle_interval, self.session.warn
+        )
+        self.folders = Folders(self.outbox.store, timing)
+        self.expanded = Expanded(self.sources, self.settings.caps, timing.listing)
         self.thumbnails = Thumbnails(self.outbox.store, self.small)
         self._readers = ThreadPoolExecutor(_READERS, "door")
         self._takers = ThreadPoolExecutor(_TAKERS, "take in")

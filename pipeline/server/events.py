@@ -66,14 +66,14 @@ def _begin(door: Door, last: str | None) -> tuple[int, bool]:
 async def _stream(door: Door, begin: tuple[int, bool], wanted: Callable[[Said], bool]) -> AsyncIterator[str]:
     """Events until the client leaves or the door stops. A line that is no event shows that it lives."""
     number, elsewhere = begin
-    hub, timing = door.hub, door.timing
+    hub, session = door.hub, door.session
     async with AsyncExitStack() as stack:
         if not door.works:
             await stack.enter_async_context(door.watching.active())
         alarm = stack.enter_context(hub.listening())
         yield f": events since {hub.begin}-{number}\n\n"
         told = time.monotonic()
-        while not door.stop.is_set():
+        while not session.stop.is_set():
             found, dropped = hub.since(number)
             if dropped or elsewhere:
                 number = found[0].number - 1 if found else number
@@ -84,7 +84,7 @@ async def _stream(door: Door, begin: tuple[int, bool], wanted: Callable[[Said], 
                 told = time.monotonic()
             number = found[-1].number if found else number
             # It rings for events of other manifests, too.
-            rung = await alarm.wait(max(0.0, told + timing.heartbeat - time.monotonic()))
-            if not rung or time.monotonic() - told > timing.heartbeat:
+            rung = await alarm.wait(max(0.0, told + session.timing.heartbeat - time.monotonic()))
+            if not rung or time.monotonic() - told > session.timing.heartbeat:
                 yield ": nothing new\n\n"
                 told = time.monotonic()

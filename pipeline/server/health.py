@@ -28,7 +28,7 @@ async def alive() -> Health:
 async def ready(request: Request) -> Health:
     """The device was tried, and inbox and outbox could be reached some seconds ago."""
     door = door_of(request)
-    if door.stop.is_set():
+    if door.session.stop.is_set():
         raise retry_later(503, "the server is stopping")
     if door.works and not door.hub.ready:
         raise retry_later(503, "the engine has not started yet")

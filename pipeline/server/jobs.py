@@ -87,7 +87,7 @@ async def stylize(
     client that leaves loses nothing: the job goes on.
     """
     door = door_of(request)
-    if door.stop.is_set():
+    if door.session.stop.is_set():
         raise retry_later(503, "the server is stopping; send the request again")
     if idempotency_key is not None and not _is_key(idempotency_key):
         raise RefusedError(400, f"an Idempotency-Key has 1 to {_LONGEST_KEY} printable ASCII characters")
@@ -97,7 +97,7 @@ async def stylize(
         async with submission_of(request) as submission:
             new = await door.take_in(partial(door.taking.take, name, submission, repeatable))
         door.listed.forget()
-        door.announce()
+        door.session.announce()
         outcome = None
         if not new:
             with suppress(UnavailableError):  # then the picture is waited for

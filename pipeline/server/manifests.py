@@ -94,7 +94,7 @@ async def cancel(request: Request, name: str) -> ManifestState:
 async def retry(request: Request, name: str) -> ManifestState:
     """Put a failed manifest back into the inbox. Pairs that are done are not computed again."""
     answer = await _act(request, known_name(name), "retry", ("failed",))
-    door_of(request).announce()
+    door_of(request).session.announce()
     return answer
 
 
@@ -106,7 +106,7 @@ async def _put(request: Request, name: str) -> JSONResponse:
     async with received(request) as body:
         await door.take_in(partial(_take_in, door, name, body))
     door.listed.forget()
-    door.announce()
+    door.session.announce()
     state = ManifestState(name=name, state="waiting", results=_results(name))
     return JSONResponse(state.model_dump(), 201, {"Location": f"/manifests/{quote(name, safe='')}"})
 
@@ -150,7 +150,7 @@ async def _act(
         if state not in states:
             raise RefusedError(409, f"{name}: is {state}, so that it can't be {_DONE_TO[action]}")
         # One inbox for each action: it remembers what it has listed.
-        box = Inbox(door.inbox, door.timing)
+        box = Inbox(door.inbox, door.session.timing)
         try:
             (box.cancel if action == "cancel" else box.retry)(as_argument(name))
         except UsageError as error:  # somebody has moved it meanwhile

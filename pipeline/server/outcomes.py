@@ -37,7 +37,7 @@ async def outcome_of(
     loop, looks = asyncio.get_running_loop(), 0
     until = loop.time() + seconds
     try:
-        while not (door.stop.is_set() or leaving.done()):
+        while not (door.session.stop.is_set() or leaving.done()):
             left = until - loop.time()
             rung = left > 0 and await followed.alarm.wait(min(pause, left))
             if followed.record:
@@ -76,7 +76,7 @@ async def _look(door: Door, name: str, failures: bool) -> Outcome | None:
 
 def _pauses(door: Door) -> tuple[float, float]:
     """Seconds before the first look, and between two of them at most."""
-    timing = door.timing
+    timing = door.session.timing
     if not door.outbox.store.atomic:
         return (timing.look_last if door.works else timing.look), timing.look_last
     return (timing.look_bucket_last if door.works else timing.look_bucket), timing.look_bucket_last

@@ -29,7 +29,7 @@ async def preview(request: Request, name: str, pair: str) -> Response:
     For 10 seconds after each request there is a new one every two seconds. The first request, and one after
     a longer pause, is answered with 404: ask again after two seconds.
     """
-    jpeg = door_of(request).previews.watch(known_name(name), pair)
+    jpeg = door_of(request).session.previews.watch(known_name(name), pair)
     if jpeg is None:
         detail = "there is no preview of this pair; while it is computed here, ask again after two seconds"
         raise RefusedError(404, detail)

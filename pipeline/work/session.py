@@ -83,6 +83,11 @@ class Session:
         finally:
             timer.cancel()
 
+    def announce(self) -> None:
+        """Wake the threads that look for work: a manifest was put into the inbox."""
+        self.wake.set()
+        self.changed.set()
+
     def end_soon(self) -> None:
         """Ask all threads to end."""
         for event in (self.stop, self.wake, self.changed):

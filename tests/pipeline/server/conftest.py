@@ -75,16 +75,12 @@ class Served:
             outbox=Outbox(outbox),
             sources=sources,
             settings=self.settings,
-            timing=self.timing,
+            session=self.session,
             hub=self.hub,
             metrics=self.metrics,
-            previews=self.session.previews,
-            stop=self.session.stop,
             suffix_of=lambda data: suffix_of_image(data, self.settings.caps.pixels),
             small=small_picture,
             works=self.works,
-            announce=self.announce,
-            warn=self.session.warn,
         )
         listening = bound(self.settings.host, self.settings.port)
         self.port: int = listening.getsockname()[1]
@@ -106,10 +102,6 @@ class Served:
             name = uuid4().hex
             self.inbox, self.outbox = (MemoryStore(f"{name}-{end}", timing=self.timing) for end in ("i", "o"))
         return self.inbox, self.outbox
-
-    def announce(self) -> None:
-        self.session.wake.set()
-        self.session.changed.set()
 
     def work(self) -> None:
         """Work on what comes, until the session stops."""

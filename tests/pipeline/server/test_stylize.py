@@ -376,7 +376,7 @@ def test_a_key_that_is_empty_or_long_is_refused(served: Served, key: str) -> Non
 def test_a_door_without_work_finds_the_picture_that_another_runner_makes(serve: Serve) -> None:
     runner = serve()
     door = serve(works=False, at=runner, timing=OFTEN)
-    door.door.announce = runner.announce
+    door.session.wake = runner.session.wake
     answer = door.stylize()
     assert answer.status_code == 200
     assert Image.open(io.BytesIO(answer.content)).size == (32, 32)
@@ -388,7 +388,7 @@ def test_a_door_without_work_finds_the_failure_that_another_runner_meets(serve: 
 
     runner = serve(before=fail)
     door = serve(works=False, at=runner, timing=OFTEN)
-    door.door.announce = runner.announce
+    door.session.wake = runner.session.wake
     answer = door.stylize()
     assert (answer.status_code, answer.json()["detail"]) == (422, "no")
 
