@@ -34,7 +34,6 @@ from pipeline.server.access import Access
 from pipeline.server.bodies import Bodies, Limits
 from pipeline.server.door import Door, door_of
 from pipeline.server.problems import UNEXPECTED, ProblemDetails, RefusedError, problem_response, refused_by
-from pipeline.server.uploads import Uploads
 
 # `Access.public` has the paths that need no token.
 _ROUTERS = (
@@ -53,7 +52,6 @@ _ROUTERS = (
     page.router,
     docs.router,
 )
-_UPLOADS = 16  # of the largest size, of which all bodies on their way may have the bytes together
 _SENTENCES = {404: "there is nothing at this address; /docs lists what there is"}
 
 
@@ -66,8 +64,7 @@ def make_app(door: Door, access: Access) -> ASGIApp:
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    upload = door.settings.max_upload << 20
-    app.state.door, app.state.uploads = door, Uploads(_UPLOADS * upload)
+    app.state.door = door
     for router in _ROUTERS:
         app.include_router(router)
     app.add_exception_handler(NSTError, _refused)
@@ -76,7 +73,7 @@ def make_app(door: Door, access: Access) -> ASGIApp:
     app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(Exception, _unexpected)
     app.openapi = lambda: _with_problems(app)  # type: ignore[method-assign]
-    return Bodies(app, access, Limits(upload, door.session.timing), door.session.warn)
+    return Bodies(app, access, Limits(door.settings.max_upload << 20, door.session.timing), door.session.warn)
 
 
 def _with_problems(app: FastAPI) -> dict[str, Any]:

@@ -11,14 +11,16 @@ from fastapi import Request
 
 from pipeline.errors import UnavailableError
 from pipeline.events.metrics import Metrics
+from pipeline.inbox.layout import PROCESSING
 from pipeline.outbox.outbox import Outbox
 from pipeline.server.expanded import Expanded
 from pipeline.server.folders import Folders
 from pipeline.server.hub import Hub
-from pipeline.server.kept import Kept
+from pipeline.server.kept import Kept, listed_for
 from pipeline.server.states import times_by_state
 from pipeline.server.taking import Backlog, Taking
 from pipeline.server.thumbnails import Thumbnails
+from pipeline.server.uploads import Uploads
 from pipeline.server.watching import Watching
 from pipeline.settings import Settings
 from pipeline.stores.base import Store
@@ -29,6 +31,8 @@ T = TypeVar("T")
 
 _READERS = 16  # threads that wait for stores
 _TAKERS, _SHRINKERS = 2, 2  # threads that decode what comes in and write it; threads that make small pictures
+
+_UPLOADS = 16  # of the largest size, of which all bodies on their way may have the bytes together
 
 
 @dataclass(eq=False)
@@ -53,9 +57,10 @@ class Door:
     def __post_init__(self) -> None:
         timing = self.session.timing
         counted = timing.scan_bucket if self.inbox.atomic else timing.counted
+        self.uploads = Uploads(_UPLOADS * (self.settings.max_upload << 20))
         self.backlog = Backlog(self.inbox, self.settings.most_waiting, counted)
         self.taking = Taking(self.inbox, self.outbox, self.settings.caps, self.backlog, self.suffix_of)
-        listed = timing.listed_bucket if self.inbox.atomic else timing.counted
+        listed = listed_for(self.inbox, timing)
         self.listed = Kept(partial(times_by_state, self.inbox), listed)
         self.reached = Kept(self._reach_stores, listed)
         self.watching = Watching(
@@ -70,7 +75,7 @@ class Door:
 
     def _reach_stores(self) -> None:
         """Raises `StoreError` if inbox or outbox cannot be used now."""
-        self.inbox.entries("processing")
+        self.inbox.entries(PROCESSING)
         if not self.outbox.store.exists():
             raise UnavailableError(f"{self.outbox.store.url}: no such folder or bucket")
 

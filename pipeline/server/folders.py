@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pipeline.server.kept import kept_for
+from pipeline.server.kept import kept_for, listed_for
 from pipeline.server.pictures import SUFFIXES
 from pipeline.stores.base import Entry, Store
 from pipeline.timing import Timing
@@ -41,7 +41,7 @@ class Folders:
 
     def __init__(self, store: Store, timing: Timing) -> None:
         self._store = store
-        self._seconds = timing.listed_bucket if store.atomic else timing.counted
+        self._seconds = listed_for(store, timing)
         self._longest = timing.listing
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, _Listing] = OrderedDict()

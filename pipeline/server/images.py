@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from pipeline.server.documented import refusals
 from pipeline.server.door import Door, door_of
 from pipeline.server.names import image_path
-from pipeline.server.uploads import received
 
 router = APIRouter(tags=["images"])
 
@@ -34,7 +33,7 @@ _CREATED = {"description": "The image is in the inbox.", "model": Uploaded}
 async def put_image(request: Request, path: str) -> JSONResponse:
     """Put an image into the inbox, in place of one of this path. It is decoded first."""
     door, path = door_of(request), image_path(path)
-    async with received(request) as body:
+    async with door.uploads.received(request) as body:
         size = await door.take_in(partial(_take_in, door, path, body))
     return JSONResponse(Uploaded(path=path, size=size).model_dump(), 201)
 

@@ -94,7 +94,7 @@ async def stylize(
     seconds, preferred = _wait(prefer, door)
     name, repeatable = door.taking.name(idempotency_key), idempotency_key is not None
     with door.hub.following(name) as followed:
-        async with submission_of(request) as submission:
+        async with submission_of(request, door.uploads) as submission:
             new = await door.take_in(partial(door.taking.take, name, submission, repeatable))
         door.listed.forget()
         door.session.announce()

@@ -5,6 +5,9 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from pipeline.stores.base import Store
+from pipeline.timing import Timing
+
 T = TypeVar("T")
 
 _REST = 10.0  # a value is kept for this many times the seconds that it took: a factor
@@ -13,6 +16,11 @@ _REST = 10.0  # a value is kept for this many times the seconds that it took: a 
 def kept_for(seconds: float, took: float) -> float:
     """For how long a value is kept: so many seconds, and longer if it took long; 0 if `seconds` is 0."""
     return max(seconds, _REST * took) if seconds else 0.0
+
+
+def listed_for(store: Store, timing: Timing) -> float:
+    """For how many seconds a listing of a store is used, if it did not take long."""
+    return timing.listed_bucket if store.atomic else timing.counted
 
 
 class Kept(Generic[T]):

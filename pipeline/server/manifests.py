@@ -29,7 +29,6 @@ from pipeline.server.door import Door, door_of
 from pipeline.server.names import known_name, new_name
 from pipeline.server.problems import Fault, RefusedError, faults
 from pipeline.server.states import State, errors_of, found_state
-from pipeline.server.uploads import received
 from pipeline.stores.search import Search
 
 router = APIRouter(tags=["manifests"])
@@ -103,7 +102,7 @@ async def _put(request: Request, name: str) -> JSONResponse:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise RefusedError(415, "send the manifest as application/json")
-    async with received(request) as body:
+    async with door.uploads.received(request) as body:
         await door.take_in(partial(_take_in, door, name, body))
     door.listed.forget()
     door.session.announce()

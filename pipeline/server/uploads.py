@@ -39,10 +39,19 @@ class Uploads:
         finally:
             self._bytes -= size
 
-
-def uploads_of(request: Request) -> Uploads:
-    """What counts the uploads of the door that a request came to."""
-    return cast(Uploads, request.app.state.uploads)
+    @asynccontextmanager
+    async def received(self, request: Request) -> AsyncIterator[BinaryIO]:
+        """The body of a request as a file, which is in memory only while it is small."""
+        file = UploadFile(cast(BinaryIO, SpooledTemporaryFile(_IN_MEMORY)))  # noqa: SIM115
+        async with self.counted(request) as parts:
+            try:
+                with spooling():
+                    async for part in parts:
+                        await file.write(part)
+                    await file.seek(0)
+                yield file.file
+            finally:
+                await file.close()
 
 
 @contextmanager
@@ -55,18 +64,3 @@ def spooling() -> Iterator[None]:
         raise retry_later(
             503, f"the upload can't be kept in the folder {gettempdir()}: {reason}; make room there"
         ) from None
-
-
-@asynccontextmanager
-async def received(request: Request) -> AsyncIterator[BinaryIO]:
-    """The body of a request as a file, which is in memory only while it is small."""
-    file = UploadFile(cast(BinaryIO, SpooledTemporaryFile(_IN_MEMORY)))  # noqa: SIM115
-    async with uploads_of(request).counted(request) as parts:
-        try:
-            with spooling():
-                async for part in parts:
-                    await file.write(part)
-                await file.seek(0)
-            yield file.file
-        finally:
-            await file.close()
