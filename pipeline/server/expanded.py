@@ -1,14 +1,13 @@
 """The ids of the pairs that manifests have, for those who want to see them."""
 
 import hashlib
-import threading
 import time
-from collections import OrderedDict
 
 from pipeline.errors import ManifestError, StoreError, UnavailableError
 from pipeline.manifest.expand import expand
 from pipeline.manifest.reading import parse
 from pipeline.settings import Caps
+from pipeline.stores.cache import Cache
 from pipeline.stores.search import Search
 from pipeline.stores.sources import Sources
 
@@ -21,14 +20,12 @@ class Expanded:
     def __init__(self, sources: Sources, caps: Caps, seconds: float) -> None:
         """The ids of a document are used for so many seconds."""
         self._sources, self._caps, self._seconds = sources, caps, seconds
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[bytes, tuple[float, list[str]]] = OrderedDict()  # until when, and the ids
+        self._kept = Cache[tuple[float, list[str]]](_KEPT, lambda found: 1)  # until when, and the ids
 
     def ids(self, document: bytes) -> list[str]:
         """The ids in the order of the manifest; empty if it is not valid. Raises `UnavailableError`."""
-        digest, now = hashlib.sha256(document).digest(), time.monotonic()
-        with self._lock:
-            until, ids = self._kept.get(digest, (now, []))
+        digest, now = hashlib.sha256(document).hexdigest(), time.monotonic()
+        until, ids = self._kept.find(digest) or (now, [])
         if now < until:
             return ids
         try:
@@ -38,9 +35,5 @@ class Expanded:
         except (ManifestError, StoreError):
             return []  # not remembered: the images of a pattern may come
         ids = [pair.id for pair in pairs]
-        with self._lock:
-            self._kept[digest] = now + self._seconds, ids
-            self._kept.move_to_end(digest)
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+        self._kept.keep(digest, (now + self._seconds, ids))
         return ids

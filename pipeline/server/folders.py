@@ -1,17 +1,16 @@
 """The results of manifests, as listings of their folders in the outbox show them. No record is read."""
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline.server.kept import kept_for, listed_for
 from pipeline.server.pictures import SUFFIXES
 from pipeline.stores.base import Entry, Store
+from pipeline.stores.cache import Cache
 from pipeline.timing import Timing
 
-_MOST_FOLDERS, _MOST_RESULTS = 256, 100_000  # that are kept
+_KEPT = 100_000  # results that are kept
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,7 @@ class Folders:
         self._store = store
         self._seconds = listed_for(store, timing)
         self._longest = timing.listing
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[str, _Listing] = OrderedDict()
-        self._size = 0  # results that are kept
+        self._kept = Cache(_KEPT, _size)
 
     def results(self, manifest: str, ended: Ended | None = None) -> Results:
         """The pairs of a manifest that are done, by name. Raises `StoreError`.
@@ -54,23 +51,19 @@ class Folders:
         made for the same end.
         """
         began = time.monotonic()
-        with self._lock:
-            kept = self._kept.get(manifest)
+        kept = self._kept.find(manifest)
         if kept and began < (kept.longest if ended and kept.ended == ended else kept.until):
             return kept.results
         found = _results(self._store.entries(manifest))
         now = time.monotonic()
         until = now + kept_for(self._seconds, now - began)
-        self._keep(manifest, _Listing(found, ended, until, now + self._longest))
+        self._kept.keep(manifest, _Listing(found, ended, until, now + self._longest))
         return found
 
-    def _keep(self, manifest: str, listing: "_Listing") -> None:
-        with self._lock:
-            earlier = self._kept.pop(manifest, None)
-            self._kept[manifest] = listing
-            self._size += len(listing.results) - (len(earlier.results) if earlier else 0)
-            while len(self._kept) > _MOST_FOLDERS or (self._size > _MOST_RESULTS and len(self._kept) > 1):
-                self._size -= len(self._kept.popitem(last=False)[1].results)
+
+def _size(listing: _Listing) -> int:
+    """As how many results a listing counts: itself as one more. One that is too long is kept alone."""
+    return min(1 + len(listing.results), _KEPT)
 
 
 def _results(entries: Iterable[Entry]) -> Results:

@@ -1,35 +1,37 @@
-"""The objects of a bucket that were read last."""
+"""Values that were read or made last, up to a total size."""
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
-from pipeline.stores.objects import Object
+T = TypeVar("T")
 
 
-class Cache:
-    """Keeps objects, up to a number of bytes; what was used longest ago goes first. For several threads."""
+class Cache(Generic[T]):
+    """Keeps values, up to a total size; what was used longest ago goes first. For several threads."""
 
-    def __init__(self, most: int) -> None:
-        """`most` is in bytes."""
-        self._most, self._size = most, 0
-        self._objects: OrderedDict[str, Object] = OrderedDict()
+    def __init__(self, most: int, size: Callable[[T], int]) -> None:
+        """`size` measures a value, and `most` is in its unit. A value must not change its size."""
+        self._most, self._measure, self._size = most, size, 0
+        self._values: OrderedDict[str, T] = OrderedDict()
         self._lock = threading.Lock()
 
-    def find(self, key: str) -> Object | None:
-        """The object that was last kept under this key, unless it had to go."""
+    def find(self, key: str) -> T | None:
+        """The value that was last kept under this key, unless it had to go."""
         with self._lock:
-            if key in self._objects:
-                self._objects.move_to_end(key)
-            return self._objects.get(key)
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
 
-    def keep(self, key: str, found: Object) -> None:
-        """Keep an object in place of an earlier one, unless it alone has too many bytes."""
+    def keep(self, key: str, value: T) -> None:
+        """Keep a value in place of an earlier one, unless it alone is too large."""
         with self._lock:
-            if earlier := self._objects.pop(key, None):
-                self._size -= len(earlier.data)
-            if len(found.data) > self._most:
+            if key in self._values:
+                self._size -= self._measure(self._values.pop(key))
+            if self._measure(value) > self._most:
                 return
-            self._size += len(found.data)
-            self._objects[key] = found
+            self._size += self._measure(value)
+            self._values[key] = value
             while self._size > self._most:
-                self._size -= len(self._objects.popitem(last=False)[1].data)
+                self._size -= self._measure(self._values.popitem(last=False)[1])

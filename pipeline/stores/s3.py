@@ -11,7 +11,7 @@ from pipeline.stores.aws import NotModifiedError, OutsideError
 from pipeline.stores.base import PARTS, Entry, Part
 from pipeline.stores.cache import Cache
 from pipeline.stores.lease import Lease, Leases
-from pipeline.stores.objects import SCHEME, Head, Objects
+from pipeline.stores.objects import SCHEME, Head, Object, Objects
 from pipeline.stores.s3_claim import S3Claim, claimed, moved
 from pipeline.stores.search import Search
 from pipeline.timing import Timing
@@ -33,7 +33,7 @@ class S3Store:
         self._root = f"{SCHEME}{self.bucket}/{self.prefix}"
         self.surroundings = f"{SCHEME}{self.bucket}" if self.prefix else None
         self._leases = Leases(self.objects, timing)
-        self._cache = Cache(_CACHED)
+        self._cache = Cache[Object](_CACHED, lambda found: len(found.data))
         self._obeys = False  # whether the server is known to obey conditions
         self._listed: dict[str, str] = {}  # ETags of the last listing, by key
 

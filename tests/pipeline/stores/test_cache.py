@@ -1,20 +1,14 @@
-"""The cache of objects keeps to its number of bytes, also when several threads use it."""
+"""A cache keeps to its size, also when several threads use it."""
 
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import pytest
 
 from pipeline.stores.cache import Cache
-from pipeline.stores.objects import Object
 
 MOST = 1000
-
-
-def an_object(size: int) -> Object:
-    return Object("etag", size, datetime(2026, 1, 1, tzinfo=UTC), b"x" * size, 0.0)
 
 
 @pytest.fixture
@@ -26,37 +20,37 @@ def hasty() -> Iterator[None]:
     sys.setswitchinterval(interval)
 
 
-def test_an_object_that_is_used_stays() -> None:
-    cache = Cache(MOST)
+def test_a_value_that_is_used_stays() -> None:
+    cache = Cache[bytes](MOST, len)
     for number in range(20):
-        cache.keep(f"content {number}", an_object(400))
+        cache.keep(f"content {number}", bytes(400))
         if number == 0:
-            cache.keep("style", an_object(400))
+            cache.keep("style", bytes(400))
         assert cache.find("style")
-    cache.keep("too large", an_object(MOST + 1))
+    cache.keep("too large", bytes(MOST + 1))
     assert cache.find("style")
 
 
-def test_the_objects_that_were_kept_first_go_first() -> None:
-    cache = Cache(MOST)
+def test_the_values_that_were_kept_first_go_first() -> None:
+    cache = Cache[bytes](MOST, len)
     for key in ("a", "b", "a", "c"):
-        cache.keep(key, an_object(400))
+        cache.keep(key, bytes(400))
     assert cache.find("b") is None
     assert cache.find("a")
     assert cache.find("c")
-    cache.keep("too large", an_object(MOST + 1))
+    cache.keep("too large", bytes(MOST + 1))
     assert cache.find("too large") is None
 
 
 def test_several_threads_use_all_of_its_bytes_and_no_more(hasty: None) -> None:
-    cache, errors = Cache(MOST), list[Exception]()
+    cache, errors = Cache[bytes](MOST, len), list[Exception]()
     barrier = threading.Barrier(8)
 
     def work(seed: int) -> None:
         barrier.wait()
         try:
             for number in range(2000):
-                cache.keep(f"{(seed + number) % 5}", an_object((seed * number) % 400))
+                cache.keep(f"{(seed + number) % 5}", bytes((seed * number) % 400))
         except Exception as error:
             errors.append(error)
 
@@ -68,5 +62,5 @@ def test_several_threads_use_all_of_its_bytes_and_no_more(hasty: None) -> None:
     assert errors == []
     names = [f"new {number}" for number in range(11)]
     for name in names:
-        cache.keep(name, an_object(MOST // 10))
+        cache.keep(name, bytes(MOST // 10))
     assert [name for name in names if cache.find(name)] == names[1:]
