@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, takewhile
@@ -70,19 +70,29 @@ class Counts:
 
     pairs: int
     done: int = 0
-    failed: int = 0
     running: dict[str, Evaluation] = field(default_factory=dict)  # the last evaluation of each pair
     problems: dict[str, Problem] = field(default_factory=dict)  # of pairs that have failed
+
+    @property
+    def failed(self) -> int:
+        return len(self.problems)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A request for one picture has ended: with a record, or with problems."""
+
+    record: Record | None = None
+    problems: Sequence[Problem] = ()
 
 
 @dataclass
 class Followed:
-    """What has become of one manifest since somebody follows it."""
+    """What has become of a request for one picture since somebody follows it."""
 
-    alarm: Alarm
-    record: Record | None = None  # of the pair that was done last
+    alarm: Alarm  # rings as soon as there is an outcome
     problems: list[Problem] = field(default_factory=list)
-    ended: bool = False
+    outcome: Outcome | None = None
 
 
 class Hub:
@@ -121,7 +131,7 @@ class Hub:
 
     @contextmanager
     def following(self, manifest: str) -> Iterator[Followed]:
-        """What becomes of a manifest, while the block runs. Use it in a coroutine."""
+        """What becomes of the request with this manifest, while the block runs. Use it in a coroutine."""
         followed = Followed(Alarm())
         with self._lock:
             self._followed.setdefault(manifest, []).append(followed)
@@ -190,11 +200,10 @@ class Hub:
                 if counts := self._counts.get(manifest):
                     counts.done += 1
                     counts.running.pop(record.id, None)
-            case Failed(manifest, problem) if manifest in self._counts:
+            case Failed(manifest, problem) if problem.id and manifest in self._counts:
                 counts = self._counts[manifest]
-                counts.failed += 1
-                counts.running.pop(problem.id or "", None)
-                counts.problems[problem.id or ""] = problem
+                counts.running.pop(problem.id, None)
+                counts.problems[problem.id] = problem
             case ManifestEnded(manifest) | ManifestLeft(manifest):
                 self._counts.pop(manifest, None)
                 self._evaluated = {key: at for key, at in self._evaluated.items() if key[0] != manifest}
@@ -233,12 +242,12 @@ class Hub:
         for followed in self._followed.get(event.manifest, []):
             match event:
                 case PairDone(_, record):
-                    followed.record = record
+                    followed.outcome = Outcome(record)
                 case Failed(_, problem):
                     followed.problems.append(problem)
-                case ManifestEnded():
-                    followed.ended = True
-            if followed.record or followed.ended:
+                case ManifestEnded() if followed.problems and not followed.outcome:
+                    followed.outcome = Outcome(problems=followed.problems)
+            if followed.outcome:
                 followed.alarm.ring()
 
 

@@ -19,7 +19,8 @@ from pipeline.server.documented import KNOWN, pictures, refusals
 from pipeline.server.door import Door, door_of
 from pipeline.server.files import file_response
 from pipeline.server.form import form_schema, submission_of
-from pipeline.server.outcomes import Outcome, outcome_of
+from pipeline.server.hub import Outcome
+from pipeline.server.outcomes import outcome_of
 from pipeline.server.problems import Fault, RefusedError, faults, problem_response, retry_later
 from pipeline.server.states import state_of, why_failed
 from pipeline.server.taking import PAIR

@@ -1,26 +1,16 @@
 """What has become of a request for one picture, and waiting for it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 
-from pipeline.errors import Problem, StoreError
-from pipeline.outbox.record import Record
+from pipeline.errors import StoreError
 from pipeline.server.door import Door
-from pipeline.server.hub import Followed
+from pipeline.server.hub import Followed, Outcome
 from pipeline.server.states import why_failed
 from pipeline.server.taking import PAIR
 
 _SLOWER = 1.5  # the factor by which the wait between two looks at the stores grows
 _WITH_FAILURES = 3  # one look in so many is also for a failure, which takes up to two requests
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A request has ended: with a record, or with problems."""
-
-    record: Record | None = None
-    problems: Sequence[Problem] = ()
 
 
 async def outcome_of(
@@ -40,10 +30,8 @@ async def outcome_of(
         while not (door.session.stop.is_set() or leaving.done()):
             left = until - loop.time()
             rung = left > 0 and await followed.alarm.wait(min(pause, left))
-            if followed.record:
-                return Outcome(followed.record)
-            if followed.ended and followed.problems:
-                return Outcome(problems=followed.problems)
+            if followed.outcome:
+                return followed.outcome
             if rung:
                 continue
             looks, pause = looks + 1, min(_SLOWER * pause, longest)

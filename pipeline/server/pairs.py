@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from pipeline.errors import NotFoundError, Problem, printable
+from pipeline.errors import NotFoundError, printable
 from pipeline.inbox.layout import processing_key, waiting_key
 from pipeline.manifest.document import MAX_BYTES
 from pipeline.server.documented import refusals
@@ -87,38 +87,27 @@ def _seen(door: Door, name: str) -> tuple[State, dict[str, PairState], Callable[
     if state == "failed":
         problems |= {problem.id: problem for problem in errors_of(door.inbox, name) if problem.id}
     results = door.folders.results(name)
-    ids = dict.fromkeys([*_listed(door, name, state), *running, *problems, *results])
-
-    def state_of(pair: str) -> PairState:
-        if pair in running:
-            return "running"
-        if pair in problems:
-            return "failed"
-        return "done" if pair in results else "waiting"
+    ids = [*_listed(door, name, state), *running, *problems, *results]
+    states: dict[str, PairState] = dict.fromkeys(ids, "waiting")
+    states |= dict.fromkeys(results, "done")
+    states |= dict.fromkeys(problems, "failed")
+    states |= dict.fromkeys(running, "running")
 
     def entry(pair: str) -> PairEntry:
-        if evaluation := running.get(pair):
-            return PairEntry(id=pair, state="running", step=evaluation.step, steps=evaluation.steps)
-        if problem := problems.get(pair):
-            return _failed(pair, problem)
-        if found := results.get(pair):
-            shown = shown_result(name, pair, found)
-            return PairEntry(
-                id=pair,
-                state="done",
-                picture=shown.picture,
-                thumbnail=shown.thumbnail,
-                finished=shown.finished,
-            )
-        return PairEntry(id=pair, state="waiting")
+        found = PairEntry(id=pair, state=states[pair])
+        match found.state:
+            case "running":
+                found.step, found.steps = running[pair].step, running[pair].steps
+            case "failed":
+                problem = problems[pair]
+                found.message, found.place = printable(problem.message), printable(problem.place)
+            case "done":
+                shown = shown_result(name, pair, results[pair])
+                found.picture, found.thumbnail = shown.picture, shown.thumbnail
+                found.finished = shown.finished
+        return found
 
-    return state, {pair: state_of(pair) for pair in ids if pair}, entry
-
-
-def _failed(pair: str, problem: Problem) -> PairEntry:
-    return PairEntry(
-        id=pair, state="failed", message=printable(problem.message), place=printable(problem.place)
-    )
+    return state, states, entry
 
 
 def _listed(door: Door, name: str, state: State) -> list[str]:
