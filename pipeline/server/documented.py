@@ -1,8 +1,8 @@
 """What the routes have in common in the OpenAPI document."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipeline.server.pictures import MEDIA_TYPES
 from pipeline.server.problems import MEDIA_TYPE
 
 _MEANINGS = {
@@ -25,6 +25,7 @@ _MEANINGS = {
 _ALWAYS = (400, 401, 403, 405, 408, 413, 421, 422, 429, 500, 503)
 
 KNOWN = {"description": "The client has it already."}  # 304
+BINARY = {"schema": {"type": "string", "format": "binary"}}  # the content of a file
 Responses = dict[int | str, dict[str, Any]]
 
 
@@ -44,12 +45,9 @@ def _headers(code: int) -> dict[str, Any]:
     return {"headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}}
 
 
-def pictures(description: str, **headers: str) -> dict[str, Any]:
-    """An answer that is a picture, with these headers and their meanings."""
-    binary = {"schema": {"type": "string", "format": "binary"}}
-    content = dict.fromkeys(MEDIA_TYPES.values(), binary)
+def file(description: str, kinds: Iterable[str], headers: Mapping[str, str]) -> dict[str, Any]:
+    """An answer that is a file of one of these media types, with these headers and their meanings."""
     described = {
-        name.replace("_", "-"): {"schema": {"type": "string"}, "description": meaning}
-        for name, meaning in headers.items()
+        name: {"schema": {"type": "string"}, "description": meaning} for name, meaning in headers.items()
     }
-    return {"description": description, "content": content, "headers": described}
+    return {"description": description, "content": dict.fromkeys(kinds, BINARY), "headers": described}

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from pipeline.server.documented import refusals
+from pipeline.server.documented import BINARY, refusals
 from pipeline.server.door import Door, door_of
 from pipeline.server.names import image_path
 
@@ -21,8 +21,7 @@ class Uploaded(BaseModel):
     size: int = Field(description="Bytes.")
 
 
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_KINDS = {"application/octet-stream": _BINARY, "image/*": _BINARY}
+_KINDS = {"application/octet-stream": BINARY, "image/*": BINARY}
 _BODY = {"requestBody": {"required": True, "content": _KINDS}}
 _CREATED = {"description": "The image is in the inbox.", "model": Uploaded}
 

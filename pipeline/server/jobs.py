@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import PurePosixPath
@@ -12,15 +11,16 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from pipeline.errors import Problem, UnavailableError
+from pipeline.errors import UnavailableError
 from pipeline.inbox.layout import is_request
 from pipeline.outbox.record import Record
-from pipeline.server.documented import KNOWN, pictures, refusals
+from pipeline.server.documented import KNOWN, file, refusals
 from pipeline.server.door import Door, door_of
 from pipeline.server.files import file_response
 from pipeline.server.form import form_schema, submission_of
 from pipeline.server.hub import Outcome
 from pipeline.server.outcomes import outcome_of
+from pipeline.server.pictures import MEDIA_TYPES
 from pipeline.server.problems import Fault, RefusedError, faults, problem_response, retry_later
 from pipeline.server.states import state_of, why_failed
 from pipeline.server.taking import PAIR
@@ -31,15 +31,16 @@ _AGAIN = 2  # seconds of `Retry-After`, for a job that has not ended
 _WAIT = re.compile(r"wait=([0-9]{1,9})")
 _LONGEST_KEY = 255  # characters
 
-_LOSS_HEADERS = {
+_HEADERS = {
     "Location": "Where the job is.",
-    "NST_Loss_Content": "The content loss of the picture as it is saved.",
-    "NST_Loss_Style": "Its style loss.",
-    "NST_Loss_TV": "Its total variation.",
-    "NST_Loss_Total": "The weighted sum of the three, which was minimised.",
-    "NST_Evaluations": "How often the objective was evaluated.",
-    "NST_Seconds": "The share of this picture in the time of its batch.",
+    "NST-Loss-Content": "The content loss of the picture as it is saved.",
+    "NST-Loss-Style": "Its style loss.",
+    "NST-Loss-TV": "Its total variation.",
+    "NST-Loss-Total": "The weighted sum of the three, which was minimised.",
+    "NST-Evaluations": "How often the objective was evaluated.",
+    "NST-Seconds": "The share of this picture in the time of its batch.",
 }
+_PICTURE = file("The picture.", MEDIA_TYPES.values(), _HEADERS)
 
 
 class JobState(BaseModel):
@@ -67,7 +68,7 @@ _ACCEPTED = {
 @router.post(
     "/stylize",
     response_class=Response,
-    responses={200: pictures("The picture.", **_LOSS_HEADERS), 202: _ACCEPTED, **refusals(404, 415)},
+    responses={200: _PICTURE, 202: _ACCEPTED, **refusals(404, 415)},
     openapi_extra={
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form_schema()}}}
     },
@@ -114,7 +115,7 @@ async def stylize(
 @router.get(
     "/jobs/{id}",
     response_model=JobState,
-    responses={200: pictures("The state of the job, or its picture.", **_LOSS_HEADERS), **refusals(404)},
+    responses={200: {**_PICTURE, "description": "The state of the job, or its picture."}, **refusals(404)},
 )
 async def job(request: Request, id: str) -> JobState | Response:  # noqa: A002
     """The state of a job; or its picture, if the client accepts images only and the job is done."""
@@ -127,11 +128,7 @@ async def job(request: Request, id: str) -> JobState | Response:  # noqa: A002
 @router.get(
     "/jobs/{id}/picture",
     response_class=Response,
-    responses={
-        200: pictures("The picture.", **_LOSS_HEADERS),
-        304: KNOWN,
-        **refusals(404),
-    },
+    responses={200: _PICTURE, 304: KNOWN, **refusals(404)},
 )
 async def picture(request: Request, id: str) -> Response:  # noqa: A002
     """The picture of a job that is done."""
@@ -175,19 +172,10 @@ def _state(
 ) -> JobState:
     found = JobState(id=name, state=state, manifest=f"/manifests/{name}")
     if outcome and outcome.record:
-        record = outcome.record
-        losses = {key: value for key, value in record.losses.model_dump().items() if math.isfinite(value)}
-        results = f"/results/{name}"
-        found = found.model_copy(
-            update={
-                "state": "done",
-                "picture": f"/jobs/{name}/picture",
-                "record": f"{results}/{PAIR}.json",
-                "losses": losses,
-            }
-        )
+        found.state, found.losses = "done", _finite(outcome.record)
+        found.picture, found.record = f"/jobs/{name}/picture", f"/results/{name}/{PAIR}.json"
     elif outcome:
-        found = found.model_copy(update={"state": "failed", "errors": faults(outcome.problems)})
+        found.state, found.errors = "failed", faults(outcome.problems)
     return found
 
 
@@ -198,7 +186,8 @@ async def _answer(door: Door, name: str, outcome: Outcome | None, request: Reque
         text = _state(name, None).model_dump_json()
         return Response(text, 202, {**place, "Retry-After": str(_AGAIN)}, "application/json")
     if outcome.record is None:
-        return problem_response(_failed(outcome.problems, place))
+        detail = "; ".join(problem.message for problem in outcome.problems)
+        return problem_response(RefusedError(422, detail, outcome.problems, place))
     record = outcome.record
     key = f"{name}/{PurePosixPath(record.picture).name}"
     answer = await file_response(door, key, request)
@@ -207,13 +196,13 @@ async def _answer(door: Door, name: str, outcome: Outcome | None, request: Reque
     return answer
 
 
-def _failed(problems: Sequence[Problem], place: dict[str, str]) -> RefusedError:
-    return RefusedError(422, "; ".join(problem.message for problem in problems), problems, place)
+def _finite(record: Record) -> dict[str, float]:
+    """The losses of a picture that JSON and headers can have."""
+    return {name: loss for name, loss in record.losses.model_dump().items() if math.isfinite(loss)}
 
 
 def _losses(record: Record) -> dict[str, str]:
-    losses: dict[str, float] = record.losses.model_dump()
-    found = {f"NST-Loss-{k.capitalize()}": f"{v:.6g}" for k, v in losses.items() if math.isfinite(v)}
+    found = {f"NST-Loss-{name.capitalize()}": f"{loss:.6g}" for name, loss in _finite(record).items()}
     return {**found, "NST-Evaluations": str(record.evaluations), "NST-Seconds": f"{record.seconds:g}"}
 
 

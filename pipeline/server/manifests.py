@@ -173,16 +173,16 @@ def _seen(door: Door, name: str) -> ManifestState:
     if state == "failed":
         problems = errors_of(door.inbox, name)
         first = sorted(problems, key=lambda problem: problem.id is not None)[:_MOST_ERRORS]
-        return found.model_copy(update={"errors": faults(first), "error_count": len(problems)})
-    if state != "processing":
-        return found
-    if counts := door.hub.counts(name):
-        return found.model_copy(update={"pairs": counts.pairs, "done": counts.done, "failed": counts.failed})
-    results, ids = door.folders.results(name), _listed_ids(door, name)
-    if ids is None:
-        return found.model_copy(update={"done": len(results)})
-    # The folder may have results of pairs that the manifest does not have any more.
-    return found.model_copy(update={"pairs": len(ids), "done": sum(pair in results for pair in ids)})
+        found.errors, found.error_count = faults(first), len(problems)
+    elif state == "processing" and (counts := door.hub.counts(name)):
+        found.pairs, found.done, found.failed = counts.pairs, counts.done, counts.failed
+    elif state == "processing":
+        results, ids = door.folders.results(name), _listed_ids(door, name)
+        if ids is None:
+            found.done = len(results)
+        else:  # the folder may have results of pairs that the manifest does not have any more
+            found.pairs, found.done = len(ids), sum(pair in results for pair in ids)
+    return found
 
 
 def _results(name: str) -> str:

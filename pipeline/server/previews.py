@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from pipeline.server.documented import KNOWN, refusals
+from pipeline.server.documented import KNOWN, file, refusals
 from pipeline.server.door import door_of
 from pipeline.server.etags import etag_of, is_known
 from pipeline.server.names import known_name
@@ -11,11 +11,11 @@ from pipeline.server.problems import RefusedError
 
 router = APIRouter(tags=["events"])
 
-_PREVIEW = {
-    "description": "The best picture so far; its long side has at most 256 pixels.",
-    "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
-    "headers": {"ETag": {"schema": {"type": "string"}, "description": "Differs for another picture."}},
-}
+_PREVIEW = file(
+    "The best picture so far; its long side has at most 256 pixels.",
+    ["image/jpeg"],
+    {"ETag": "Differs for another picture."},
+)
 
 
 @router.get(

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 from nst.errors import ImageError
 from pipeline.errors import StoreError, UnavailableError
 from pipeline.outbox.pages import INDEX
-from pipeline.server.documented import KNOWN, refusals
+from pipeline.server.documented import KNOWN, file, refusals
 from pipeline.server.door import door_of
 from pipeline.server.etags import is_known
 from pipeline.server.files import file_response
@@ -19,20 +19,18 @@ from pipeline.server.problems import RefusedError
 
 router = APIRouter(tags=["results"])
 
-_FILE = {
-    "description": "The file; pictures, pages, records and loss logs.",
-    "content": {
-        kind: {"schema": {"type": "string", "format": "binary"}}
-        for kind in (*MEDIA_TYPES.values(), "text/html", "application/octet-stream")
-    }
-    | {"application/json": {"schema": {}}, "application/x-ndjson": {"schema": {"type": "string"}}},
-    "headers": {"ETag": {"schema": {"type": "string"}, "description": "Differs for another content."}},
+_FILE = file(
+    "The file; pictures, pages, records and loss logs.",
+    (*MEDIA_TYPES.values(), "text/html", "application/octet-stream"),
+    {"ETag": "Differs for another content."},
+)
+_FILE["content"] |= {
+    "application/json": {"schema": {}},
+    "application/x-ndjson": {"schema": {"type": "string"}},
 }
-_SMALL = {
-    "description": "A JPEG whose sides have at most 512 pixels.",
-    "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
-    "headers": {"ETag": {"schema": {"type": "string"}, "description": "Differs for another picture."}},
-}
+_SMALL = file(
+    "A JPEG whose sides have at most 512 pixels.", ["image/jpeg"], {"ETag": "Differs for another picture."}
+)
 _PART = {**_FILE, "description": "The part of the file that `Range` asks for."}
 
 
