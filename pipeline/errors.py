@@ -24,6 +24,7 @@ from typing import Any
 
 from nst.errors import NSTError
 
+UNEXPECTED = "failed unexpectedly, which is a bug worth reporting"
 MOST_PROBLEMS = 100  # of one manifest that are listed, each with a line in the log; correct these first
 
 
@@ -148,7 +149,7 @@ def problems_of(error: Exception, place: str = "", pair: str | None = None) -> l
         return error.problems
     if isinstance(error, NSTError):
         return [Problem(place, str(error), pair)]
-    return [Problem(place, f"failed unexpectedly, which is a bug worth reporting: {error!r}", pair)]
+    return [Problem(place, f"{UNEXPECTED}: {error!r}", pair)]
 
 
 @contextmanager

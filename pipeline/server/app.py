@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 import nst
 from nst.errors import NSTError
-from pipeline.errors import Problem
+from pipeline.errors import UNEXPECTED, Problem
 from pipeline.manifest.wording import place_of
 from pipeline.server import (
     docs,
@@ -33,7 +33,7 @@ from pipeline.server import (
 from pipeline.server.access import Access
 from pipeline.server.bodies import Bodies, Limits
 from pipeline.server.door import Door, door_of
-from pipeline.server.problems import UNEXPECTED, ProblemDetails, RefusedError, problem_response, refused_by
+from pipeline.server.problems import ProblemDetails, RefusedError, problem_response, refused_by
 
 # `Access.public` has the paths that need no token.
 _ROUTERS = (
@@ -52,7 +52,10 @@ _ROUTERS = (
     page.router,
     docs.router,
 )
-_SENTENCES = {404: "there is nothing at this address; /docs lists what there is"}
+_SENTENCES = {
+    404: "there is nothing at this address; /docs lists what there is",
+    405: "this address does not have this method",
+}
 
 
 def make_app(door: Door, access: Access) -> ASGIApp:
@@ -78,15 +81,12 @@ def make_app(door: Door, access: Access) -> ASGIApp:
 
 def _with_problems(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document, with the schemas of refusals."""
-    if app.openapi_schema is None:
-        document = FastAPI.openapi(app)
-        _, schemas = TypeAdapter.json_schemas(
-            [("p", "serialization", TypeAdapter(ProblemDetails))],
-            ref_template="#/components/schemas/{model}",
-        )
-        document.setdefault("components", {}).setdefault("schemas", {}).update(schemas["$defs"])
-        app.openapi_schema = document
-    return app.openapi_schema
+    document = FastAPI.openapi(app)  # the same one each time
+    _, schemas = TypeAdapter.json_schemas(
+        [("p", "serialization", TypeAdapter(ProblemDetails))], ref_template="#/components/schemas/{model}"
+    )
+    document["components"]["schemas"] |= schemas["$defs"]
+    return document
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -96,10 +96,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _of_framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if error.status_code == 405:
-        detail = "this address does not have this method"
-    else:
-        detail = _SENTENCES.get(error.status_code, str(error.detail))
+    detail = _SENTENCES.get(error.status_code, str(error.detail))
     return problem_response(RefusedError(error.status_code, detail, headers=dict(error.headers or {})))
 
 

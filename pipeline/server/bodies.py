@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipeline.errors import UNEXPECTED
 from pipeline.server.access import Access
-from pipeline.server.problems import UNEXPECTED, RefusedError, problem_response, retry_later
+from pipeline.server.problems import RefusedError, problem_response, retry_later
 from pipeline.timing import Timing
 
 # For what shows nothing and runs nothing. A page that needs more sets its own policy.

@@ -18,7 +18,7 @@ from pipeline.errors import Problem
 from pipeline.manifest.models import MOST_STYLES
 from pipeline.manifest.wording import cut
 from pipeline.server.problems import RefusedError
-from pipeline.server.uploads import Uploads, spooling
+from pipeline.server.uploads import Uploads, media_type, spooling
 
 CONTENT, STYLE, WEIGHTS = "content_image", "style_image", "style_weights"
 _MOST_FILES, _MOST_FIELDS = MOST_STYLES + 1, 100
@@ -68,8 +68,7 @@ class _Parser(MultiPartParser):
 @asynccontextmanager
 async def submission_of(request: Request, uploads: Uploads) -> AsyncIterator[Submission]:
     """Read a form; its files are deleted at the end. Raises `RefusedError` if it is none or is not valid."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
+    if media_type(request) != "multipart/form-data":
         raise RefusedError(415, f"send a form with files, as curl does with -F {CONTENT}=@FILE")
     limits = {"max_files": _MOST_FILES, "max_fields": _MOST_FIELDS, "max_part_size": _LONGEST_FIELD}
     async with uploads.counted(request) as parts:

@@ -29,6 +29,7 @@ from pipeline.server.door import Door, door_of
 from pipeline.server.names import known_name, new_name
 from pipeline.server.problems import Fault, RefusedError, faults
 from pipeline.server.states import State, errors_of, found_state
+from pipeline.server.uploads import media_type
 from pipeline.stores.search import Search
 
 router = APIRouter(tags=["manifests"])
@@ -99,8 +100,7 @@ async def retry(request: Request, name: str) -> ManifestState:
 
 async def _put(request: Request, name: str) -> JSONResponse:
     door = door_of(request)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    if media_type(request) != "application/json":
         raise RefusedError(415, "send the manifest as application/json")
     async with door.uploads.received(request) as body:
         await door.take_in(partial(_take_in, door, name, body))

@@ -15,13 +15,11 @@ from pipeline.errors import (
     Problem,
     StoreError,
     TooLargeError,
-    UnavailableError,
     printable,
 )
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5  # of `Retry-After`, for what may be over soon
-UNEXPECTED = "failed unexpectedly, which is a bug worth reporting"
 
 
 class Fault(BaseModel):
@@ -85,18 +83,14 @@ def refused_by(error: NSTError) -> RefusedError:
             return error
         case ManifestError():
             return RefusedError(422, f"the manifest is not valid: {error}", error.problems)
-        case ImageError():
+        case ImageError() | NameRefusedError():
             return RefusedError(422, str(error))
-        case UnavailableError():
-            return retry_later(503, str(error))
         case NotFoundError():
             return RefusedError(404, str(error))
         case TooLargeError():
             return RefusedError(413, str(error))
         case ConflictError():
             return RefusedError(409, str(error))
-        case NameRefusedError():
-            return RefusedError(422, str(error))
         case StoreError():
             # As for a runner: a missing permission, for example, lasts until somebody corrects it.
             return retry_later(503, str(error))

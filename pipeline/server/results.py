@@ -1,5 +1,7 @@
 """Results: the files of the outbox, so that its pages work in a browser, also those in a bucket."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from urllib.parse import quote
 
@@ -7,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from nst.errors import ImageError
-from pipeline.errors import StoreError, UnavailableError
+from pipeline.errors import NotFoundError, StoreError, UnavailableError
 from pipeline.outbox.pages import INDEX
 from pipeline.server.documented import KNOWN, file, refusals
 from pipeline.server.door import door_of
@@ -42,12 +44,8 @@ _PART = {**_FILE, "description": "The part of the file that `Range` asks for."}
 async def result(request: Request, name: str, path: str) -> Response:
     """A file of the results of a manifest. Without a path, it is the page with all pictures."""
     key = result_key(name, path or INDEX)
-    try:
+    with _missing("result"):
         return await file_response(door_of(request), key, request)
-    except UnavailableError:
-        raise
-    except StoreError:
-        raise RefusedError(404, "there is no result of this name") from None
 
 
 @router.get("/results/{name}", include_in_schema=False)
@@ -65,22 +63,27 @@ async def folder(name: str) -> Response:
 async def thumbnail(request: Request, name: str, file: str) -> Response:
     """A small JPEG of a picture in the results of a manifest."""
     door, key = door_of(request), result_key(name, file)
-    missing = RefusedError(404, "there is no picture of this name")
-    if not file.lower().endswith(tuple(SUFFIXES)):
-        raise missing
-    try:
-        etag = await door.read(partial(door.thumbnails.etag, key))
+    with _missing("picture"):
+        shown = file.lower().endswith(tuple(SUFFIXES))
+        etag = await door.read(partial(door.thumbnails.etag, key)) if shown else None
         if etag is None:
-            raise missing
+            raise NotFoundError(key)
         headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
         if is_known(request, etag):
             return Response(status_code=304, headers=headers)
         jpeg = await door.shrink(partial(door.thumbnails.jpeg, key, etag))
         return Response(jpeg, 200, headers, "image/jpeg")
+
+
+@contextmanager
+def _missing(what: str) -> Iterator[None]:
+    """Errors about a file become a 404, so that they show nothing of the store. It may be unavailable."""
+    try:
+        yield
     except UnavailableError:
         raise
     except (ImageError, StoreError):
-        raise missing from None
+        raise RefusedError(404, f"there is no {what} of this name") from None
 
 
 for path, answer in (("/results/{name}/{path:path}", result), ("/thumbnails/{name}/{file}", thumbnail)):

@@ -13,6 +13,11 @@ from pipeline.server.problems import retry_later
 _IN_MEMORY = 2**20  # bytes of a body; the rest of it goes to a temporary file
 
 
+def media_type(request: Request) -> str:
+    """What a request says of its body: the media type without parameters, in lower case; empty for none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 class Uploads:
     """Counts the bytes of the bodies of all requests until they are taken in."""
 

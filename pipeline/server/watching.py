@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
-from pipeline.errors import StoreError
+from pipeline.errors import UNEXPECTED, StoreError
 from pipeline.server.hub import Hub
-from pipeline.server.problems import UNEXPECTED
 from pipeline.server.states import State
 
 Listed = Mapping[State, Iterable[str]]
