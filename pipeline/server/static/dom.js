@@ -23,11 +23,10 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
-/** A new SVG element with these attributes, and a text if one is given. */
-export function drawn(tag, attributes, text = "") {
+/** A new SVG element with these attributes. */
+export function drawn(tag, attributes) {
   const made = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
-  made.textContent = text;
   return made;
 }
 

@@ -8,6 +8,12 @@ export function showLater(image, path) {
   whenSeen(image, () => show(image, path));
 }
 
+/** The name under which a picture is saved: the last part of its address, with the suffix of its media type. */
+export function nameOf(path, type) {
+  const name = decodeURIComponent(path.split("/").at(-1));
+  return name.includes(".") ? name : `${name}.${type.split("/").at(-1).replace("jpeg", "jpg")}`;
+}
+
 const wanted = new WeakMap(); // the path of the picture that an image is to show
 
 /** Show a picture in an image, in place of any other one. */

@@ -2,7 +2,7 @@
 
 import { json, request } from "./api.js";
 import { byId, element, notice, setText } from "./dom.js";
-import { showBlob } from "./images.js";
+import { nameOf, showBlob } from "./images.js";
 import { Pace } from "./pace.js";
 import { endPreview, watchPreview } from "./previews.js";
 import { concerns, listen } from "./stream.js";
@@ -102,7 +102,7 @@ async function showPicture() {
     byId("job-frame").setAttribute("aria-label", "Show your picture large");
     byId("job-save").hidden = false;
     byId("job-save").href = address;
-    byId("job-save").download = `picture.${blob.type.split("/").at(-1).replace("jpeg", "jpg")}`;
+    byId("job-save").download = nameOf(result().picture, blob.type);
   } catch (error) {
     notice(error.message);
   }

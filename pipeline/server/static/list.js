@@ -1,6 +1,5 @@
 /** All manifests in one state, a hundred at a time. */
 
-import { json } from "./api.js";
 import { byId, element, fill, setText } from "./dom.js";
 import { Pace } from "./pace.js";
 import { Pager } from "./pager.js";
@@ -29,17 +28,11 @@ async function read() {
   if (!byId("list").hidden) await pager.again();
 }
 
-async function show(path) {
-  const { manifests, counts, next } = await json(path);
-  if (!pager.shows(path)) return null;
+async function show({ manifests, counts }) {
   setText(byId("list-heading"), `${STATES[state]}: ${counted(counts[state])}`);
   byId("list-empty").hidden = counts[state] > 0;
-  if (!manifests.length && path !== pager.paths[0]) {
-    await pager.begin(pager.paths[0]); // the manifests of this part have moved on
-    return null;
-  }
-  fill(byId("list-items"), manifests, (each) => each.name, makeRow);
-  return next;
+  if (manifests.length || pager.paths.length === 1) fill(byId("list-items"), manifests, (each) => each.name, makeRow);
+  else await pager.begin(pager.paths[0]); // the manifests of this part have moved on
 }
 
 const makeRow = ({ name }) =>

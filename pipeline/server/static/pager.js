@@ -1,11 +1,12 @@
 /** Buttons that lead through a list that the server gives in parts. */
 
+import { json } from "./api.js";
 import { element, notice } from "./dom.js";
 
 export class Pager {
   /**
    * @param {() => Element} place where the buttons are
-   * @param {(path: string) => Promise<string|null>} show shows a part; returns the address of the next one
+   * @param {(found: {next: string|null}) => Promise<void>|void} show shows a part of the list
    */
   constructor(place, show) {
     [this.place, this.show] = [place, show];
@@ -26,23 +27,19 @@ export class Pager {
     return this.again();
   }
 
-  /** Whether a part is still the one to show. */
-  shows(path) {
-    return path === this.paths.at(-1);
-  }
-
   /** Show the same part as before, or the first one if that part is not there any more. */
   async again() {
     const paths = this.paths;
-    let next;
+    let found;
     try {
-      next = await this.show(paths.at(-1));
+      found = await json(paths.at(-1));
     } catch (error) {
       if (error.status !== 409 || paths.length === 1) throw error;
       if (paths === this.paths) await this.begin(paths[0]);
       return;
     }
-    if (paths === this.paths) this.render(next);
+    if (paths === this.paths) await this.show(found);
+    if (paths === this.paths) this.render(found.next); // unless it has shown another part instead
   }
 
   async go(paths) {

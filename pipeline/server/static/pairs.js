@@ -44,14 +44,11 @@ export function updateRunning(name) {
 
 const path = () => `/manifests/${encodeURIComponent(manifest)}/pairs?limit=${EACH}${wanted ? `&state=${wanted}` : ""}`;
 
-async function show(address) {
-  const found = await json(address);
-  if (!pager.shows(address)) return null;
+function show(found) {
   counts = found.counts;
   showFilter();
   fill(byId("pairs"), found.pairs, (each) => `${each.state} ${each.finished ?? 0} ${each.id}`, makeCard);
   updateRunning(manifest);
-  return found.next;
 }
 
 function showFilter() {

@@ -4,7 +4,7 @@ import { json } from "./api.js";
 import { byId, element, fill, setText } from "./dom.js";
 import { Pace } from "./pace.js";
 import { watchPreview } from "./previews.js";
-import { isOpen, pairLeft, runningPairs, state, whenWorkChanges, wholeWork } from "./work.js";
+import { openManifest, pairLeft, runningPairs, state, whenWorkChanges, wholeWork } from "./work.js";
 import { addressOf, counted, left, pairName, plural, shortName } from "./words.js";
 
 const MOST = 12; // cards
@@ -26,8 +26,8 @@ export const readOthersSoon = () => others.soon();
 
 async function readOthers() {
   if (byId("home").hidden) return;
-  const { manifests } = await json(`/manifests?state=processing&limit=${MOST}`);
-  const names = manifests.map((each) => each.name).filter((name) => !isOpen(name));
+  const { manifests } = await json("/manifests?state=processing&limit=100");
+  const names = manifests.map((each) => each.name).filter((name) => !openManifest(name));
   const found = names.slice(0, ELSEWHERE).map((name) => json(`/manifests/${encodeURIComponent(name)}`));
   const answers = await Promise.allSettled(found);
   elsewhere = answers.filter((each) => each.value?.state === "processing").map((each) => each.value);
@@ -39,7 +39,7 @@ function render() {
   const pairs = runningPairs();
   const shown = [
     ...pairs.slice(0, MOST).map((pair) => ({ key: `${pair.manifest}/${pair.pair}`, pair })),
-    ...elsewhere.filter((each) => !isOpen(each.name)).map((manifest) => ({ key: manifest.name, manifest })),
+    ...elsewhere.filter((each) => !openManifest(each.name)).map((manifest) => ({ key: manifest.name, manifest })),
   ];
   byId("now").hidden = !shown.length && (state.ready || !state.works);
   fill(byId("running"), shown, (each) => each.key, makeCard, updateCard);

@@ -3,7 +3,7 @@
 import { Refused, json, request } from "./api.js";
 import { curveOf } from "./curve.js";
 import { byId, element } from "./dom.js";
-import { show, showAddress } from "./images.js";
+import { nameOf, show, showAddress } from "./images.js";
 import { addressOf, counted, loss, pairName, plural, shortName, took, weight } from "./words.js";
 
 /** @typedef {{manifest: string, pair: string, picture: string, thumbnail: string}} Result */
@@ -58,7 +58,7 @@ async function showPicture(result) {
   if (blob.type !== "image/tiff") showAddress(byId("viewer-picture"), address); // a record of TIFF names a JPEG
   byId("viewer-save").hidden = false;
   byId("viewer-save").href = address;
-  byId("viewer-save").download = decodeURIComponent(result.picture.split("/").at(-1));
+  byId("viewer-save").download = nameOf(result.picture, blob.type);
 }
 
 /** How strong the style was: the number that was given, and the weight that came of it. */

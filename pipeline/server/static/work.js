@@ -6,7 +6,7 @@ import { Rate } from "./rate.js";
 import { MISSED, listen, whenConnected } from "./stream.js";
 
 /**
- * @typedef {{manifest: string, pair: string, step: number, steps: number, total: number|null, rate: Rate}} Running
+ * @typedef {{manifest: string, pair: string, step: number, steps: number, rate: Rate}} Running
  * @typedef {{name: string, pairs: number, done: number, failed: number, rate: Rate}} Open
  */
 
@@ -36,11 +36,8 @@ export const runningPairs = () => [...running.values()];
 /** @returns {Running|undefined} */
 export const runningPair = (manifest, pair) => running.get(keyOf(manifest, pair));
 
-/** @returns {Open|undefined} */
+/** A manifest that the runner of this server works on. @returns {Open|undefined} */
 export const openManifest = (name) => open.get(name);
-
-/** Whether the runner of this server works on a manifest. */
-export const isOpen = (name) => open.has(name);
 
 /** Seconds until a pair is done, or null. */
 export const pairLeft = (pair) => pair.rate.left(now(), pair.steps);
@@ -102,12 +99,9 @@ function hear(said) {
       break;
     case "pair done":
     case "pair done already":
-      running.delete(keyOf(said.manifest, said.pair));
-      if (manifest) manifest.done += 1;
-      break;
     case "pair failed":
-      running.delete(keyOf(said.manifest, said.id));
-      if (manifest) manifest.failed += 1;
+      running.delete(keyOf(said.manifest, said.pair));
+      if (manifest) manifest[said.event === "pair failed" ? "failed" : "done"] += 1;
       break;
     default:
       if (!said.manifest && said.event !== MISSED) return;
@@ -121,10 +115,10 @@ function begun(name) {
   return open.get(name);
 }
 
-function advance({ manifest, pair, step, steps, total }) {
+function advance({ manifest, pair, step, steps }) {
   const key = keyOf(manifest, pair);
-  if (!running.has(key)) running.set(key, { manifest, pair, step, steps, total, rate: new Rate(20) });
-  const found = Object.assign(running.get(key), { step, steps, total });
+  if (!running.has(key)) running.set(key, { manifest, pair, step, steps, rate: new Rate(20) });
+  const found = Object.assign(running.get(key), { step, steps });
   found.rate.add(now(), step);
 }
 

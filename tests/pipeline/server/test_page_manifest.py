@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from pipeline.engines.base import Failed, Outcome, Task
 from pipeline.errors import Problem
-from pipeline.events.listener import ManifestEnded
+from pipeline.events.listener import ManifestEnded, ManifestStarted
 from pipeline.settings import Settings
 from tests.pipeline.server.browser import Visit
 from tests.pipeline.server.conftest import QUICK, Gate, Serve, Served
@@ -188,6 +188,19 @@ def test_a_door_without_a_runner_shows_states_and_asks_for_no_preview(serve: Ser
     expect(page.locator("#running li")).to_have_count(0)
     expect(page.locator("#wall li")).to_have_count(2)
     assert asked == []
+
+
+def test_work_of_other_runners_is_shown_also_beside_many_manifests_of_this_one(
+    serve: Serve, visit: Visit
+) -> None:
+    served = serve(works=False)
+    for number in range(12):
+        served.inbox.write(f"processing/m{number:02}.json", b"{}")
+        served.hub.hear(ManifestStarted(f"m{number:02}", 1))
+    served.inbox.write("processing/other.json", json.dumps(manifest(2)).encode())
+    page = visit(served)
+    expect(page.locator("#running")).to_contain_text("0 of 2 pairs")
+    expect(page.locator("#running li")).to_have_count(1)
 
 
 def test_the_first_part_is_shown_when_the_pairs_of_a_later_one_are_gone(serve: Serve, visit: Visit) -> None:
