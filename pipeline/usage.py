@@ -56,6 +56,6 @@ def check_names(manifests: Sequence[Path], name: str | None, shard: str | None) 
             )
     try:
         if name is not None:
-            plain_file_name(name)
+            plain_file_name(name, what="a name")
     except ValueError as error:
-        raise UsageError(f"--name {name}: {str(error).replace('an id', 'a name')}") from None
+        raise UsageError(f"--name {name}: {error}") from None

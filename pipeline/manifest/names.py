@@ -22,22 +22,25 @@ _DIGITS = 12
 _LONGEST_END = 120  # bytes of what a name ends in, so that some of the images' names is left before it
 
 
-def plain_file_name(name: str) -> str:
-    """Return the name unchanged. Raises `ValueError` if some file system does not allow it."""
+def plain_file_name(name: str, *, what: str = "an id") -> str:
+    """Return the name unchanged. Raises `ValueError` if some file system does not allow it.
+
+    `what` is the subject of the message.
+    """
     if not name:
-        raise ValueError("an id must not be empty")
+        raise ValueError(f"{what} must not be empty")
     if re.search(_NOT_IN_NAMES, name):
-        raise ValueError('an id is a plain file name, without / \\ < > : " | ? * or control characters')
+        raise ValueError(f'{what} is a plain file name, without / \\ < > : " | ? * or control characters')
     if unseen := next((c for c in name if not c.isprintable()), ""):
         raise ValueError(
-            f"an id must not have invisible or unassigned characters, such as U+{ord(unseen):04X}"
+            f"{what} must not have invisible or unassigned characters, such as U+{ord(unseen):04X}"
         )
     if name.startswith((".", " ")) or name.endswith((".", " ")):
-        raise ValueError("an id must not begin or end with a dot or a space")
+        raise ValueError(f"{what} must not begin or end with a dot or a space")
     if _DEVICES.match(name):
-        raise ValueError("an id must not be a device name of Windows, such as 'con' or 'nul'")
+        raise ValueError(f"{what} must not be a device name of Windows, such as 'con' or 'nul'")
     if len(name.encode()) > LONGEST_NAME:
-        raise ValueError(f"an id must not be longer than {LONGEST_NAME} bytes")
+        raise ValueError(f"{what} must not be longer than {LONGEST_NAME} bytes")
     return name
 
 

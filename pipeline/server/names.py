@@ -12,9 +12,9 @@ _DEEPEST = 16  # folders in one path
 def new_name(name: str) -> str:
     """The name for a new manifest. Raises `RefusedError` if there can be none of this name."""
     try:
-        plain_file_name(name)
+        plain_file_name(name, what="the name of a manifest")
     except ValueError as error:
-        raise RefusedError(422, str(error).replace("an id", "the name of a manifest")) from None
+        raise RefusedError(422, str(error)) from None
     if not is_manifest(waiting_key(name)):
         raise RefusedError(422, "the name of a manifest must not end with '.error'")
     return name
@@ -37,10 +37,9 @@ def image_path(path: str) -> str:
     parts = path.split("/")
     try:
         for part in parts:
-            plain_file_name(part)
+            plain_file_name(part, what="each part of the path of an image")
     except ValueError as error:
-        message = str(error).replace("an id", "each part of the path of an image")
-        raise RefusedError(422, message, [Problem("path", message)]) from None
+        raise RefusedError(422, str(error), [Problem("path", str(error))]) from None
     if parts[0].casefold() in _OWN:
         raise RefusedError(422, f"{parts[0]}/ belongs to the program; choose another folder")
     if parts[-1].lower().endswith(SUFFIX):
