@@ -1,6 +1,5 @@
 """What `serve` does: a runner with an HTTP door, or the door alone."""
 
-import threading
 from collections.abc import Callable
 
 from nst.errors import NSTError
@@ -46,13 +45,9 @@ def _work(
     """Works until a signal comes; with `--no-work`, only waits for it."""
     places = open_places(environment, settings)
     if settings.no_work:
-        return lambda: supervise(session, lambda: _until(session.stop), [], [])
+        return lambda: supervise(session, session.stop.wait, [], [])
     runner = make_runner(environment, settings, places, session)
     return lambda: runner.run(once=False, schedule=schedule)
-
-
-def _until(stop: threading.Event) -> None:
-    stop.wait()
 
 
 def _door(environment: Environment, settings: Settings, session: Session, hub: Hub, metrics: Metrics) -> Door:

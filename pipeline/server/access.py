@@ -2,7 +2,6 @@
 
 import hmac
 import ipaddress
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,7 +15,7 @@ from pipeline.settings import Settings
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _SAFE = {"GET", "HEAD"}
-# The page asks for the token itself.
+# Paths that need no token. The page asks for the token itself.
 _PUBLIC = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json", "/", *STATIC})
 _SHORTEST_TOKEN = 16  # characters
 
@@ -27,13 +26,12 @@ class Access:
 
     host: str
     token: str | None = None
-    public: Collection[str] = _PUBLIC  # paths that need no token
 
     def check(self, headers: Headers, method: str, path: str) -> None:
         """Raises `RefusedError` if a request must not be answered."""
         self._check_host(headers)
         self._check_origin(headers, method)
-        if self.token is not None and path not in self.public:
+        if self.token is not None and path not in _PUBLIC:
             self._check_token(headers)
 
     def _check_host(self, headers: Headers) -> None:
@@ -44,16 +42,13 @@ class Access:
             raise RefusedError(400, "the request needs one Host header, which is a name or an address")
         # Pages of other sites do not have the token, whatever name they use.
         known = self.token is not None or name in _LOOPBACK or name == self.host.lower()
-        if not (known or (self._everywhere and _is_address(name))):
+        everywhere = self.host in ("0.0.0.0", "::", "")
+        if not (known or (everywhere and _address(name))):
             raise RefusedError(
                 421,
                 f"this server does not answer for the host {name!r}; start it with --token-file, so that it "
                 "answers for any name, or with --host and that name",
             )
-
-    @property
-    def _everywhere(self) -> bool:
-        return self.host in ("0.0.0.0", "::", "")
 
     def _check_origin(self, headers: Headers, method: str) -> None:
         foreign = RefusedError(403, "pages of other sites must not use this server")
@@ -92,10 +87,8 @@ def access_of(settings: Settings) -> Access:
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    address = _address(host)
+    return address.is_loopback if address else host == "localhost"
 
 
 def _token(file: str) -> str:
@@ -111,12 +104,11 @@ def _token(file: str) -> str:
     return token
 
 
-def _is_address(name: str) -> bool:
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(name)
+        return ipaddress.ip_address(name)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def _name_of(host: str) -> str | None:

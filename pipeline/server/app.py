@@ -31,11 +31,11 @@ from pipeline.server import (
     results,
 )
 from pipeline.server.access import Access
-from pipeline.server.bodies import Bodies, Limits
+from pipeline.server.bodies import Bodies
 from pipeline.server.door import Door, door_of
 from pipeline.server.problems import ProblemDetails, RefusedError, problem_response, refused_by
 
-# `Access.public` has the paths that need no token.
+# Which paths need no token, `pipeline/server/access.py` says.
 _ROUTERS = (
     jobs.router,
     listing.router,
@@ -76,7 +76,7 @@ def make_app(door: Door, access: Access) -> ASGIApp:
     app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(Exception, _unexpected)
     app.openapi = lambda: _with_problems(app)  # type: ignore[method-assign]
-    return Bodies(app, access, Limits(door.settings.max_upload << 20, door.session.timing), door.session.warn)
+    return Bodies(app, access, door.settings.max_upload << 20, door.session.timing, door.session.warn)
 
 
 def _with_problems(app: FastAPI) -> dict[str, Any]:

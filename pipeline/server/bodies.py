@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,14 +29,6 @@ _DRAINED = 2.0  # seconds for which what a refused client still sends is thrown 
 _ALWAYS = ("/healthz",)  # paths that need no place
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What one request may take. `upload` is in bytes."""
-
-    upload: int
-    timing: Timing = Timing()
-
-
 class Bodies:
     """Lets requests in, one by one, and passes them on with limits.
 
@@ -45,16 +36,21 @@ class Bodies:
     ends.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, limits: Limits, warn: Callable[[str], None]) -> None:
-        """`warn` reports a fault of the program in the checks of a request."""
-        self._app, self._access, self._limits, self._warn = app, access, limits, warn
+    def __init__(
+        self, app: ASGIApp, access: Access, most: int, timing: Timing, warn: Callable[[str], None]
+    ) -> None:
+        """`most` is the number of bytes that a body may have.
+
+        `warn` reports a fault of the program in the checks of a request.
+        """
+        self._app, self._access, self._most, self._timing, self._warn = app, access, most, timing, warn
         self._taken: Counter[str] = Counter()  # places, by address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        exchange = _Exchange(headers, receive, send, self._limits)
+        exchange = _Exchange(headers, receive, send, self._most, self._timing)
         client = scope["client"][0] if scope.get("client") else ""
         counted = scope["path"] not in _ALWAYS
         self._taken[client] += counted
@@ -85,23 +81,23 @@ class Bodies:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, headers: Headers, receive: Receive, send: Send, limits: Limits) -> None:
-        self._receive, self._send, self._limits = receive, send, limits
+    def __init__(self, headers: Headers, receive: Receive, send: Send, most: int, timing: Timing) -> None:
+        self._receive, self._send, self._most, self._timing = receive, send, most, timing
         self._length = headers.get("content-length", "0")
         self._size, self._whole = 0, self._length == "0" and "transfer-encoding" not in headers
         self._late = False  # the client sends nothing any more
-        self._until = asyncio.get_running_loop().time() + limits.timing.body
+        self._until = asyncio.get_running_loop().time() + timing.body
 
     def check_length(self) -> None:
         """Refuse a body that says itself that it is too long."""
-        if int(self._length) > self._limits.upload:
+        if int(self._length) > self._most:
             raise self._too_large()
 
     async def receive(self) -> Message:
         """The next part of the body. Raises `RefusedError` if it is too long or comes too slowly."""
         if self._whole:
             return await self._receive()  # waits until the client leaves
-        part = asyncio.get_running_loop().time() + self._limits.timing.body_part
+        part = asyncio.get_running_loop().time() + self._timing.body_part
         try:
             async with asyncio.timeout_at(min(part, self._until)):
                 message = await self._receive()
@@ -110,7 +106,7 @@ class _Exchange:
             raise RefusedError(408, "the body of the request came too slowly; send it again") from None
         self._size += len(message.get("body", b""))
         self._whole = not message.get("more_body", False)
-        if self._size > self._limits.upload:
+        if self._size > self._most:
             raise self._too_large()
         return message
 
@@ -137,5 +133,4 @@ class _Exchange:
                     self._whole = not (await self._receive()).get("more_body", False)
 
     def _too_large(self) -> RefusedError:
-        most = self._limits.upload
-        return RefusedError(413, f"the request is larger than {most:,} bytes; send less (--max-upload)")
+        return RefusedError(413, f"the request is larger than {self._most:,} bytes; send less (--max-upload)")

@@ -31,7 +31,7 @@ _LEAVE_SHARE = 0.8  # of `Timing.leave`, for handing back; the rest is for the l
 
 def supervise(
     session: Session,
-    work: Callable[[], None],
+    work: Callable[[], object],
     mark: Sequence[Callable[[], None]],
     leave: Sequence[Callable[[], None]],
     close: Callable[[], None] = lambda: None,
