@@ -82,7 +82,7 @@ class BatchBegan:
     """A device begins to compute so many pairs at once."""
 
     pairs: int
-    device: str = ""  # where several devices work, which one: a name that means nothing else
+    device: str = ""  # its name if there are several; it only tells them apart
 
 
 @dataclass(frozen=True)

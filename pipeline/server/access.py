@@ -40,7 +40,7 @@ class Access:
         name = _name_of(hosts[0]) if len(hosts) == 1 else None
         if name is None:
             raise RefusedError(400, "the request needs one Host header, which is a name or an address")
-        # Pages of other sites do not have the token, whatever name they use.
+        # With a token any name will do: pages of other sites do not have the token.
         known = self.token is not None or name in _LOOPBACK or name == self.host.lower()
         everywhere = self.host in ("0.0.0.0", "::", "")
         if not (known or (everywhere and _address(name))):

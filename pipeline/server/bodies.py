@@ -13,7 +13,7 @@ from pipeline.server.access import Access
 from pipeline.server.problems import RefusedError, problem_response, retry_later
 from pipeline.timing import Timing
 
-# For what shows nothing and runs nothing. A page that needs more sets its own policy.
+# For answers that load nothing and run nothing. A page that loads or runs something sets its own policy.
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _HEADERS = {
     "Content-Security-Policy": POLICY,

@@ -32,7 +32,7 @@ T = TypeVar("T")
 _READERS = 16  # threads that wait for stores
 _TAKERS, _SHRINKERS = 2, 2  # threads that decode what comes in and write it; threads that make small pictures
 
-_UPLOADS = 16  # of the largest size, of which all bodies on their way may have the bytes together
+_UPLOADS = 16  # all bodies on their way together may have as many bytes as this many of the largest
 
 
 @dataclass(eq=False)
@@ -84,7 +84,10 @@ class Door:
         return await asyncio.get_running_loop().run_in_executor(self._readers, action)
 
     async def take_in(self, action: Callable[[], T]) -> T:
-        """The result of an action that decodes images and writes to the inbox. It ends in any case."""
+        """The result of an action that decodes images and writes to the inbox.
+
+        The action runs to its end, also if the client leaves.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._takers, action)
 
     async def shrink(self, action: Callable[[], T]) -> T:

@@ -149,7 +149,7 @@ def _value(name: str, text: str) -> Any:
         return text
     try:
         value = json.loads(text)
-        json.dumps(value, indent=1)  # what is nested too deeply for the document may be read all the same
+        json.dumps(value, indent=1)  # some values can be read, but are nested too deeply to be written
     except (ValueError, RecursionError):
         return text
     return value

@@ -10,7 +10,7 @@ from pipeline.timing import Timing
 
 T = TypeVar("T")
 
-_REST = 10.0  # a value is kept for this many times the seconds that it took: a factor
+_REST = 10.0  # a factor: a value that took N seconds is kept for this many times N seconds
 
 
 def kept_for(seconds: float, took: float) -> float:
@@ -35,7 +35,7 @@ class Kept(Generic[T]):
         self._found: tuple[T] | None = None
         self._error: Exception | None = None  # of the last call
         self._ended = 0.0  # when the last call ended
-        self._until = self._rest = 0.0  # until when its result is kept, and if it was forgotten
+        self._until = self._rest = 0.0  # until when its result is kept: usually, and after `forget`
         self._forgotten = False
 
     def get(self) -> T:

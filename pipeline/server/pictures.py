@@ -10,4 +10,4 @@ MEDIA_TYPES: Mapping[Format, str] = {
     "webp": "image/webp",
     "tiff": "image/tiff",
 }
-SUFFIXES: Mapping[str, str] = {f".{form}": kind for form, kind in MEDIA_TYPES.items()}  # with media types
+SUFFIXES: Mapping[str, str] = {f".{form}": kind for form, kind in MEDIA_TYPES.items()}  # suffix: media type

@@ -92,6 +92,6 @@ def refused_by(error: NSTError) -> RefusedError:
         case ConflictError():
             return RefusedError(409, str(error))
         case StoreError():
-            # As for a runner: a missing permission, for example, lasts until somebody corrects it.
+            # A missing permission, for example: the same request works once somebody has corrected it.
             return retry_later(503, str(error))
     return RefusedError(500, str(error))

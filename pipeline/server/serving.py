@@ -20,7 +20,7 @@ _QUEUED = 1024  # connections that the kernel keeps until they are accepted
 _CONNECTIONS, _CONNECTIONS_EACH = 1024, 512  # at the same time, and of them from one address
 _FINISHING = 0.6  # seconds for answers that are on their way when the server stops
 
-# Its lines are not JSON. What a person should know is reported as an event.
+# The lines of uvicorn are not JSON. What a person should know is reported as an event.
 for _name in ("uvicorn.error", "uvicorn.access"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 

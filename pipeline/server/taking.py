@@ -27,7 +27,7 @@ from pipeline.stores.base import Store
 
 PAIR = "picture"  # the id of the only pair of a request
 _PRIORITY = 100  # before bulk work
-_NOTE = "request.json"  # the file that says which request has a key
+_NOTE = "request.json"  # the file with the digest of the request that has used a key
 _BUSY = 30  # seconds of `Retry-After` while too many manifests wait
 
 
@@ -140,8 +140,8 @@ class Taking:
         The key of the note that is made of a new request is added to `written`.
         """
         key = request_key(name, _NOTE)
-        # The note differs each time, because a bucket takes an object of the same bytes for the one that it
-        # was to write.
+        # The note differs each time: where the answer to a write is lost, `S3Store` takes an object of the
+        # same bytes for its own, and this one may be of another request.
         note = json.dumps({"digest": digest, "try": secrets.token_hex(8)}).encode()
         try:
             self._inbox.replace(key, note, None)
@@ -183,7 +183,7 @@ class Taking:
 
     @contextmanager
     def alone(self, name: str) -> Iterator[None]:
-        """Wait until no other thread takes in a request of this name."""
+        """Wait until no other thread takes in a manifest of this name, and keep others waiting meanwhile."""
         with self._changed:
             self._changed.wait_for(lambda: name not in self._names)
             self._names.add(name)

@@ -10,8 +10,8 @@ export class Pace {
    */
   constructor(action, least, most) {
     [this.action, this.least, this.most] = [action, least, most];
-    [this.timer, this.due] = [0, Infinity]; // of the next call
-    [this.busy, this.again] = [false, Infinity]; // milliseconds from the end of a call to the next one
+    [this.timer, this.due] = [0, Infinity]; // of the next call, and when it is due
+    [this.busy, this.again] = [false, Infinity]; // whether a call runs, and milliseconds from its end to the next one
     this.ended = -Infinity; // when the last call ended
     this.begun = false;
     this.shown = ""; // the error of a call that was shown last

@@ -1,4 +1,4 @@
-/** Knows which elements are on the screen. */
+/** Calls actions when elements come near the screen for the first time. */
 
 /** @type {WeakMap<Element, () => void>} */
 const actions = new WeakMap();

@@ -6,7 +6,7 @@ const PRECISE = new Intl.NumberFormat("en", { maximumSignificantDigits: 15 });
 export const STATES = { waiting: "Waiting", processing: "Working", done: "Done", failed: "Failed" };
 export const PAIR_STATES = { running: "Working", failed: "Failed", done: "Done", waiting: "Waiting" };
 
-/** A count, with a space or comma between groups of digits. */
+/** A count, with a comma between groups of three digits. */
 export const counted = (number) => GROUPED.format(number);
 
 /** A number and the word for it: `plural(2, "pair")` is "2 pairs". */
