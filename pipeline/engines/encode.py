@@ -22,7 +22,7 @@ from nst.stylizer import Stylizer
 from pipeline.engines.animation import animation
 from pipeline.engines.base import Finished, Task
 from pipeline.engines.prepare import Prepared
-from pipeline.engines.preparing import THUMBNAIL
+from pipeline.engines.prepare_memory import THUMBNAIL
 from pipeline.outbox.record import DeliveredLosses, Record, RecordedSnapshots, WeightFile
 
 _SOFTWARE = f"nst-pipeline {nst.__version__}"

@@ -1,6 +1,5 @@
 """An engine for tests: it reads the images, computes nothing, and gives a small picture back."""
 
-import hashlib
 import io
 import platform
 import queue
@@ -12,6 +11,7 @@ from PIL import Image
 from nst.errors import NSTError
 from nst.result import Evaluation, Losses
 from pipeline.engines.base import Changed, Died, Failed, Finished, Outcome, Task, Unchanged, Unread
+from pipeline.engines.files import ImageFile
 from pipeline.errors import EngineLostError, StoreError, UnavailableError, problems_of
 from pipeline.events.listener import BatchBegan, BatchEnded, Evaluated, Listener, Note
 from pipeline.events.previews import Previews
@@ -21,7 +21,7 @@ from pipeline.outbox.record import (
     RecordedImage,
     RecordedSnapshots,
     WeightFile,
-    thumbnail_name,
+    sha256_of,
 )
 from pipeline.stores.opening import Stores
 
@@ -123,32 +123,22 @@ class FakeEngine:
         images = task.pair.images
         if task.images.keys() >= set(images) and _digest(task, task.images) == task.known:
             return Unchanged(task)
-        fetched = {image: sources.fetch(image) for image in images}
-        digests = {image: hashlib.sha256(data).hexdigest() for image, (data, _) in fetched.items()}
-        digest = _digest(task, digests)
+        files = {image: ImageFile(image, *sources.fetch(image)) for image in images}
+        digest = _digest(task, {image: file.sha256 for image, file in files.items()})
         if digest == task.known:
             return Unchanged(task)
         if task.check_only:
             return Changed(task)
         if task.refusal:
             raise StoreError(task.refusal)
-        recorded = {
-            image: RecordedImage(
-                reference=image,
-                sha256=digests[image],
-                thumbnail=thumbnail_name(digests[image]),
-                state=fetched[image][1],
-            )
-            for image in images
-        }
         evaluation = Evaluation(step=1, steps=1, scale=32, losses=Losses(1.0, 1.0, 0.0, 2.0), seconds=0.1)
         self._listener.hear(Evaluated(task.manifest, task.pair.id, evaluation))
-        return _finished(task, recorded, digest)
+        return _finished(task, {image: file.recorded() for image, file in files.items()}, digest)
 
 
 def _digest(task: Task, sha256s: Mapping[str, str]) -> str:
     described = [*(sha256s[image] for image in task.pair.images), task.pair.parameters.model_dump_json()]
-    return hashlib.sha256("".join(described).encode()).hexdigest()
+    return sha256_of("".join(described).encode())
 
 
 def _finished(task: Task, images: Mapping[str, RecordedImage], digest: str) -> Finished:

@@ -1,8 +1,5 @@
 """The masks of a pair: decoded, checked, and recorded."""
 
-import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from PIL import Image
@@ -11,31 +8,9 @@ from nst import images
 from nst.errors import ImageError
 from nst.masks import has_other_aspect, is_white, mask_of
 from nst.pair import Style
-from pipeline.engines.preparing import Files
+from pipeline.engines.files import Files, named
 from pipeline.manifest.models import Pair, StyleEntry
 from pipeline.outbox.record import RecordedImage, thumbnail_name
-
-
-@contextmanager
-def named(reference: str) -> Iterator[None]:
-    """Put the name of the image before the message of an `ImageError`."""
-    try:
-        yield
-    except ImageError as error:
-        raise ImageError(f"{reference}: {error}") from error
-
-
-def recorded_image(reference: str, files: Files, weight: float = 1.0) -> RecordedImage:
-    """The entry of an image in a record. `files` has its bytes and its state."""
-    data, state = files[reference]
-    digest = hashlib.sha256(data).hexdigest()
-    return RecordedImage(
-        reference=reference,
-        sha256=digest,
-        thumbnail=thumbnail_name(digest),
-        weight=weight,
-        state=state,
-    )
 
 
 class Masks:
@@ -64,8 +39,8 @@ class Masks:
         if region is None and part is None:
             return style, source
         recorded = {
-            "region": entry.region and recorded_image(entry.region, self._files),
-            "image_region": entry.image_region and recorded_image(entry.image_region, self._files),
+            "region": entry.region and self._files[entry.region].recorded(),
+            "image_region": entry.image_region and self._files[entry.image_region].recorded(),
         }
         return replace(style, region=region, image_region=part), source.model_copy(update=recorded)
 
@@ -83,11 +58,11 @@ class Masks:
         if reference is None:
             return None
         if reference not in self._decoded:
+            file = self._files[reference]
             with named(reference):
-                decoded = images.decode(self._files[reference][0], self._long_side, self._most_pixels)
+                decoded = images.decode(file.data, self._long_side, self._most_pixels)
                 self._decoded[reference] = mask_of(decoded)
-            name = thumbnail_name(hashlib.sha256(self._files[reference][0]).hexdigest())
-            self.thumbnails[name] = self._decoded[reference]
+            self.thumbnails[thumbnail_name(file.sha256)] = self._decoded[reference]
         mask = self._decoded[reference]
         if has_other_aspect(mask.size, size):
             self.notes.append(

@@ -1,6 +1,5 @@
 """Reads, hashes, decodes and resizes the images of a pair, before the device works on it."""
 
-import hashlib
 import json
 import threading
 from collections import OrderedDict
@@ -16,11 +15,12 @@ from nst.pair import PreparedPair, Style, largest_style_side
 from nst.parameters import Parameters
 from pipeline.engines.base import Changed, Task, Unchanged
 from pipeline.engines.budget import Budget
-from pipeline.engines.masks import Masks, named, recorded_image
-from pipeline.engines.preparing import THUMBNAIL, Files, mask_side, preparing_bytes, style_side
+from pipeline.engines.files import Files, ImageFile, named
+from pipeline.engines.masks import Masks
+from pipeline.engines.prepare_memory import THUMBNAIL, mask_side, preparing_bytes, style_side
 from pipeline.errors import StoreError, TooLargeError
 from pipeline.manifest.models import Pair
-from pipeline.outbox.record import RecordedImage
+from pipeline.outbox.record import RecordedImage, sha256_of
 from pipeline.settings import Caps
 from pipeline.stores.sources import MAX_BYTES, Sources
 
@@ -37,10 +37,7 @@ _FIRST_PARAMETERS = {
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files of a pair's images, and the digest of all inputs that determine its picture.
-
-    `files` has the bytes of each image and its state, as `Sources.fetch` returns them, by its reference.
-    """
+    """The files of a pair's images, and the digest of all inputs that determine its picture."""
 
     files: Files
     digest: str
@@ -67,15 +64,17 @@ class Preparer:
     def __init__(self, weights_sha256: str, most_pixels: int = Caps.pixels) -> None:
         """Images of more than `most_pixels` pixels are refused."""
         self._weights, self._most_pixels = weights_sha256, most_pixels
+        # By the SHA-256 of the file and a number: the long side of a resized style; 0 for a style as stored;
+        # below 0 for one that was shrunk while it was decoded, for pairs that need at most minus this number.
         self._styles: OrderedDict[tuple[str, int], Style] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, pair: Pair, sources: Sources) -> Inputs:
         """Read a pair's images. Raises `StoreError`."""
-        files, left = dict[str, tuple[bytes, str | None]](), _MOST_BYTES
+        files, left = dict[str, ImageFile](), _MOST_BYTES
         for reference in dict.fromkeys(pair.images):
             try:
-                files[reference] = sources.fetch(reference, min(MAX_BYTES, left))
+                files[reference] = ImageFile(reference, *sources.fetch(reference, min(MAX_BYTES, left)))
             except TooLargeError:
                 if left >= MAX_BYTES:
                     raise
@@ -83,8 +82,8 @@ class Preparer:
                     f"{reference}: the images of this pair have more than {_MOST_BYTES // 2**20:,} MiB "
                     "together; make some of them smaller"
                 ) from None
-            left -= len(files[reference][0])
-        return Inputs(files, self._digest(pair, {name: _sha256(data) for name, (data, _) in files.items()}))
+            left -= len(files[reference].data)
+        return Inputs(files, self._digest(pair, {name: file.sha256 for name, file in files.items()}))
 
     def prepare_unless_known(self, task: Task, sources: Sources) -> Prepared | Unchanged | Changed:
         """Read and prepare the pair of a task, unless the result in the outbox is of the same inputs.
@@ -110,7 +109,7 @@ class Preparer:
 
     def _prepare(self, pair: Pair, inputs: Inputs) -> Prepared:
         with named(pair.content):
-            content = self._decoded(inputs.files[pair.content][0], pair.parameters.max_size)
+            content = self._decoded(inputs.files[pair.content].data, pair.parameters.max_size)
             images.check_transparency(content, pair.parameters.format)
         masks = Masks(inputs.files, self._most_pixels, mask_side(pair.parameters))
         styles, sources, thumbnails = [], [], {}
@@ -118,8 +117,8 @@ class Preparer:
             # At least the size of a thumbnail, because all pairs with this style share one thumbnail.
             long_side = max(THUMBNAIL, largest_style_side(content.rgb.size, pair.parameters))
             with named(entry.image):
-                style = self._style(inputs.files[entry.image][0], long_side, style_side(pair.parameters))
-            source = recorded_image(entry.image, inputs.files, entry.weight)
+                style = self._style(inputs.files[entry.image], long_side, style_side(pair.parameters))
+            source = inputs.files[entry.image].recorded(entry.weight)
             thumbnails[source.thumbnail] = style.image
             style, source = masks.applied(entry, style, source, pair.content, content.rgb.size)
             styles.append((style, entry.weight))
@@ -127,7 +126,7 @@ class Preparer:
         keep = masks.keep(pair, content.rgb.size)
         with named(pair.content):
             ready = PreparedPair.prepare(content, styles, pair.parameters, keep)
-        source = recorded_image(pair.content, inputs.files)
+        source = inputs.files[pair.content].recorded()
         thumbnails = masks.thumbnails | thumbnails | {source.thumbnail: _shown(content.rgb, ready)}
         return Prepared(
             pair=ready,
@@ -137,7 +136,7 @@ class Preparer:
             thumbnails=thumbnails,
             dpi=(dpi, dpi) if (dpi := pair.parameters.dpi) else content.dpi,
             exif=images.kept_exif(content.exif) if pair.parameters.keep_metadata else b"",
-            keep=recorded_image(pair.keep, inputs.files) if pair.keep else None,
+            keep=inputs.files[pair.keep].recorded() if pair.keep else None,
             notes=tuple(dict.fromkeys(masks.notes)),
         )
 
@@ -155,19 +154,18 @@ class Preparer:
         masks = [[style.region, style.image_region] for style in pair.styles] + [[pair.keep]]
         if any(map(any, masks)):
             described["masks"] = [[mask and sha256s[mask] for mask in each] for each in masks]
-        return _sha256(json.dumps(described, sort_keys=True).encode())
+        return sha256_of(json.dumps(described, sort_keys=True).encode())
 
-    def _style(self, data: bytes, long_side: int, most: int) -> Style:
+    def _style(self, file: ImageFile, long_side: int, most: int) -> Style:
         """The style in this size in pixels; the pair needs no size above `most`."""
-        sha256 = _sha256(data)
 
         def decoded() -> Style:
             # A style that is shrunk while it is decoded is not right for pairs that need it larger.
-            header = images.header(data, most, self._most_pixels)
-            key = sha256, 0 if header.decoded == header.stored else -most
-            return self._cached(key, lambda: Style(self._decoded(data, most).rgb))
+            header = images.header(file.data, most, self._most_pixels)
+            key = file.sha256, 0 if header.decoded == header.stored else -most
+            return self._cached(key, lambda: Style(self._decoded(file.data, most).rgb))
 
-        return self._cached((sha256, long_side), lambda: decoded().within(long_side))
+        return self._cached((file.sha256, long_side), lambda: decoded().within(long_side))
 
     def _decoded(self, data: bytes, long_side: int) -> Picture:
         return images.decode(data, long_side, self._most_pixels)
@@ -207,7 +205,3 @@ def _shown(content: Image.Image, ready: PreparedPair) -> Image.Image:
 
 def _pixels(style: Style) -> int:
     return style.image.width * style.image.height
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

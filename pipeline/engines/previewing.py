@@ -9,7 +9,7 @@ from PIL import Image
 from nst.previews import PreviewCallbacks
 from pipeline.engines.base import Task
 from pipeline.engines.encode import thumbnail
-from pipeline.engines.preparing import THUMBNAIL
+from pipeline.engines.prepare_memory import THUMBNAIL
 from pipeline.events.previews import Previews
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from nst import Parameters, images
 from nst.masks import regions_bytes
-from pipeline.engines.preparing import Files, preparing_bytes
+from pipeline.engines.files import ImageFile
+from pipeline.engines.prepare_memory import preparing_bytes
 from pipeline.manifest.models import Pair, StyleEntry
 from tests.conftest import make_png
 from tests.nst.files import file_of, plain
@@ -21,8 +22,7 @@ def needed(files: dict[str, bytes], *styles: StyleEntry, keep: str | None = None
     """The bytes for a pair of the content `c` with these styles."""
     chosen = Parameters.model_validate(parameters)
     pair = Pair(id="p", place="", content="c", styles=styles, keep=keep, parameters=chosen)
-    states: Files = {name: (data, None) for name, data in files.items()}
-    return preparing_bytes(pair, states, MOST)
+    return preparing_bytes(pair, {name: ImageFile(name, data) for name, data in files.items()}, MOST)
 
 
 @pytest.mark.filterwarnings("ignore")  # as in the program, which decodes pictures that Pillow finds large

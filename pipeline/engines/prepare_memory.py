@@ -4,12 +4,12 @@
 """
 
 import math
-from collections.abc import Mapping
 
 from nst import images
 from nst.masks import regions_bytes
 from nst.pair import result_side
 from nst.parameters import Parameters
+from pipeline.engines.files import Files
 from pipeline.manifest.models import Pair
 
 THUMBNAIL = 256  # pixels, the maximum of a thumbnail's long side
@@ -17,9 +17,6 @@ THUMBNAIL = 256  # pixels, the maximum of a thumbnail's long side
 # and the filter takes a copy.
 _ENLARGED = 10
 _RGB = 4  # bytes that Pillow keeps for a pixel; one for a pixel of a mask
-
-Files = Mapping[str, tuple[bytes, str | None]]
-"""The bytes of each image of a pair and its state, by its reference."""
 
 
 def style_side(parameters: Parameters) -> int:
@@ -38,17 +35,17 @@ def preparing_bytes(pair: Pair, files: Files, most_pixels: int) -> int:
     Images that cannot be decoded, or that have more than `most_pixels` pixels, count as 0.
     """
     side, parameters = style_side(pair.parameters), pair.parameters
-    content = images.header(files[pair.content][0], parameters.max_size, most_pixels)
+    content = images.header(files[pair.content].data, parameters.max_size, most_pixels)
     peaks, kept = [_regions_bytes(pair, content.stored)], 0
     styles = [entry.image for entry in pair.styles]
     for name in set(styles):
-        style = images.header(files[name][0], side, most_pixels)
+        style = images.header(files[name].data, side, most_pixels)
         peaks.append(style.memory)
         # A style is shrunk to this side. Each entry may have its own copy, in the colours of the content.
         copies = styles.count(name) if parameters.preserve_color else 0
         kept += _RGB * min(math.prod(style.decoded), side**2) * (1 + copies)
     for name in pair.images[1 + len(styles) :]:
-        mask = images.header(files[name][0], mask_side(parameters), most_pixels)
+        mask = images.header(files[name].data, mask_side(parameters), most_pixels)
         peaks.append(mask.memory)
         kept += math.prod(mask.decoded)
     # Images are decoded one after the other, and then regions are made. All decoded images stay in memory.
