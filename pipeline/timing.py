@@ -35,7 +35,9 @@ class Timing:
     lease_renewal: float = 15.0  # between two renewals
     lock_renewal: float = 5.0  # between two renewals of the locks in a folder
     held: float = 30.0  # before the next try to claim a manifest that another runner holds
-    put_off: float = 60.0  # before the next try with a manifest that could not be ended; longer each time
+    # Before the next try with a manifest that could not be ended, or with one that runners have died with and
+    # whose images could not be read; longer each time.
+    put_off: float = 60.0
 
     # Stores that cannot be reached.
     retry_first: float = 1.0  # before the second try; the wait doubles with every further one ...

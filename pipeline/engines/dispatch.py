@@ -33,7 +33,7 @@ class Place(Protocol):
 
 
 def likeness(task: Task) -> object:
-    """A value that is equal only for tasks whose pairs have one shape, as far as that is known unread."""
+    """A value that is equal for tasks whose pairs have one shape, as far as known without the images."""
     return task.base, task.pair.content, task.pair.parameters.model_copy(update={"seed": 0})
 
 

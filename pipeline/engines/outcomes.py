@@ -16,7 +16,7 @@ Item = Outcome | EngineLostError | None
 
 
 class Outcomes:
-    """A queue of outcomes, with the results that the encoder has not encoded yet before it."""
+    """A queue of outcomes, which also counts the results that wait for the encoder."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()

@@ -66,7 +66,7 @@ class Worker:
         return self.stage == "beginning" or (self.stage == "working" and not self.ended and complete)
 
     def waits(self, reports: bool) -> bool:
-        """Whether its answer is still to be dealt with; without `reports`, only one that is no report."""
+        """Whether its next answer is to be received now; reports are only with `reports`."""
         return self.stage != "working" or (reports and not self.ended)
 
     def begin(

@@ -38,8 +38,8 @@ def chosen(stylizer: Stylizer, check: Callable[[], None], listener: Listener) ->
     number = best_of(rates)
     gain, memory = rates[number] / rates[1], stylizer.targets.memory.bytes / 1e9
     message = (
-        f"pairs are computed {number} at a time: {gain:.2f} times as many as one at a time, measured at "
-        f"{_SIZE} px; pictures may take {memory:.1f} GB together"
+        f"pairs are computed {number} at a time, which makes {gain:.2f} times as many as one at a time, "
+        f"measured at {_SIZE} px; pictures may take {memory:.1f} GB together"
     )
     listener.hear(Note(message, details={"evaluations_a_second": dict(rates)}))
     try:

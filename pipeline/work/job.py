@@ -47,7 +47,7 @@ class Job:
     origin: str = ""  # the place of the manifest, which is written to the outbox
     shared: SharedEnd | None = None  # if these pairs are a shard, and other processes work on the others
     computed: int = 0  # pairs, by this process
-    put_off_until: float = 0.0  # on the monotonic clock: it could not be ended, so a scan skips it until then
+    put_off_until: float = 0.0  # on the monotonic clock: a scan skips it until then; see `Timing.put_off`
 
     def __post_init__(self) -> None:
         # Of the whole manifest, in its order, also where `pairs` become a shard of it.
@@ -99,7 +99,7 @@ class Job:
         self.pairs = sorted(self.pairs, key=lambda other: other.id != pair)
 
     def put_last(self, done: Callable[[Pair], bool]) -> None:
-        """Hand out those of the pairs that are left last for which `done` is true."""
+        """Of the pairs that are not handed out yet, hand out last those for which `done` is true."""
         begun, left = self.pairs[: self.handed_out], self.pairs[self.handed_out :]
         self.pairs = [*begun, *sorted(left, key=done)]
 

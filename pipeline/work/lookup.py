@@ -31,7 +31,8 @@ class Lookup:
     def _open(self, job: Job) -> Results:
         """List the results of a job. Its pairs without a record go first, so that new work begins at once."""
         ids, timing = job.ids, self._session.timing
-        # Nobody else writes there. Of manifest files, nobody knows whether a process has died with them.
+        # Nobody else writes to a reserved folder. A runner that has died may have left something behind; of
+        # manifest files, nobody knows whether one has died with them.
         if job.reservation and not job.shared and (not job.claimed or job.claimed.history != History()):
             self._outbox.store.tidy(job.name)
         results = self._outbox.open(job.name, ids, job.confirm, timing, self._session.warn)

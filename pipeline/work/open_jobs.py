@@ -45,7 +45,7 @@ class OpenJobs:
         self._checked = time.monotonic()
         for job in self.left():
             if job.claimed is None or job.finished:
-                continue  # what is being ended is confirmed anyway
+                continue  # its end confirms the claim anyway
             try:
                 loss = job.claimed.lost()
             except StoreError:

@@ -198,7 +198,7 @@ class Opener:
 
 
 def _reading(claimed: ClaimedManifest) -> str:
-    """What a fault is reported of that goes on while claims of this manifest succeed."""
+    """The name for faults of reading a manifest. They are not over when a claim of it succeeds."""
     return f"reading {claimed.name}"
 
 

@@ -18,9 +18,8 @@ def reserve(
     """Reserve the folder of results of each job, or a part of it; the jobs for which that failed, and why.
 
     A process before this one may have died, perhaps on another machine, where this one cannot see that. Its
-    reservations are waited for until they have not been renewed for the duration of a lease, and those of
-    processes that live for three times as long. `taken` says what such a process does, and `remedy` what to
-    do about it.
+    reservations end when they were not renewed for the duration of a lease. For a process that lives, this
+    one waits three times as long. `taken` says what that process does, and `remedy` what to do about it.
     """
     timing, failed, told = session.timing, dict[Job, StoreError](), set[Job]()
     until, waiting = time.monotonic() + _PATIENCE * timing.lease, list(jobs)
@@ -36,7 +35,7 @@ def reserve(
                 waiting.remove(job)
                 continue
             if reservation and blocked and not late:
-                # Another process may wait for this one, and have the one that is waited for here.
+                # Keep none while another one is missing: its holder may be waiting for this one.
                 reservation.close()
             elif reservation:
                 job.reservation = reservation

@@ -38,7 +38,7 @@ class Settling:
         self._outbox, self._listener, self._timing = outbox, session.listener, session.timing
         self._patience, self._cancel, self._changed = patience, cancel, session.changed
         self._counting = threading.Lock()
-        self._put_offs: dict[str, int] = {}  # how often manifests could not be ended, by name
+        self._put_offs: dict[str, int] = {}  # how often manifests were put off, by name
         self.problems = 0
 
     def publish(self, job: Job, finished: Finished, earlier: Found) -> Kept | Problem | None:
@@ -157,7 +157,7 @@ class Settling:
     def _add_to_page(self, job: Job, result: Kept | Problem, reused: bool) -> None:
         """Write the page of a pair if all of its pairs have settled, and the manifest has several pages."""
         if job.results is None or job.shared:
-            return  # no folder can have this name, or other processes have the other pairs of the page
+            return  # there is no folder; or this is a shard, and other processes have other pairs of the page
         number = job.results.pages.settle(result, reused)
         if number is not None:
             self.wait_for(job, partial(job.results.pages.put, number))

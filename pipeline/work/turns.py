@@ -12,7 +12,7 @@ class Turns:
 
     A turn is as many pairs as the engine computes at once, so that its batches are full. Every second turn
     goes to manifests that are not open yet: one begins, and if it has fewer pairs than a turn, the next ones
-    share the turn. So many small manifests do not stop a large one, and a large one does not stop small ones.
+    share the turn. Thus any number of small manifests does not stop a large one, and it does not stop them.
     """
 
     def __init__(self) -> None:
