@@ -12,7 +12,7 @@ from nst.stylizer import Stylizer
 from pipeline.engines.base import Changed, Died, Outcome, Task, Unchanged
 from pipeline.engines.encode import Encoder
 from pipeline.engines.outcomes import Outcomes, unencoded_bytes
-from pipeline.engines.pool import Pool, Waiting
+from pipeline.engines.pool import Pool, Ready
 from pipeline.engines.prepare import Prepared, Preparer
 from pipeline.engines.prepare_threads import PrepareThreads
 from pipeline.engines.previewing import preview_callbacks
@@ -43,7 +43,7 @@ class LocalEngine:
         self._stop = threading.Event()
         self._outcomes = Outcomes()
         self._changed = threading.Condition()  # guards the pool and the batch
-        self._batch: Sequence[Waiting] = ()  # on the device now
+        self._batch: Sequence[Ready] = ()  # on the device now
         self._cancelled: set[int] = set()  # numbers of tasks of this batch
         self._device: threading.Thread | None = None
 
@@ -145,12 +145,12 @@ class LocalEngine:
                 self._encoding.submit(self._outcomes.put, Died(entry.task, what))
             self._encoding.submit(self._outcomes.put, EngineLostError(f"{what}: {error}"))
 
-    def _next_batch(self) -> Sequence[Waiting]:
+    def _next_batch(self) -> Sequence[Ready]:
         """Wait for a batch; it is empty if there is none yet, or if the engine was stopped."""
         with self._changed:
             self._cancelled.clear()
             leader, room = self._pool.leader(), self._pool.batch
-            self._batch = [leader] if leader else []  # it has died if asking the device for its room is fatal
+            self._batch = [leader] if leader else []  # has died if the device fails when asked for its room
             self._batch = batch = self._pool.take()
             more = self._pool.batch > room
             if not (batch or more or self._stop.is_set()):
@@ -159,7 +159,7 @@ class LocalEngine:
             self._on_change()
         return batch
 
-    def _transfer(self, batch: Sequence[Waiting]) -> None:
+    def _transfer(self, batch: Sequence[Ready]) -> None:
         failure = None
         try:
             results = self._results(batch)
@@ -180,7 +180,7 @@ class LocalEngine:
             self._outcomes.put(failure)
         else:
             for entry, result in zip(batch, results, strict=True):
-                if entry.prepared and entry.task.number not in self._cancelled:
+                if entry.task.number not in self._cancelled:
                     size = unencoded_bytes(entry.prepared, result)
                     self._outcomes.expect(size)
                     self._encoding.submit(self._encode, entry, result, size)
@@ -189,8 +189,8 @@ class LocalEngine:
         ):  # these have their outcomes, whatever becomes of the rest of a batch that was halved
             self._batch = [entry for entry in self._batch if entry not in batch]
 
-    def _results(self, batch: Sequence[Waiting]) -> list[Result]:
-        pairs = [entry.prepared.pair for entry in batch if entry.prepared]
+    def _results(self, batch: Sequence[Ready]) -> list[Result]:
+        pairs = [entry.prepared.pair for entry in batch]
         tasks = [entry.task for entry in batch]
 
         def check() -> None:
@@ -221,8 +221,7 @@ class LocalEngine:
         if self._stop.is_set():
             raise StoppedError
 
-    def _encode(self, entry: Waiting, result: Result, size: int) -> None:
-        assert entry.prepared
+    def _encode(self, entry: Ready, result: Result, size: int) -> None:
         outcome: Outcome
         try:
             outcome = self._encoder.encode(entry.task, entry.prepared, result)

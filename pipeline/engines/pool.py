@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from nst.pair import PreparedPair
 from pipeline.engines.base import Task
@@ -12,14 +13,20 @@ _DELAYED = 64  # tasks that may wait for unavailable images beside these
 
 
 @dataclass
-class Waiting:
-    """A task, and its prepared pair once that is there."""
+class Unprepared:
+    """A task that is not prepared yet."""
 
     task: Task
     begun: bool = False  # a thread prepares it
     again: bool = False  # a thread tries its images again
-    prepared: Prepared | None = None
-    tries: int = 0  # to read its images, while their store is unavailable; nothing else waits for it then
+    tries: int = 0  # to read its images, while their store is unavailable; no other task waits for it then
+
+
+class Ready(NamedTuple):
+    """A task that is prepared."""
+
+    task: Task
+    prepared: Prepared
 
 
 class Pool:
@@ -28,98 +35,95 @@ class Pool:
     def __init__(self, capacity: Callable[[PreparedPair], int]) -> None:
         """`capacity` says how many pairs like this one go together."""
         self._capacity = capacity
-        self._waiting: dict[int, Waiting] = {}
+        self._unprepared: dict[int, Unprepared] = {}
+        self._ready: dict[int, Ready] = {}
         self.batch = 1  # pairs that the last batch could have had
         self.complete = False  # no more tasks come for now
 
     @property
     def wanted(self) -> int:
         """How many more tasks there is a use for."""
-        delayed = sum(entry.tries > 0 for entry in self._waiting.values())
+        delayed = sum(entry.tries > 0 for entry in self._unprepared.values())
         if delayed >= _DELAYED:
             return 0
-        return max(0, _AHEAD * self.batch - (len(self._waiting) - delayed))
+        return max(0, _AHEAD * self.batch - (len(self._unprepared) + len(self._ready) - delayed))
 
     @property
     def several(self) -> bool:
         """Whether more than one task waits."""
-        return len(self._waiting) > 1
+        return len(self._unprepared) + len(self._ready) > 1
 
     def add(self, task: Task) -> None:
         """Let a task wait, which is not prepared yet."""
-        self._waiting[task.number] = Waiting(task)
+        self._unprepared[task.number] = Unprepared(task)
         self.complete = False
 
-    def begin(self) -> Waiting | None:
+    def begin(self) -> Unprepared | None:
         """The task to prepare next; none if none is left to begin with.
 
         Only one thread at a time tries unavailable images again, because that may take long.
         """
-        busy = any(entry.again for entry in self._waiting.values())
-        left = [e for e in self._waiting.values() if not (e.begun or (busy and e.tries))]
+        busy = any(entry.again for entry in self._unprepared.values())
+        left = [e for e in self._unprepared.values() if not (e.begun or (busy and e.tries))]
         entry = min(left, key=lambda e: e.task.rank, default=None)
         if entry:
             entry.begun, entry.again = True, entry.tries > 0
         return entry
 
-    def find(self, number: int) -> Waiting | None:
-        """A task that waits; none if it was taken, or cancelled."""
-        return self._waiting.get(number)
+    def prepared(self, number: int, prepared: Prepared) -> None:
+        """A task is prepared. Does nothing if it was cancelled."""
+        if entry := self._unprepared.pop(number, None):
+            self._ready[number] = Ready(entry.task, prepared)
 
-    def remove(self, number: int) -> None:
-        """Forget a task."""
-        self._waiting.pop(number, None)
+    def remove(self, number: int) -> bool:
+        """Forget a task that is not prepared; false if it was cancelled."""
+        return self._unprepared.pop(number, None) is not None
 
     def cancel(self, manifest: str) -> None:
         """Forget all tasks of a manifest."""
-        for number in [n for n, entry in self._waiting.items() if entry.task.manifest == manifest]:
-            del self._waiting[number]
+        self._unprepared = {n: e for n, e in self._unprepared.items() if e.task.manifest != manifest}
+        self._ready = {n: e for n, e in self._ready.items() if e.task.manifest != manifest}
 
-    def leader(self) -> Waiting | None:
+    def leader(self) -> Ready | None:
         """The task that the next batch is formed around; none if none is prepared.
 
-        It does not overtake a task of a lower rank that came before it and will be prepared soon.
+        None, too, while a task of a lower rank that came before it is being prepared: that one goes first.
         """
-        entries = self._waiting.values()
-        leader = min((entry for entry in entries if entry.prepared), key=lambda e: e.task.rank, default=None)
+        leader = min(self._ready.values(), key=lambda entry: entry.task.rank, default=None)
         if leader and any(
             entry.task.rank < leader.task.rank and entry.task.number < leader.task.number
-            for entry in entries
-            if not entry.prepared and not entry.tries
+            for entry in self._unprepared.values()
+            if not entry.tries
         ):
             return None
         return leader
 
-    def take(self) -> list[Waiting]:
+    def take(self) -> list[Ready]:
         """The next batch. It is empty while none is prepared, or while more tasks may join it."""
         leader = self.leader()
-        if leader is None or leader.prepared is None:
+        if leader is None:
             return []
         self.batch = self._capacity(leader.prepared.pair)
         batch = self._together(self._companions(leader))
         if len(batch) < self.batch and not leader.task.alone and self._may_grow():
             return []
         for entry in batch:
-            self.remove(entry.task.number)
+            del self._ready[entry.task.number]
         return batch
 
-    def _companions(self, leader: Waiting) -> list[Waiting]:
+    def _companions(self, leader: Ready) -> list[Ready]:
         """The leader and all that can share a batch with it, in their order."""
-        if leader.task.alone or leader.prepared is None:
+        if leader.task.alone:
             return [leader]
         group = leader.prepared.pair.group
-        fitting = [
-            entry
-            for entry in self._waiting.values()
-            if entry.prepared and not entry.task.alone and entry.prepared.pair.group == group
-        ]
+        fitting = [e for e in self._ready.values() if not e.task.alone and e.prepared.pair.group == group]
         return sorted(fitting, key=lambda entry: entry.task.rank)
 
-    def _together(self, companions: list[Waiting]) -> list[Waiting]:
+    def _together(self, companions: list[Ready]) -> list[Ready]:
         """The first of them that go together. Pairs of one shape may have styles of different sizes."""
-        batch, room = list[Waiting](), self.batch
+        batch, room = list[Ready](), self.batch
         for entry in companions[: self.batch]:
-            if batch and entry.prepared:
+            if batch:
                 room = min(room, self._capacity(entry.prepared.pair))
             if len(batch) >= room:
                 self.batch = len(batch)
@@ -128,5 +132,5 @@ class Pool:
         return batch
 
     def _may_grow(self) -> bool:
-        unprepared = any(not entry.prepared and not entry.tries for entry in self._waiting.values())
+        unprepared = any(not entry.tries for entry in self._unprepared.values())
         return unprepared or (self.wanted > 0 and not self.complete)

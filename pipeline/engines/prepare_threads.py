@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.engines.base import Changed, Failed, Task, Unchanged, Unread
 from pipeline.engines.outcomes import Outcomes
-from pipeline.engines.pool import Pool, Waiting
+from pipeline.engines.pool import Pool, Unprepared
 from pipeline.engines.prepare import Prepared
 from pipeline.engines.wording import failed
 from pipeline.errors import UnavailableError
@@ -72,7 +72,7 @@ class PrepareThreads:
                 entry.again = False
             self.begin()  # with another try that was left for this one
 
-    def _attempt(self, entry: Waiting) -> None:
+    def _attempt(self, entry: Unprepared) -> None:
         task = entry.task
         found: Prepared | Unchanged | Changed | Unread | Failed
         try:
@@ -86,14 +86,13 @@ class PrepareThreads:
             found = failed(task, error)
         with self._changed:
             if isinstance(found, Prepared):
-                entry.prepared, entry.tries = found, 0
-            elif self._pool.find(task.number):
-                self._pool.remove(task.number)
+                self._pool.prepared(task.number, found)
+            elif self._pool.remove(task.number):
                 self._outcomes.put(found)
             self._changed.notify_all()
         self._on_change()
 
-    def _retry_later(self, entry: Waiting, error: UnavailableError) -> None:
+    def _retry_later(self, entry: Unprepared, error: UnavailableError) -> None:
         """Try again after a while. Other tasks use the thread and the device in the meantime."""
         self._listener.hear(StoreUnavailable(str(error), again=entry.tries > 0))
 

@@ -17,12 +17,9 @@ def test_one_task_at_a_time_tries_unavailable_images_again(folder: Path) -> None
     pool = Pool(lambda pair: 1)
     for task in listed[:2]:
         pool.add(task)
-    for entry in (pool.begin(), pool.begin()):
+    for entry in [pool.begin(), pool.begin()]:  # both, before one of them is tried again
         assert entry
         entry.tries = 1  # its images were unavailable
-    for task in listed[:2]:
-        entry = pool.find(task.number)
-        assert entry
         entry.begun = False  # it is time for another try
     pool.add(listed[2])
     first, second, none = (pool.begin() for _ in range(3))
@@ -49,6 +46,7 @@ def test_pairs_share_a_batch_as_far_as_each_of_them_has_room(
         entry = pool.begin()
         assert entry
         pair = entry.task.pair
-        entry.prepared = preparer.prepare(pair, preparer.read(pair, Stores().sources(task.base)))
+        inputs = preparer.read(pair, Stores().sources(task.base))
+        pool.prepared(task.number, preparer.prepare(pair, inputs))
     pool.complete = True
     assert [[entry.task.number for entry in pool.take()] for _ in batches] == batches
