@@ -8,7 +8,6 @@ from pipeline.manifest.expand import expand
 from pipeline.manifest.reading import parse
 from pipeline.settings import Caps
 from pipeline.stores.cache import Cache
-from pipeline.stores.search import Search
 from pipeline.stores.sources import Sources
 
 _KEPT = 4  # manifests
@@ -29,7 +28,7 @@ class Expanded:
         if now < until:
             return ids
         try:
-            pairs = expand(parse(document), self._sources.search(Search()), self._caps)
+            pairs = expand(parse(document), self._sources.search(), self._caps)
         except UnavailableError:
             raise
         except (ManifestError, StoreError):

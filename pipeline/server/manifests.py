@@ -30,7 +30,6 @@ from pipeline.server.names import known_name, new_name
 from pipeline.server.problems import Fault, RefusedError, faults
 from pipeline.server.states import State, errors_of, found_state
 from pipeline.server.uploads import media_type
-from pipeline.stores.search import Search
 
 router = APIRouter(tags=["manifests"])
 
@@ -124,7 +123,7 @@ def _take_in(door: Door, name: str, body: BinaryIO) -> None:
 
 def _validate(door: Door, data: bytes) -> None:
     """Raises `ManifestError` with each problem that shows without reading the images."""
-    pairs = expand(parse(data), door.sources.search(Search()), door.settings.caps)
+    pairs = expand(parse(data), door.sources.search(), door.settings.caps)
     if problems := [problem for pair in pairs for problem in _misplaced(door, pair)]:
         raise ManifestError(problems)
 
