@@ -1,6 +1,7 @@
 """Reads with Pillow: the formats that libvips does not read or does not read as well."""
 
 import io
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -112,9 +113,9 @@ def _is_selection(data: bytes, image: PsdImageFile) -> bool:
     at = 26
     for _ in range(2):  # the palette and the resources, each behind its length
         at += 4 + int.from_bytes(data[at : at + 4])
-    of_section, of_layers, count = (data[at + n : at + m] for n, m in ((0, 4), (4, 8), (8, 10)))
-    if any(of_section) and any(of_layers) and any(count):
-        return int.from_bytes(count, signed=True) > 0
+    length, length_of_layers, layers = struct.unpack_from(">IIh", data, at)
+    if length and length_of_layers and layers:
+        return bool(layers > 0)
     known = next((content for number, _, content in image.resources if number == _ALPHA_IDENTIFIERS), b"")
     return bool(known) and all(any(known[n : n + 4]) for n in range(0, len(known), 4))
 
