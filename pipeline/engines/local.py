@@ -150,7 +150,7 @@ class LocalEngine:
         with self._changed:
             self._cancelled.clear()
             leader, room = self._pool.leader(), self._pool.batch
-            self._batch = [leader] if leader else []  # has died if the device fails when asked for its room
+            self._batch = [leader] if leader else []  # gets `Died` if it kills the device now
             self._batch = batch = self._pool.take()
             more = self._pool.batch > room
             if not (batch or more or self._stop.is_set()):
@@ -184,9 +184,8 @@ class LocalEngine:
                     size = unencoded_bytes(entry.prepared, result)
                     self._outcomes.expect(size)
                     self._encoding.submit(self._encode, entry, result, size)
-        with (
-            self._changed
-        ):  # these have their outcomes, whatever becomes of the rest of a batch that was halved
+        # These have their outcomes, whatever becomes of the rest of a batch that was halved.
+        with self._changed:
             self._batch = [entry for entry in self._batch if entry not in batch]
 
     def _results(self, batch: Sequence[Ready]) -> list[Result]:
