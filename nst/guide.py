@@ -40,9 +40,9 @@ class Mode(NamedTuple):
     extrapolates: bool
     """Its error is extrapolated. Otherwise the layer is evaluated together with the others."""
     refreshes: bool
-    """Its error is computed, and compared with the extrapolated one if there is one.
+    """Its error is compared with the extrapolated one, if there is one.
 
-    If the error is extrapolated, this starts anew at this step's picture.
+    If the error is extrapolated, it is computed for that, and this starts anew at this step's picture.
     """
 
     @property

@@ -99,7 +99,7 @@ def upright(notes: Notes, image: Image.Image) -> Notes:
 
 def _checked(data: bytes, image: Image.Image, samples: Samples) -> Samples:
     """The samples without a band that is no transparency."""
-    if isinstance(image, PsdImageFile) and _is_selection(data, image):
+    if samples.alpha and isinstance(image, PsdImageFile) and _is_selection(data, image):
         return samples.without_alpha()
     return samples if _declares_alpha(data, image.format) else samples.without_zero_alpha()
 

@@ -11,6 +11,7 @@ from pipeline.stores.cache import Cache
 from pipeline.timing import Timing
 
 _KEPT = 100_000  # results that are kept
+_OWN = 10  # results whose memory a listing takes itself
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Folders:
 
 
 def _size(listing: _Listing) -> int:
-    """As how many results a listing counts: itself as one more. One that is too long is kept alone."""
-    return min(1 + len(listing.results), _KEPT)
+    """As how many results a listing counts. One that is too long is kept alone."""
+    return min(_OWN + len(listing.results), _KEPT)
 
 
 def _results(entries: Iterable[Entry]) -> Results:

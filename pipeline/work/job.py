@@ -134,7 +134,7 @@ def job_of_claimed(
     crashes = claimed.history.crashes
     if crashes >= TRIES:
         # Not even read, because reading it may be what kills the runners.
-        message = f"{crashes} runners in a row have died with it before any pair was computed; check its size"
+        message = f"{crashes} runners in a row have died with it before any pair was done; check its size"
         raise ManifestError([Problem("", message)])
     document = parse(claimed.read())
     pairs = expand(document, sources.search(search), caps)

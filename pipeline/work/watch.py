@@ -227,12 +227,11 @@ class Watch:
             if not self._feed.unsettled:
                 break
             soon = self._feed.settling and not self._feed.faults.unavailable
-            seconds = timing.scan_settling if soon else timing.scan
-            if self._feed.settling:
+            if soon:
                 # Not shortened by events: a file that grows has one for each write.
-                self._session.stop.wait(seconds)
+                self._session.stop.wait(timing.scan_settling)
             else:
-                self._wait(seconds)
+                self._wait(timing.scan)
         return claimed_any
 
     def _wait(self, seconds: float) -> None:

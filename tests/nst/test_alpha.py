@@ -116,6 +116,12 @@ def test_a_saved_selection_of_a_psd_is_no_transparency(data: bytes) -> None:
     assert found.rgb.getpixel((3, 3)) == (60, 180, 90)
 
 
+def test_a_psd_of_one_pixel_is_read() -> None:
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 1, 1, 8, 3)
+    found = images.decode(head + struct.pack(">III", 0, 0, 0) + b"\0\0" + bytes([60, 180, 90]))
+    assert (found.rgb.getpixel((0, 0)), found.alpha) == ((60, 180, 90), None)
+
+
 @pytest.mark.parametrize("data", [psd(-1), psd(-1, [0, 7]), psd(0), psd(0, [0])])
 def test_the_transparency_of_a_psd_is_read(data: bytes) -> None:
     found = images.decode(data)

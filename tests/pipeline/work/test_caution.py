@@ -105,7 +105,7 @@ def test_a_pair_that_fails_is_no_progress_before_one_that_kills_when_it_is_check
     runners.start_until_all_ended()
     assert runners.deaths == 2  # the third one was before
     text = runners.first.inbox.read("failed/m.error.json", LIMIT).decode()
-    assert "3 runners in a row have died with it before any pair was computed" in text
+    assert "3 runners in a row have died with it before any pair was done" in text
 
 
 def test_a_pair_that_has_killed_a_runner_is_computed_before_any_other_is_noted(shop: Make) -> None:
@@ -235,7 +235,7 @@ def test_a_manifest_that_kills_before_any_pair_is_not_even_read(shop: Make) -> N
     assert runners.first.manifests("failed") == ["m.error.json", "m.json"]
     reads = [call for call in runners.first.inbox.calls if call == ("read", KEY)]
     text = runners.first.inbox.read("failed/m.error.json", LIMIT).decode()
-    assert "3 runners in a row have died with it before any pair was computed" in text
+    assert "3 runners in a row have died with it before any pair was done" in text
     assert len(reads) <= 1  # for its priority
 
 

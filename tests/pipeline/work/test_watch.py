@@ -176,6 +176,15 @@ def test_a_signal_hands_the_manifest_back(start: Start, inbox: Path, number: int
     assert (again.count("pair done already"), again.count("pair done")) == (1, 1)
 
 
+def test_a_signal_ends_a_runner_that_computes(start: Start, inbox: Path) -> None:
+    drop(inbox, "long", ENDLESS)
+    runner = start(engine="local")
+    runner.wait_for("pair started")
+    runner.process.send_signal(signal.SIGTERM)
+    assert runner.finish() == 128 + signal.SIGTERM
+    assert names(inbox) == {"long.json"}
+
+
 def test_a_second_signal_ends_the_runner_and_loses_no_manifest(start: Start, inbox: Path) -> None:
     drop(inbox, "long", QUICK)
     # The first signal alone would not end it: its engine never comes back, and has an hour to do so.
