@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import torch
+
 from manifests.demo_s3 import BUCKET
 from nst import PreparedPair, Stylizer
 from nst.result import Evaluation, Losses, Result
@@ -36,9 +38,8 @@ from tests.process import Runner
 
 PAIRS = ("p0", "p1")
 BROKEN = 99  # exit code of a runner that raised an exception
-BRIEF = Timing(
-    settled=0.0, lease=1.0, lease_renewal=0.25
-)  # files count as written at once, leases expire soon
+# Files count as written at once, leases expire soon.
+BRIEF = Timing(settled=0.0, lease=1.0, lease_renewal=0.25)
 
 
 class Instant(Stylizer):
@@ -120,6 +121,8 @@ class Box:
         except UnavailableError:
             before()
             os._exit(1)  # as the program does
+        # With one thread, it is not measured how many pairs go side by side. An `Instant` computes nothing.
+        torch.set_num_threads(1)
         engine = LocalEngine(Settings(), stores, self.timing, lambda settings: stylizer)
         session = Session(listener, self.timing)
         box = Inbox(inbox, self.timing)
