@@ -224,8 +224,7 @@ def retry(
     endpoint_url: options.Endpoint = None,
 ) -> None:
     """Put failed manifests back into the inbox; only their failed pairs are done again."""
-    box = _opened(context.obj, _settings(context))
-    _for_each(names, partial(box.retry, listed={}), "waiting again")
+    _for_each(names, partial(_opened(context.obj, _settings(context)).retry, listed={}), "waiting again")
 
 
 @app.command()
@@ -236,8 +235,7 @@ def cancel(
     endpoint_url: options.Endpoint = None,
 ) -> None:
     """Stop work on manifests and move them to failed/; pairs that are done stay."""
-    box = _opened(context.obj, _settings(context))
-    _for_each(names, partial(box.cancel, listed={}), "cancelled")
+    _for_each(names, partial(_opened(context.obj, _settings(context)).cancel, listed={}), "cancelled")
 
 
 @app.command()

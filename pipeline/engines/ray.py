@@ -119,7 +119,7 @@ class RayEngine:
     def _work(self, cluster: Cluster) -> None:
         """In a thread: start workers, and receive what they answer."""
         try:
-            while not self._is_over():
+            while self._stop_by is None or (self._staff.working and time.monotonic() <= self._stop_by):
                 cluster.look()
                 with self._lock:
                     if self._stop_by is None:
@@ -134,9 +134,6 @@ class RayEngine:
         except Exception as error:
             self._outcomes.put(EngineLostError(f"the Ray cluster can't be used any more: {error}"))
         self._staff.decided.set()
-
-    def _is_over(self) -> bool:
-        return self._stop_by is not None and (not self._staff.working or time.monotonic() > self._stop_by)
 
     def _ended_calls(self) -> list[tuple[Worker, ObjectRef[Any]]]:
         """Wait a moment for calls that have ended, successfully or not."""

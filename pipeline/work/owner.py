@@ -54,7 +54,7 @@ class Owner:
         self._tasks = Tasks(engine, self._settling)
         self._taker = threading.Thread(target=self._take, name="take", daemon=True)
         self._publishers = threading.Semaphore(_PUBLISHERS)  # those that have nothing to do
-        self._failure: BaseException | None = None  # that ended the work
+        self._failure: BaseException | None = None  # the first one, which ends the work
 
     @property
     def problems(self) -> int:
@@ -180,7 +180,7 @@ class Owner:
                         publishers.submit(self._publish, outcome, handed_out)
                     self._session.changed.set()
         except BaseException as error:
-            self._fail(error)
+            self._failure = self._failure or error
         self._session.changed.set()
 
     def _publish(self, outcome: Outcome, handed_out: HandedOut) -> None:
@@ -190,13 +190,9 @@ class Owner:
         except StoppedError:
             pass
         except BaseException as error:
-            self._fail(error)
+            self._failure = self._failure or error
         self._publishers.release()
         self._session.changed.set()
-
-    def _fail(self, error: BaseException) -> None:
-        """End the work because of this error, unless another one was first."""
-        self._failure = self._failure or error
 
     def _receive(self, outcome: Outcome, handed_out: HandedOut) -> None:
         job, earlier = handed_out.job, handed_out.earlier

@@ -186,17 +186,21 @@ def test_an_unusable_queue_is_an_error(queue: Queue) -> None:
             queue.listen()
 
 
-def test_a_busy_runner_leaves_messages_to_idle_ones(queue: Queue) -> None:
-    busy = queue.listen()
-    until(queue, 0)
-    busy.idle(False)
-    queue.send(notification(queue, "in/a.json"))
+def assert_left_to_others(queue: Queue, busy: QueueEvents) -> None:
     for _ in range(TIMING.queue_hidden):
         if found := queue.visible(2):
             break
     assert len(found) == 1
     assert not busy.pending
     busy.close()
+
+
+def test_a_busy_runner_leaves_messages_to_idle_ones(queue: Queue) -> None:
+    busy = queue.listen()
+    until(queue, 0)
+    busy.idle(False)
+    queue.send(notification(queue, "in/a.json"))
+    assert_left_to_others(queue, busy)
 
 
 def test_a_runner_that_is_busy_again_after_collecting_leaves_messages_to_idle_ones(queue: Queue) -> None:
@@ -205,12 +209,7 @@ def test_a_runner_that_is_busy_again_after_collecting_leaves_messages_to_idle_on
     busy.collect()
     busy.idle(False)
     queue.send(notification(queue, "in/a.json"))  # while its last request for a message is being answered
-    for _ in range(TIMING.queue_hidden):
-        if found := queue.visible(2):
-            break
-    assert len(found) == 1
-    assert not busy.pending
-    busy.close()
+    assert_left_to_others(queue, busy)
 
 
 def test_an_upload_starts_a_runner_s_scan(queue: Queue, aws: str) -> None:
