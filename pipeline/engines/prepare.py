@@ -1,8 +1,6 @@
 """Reads, hashes, decodes and resizes the images of a pair, before the device works on it."""
 
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +11,7 @@ from nst import images
 from nst.images import Picture
 from nst.pair import PreparedPair, Style, largest_style_side
 from nst.parameters import Parameters
+from pipeline.cache import Cache
 from pipeline.engines.base import Changed, Task, Unchanged
 from pipeline.engines.budget import Budget
 from pipeline.engines.files import Files, ImageFile, named
@@ -66,8 +65,7 @@ class Preparer:
         self._weights, self._most_pixels = weights_sha256, most_pixels
         # By the SHA-256 of the file and a number: the long side of a resized style; 0 for a style as stored;
         # below 0 for one that was shrunk while it was decoded, for pairs that need at most minus this number.
-        self._styles: OrderedDict[tuple[str, int], Style] = OrderedDict()
-        self._lock = threading.Lock()
+        self._styles = Cache[Style](_CACHED_PIXELS, _pixels)
 
     def read(self, pair: Pair, sources: Sources) -> Inputs:
         """Read a pair's images. Raises `StoreError`."""
@@ -171,17 +169,10 @@ class Preparer:
         return images.decode(data, long_side, self._most_pixels)
 
     def _cached(self, key: tuple[str, int], make: Callable[[], Style]) -> Style:
-        with self._lock:
-            if key in self._styles:
-                self._styles.move_to_end(key)
-                return self._styles[key]
-        style = make()
-        if _pixels(style) > _CACHED_PIXELS:
-            return style
-        with self._lock:
-            self._styles[key] = style
-            while sum(_pixels(cached) for cached in self._styles.values()) > _CACHED_PIXELS:
-                self._styles.popitem(last=False)
+        style = self._styles.find(key)
+        if style is None:
+            style = make()
+            self._styles.keep(key, style)
         return style
 
 

@@ -127,19 +127,15 @@ class RayEngine:
                     self._judge_dead(cluster)
                     self._staff.watch(self._previews.watched())
                 self._staff.end_removed()
-                for worker, call in self._ended_calls():
-                    self._receive(worker, call)
+                with self._lock:
+                    calls = self._staff.calls(reports=not self._outcomes.full)
+                for call in _ended(list(calls)):
+                    self._receive(calls[call], call)
                 self._end_silent()
             self._outcomes.put(None)
         except Exception as error:
             self._outcomes.put(EngineLostError(f"the Ray cluster can't be used any more: {error}"))
         self._staff.decided.set()
-
-    def _ended_calls(self) -> list[tuple[Worker, ObjectRef[Any]]]:
-        """Wait a moment for calls that have ended, successfully or not."""
-        with self._lock:
-            calls = self._staff.calls(reports=not self._outcomes.full)
-        return [(calls[call], call) for call in _ended(list(calls))]
 
     def _receive(self, worker: Worker, call: ObjectRef[Any]) -> None:
         answer = _answer(call)
@@ -242,7 +238,7 @@ class RayEngine:
 
 
 def _ended(calls: list[ObjectRef[Any]]) -> list[ObjectRef[Any]]:
-    """Those of some calls that have ended; waits a moment for the first one."""
+    """Those of some calls that have ended, successfully or not; waits a moment for the first one."""
     if not calls:
         time.sleep(_TICK)
         return []

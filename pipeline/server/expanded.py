@@ -3,11 +3,11 @@
 import hashlib
 import time
 
+from pipeline.cache import Cache
 from pipeline.errors import ManifestError, StoreError, UnavailableError
 from pipeline.manifest.expand import expand
 from pipeline.manifest.reading import parse
 from pipeline.settings import Caps
-from pipeline.stores.cache import Cache
 from pipeline.stores.sources import Sources
 
 _KEPT = 4  # manifests

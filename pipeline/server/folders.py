@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pipeline.cache import Cache
 from pipeline.server.kept import kept_for, listed_for
 from pipeline.server.pictures import SUFFIXES
 from pipeline.stores.base import Entry, Store
-from pipeline.stores.cache import Cache
 from pipeline.timing import Timing
 
 _KEPT = 100_000  # results that are kept

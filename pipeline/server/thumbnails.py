@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from pipeline.cache import Cache
 from pipeline.server.etags import etag_of
 from pipeline.stores.base import Store
-from pipeline.stores.cache import Cache
 
 _LARGEST = 2**30  # bytes of a picture
 _KEPT = 2**25  # bytes of small pictures

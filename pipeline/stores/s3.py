@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from pipeline.cache import Cache
 from pipeline.errors import ConflictError, NotFoundError, StoreError, TooLargeError, UsageError
 from pipeline.stores.aws import NotModifiedError, OutsideError
 from pipeline.stores.base import PARTS, Entry, Part
-from pipeline.stores.cache import Cache
 from pipeline.stores.lease import Lease, Leases
 from pipeline.stores.objects import SCHEME, Head, Object, Objects
 from pipeline.stores.s3_claim import S3Claim, claimed, moved

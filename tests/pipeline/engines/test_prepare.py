@@ -61,6 +61,24 @@ def test_a_style_of_several_pairs_is_decoded_and_resized_once(folder: Path) -> N
     assert first.image.size == (256, 256)
 
 
+def test_a_style_that_was_shrunk_for_a_small_pair_is_decoded_again_for_a_larger_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nst.decoding.decode._WHOLE", 2**20)
+    make_picture(1600, 1200).save(folder / "content.png")
+    make_picture(2000, 2000).save(folder / "style.jpg")
+    pairs = [
+        {"id": f"{side}", "content": "content.png", "style": "style.jpg", "max_size": side}
+        for side in (300, 1600)
+    ]
+    (folder / "m.json").write_text(json.dumps({"pairs": pairs}))
+    job, preparer = job_of_file(folder / "m.json", Stores().sources(str(folder))), Preparer("")
+    styles = [
+        preparer.prepare(pair, preparer.read(pair, job.sources)).pair.styles[0][0] for pair in job.pairs
+    ]
+    assert [style.image.size for style in styles] == [(300, 300), (1600, 1600)]
+
+
 def prepared(folder: Path, content: bytes, **pair: object) -> Prepared:
     """The only pair of a manifest with this content, prepared."""
     (folder / "content").write_bytes(content)

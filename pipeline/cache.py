@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -14,17 +14,17 @@ class Cache(Generic[T]):
     def __init__(self, most: int, size: Callable[[T], int]) -> None:
         """`size` measures a value, and `most` is in its unit. A value must not change its size."""
         self._most, self._measure, self._size = most, size, 0
-        self._values: OrderedDict[str, T] = OrderedDict()
+        self._values: OrderedDict[Hashable, T] = OrderedDict()
         self._lock = threading.Lock()
 
-    def find(self, key: str) -> T | None:
+    def find(self, key: Hashable) -> T | None:
         """The value that was last kept under this key, unless it had to go."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
             return self._values.get(key)
 
-    def keep(self, key: str, value: T) -> None:
+    def keep(self, key: Hashable, value: T) -> None:
         """Keep a value in place of an earlier one, unless it alone is too large."""
         with self._lock:
             if key in self._values:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.stores.cache import Cache
+from pipeline.cache import Cache
 
 MOST = 1000
 
