@@ -24,6 +24,14 @@ class Cache(Generic[T]):
                 self._values.move_to_end(key)
             return self._values.get(key)
 
+    def found_or_made(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The value under this key; `make` is called if there is none. Two threads may call it at once."""
+        found = self.find(key)
+        if found is None:
+            found = make()
+            self.keep(key, found)
+        return found
+
     def keep(self, key: Hashable, value: T) -> None:
         """Keep a value in place of an earlier one, unless it alone is too large."""
         with self._lock:

@@ -4,10 +4,10 @@ import io
 import json
 import math
 import platform
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 
 import torch
 from PIL import Image
@@ -19,6 +19,7 @@ from nst.images import Picture
 from nst.result import Evaluation, Losses, Result
 from nst.snapshots import LONG_SIDE
 from nst.stylizer import Stylizer
+from pipeline.cache import Cache
 from pipeline.engines.animation import animation
 from pipeline.engines.base import Finished, Task
 from pipeline.engines.prepare import Prepared
@@ -38,7 +39,7 @@ class Encoder:
         self._stylizer = stylizer
         # Now, because a GPU that has failed does not say its name any more.
         self._device = device_name(stylizer.device)
-        self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
+        self._thumbnails = Cache[bytes](_THUMBNAILS_KEPT, lambda jpeg: 1)
 
     def encode(self, task: Task, prepared: Prepared, result: Result) -> Finished:
         """All files of one result, encoded."""
@@ -51,7 +52,10 @@ class Encoder:
         whole = Picture(result.image, pair.alpha, prepared.dpi, prepared.exif, pair.colors)
         picture = images.encode(whole, record.parameters.format, _SOFTWARE, notes)
         record = record.with_thumbnail(picture)
-        thumbnails = {name: self._thumbnail(name, image) for name, image in prepared.thumbnails.items()}
+        thumbnails = {
+            name: self._thumbnails.found_or_made(name, partial(thumbnail, image))
+            for name, image in prepared.thumbnails.items()
+        }
         if record.thumbnail:
             thumbnails[record.thumbnail] = thumbnail(result.image, _SHOWN)
         return Finished(
@@ -62,14 +66,6 @@ class Encoder:
             thumbnails=thumbnails,
             snapshots=_snapshots(record, result),
         )
-
-    def _thumbnail(self, name: str, image: Image.Image) -> bytes:
-        if name not in self._thumbnails:
-            self._thumbnails[name] = thumbnail(image)
-            if len(self._thumbnails) > _THUMBNAILS_KEPT:
-                self._thumbnails.popitem(last=False)
-        self._thumbnails.move_to_end(name)
-        return self._thumbnails[name]
 
 
 def thumbnail(image: Image.Image, most: int = THUMBNAIL) -> bytes:

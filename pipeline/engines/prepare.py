@@ -1,7 +1,7 @@
 """Reads, hashes, decodes and resizes the images of a pair, before the device works on it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,19 +161,12 @@ class Preparer:
             # A style that is shrunk while it is decoded is not right for pairs that need it larger.
             header = images.header(file.data, most, self._most_pixels)
             key = file.sha256, 0 if header.decoded == header.stored else -most
-            return self._cached(key, lambda: Style(self._decoded(file.data, most).rgb))
+            return self._styles.found_or_made(key, lambda: Style(self._decoded(file.data, most).rgb))
 
-        return self._cached((file.sha256, long_side), lambda: decoded().within(long_side))
+        return self._styles.found_or_made((file.sha256, long_side), lambda: decoded().within(long_side))
 
     def _decoded(self, data: bytes, long_side: int) -> Picture:
         return images.decode(data, long_side, self._most_pixels)
-
-    def _cached(self, key: tuple[str, int], make: Callable[[], Style]) -> Style:
-        style = self._styles.find(key)
-        if style is None:
-            style = make()
-            self._styles.keep(key, style)
-        return style
 
 
 def _described(parameters: Parameters) -> dict[str, Any]:

@@ -24,8 +24,4 @@ class Thumbnails:
 
     def jpeg(self, key: str, etag: str) -> bytes:
         """The small picture of a file. Raises `ImageError`, `StoreError`."""
-        if found := self._kept.find(etag):
-            return found
-        made = self._small(self._store.read(key, _LARGEST))
-        self._kept.keep(etag, made)
-        return made
+        return self._kept.found_or_made(etag, lambda: self._small(self._store.read(key, _LARGEST)))

@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -29,6 +30,18 @@ def test_a_value_that_is_used_stays() -> None:
         assert cache.find("style")
     cache.keep("too large", bytes(MOST + 1))
     assert cache.find("style")
+
+
+def test_a_value_is_made_once_while_it_is_kept() -> None:
+    cache, made = Cache[bytes](MOST, len), list[str]()
+
+    def make(key: str) -> bytes:
+        made.append(key)
+        return bytes(400)
+
+    for key in ("a", "b", "a", "c", "b"):
+        assert cache.found_or_made(key, partial(make, key)) == bytes(400)
+    assert made == ["a", "b", "c", "b"]
 
 
 def test_the_values_that_were_kept_first_go_first() -> None:
