@@ -30,7 +30,7 @@ FLOORS = (
     ("pipeline.stores",),
     ("pipeline.manifest",),
     ("pipeline.settings",),
-    ("pipeline.timing", "pipeline.errors"),
+    ("pipeline.timing", "pipeline.errors", "pipeline.cache"),
     ("nst",),
 )
 WITHOUT_TORCH = (
