@@ -11,8 +11,11 @@ T = TypeVar("T")
 class Cache(Generic[T]):
     """Keeps values, up to a total size; what was used longest ago goes first. For several threads."""
 
-    def __init__(self, most: int, size: Callable[[T], int]) -> None:
-        """`size` measures a value, and `most` is in its unit. A value must not change its size."""
+    def __init__(self, most: int, size: Callable[[T], int] = lambda value: 1) -> None:
+        """`size` measures a value, and `most` is in its unit; by default `most` is a number of values.
+
+        A value must not change its size.
+        """
         self._most, self._measure, self._size = most, size, 0
         self._values: OrderedDict[Hashable, T] = OrderedDict()
         self._lock = threading.Lock()
@@ -25,7 +28,7 @@ class Cache(Generic[T]):
             return self._values.get(key)
 
     def found_or_made(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The value under this key; `make` is called if there is none. Two threads may call it at once."""
+        """The value under this key, made and kept if there is none. Two threads may make it at once."""
         found = self.find(key)
         if found is None:
             found = make()

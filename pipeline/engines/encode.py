@@ -39,7 +39,7 @@ class Encoder:
         self._stylizer = stylizer
         # Now, because a GPU that has failed does not say its name any more.
         self._device = device_name(stylizer.device)
-        self._thumbnails = Cache[bytes](_THUMBNAILS_KEPT, lambda jpeg: 1)
+        self._thumbnails = Cache[bytes](_THUMBNAILS_KEPT)
 
     def encode(self, task: Task, prepared: Prepared, result: Result) -> Finished:
         """All files of one result, encoded."""

@@ -19,7 +19,7 @@ class Expanded:
     def __init__(self, sources: Sources, caps: Caps, seconds: float) -> None:
         """The ids of a document are used for so many seconds."""
         self._sources, self._caps, self._seconds = sources, caps, seconds
-        self._kept = Cache[tuple[float, list[str]]](_KEPT, lambda found: 1)  # until when, and the ids
+        self._kept = Cache[tuple[float, list[str]]](_KEPT)  # until when, and the ids
 
     def ids(self, document: bytes) -> list[str]:
         """The ids in the order of the manifest; empty if it is not valid. Raises `UnavailableError`."""

@@ -1,7 +1,7 @@
 """Huge pictures are shrunk while they are decoded; what is too large is refused by its header."""
 
 import builtins
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -72,11 +72,8 @@ def test_threads_decode_at_the_same_time_and_print_nothing(capfd: pytest.Capture
             with pytest.raises(ImageError, match="incomplete"):
                 images.decode(broken)
 
-    threads = [threading.Thread(target=work, args=(turn,)) for turn in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
     assert not wrong
     assert capfd.readouterr() == ("", "")
 

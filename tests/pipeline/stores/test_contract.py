@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
@@ -358,11 +359,8 @@ def test_each_new_file_is_written_by_exactly_one_of_eight_threads(store: Store) 
                 store.replace(f"{number}", data, None)
                 written.append((f"{number}", data))
 
-    threads = [threading.Thread(target=write_all, args=(b"%d" % number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write_all, [b"%d" % number for number in range(8)]))
     assert sorted(written) == sorted((f"{number}", store.read(f"{number}", 9)) for number in range(20))
 
 
@@ -373,16 +371,13 @@ def test_each_file_is_claimed_by_exactly_one_of_eight_threads(store: Store) -> N
         store.write(f"{number}", b"x")
     barrier, won, kept = threading.Barrier(8), list[int](), list[object]()
 
-    def claim_all() -> None:
+    def claim_all(_: int) -> None:
         barrier.wait()
         for number in range(10):
             if claim := store.claim(f"{number}", f"held/{number}"):
                 kept.append(claim)
                 won.append(number)
 
-    threads = [threading.Thread(target=claim_all) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(claim_all, range(8)))
     assert sorted(won) == list(range(10))
